@@ -1,0 +1,1 @@
+//! Layouts of what lives in BPF maps.

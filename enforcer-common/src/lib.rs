@@ -1,0 +1,15 @@
+//! Words, layouts and the decision function of `enforcer`.
+//!
+//! This crate is compiled twice: for the kernel, inside the BPF programs, and for the host, where the same code answers
+//! `explain` and `simulate` and is compared with a second, independent reading. It is `no_std`, allocates nothing and
+//! depends on nothing but (for the host, behind the feature `user`) aya's marker trait for map contents.
+
+#![no_std]
+#![warn(missing_docs)]
+
+pub mod entry;
+pub mod layout;
+pub mod verdict;
+
+pub use entry::{Entry, EntryKind, ServiceIndex, SourceClass};
+pub use verdict::{Direction, Mode, Reason, Verdict};

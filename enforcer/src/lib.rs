@@ -1,0 +1,9 @@
+//! The userspace half of `enforcer`: from the catalogue and a site file to BPF maps, and back to what a person reads.
+//!
+//! The middle is pure: [`catalogue`] and [`site`] read YAML, [`compile`] turns both into a [`ruleset::Ruleset`], and none of
+//! them needs a kernel, a clock or the network. Only [`dataplane`] knows aya.
+
+#![warn(missing_docs)]
+
+pub mod cli;
+pub mod ruleset;

@@ -1,0 +1,2 @@
+//! Development tasks: `cargo xtask setup|test|demo|bench`.
+fn main() {}
