@@ -1,2 +1,37 @@
-//! Development tasks: `cargo xtask setup|test|demo|bench`.
-fn main() {}
+//! Development tasks: `cargo xtask setup|build-ebpf|test|demo`. One file a subcommand, each with `Options` and `run`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
+
+mod build_ebpf;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Development tasks.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the BPF object alone, and print where it is.
+    BuildEbpf(build_ebpf::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::BuildEbpf(options) => build_ebpf::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
