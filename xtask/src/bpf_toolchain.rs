@@ -51,6 +51,25 @@ pub struct Rustc {
     pub llvm: u32,
 }
 
+impl Rustc {
+    /// Whether the BPF side can be built with it.
+    #[must_use]
+    pub fn is_new_enough(&self) -> bool {
+        major_minor(&self.release).is_some_and(|version| version >= OLDEST_RUSTC)
+    }
+
+    /// Whether it brings an LLVM of its own, as rustup's toolchains do; a distribution's uses the distribution's.
+    #[must_use]
+    pub fn has_own_llvm(&self) -> bool {
+        self.sysroot != Path::new("/usr")
+    }
+
+    /// Whether the source of its library is beside it.
+    fn has_source(&self) -> bool {
+        self.sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
+    }
+}
+
 impl fmt::Display for Rustc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rustc {} with LLVM {} at {}", self.release, self.llvm, self.path.display())
@@ -115,7 +134,16 @@ pub fn rustcs() -> Vec<Rustc> {
         paths.sort_by_key(|path| (!path.to_string_lossy().contains("/nightly"), Reverse(path.clone())));
     }
     paths.push(PathBuf::from("/usr/bin/rustc"));
-    paths.iter().filter(|path| path.is_file()).filter_map(|path| rustc_with_source(path)).collect()
+    let described = paths.iter().filter(|path| path.is_file()).filter_map(|path| describe(path));
+    described.filter(|rustc| rustc.has_source() && rustc.is_new_enough()).collect()
+}
+
+/// What a rustc says of itself.
+#[must_use]
+pub fn describe(path: &Path) -> Option<Rustc> {
+    let version = run(Command::new(path).arg("-vV").env_remove("LD_LIBRARY_PATH")).ok()?;
+    let sysroot = run(Command::new(path).args(["--print", "sysroot"]).env_remove("LD_LIBRARY_PATH")).ok()?;
+    parse_version(path, Path::new(sysroot.trim()), &version)
 }
 
 /// Where `bpf-linker` is, if its version is one that will do.
@@ -215,20 +243,11 @@ fn cleaned<'a>(command: &'a mut Command, rustc: &Rustc) -> &'a mut Command {
         command.env_remove(name);
     }
     // A bpf-linker without an LLVM of its own borrows the compiler's, and looks for it here.
-    if rustc.sysroot == Path::new("/usr") {
-        command.env_remove("LD_LIBRARY_PATH")
-    } else {
+    if rustc.has_own_llvm() {
         command.env("LD_LIBRARY_PATH", rustc.sysroot.join("lib"))
+    } else {
+        command.env_remove("LD_LIBRARY_PATH")
     }
-}
-
-fn rustc_with_source(path: &Path) -> Option<Rustc> {
-    let version = run(Command::new(path).arg("-vV").env_remove("LD_LIBRARY_PATH")).ok()?;
-    let sysroot = run(Command::new(path).args(["--print", "sysroot"]).env_remove("LD_LIBRARY_PATH")).ok()?;
-    let sysroot = PathBuf::from(sysroot.trim());
-    let rustc = parse_version(path, &sysroot, &version)?;
-    let source = sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs");
-    (source.is_file() && major_minor(&rustc.release)? >= OLDEST_RUSTC).then_some(rustc)
 }
 
 fn parse_version(path: &Path, sysroot: &Path, version: &str) -> Option<Rustc> {

@@ -3,6 +3,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
 mod build_ebpf;
+mod setup;
+mod shell;
 mod workspace;
 
 use std::process::ExitCode;
@@ -19,12 +21,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Find what building and testing takes, and install what is not there.
+    Setup(setup::Options),
     /// Build the BPF object alone, and print where it is.
     BuildEbpf(build_ebpf::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Setup(options) => setup::run(&options),
         Command::BuildEbpf(options) => build_ebpf::run(&options),
     };
     match result {

@@ -1,0 +1,109 @@
+//! `cargo xtask setup`: finds what building and testing takes, and installs what is not there.
+//!
+//! Every part looks first, then says which commands it would run, then runs them. A second run finds everything and does
+//! nothing. Outside of the clone, nothing but packages, `~/.cargo/bin` and toolchains of rustup is written.
+
+mod bpffs;
+mod debian;
+mod linker;
+mod rustup;
+mod tools;
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use xtask::bpf_toolchain::{self, Rustc, Toolchain};
+
+use crate::workspace;
+
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Options {
+    /// Say what is missing and what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A part of the setup that is not as it should be, with the commands that would mend it.
+struct Step {
+    /// What is missing: a clause.
+    missing: String,
+    /// What will be run, for a person to read.
+    plan: Vec<String>,
+    /// Runs it.
+    run: Box<dyn Fn() -> anyhow::Result<()>>,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let scratch = workspace::target_dir();
+    let steps: Vec<Step> = [tools::step(), bpf_toolchain_step(&scratch), bpffs::step()].into_iter().flatten().collect();
+    if steps.is_empty() {
+        eprintln!("setup: nothing to do, everything is there: {}", bpf_toolchain::find(&scratch)?);
+        return Ok(());
+    }
+    eprintln!("setup will do this:");
+    for step in &steps {
+        eprintln!("- {}", step.missing);
+        for line in &step.plan {
+            eprintln!("    {line}");
+        }
+    }
+    if options.dry_run {
+        bail!("something is missing, and this was a dry run");
+    }
+    for step in &steps {
+        (step.run)()?;
+    }
+    eprintln!("setup: done: {}", bpf_toolchain::find(&scratch)?);
+    Ok(())
+}
+
+/// The compiler for the BPF side, by rustup where it can download, else from Debian's packages; then the linker for it.
+fn bpf_toolchain_step(scratch: &Path) -> Option<Step> {
+    let missing = bpf_toolchain::find(scratch).err()?;
+    let mut plan = Vec::new();
+    if bpf_toolchain::rustcs().is_empty() {
+        match (rustup::command_line(), debian::is_debian()) {
+            (Some(command), true) => {
+                plan.push(format!("{command}   (where rustup can download; else the next line)"));
+                plan.push(debian::install_line(debian::RUSTC_PACKAGES));
+            }
+            (Some(command), false) => plan.push(command.to_string()),
+            (None, _) => plan.push(debian::install_line(debian::RUSTC_PACKAGES)),
+        }
+    }
+    plan.push(linker::plan());
+    let scratch = scratch.to_owned();
+    let run = move || install_bpf_toolchain(&scratch).map(drop);
+    Some(Step { missing: missing.what, plan, run: Box::new(run) })
+}
+
+fn install_bpf_toolchain(scratch: &Path) -> anyhow::Result<Toolchain> {
+    let rustc = match usable_rustc() {
+        Some(rustc) => rustc,
+        None => install_rustc()?,
+    };
+    eprintln!("the BPF side will be compiled by {rustc}");
+    linker::install(&rustc, scratch)?;
+    Ok(bpf_toolchain::find(scratch)?)
+}
+
+fn usable_rustc() -> Option<Rustc> {
+    bpf_toolchain::rustcs().into_iter().find(|rustc| linker::LLVMS.contains(&rustc.llvm))
+}
+
+fn install_rustc() -> anyhow::Result<Rustc> {
+    let by_rustup = match rustup::command_line() {
+        Some(command) => command.run(),
+        None => Err(anyhow!("there is no rustup")),
+    };
+    if let Err(error) = by_rustup {
+        eprintln!("setup: {error}; trying Debian's packages");
+        debian::install(debian::RUSTC_PACKAGES).with_context(|| {
+            format!(
+                "neither rustup nor Debian's packages gave a compiler; install rustup, then run `{}`",
+                rustup::pinned()
+            )
+        })?;
+    }
+    usable_rustc().context("a compiler was installed, but none with the source of its library can be found")
+}
