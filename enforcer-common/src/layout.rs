@@ -1,1 +1,409 @@
-//! Layouts of what lives in BPF maps.
+//! Layouts of what lives in BPF maps and in the programs' read-only data: keys, values, sizes, names.
+//!
+//! Everything is made of whole words without padding, so that the kernel compares and copies it with word loads. Changing
+//! anything here means raising [`LAYOUT_VERSION`], which is part of the pin path: a new binary never misreads old maps.
+
+/// Version of everything in this module; part of the pin path (`v1`).
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// Names of the maps in the BPF object. At most 15 characters, as the kernel keeps no more.
+pub mod map {
+    /// Inbound service table: an [`Entry`](crate::Entry) for each [`ServiceIndex`](crate::ServiceIndex).
+    pub const SERVICES_IN: &str = "SERVICES_IN";
+    /// Outbound service table.
+    pub const SERVICES_OUT: &str = "SERVICES_OUT";
+    /// Longest-prefix match over IPv4 remote addresses, giving a [`SourceClass`](crate::SourceClass).
+    pub const PREFIXES4: &str = "PREFIXES4";
+    /// The same for IPv6.
+    pub const PREFIXES6: &str = "PREFIXES6";
+    /// Decisions for a service class (row) and a source class (column), inbound.
+    pub const MATRIX_IN: &str = "MATRIX_IN";
+    /// The same for outbound.
+    pub const MATRIX_OUT: &str = "MATRIX_OUT";
+    /// One [`Control`](super::Control): the modes and the deadline.
+    pub const CONTROL: &str = "CONTROL";
+    /// Per-CPU [`RuleCounter`](super::RuleCounter)s, by counter slot.
+    pub const RULES: &str = "RULES";
+    /// Per-CPU [`Counter`](super::Counter)s, by [`reason_index`](super::reason_index).
+    pub const REASONS: &str = "REASONS";
+    /// Tracked conversations, IPv4.
+    pub const FLOWS4: &str = "FLOWS4";
+    /// Tracked conversations, IPv6.
+    pub const FLOWS6: &str = "FLOWS6";
+    /// Conversations that enforcement would have refused, IPv4: jiffies of the last refused packet.
+    pub const DENIALS4: &str = "DENIALS4";
+    /// The same for IPv6.
+    pub const DENIALS6: &str = "DENIALS6";
+    /// Verdicts of first fragments, IPv4.
+    pub const FRAGMENTS4: &str = "FRAGMENTS4";
+    /// The same for IPv6.
+    pub const FRAGMENTS6: &str = "FRAGMENTS6";
+    /// A bit for each local port that any flow has used since the map was made: TCP, UDP, SCTP.
+    pub const FLOW_PORTS: &str = "FLOW_PORTS";
+    /// A bit for each local port that has a listener.
+    pub const LISTENERS: &str = "LISTENERS";
+    /// A Bloom-like filter over [`OWN`]: one bit for each address, see [`own_bit`](super::own_bit).
+    pub const OWN_FILTER: &str = "OWN_FILTER";
+    /// Addresses of this host, and the broadcast addresses of its networks.
+    pub const OWN: &str = "OWN";
+    /// Ring buffer of [`Event`](super::Event)s.
+    pub const EVENTS: &str = "EVENTS";
+    /// Denied flows, aggregated.
+    pub const DENIED: &str = "DENIED";
+    /// Per-CPU token bucket in front of [`EVENTS`] and [`DENIED`].
+    pub const BUCKET: &str = "BUCKET";
+    /// Per-CPU numbers about the tables themselves, by [`Statistic`](super::Statistic).
+    pub const STATISTICS: &str = "STATISTICS";
+    /// The read-only configuration symbol (not a map of its own).
+    pub const CONFIG: &str = "CONFIG";
+}
+
+/// Rules that can be counted for one interface.
+pub const RULE_SLOTS: u32 = 8192;
+/// Words of a port bitmap: TCP, UDP and SCTP, 64 ports a word.
+pub const PORT_BITMAP_WORDS: u32 = 3 * 1024;
+/// Words of the filter over the host's own addresses: 4096 bits.
+pub const OWN_FILTER_WORDS: u32 = 64;
+/// Outcomes that are counted apart, for each direction and reason.
+pub const OUTCOMES: u32 = 2;
+/// Entries of the reason counters.
+pub const REASON_SLOTS: u32 = 2 * OUTCOMES * 32;
+
+/// Where the counter of a reason stands: `would_drop` apart from what really passed or was dropped.
+#[must_use]
+#[inline(always)]
+pub const fn reason_index(direction: crate::Direction, would_drop: bool, reason: crate::Reason) -> u32 {
+    ((direction as u32) * OUTCOMES + would_drop as u32) * 32 + reason as u32
+}
+
+/// The bit of the own-address filter that stands for an address (as words in network order; IPv4 mapped into IPv6).
+#[must_use]
+#[inline(always)]
+pub const fn own_bit(address: [u32; 4]) -> u32 {
+    let folded = address[0] ^ address[1].rotate_left(7) ^ address[2].rotate_left(13) ^ address[3];
+    folded.wrapping_mul(0x9e37_79b1) >> 20
+}
+
+/// An IPv4 address (as it stands in the packet) mapped into IPv6, `::ffff:a.b.c.d`.
+#[must_use]
+#[inline(always)]
+pub const fn mapped(address: u32) -> [u32; 4] {
+    [0, 0, 0xffff_u32.to_be(), address]
+}
+
+/// A conversation over IPv4. Addresses as they stand in the packet, ports in host byte order.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[repr(C)]
+pub struct FlowKey4 {
+    /// The other host.
+    pub remote: u32,
+    /// This host.
+    pub local: u32,
+    /// Remote port; 0 where the server answers from any port. Echo: 0.
+    pub remote_port: u16,
+    /// Local port. Echo: the identifier.
+    pub local_port: u16,
+    /// IP protocol in the low byte, slot (0: this host) above it.
+    pub protocol: u32,
+}
+
+/// A conversation over IPv6, likewise.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[repr(C)]
+pub struct FlowKey6 {
+    /// The other host.
+    pub remote: [u32; 4],
+    /// This host.
+    pub local: [u32; 4],
+    /// Remote port; 0 where the server answers from any port. Echo: 0.
+    pub remote_port: u16,
+    /// Local port. Echo: the identifier.
+    pub local_port: u16,
+    /// IP protocol in the low byte, slot (0: this host) above it.
+    pub protocol: u32,
+}
+
+/// What is known of a conversation.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct FlowState {
+    /// Jiffies of the last packet that refreshed it, at most once a second.
+    pub last: u64,
+    /// Jiffies without a packet after which it is over.
+    pub timeout: u32,
+    /// [`FlowState::FIN_IN`], [`FlowState::FIN_OUT`].
+    pub flags: u32,
+}
+
+impl FlowState {
+    /// The remote side has sent a FIN.
+    pub const FIN_IN: u32 = 1;
+    /// This host has sent a FIN.
+    pub const FIN_OUT: u32 = 2;
+}
+
+/// A datagram in fragments, IPv4 (RFC 791: source, destination, protocol, identification).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[repr(C)]
+pub struct FragmentKey4 {
+    /// Source address as it stands in the packet.
+    pub source: u32,
+    /// Destination address, likewise.
+    pub destination: u32,
+    /// Identification.
+    pub id: u32,
+    /// IP protocol in the low byte, slot above it.
+    pub protocol: u32,
+}
+
+/// The same for IPv6 (RFC 8200, section 4.5).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[repr(C)]
+pub struct FragmentKey6 {
+    /// Source address as it stands in the packet.
+    pub source: [u32; 4],
+    /// Destination address, likewise.
+    pub destination: [u32; 4],
+    /// Identification.
+    pub id: u32,
+    /// Next header of the fragment header in the low byte, slot above it.
+    pub protocol: u32,
+}
+
+/// What became of the first fragment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct FragmentState {
+    /// Jiffies when it was seen.
+    pub last: u64,
+    /// [`FragmentState::REFUSED`], [`FragmentState::PASSED`] or [`FragmentState::AUDITED`].
+    pub verdict: u64,
+}
+
+impl FragmentState {
+    /// Refused: later fragments are refused.
+    pub const REFUSED: u64 = 0;
+    /// Permitted: later fragments pass.
+    pub const PASSED: u64 = 1;
+    /// Refused by a rule that is in audit by itself: later fragments are counted, not dropped.
+    pub const AUDITED: u64 = 2;
+    /// Seconds for which a first fragment is remembered: Linux keeps fragments for 30 (`ipfrag_time`).
+    pub const SECONDS: u32 = 30;
+}
+
+/// The modes in force. Looked at only when a packet is about to be dropped. Each field is written by itself, in one store.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Control {
+    /// Bit 0: inbound enforces. Bit 1: outbound enforces.
+    pub modes: u64,
+    /// Nanoseconds of the boot clock after which [`Control::modes_after`] counts; 0: never.
+    pub deadline: u64,
+    /// The modes past the deadline.
+    pub modes_after: u64,
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Counter {
+    /// Packets; at tc a super-packet counts as its segments.
+    pub packets: u64,
+    /// Bytes as the hook saw them, link header included.
+    pub bytes: u64,
+}
+
+/// Packets and bytes of a rule, and when it last matched.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct RuleCounter {
+    /// Packets and bytes.
+    pub counter: Counter,
+    /// Jiffies of the last match; 0: never.
+    pub last: u64,
+}
+
+/// Token bucket in front of everything that a denied packet costs beyond its counter.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Bucket {
+    /// Tokens left.
+    pub tokens: u64,
+    /// Jiffies of the last refill.
+    pub last: u64,
+    /// Denied packets that found no token: neither in the table of denied flows nor in the stream.
+    pub suppressed: u64,
+    /// Events that found the ring buffer full.
+    pub lost: u64,
+}
+
+/// A denied flow: who tried what, and why it was refused.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[repr(C)]
+pub struct DeniedKey {
+    /// Remote address, IPv4 mapped.
+    pub remote: [u32; 4],
+    /// Interface index.
+    pub interface: u32,
+    /// The port that was tried (destination of the packet), or the ICMP type, or the ethertype.
+    pub port: u16,
+    /// IP protocol; 0 where there is none.
+    pub protocol: u8,
+    /// Number of the [`Reason`](crate::Reason).
+    pub reason: u8,
+    /// 0 inbound, 1 outbound.
+    pub direction: u8,
+    /// 1 dropped, 0 only counted.
+    pub enforced: u8,
+    /// 4 or 6; 0 for a frame without an IP header.
+    pub family: u8,
+    /// Always 0.
+    pub zero: u8,
+}
+
+/// How often, how much, since when.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct DeniedState {
+    /// Packets and bytes, as far as the token bucket let them be seen.
+    pub counter: Counter,
+    /// Jiffies of the first one.
+    pub first: u64,
+    /// Jiffies of the last one.
+    pub last: u64,
+    /// Local address of the last one, IPv4 mapped.
+    pub local: [u32; 4],
+}
+
+/// One denied packet, as the ring buffer carries it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Event {
+    /// Jiffies.
+    pub at: u64,
+    /// Who, what, why.
+    pub denied: DeniedKey,
+    /// Frame length in bytes.
+    pub bytes: u32,
+    /// Local address, IPv4 mapped.
+    pub local: [u32; 4],
+    /// Remote port in host byte order.
+    pub remote_port: u16,
+    /// Local port in host byte order.
+    pub local_port: u16,
+    /// Denied packets this CPU has suppressed so far, modulo 2^32.
+    pub suppressed: u32,
+}
+
+/// Numbers about the tables themselves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Statistic {
+    /// Flows made by an outbound packet.
+    FlowsMade = 0,
+    /// Flows made anew by an outbound packet in mid-conversation: evicted, or older than the programs.
+    FlowsRevived = 1,
+    /// Refused conversations remembered.
+    DenialsRemembered = 2,
+}
+
+/// Entries of the statistics map.
+pub const STATISTICS: u32 = 8;
+
+/// What a program is told once, at load. The verifier sees constants and removes what a policy does not use.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Config {
+    /// Hardware addresses of the interface and of the bridge above it, low 48 bits as they stand in the frame; 0: none.
+    pub macs: [u64; 2],
+    /// [`Config::SCOPED_IN`] and so on.
+    pub features: u32,
+    /// Index of the interface this program judges for.
+    pub interface: u32,
+    /// Columns of the inbound matrix.
+    pub columns_in: u32,
+    /// Columns of the outbound matrix.
+    pub columns_out: u32,
+    /// Jiffies a second.
+    pub hz: u32,
+    /// Timeouts in jiffies.
+    pub timeout_tcp: u32,
+    /// Both sides closed, or reset by us.
+    pub timeout_tcp_closing: u32,
+    /// UDP and SCTP.
+    pub timeout_udp: u32,
+    /// ICMP echo.
+    pub timeout_icmp: u32,
+    /// First port of the host's ephemeral range (`net.ipv4.ip_local_port_range`).
+    pub ephemeral_first: u32,
+    /// Last port of it.
+    pub ephemeral_last: u32,
+    /// Denied packets a second and CPU that are told in full.
+    pub events_per_second: u32,
+}
+
+impl Config {
+    /// Some inbound service depends on the source.
+    pub const SCOPED_IN: u32 = 1;
+    /// Some outbound service depends on the destination.
+    pub const SCOPED_OUT: u32 = 1 << 1;
+    /// Outbound is judged by the connections of the roles.
+    pub const OUTBOUND_JUDGED: u32 = 1 << 2;
+    /// Outbound is not judged, but the site has outbound deny rules.
+    pub const OUTBOUND_DENIES: u32 = 1 << 3;
+    /// Some outbound service answers from another port.
+    pub const ANSWER_ANY: u32 = 1 << 4;
+    /// What is addressed to somebody else is not judged.
+    pub const SCOPE_HOST: u32 = 1 << 5;
+    /// The interface is a bridge port.
+    pub const BRIDGE_PORT: u32 = 1 << 6;
+    /// Judge, but write nothing: for `explain --live`.
+    pub const DRY_RUN: u32 = 1 << 7;
+    /// The protected host is behind this interface: the packet's ingress interface says nothing.
+    pub const GUEST: u32 = 1 << 8;
+
+    /// Whether a feature is on. Read as volatile: the value is written into the object at load.
+    #[must_use]
+    #[inline(always)]
+    pub fn has(&self, feature: u32) -> bool {
+        load(&self.features) & feature != 0
+    }
+
+    /// Hardware address number 0 or 1.
+    #[must_use]
+    #[inline(always)]
+    pub fn mac<const N: usize>(&self) -> u64 {
+        const { assert!(N < 2) };
+        load(&self.macs[N])
+    }
+}
+
+/// Reads a field of [`Config`] that is written into the object at load and so must not be folded at compile time.
+#[inline(always)]
+pub fn load<T: Copy>(field: &T) -> T {
+    // SAFETY: a reference is valid, aligned and initialised.
+    unsafe { core::ptr::read_volatile(field) }
+}
+
+macro_rules! plain {
+    ($($type:ty: $size:literal),* $(,)?) => {
+        $(
+            const _: () = assert!(size_of::<$type>() == $size, "a layout changed: raise LAYOUT_VERSION");
+            // SAFETY: `repr(C)`, integers only, and the size is the sum of the fields: no padding, no invalid bit pattern.
+            #[cfg(feature = "user")]
+            unsafe impl aya::Pod for $type {}
+        )*
+    };
+}
+
+plain! {
+    FlowKey4: 16, FlowKey6: 40, FlowState: 16, FragmentKey4: 16, FragmentKey6: 40, FragmentState: 16, Control: 24,
+    Counter: 16, RuleCounter: 24, Bucket: 32, DeniedKey: 28, DeniedState: 48, Event: 64, Config: 64,
+}
+
+// SAFETY: `repr(transparent)` over u32.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for crate::Entry {}
+// SAFETY: `repr(transparent)` over u32.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for crate::SourceClass {}

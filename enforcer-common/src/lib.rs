@@ -7,8 +7,13 @@
 #![no_std]
 #![warn(missing_docs)]
 
+pub mod decide;
 pub mod entry;
+pub mod frame;
 pub mod layout;
+pub mod outcome;
+pub mod packet;
+pub mod tables;
 pub mod verdict;
 
 pub use entry::{Entry, EntryKind, ServiceIndex, SourceClass};

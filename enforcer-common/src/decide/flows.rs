@@ -1,0 +1,217 @@
+//! Flows: made by what leaves the host, and only when the answer would not be permitted without one.
+
+use crate::layout::{Config, FlowKey4, FlowKey6, FlowState, Statistic, load};
+use crate::outcome::Seen;
+use crate::packet::{Address, ICMP, ICMPV6, TCP};
+use crate::tables::{Flow, Tables, port_bit};
+use crate::{Direction, Entry, EntryKind, ServiceIndex};
+
+/// Whether an inbound packet answers a flow; refreshes it then.
+#[inline(always)]
+pub(super) fn answers<T: Tables>(tables: &T, seen: &Seen) -> bool {
+    let Some(flow) = live(tables, seen) else { return false };
+    if seen.protocol == TCP && seen.flags & Seen::FIN != 0 {
+        close(tables, flow, FlowState::FIN_IN);
+    }
+    true
+}
+
+/// Whether an outbound packet belongs to a conversation that may go on whatever the connections say: one whose server answers
+/// from another port, or one that is refused inbound but let through in audit.
+#[inline(always)]
+pub(super) fn goes_on<T: Tables>(tables: &T, seen: &Seen) -> bool {
+    tables.config().has(Config::ANSWER_ANY) && find(tables, &Seen { remote_port: 0, ..*seen }).is_some()
+        || is_denied(tables, seen)
+}
+
+/// Remembers a conversation that was refused and let through in audit.
+#[inline(always)]
+pub(super) fn remember_denial<T: Tables>(tables: &T, seen: &Seen) {
+    let now = tables.now();
+    if seen.family == 4 {
+        tables.remember_denial4(&key4(seen), now);
+    } else {
+        tables.remember_denial6(&key6(seen), now);
+    }
+    tables.note(Statistic::DenialsRemembered);
+}
+
+/// Tracks an outbound packet: makes, refreshes, closes or revives its flow.
+#[inline(always)]
+pub(super) fn track<T: Tables>(tables: &T, seen: &Seen) {
+    if seen.protocol == TCP {
+        track_tcp(tables, seen);
+    } else if seen.protocol == ICMP || seen.protocol == ICMPV6 {
+        if seen.has(Seen::ECHO_REQUEST) && live(tables, seen).is_none() {
+            make(tables, seen, load(&tables.config().timeout_icmp), 0);
+            tables.note(Statistic::FlowsMade);
+        }
+    } else {
+        track_datagram(tables, seen);
+    }
+}
+
+#[inline(always)]
+fn track_tcp<T: Tables>(tables: &T, seen: &Seen) {
+    let config = tables.config();
+    let Some(bit) = port_bit(TCP, seen.local_port) else { return };
+    if seen.is_bare_syn() {
+        // A new conversation replaces whatever the same ports stood for before.
+        if !answer_is_permitted(tables, seen) {
+            make(tables, seen, load(&config.timeout_tcp), bit);
+            tables.note(Statistic::FlowsMade);
+        }
+        return;
+    }
+    if tables.flow_uses_port(bit)
+        && let Some(flow) = live(tables, seen)
+    {
+        if seen.flags & Seen::RST != 0 {
+            flow.close(load(&config.timeout_tcp_closing), FlowState::FIN_IN | FlowState::FIN_OUT);
+        } else if seen.flags & Seen::FIN != 0 {
+            close(tables, flow, FlowState::FIN_OUT);
+        }
+        return;
+    }
+    // In mid-conversation without a flow: evicted, or older than the programs. Revived only where this host is the client.
+    let port = u32::from(seen.local_port);
+    if seen.flags & (Seen::SYN | Seen::RST) == 0
+        && port >= load(&config.ephemeral_first)
+        && port <= load(&config.ephemeral_last)
+        && !tables.has_listener(bit)
+        && !answer_is_permitted(tables, seen)
+        && !is_denied(tables, seen)
+    {
+        make(tables, seen, load(&config.timeout_tcp), bit);
+        tables.note(Statistic::FlowsRevived);
+    }
+}
+
+#[inline(always)]
+fn track_datagram<T: Tables>(tables: &T, seen: &Seen) {
+    let config = tables.config();
+    let Some(bit) = port_bit(seen.protocol, seen.local_port) else { return };
+    if tables.flow_uses_port(bit) {
+        if live(tables, seen).is_some() {
+            return;
+        }
+        if config.has(Config::ANSWER_ANY) && live(tables, &Seen { remote_port: 0, ..*seen }).is_some() {
+            return;
+        }
+    }
+    if is_multicast(seen) || answer_is_permitted(tables, seen) || is_denied(tables, seen) {
+        return;
+    }
+    let timeout = load(&config.timeout_udp);
+    if config.has(Config::ANSWER_ANY) && answers_from_any_port(tables, seen) {
+        make(tables, &Seen { remote_port: 0, ..*seen }, timeout, bit);
+    } else {
+        make(tables, seen, timeout, bit);
+    }
+    tables.note(Statistic::FlowsMade);
+}
+
+/// Whether the answer to this outbound packet would pass by an inbound rule, without a flow.
+#[inline(always)]
+pub(super) fn answer_is_permitted<T: Tables>(tables: &T, seen: &Seen) -> bool {
+    let Some(index) = ServiceIndex::port(seen.protocol, seen.local_port) else { return false };
+    look_up(tables, Direction::Inbound, index, seen).kind() as u8 == EntryKind::Permit as u8
+}
+
+#[inline(always)]
+fn answers_from_any_port<T: Tables>(tables: &T, seen: &Seen) -> bool {
+    let Some(index) = ServiceIndex::port(seen.protocol, seen.remote_port) else { return false };
+    let entry = look_up(tables, Direction::Outbound, index, seen);
+    entry.has(Entry::ANSWER_ANY) && entry.kind() as u8 == EntryKind::Permit as u8
+}
+
+#[inline(always)]
+fn look_up<T: Tables>(tables: &T, direction: Direction, index: ServiceIndex, seen: &Seen) -> Entry {
+    if seen.family == 4 {
+        super::look_up(tables, direction, index, seen.remote[3])
+    } else {
+        super::look_up(tables, direction, index, seen.remote)
+    }
+}
+
+/// Answers to multicast and broadcast come from other addresses: a flow would match nothing.
+#[inline(always)]
+fn is_multicast(seen: &Seen) -> bool {
+    if seen.family == 4 { seen.remote[3].is_multicast() } else { seen.remote.is_multicast() }
+}
+
+/// The flow of a conversation, if it has not timed out. Refreshed, at most once a second.
+#[inline(always)]
+fn live<T: Tables>(tables: &T, seen: &Seen) -> Option<T::Flow> {
+    let flow = find(tables, seen)?;
+    let now = tables.now();
+    if now.wrapping_sub(flow.state().last) >= u64::from(load(&tables.config().hz)) {
+        flow.refresh(now);
+    }
+    Some(flow)
+}
+
+#[inline(always)]
+fn find<T: Tables>(tables: &T, seen: &Seen) -> Option<T::Flow> {
+    let flow = if seen.family == 4 { tables.flow4(&key4(seen)) } else { tables.flow6(&key6(seen)) }?;
+    let state = flow.state();
+    (tables.now().wrapping_sub(state.last) <= u64::from(state.timeout)).then_some(flow)
+}
+
+/// Notes a FIN; once both sides have sent one, the flow has only `tcp_closing` left.
+#[inline(always)]
+fn close<T: Tables>(tables: &T, flow: T::Flow, fin: u32) {
+    let state = flow.state();
+    let flags = state.flags | fin;
+    if flags == state.flags {
+        return;
+    }
+    let both = FlowState::FIN_IN | FlowState::FIN_OUT;
+    let timeout = if flags & both == both { load(&tables.config().timeout_tcp_closing) } else { state.timeout };
+    flow.close(timeout, flags);
+}
+
+#[inline(always)]
+fn make<T: Tables>(tables: &T, seen: &Seen, timeout: u32, bit: u32) {
+    let state = FlowState { last: tables.now(), timeout, flags: 0 };
+    if seen.family == 4 {
+        tables.make_flow4(&key4(seen), &state);
+    } else {
+        tables.make_flow6(&key6(seen), &state);
+    }
+    if seen.protocol != ICMP && seen.protocol != ICMPV6 && !tables.flow_uses_port(bit) {
+        tables.note_flow_port(bit);
+    }
+}
+
+/// Whether this conversation was refused inbound not long ago. A conversation that the host opens by itself later, from the
+/// same ports (NTP speaks from 123 to 123), is not held back for ever.
+#[inline(always)]
+fn is_denied<T: Tables>(tables: &T, seen: &Seen) -> bool {
+    let last = if seen.family == 4 { tables.denial4(&key4(seen)) } else { tables.denial6(&key6(seen)) };
+    let config = tables.config();
+    let lifetime = if seen.protocol == TCP { load(&config.timeout_tcp) } else { load(&config.timeout_udp) };
+    last.is_some_and(|last| tables.now().wrapping_sub(last) <= u64::from(lifetime))
+}
+
+#[inline(always)]
+fn key4(seen: &Seen) -> FlowKey4 {
+    FlowKey4 {
+        remote: seen.remote[3],
+        local: seen.local[3],
+        remote_port: seen.remote_port,
+        local_port: seen.local_port,
+        protocol: u32::from(seen.protocol),
+    }
+}
+
+#[inline(always)]
+fn key6(seen: &Seen) -> FlowKey6 {
+    FlowKey6 {
+        remote: seen.remote,
+        local: seen.local,
+        remote_port: seen.remote_port,
+        local_port: seen.local_port,
+        protocol: u32::from(seen.protocol),
+    }
+}

@@ -1,0 +1,195 @@
+//! Inbound: default deny. What a rule permits passes, and what answers a conversation that this host opened.
+
+use super::{flows, judge_later_fragment, judge_link, look_up, refuse, remember_first_fragment};
+use crate::frame::Frame;
+use crate::layout::Config;
+use crate::outcome::{Outcome, Seen};
+use crate::packet::{self, Address, ICMP, ICMPV6, IGMP, Network, SCTP, TCP, UDP};
+use crate::tables::Tables;
+use crate::{Direction, EntryKind, Reason, ServiceIndex};
+
+const IN: Direction = Direction::Inbound;
+const DHCP_SERVER: u16 = 67;
+const DHCP_CLIENT: u16 = 68;
+const DHCPV6_SERVER: u16 = 547;
+const DHCPV6_CLIENT: u16 = 546;
+
+/// Judges a frame. `Ok` and `Err` both carry the outcome; `Err` is the early one.
+#[inline(always)]
+pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T, seen: &mut Seen) -> Result<Outcome, Outcome> {
+    if tables.config().has(Config::SCOPE_HOST) && tables.config().has(Config::BRIDGE_PORT) && is_bridged(frame, tables)
+    {
+        return Ok(Outcome::new(Reason::Forwarded));
+    }
+    let link = packet::link(frame)?;
+    match link.ethertype {
+        packet::IPV4 => {
+            let network = packet::ipv4(frame, link.at)?;
+            judge_network(frame, tables, &network, seen)
+        }
+        packet::IPV6 => {
+            let network = packet::ipv6(frame, link.at)?;
+            judge_network(frame, tables, &network, seen)
+        }
+        _ => Ok(judge_link(frame, tables, IN, &link, seen)),
+    }
+}
+
+/// On a bridge port, whether a unicast frame is for a hardware address that is not ours: the bridge forwards it.
+#[inline(always)]
+fn is_bridged<F: Frame, T: Tables>(frame: &F, tables: &T) -> bool {
+    use crate::frame::Header;
+    // Too short to have an address: judged, and found malformed.
+    let Some(header) = frame.header::<14>(0) else { return false };
+    let destination = u64::from(header.word::<0>()) | (u64::from(header.be16::<4>().to_be()) << 32);
+    let is_unicast = header.u8::<0>() & 1 == 0;
+    is_unicast && destination != tables.config().mac::<0>() && destination != tables.config().mac::<1>()
+}
+
+#[inline(always)]
+fn judge_network<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    seen: &mut Seen,
+) -> Result<Outcome, Outcome> {
+    seen.remote = network.source.mapped();
+    seen.local = network.destination.mapped();
+    seen.family = A::FAMILY;
+    seen.protocol = network.protocol;
+    if tables.config().has(Config::SCOPE_HOST) && is_for_somebody_else(tables, network.destination, seen) {
+        return Ok(Outcome::new(Reason::Forwarded));
+    }
+    if is_martian(tables, network.source) {
+        return Ok(Outcome::new(Reason::Martian));
+    }
+    if network.fragment.is_later() {
+        seen.flags = Seen::LATER_FRAGMENT;
+        return Ok(judge_later_fragment(tables, network));
+    }
+    let outcome = match packet::transport(frame, network, IN, seen) {
+        Ok(()) => judge_transport(tables, network, seen),
+        Err(outcome) => outcome,
+    };
+    remember_first_fragment(tables, network, outcome);
+    Ok(outcome)
+}
+
+/// Scope `host`: multicast and broadcast are always ours; of unicast the address table decides, and the kernel where it does
+/// not know. Whatever is not certainly forwarded is judged.
+#[inline(always)]
+fn is_for_somebody_else<A: Address, T: Tables>(tables: &T, destination: A, seen: &Seen) -> bool {
+    !destination.is_multicast() && !tables.is_own(destination.mapped()) && tables.would_forward(seen)
+}
+
+/// Our own address, loopback, multicast or broadcast as a source. The unspecified address is judged by what it is used for.
+#[inline(always)]
+fn is_martian<A: Address, T: Tables>(tables: &T, source: A) -> bool {
+    source.is_loopback()
+        || source.is_multicast()
+        || (!tables.config().has(Config::GUEST) && tables.is_own(source.mapped()))
+}
+
+#[inline(always)]
+fn judge_transport<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Seen) -> Outcome {
+    let unspecified = network.source.is_unspecified();
+    match network.protocol {
+        ICMPV6 if A::FAMILY == 6 => return judge_icmp6(tables, network, seen, unspecified),
+        // RFC 4541, section 2.1.1: a snooping switch asks from 0.0.0.0.
+        IGMP if A::FAMILY == 4 => return Outcome::new(Reason::Igmp),
+        // RFC 2131, section 4.1: a client that has no address yet.
+        UDP if A::FAMILY == 4 && seen.remote_port == DHCP_CLIENT && seen.local_port == DHCP_SERVER => {}
+        _ if unspecified => return Outcome::new(Reason::Martian),
+        _ => {}
+    }
+    match network.protocol {
+        TCP | UDP | SCTP => judge_port(tables, network, seen),
+        ICMP if A::FAMILY == 4 => judge_icmp4(tables, network, seen),
+        protocol => {
+            let entry = look_up(tables, IN, ServiceIndex::protocol(protocol), network.source);
+            match entry.kind() {
+                EntryKind::Permit => Outcome::by_rule(Reason::Rule, entry.number(), false),
+                _ => refuse(entry, Reason::Protocol),
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn judge_port<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Seen) -> Outcome {
+    let index = match network.protocol {
+        TCP => ServiceIndex::tcp(seen.local_port),
+        UDP => ServiceIndex::udp(seen.local_port),
+        _ => ServiceIndex::sctp(seen.local_port),
+    };
+    let entry = look_up(tables, IN, index, network.source);
+    if entry.kind() as u8 == EntryKind::Permit as u8 {
+        return Outcome::by_rule(Reason::Rule, entry.number(), false);
+    }
+    // A bare SYN opens a conversation; it answers none.
+    if !seen.is_bare_syn() && tables.flow_uses_port(index.0) && flows::answers(tables, seen) {
+        return Outcome::new(Reason::Flow);
+    }
+    if entry.kind() as u8 == EntryKind::None as u8 && is_dhcp_answer::<A>(seen) {
+        return Outcome::new(Reason::Dhcp);
+    }
+    refuse(entry, Reason::NoRule)
+}
+
+#[inline(always)]
+fn is_dhcp_answer<A: Address>(seen: &Seen) -> bool {
+    let (server, client) = if A::FAMILY == 4 { (DHCP_SERVER, DHCP_CLIENT) } else { (DHCPV6_SERVER, DHCPV6_CLIENT) };
+    seen.protocol == UDP && seen.remote_port == server && seen.local_port == client
+}
+
+#[inline(always)]
+fn judge_icmp4<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Seen) -> Outcome {
+    match seen.asked {
+        // Unreachable, time exceeded, parameter problem.
+        3 | 11 | 12 => Outcome::new(Reason::Icmp),
+        8 => judge_echo(tables, network),
+        0 => judge_echo_reply(tables, seen),
+        5 => Outcome::new(Reason::Redirect),
+        _ => Outcome::new(Reason::IcmpType),
+    }
+}
+
+/// RFC 4890, section 4.4: what a host needs to be reachable.
+#[inline(always)]
+fn judge_icmp6<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Seen, unspecified: bool) -> Outcome {
+    // Without an address a node solicits (duplicate address detection, router discovery) and reports its groups; no more.
+    if unspecified && !matches!(seen.asked, 130..=133 | 135 | 143) {
+        return Outcome::new(Reason::Martian);
+    }
+    match seen.asked {
+        // Errors; multicast listener discovery and multicast router discovery.
+        1..=4 | 130..=132 | 143 | 151..=153 => Outcome::new(Reason::Icmp),
+        128 => judge_echo(tables, network),
+        129 => judge_echo_reply(tables, seen),
+        // Neighbour discovery, inverse and secured included. RFC 4861, section 7.1: hop limit 255 proves that it is from the link.
+        133..=136 | 141 | 142 | 148 | 149 => {
+            if network.hop_limit == 255 {
+                Outcome::new(Reason::Icmp)
+            } else {
+                Outcome::new(Reason::IcmpType)
+            }
+        }
+        137 => Outcome::new(Reason::Redirect),
+        _ => Outcome::new(Reason::IcmpType),
+    }
+}
+
+#[inline(always)]
+fn judge_echo<A: Address, T: Tables>(tables: &T, network: &Network<A>) -> Outcome {
+    let entry = look_up(tables, IN, ServiceIndex::ECHO, network.source);
+    match entry.kind() {
+        EntryKind::Permit => Outcome::by_rule(Reason::EchoPass, entry.number(), false),
+        EntryKind::Deny => refuse(entry, Reason::EchoDrop),
+        EntryKind::None | EntryKind::Internal | EntryKind::Peer | EntryKind::Scoped => Outcome::new(Reason::EchoDrop),
+    }
+}
+
+#[inline(always)]
+fn judge_echo_reply<T: Tables>(tables: &T, seen: &Seen) -> Outcome {
+    Outcome::new(if flows::answers(tables, seen) { Reason::Flow } else { Reason::IcmpType })
+}

@@ -1,0 +1,124 @@
+//! Outbound: judged by the connections of the roles (`outbound: role`), or not judged (`open`). Always read, because what
+//! leaves the host makes the flows that its answers come back by.
+
+use super::{flows, judge_later_fragment, judge_link, look_up, refuse, remember_first_fragment};
+use crate::frame::Frame;
+use crate::layout::Config;
+use crate::outcome::{Outcome, Seen};
+use crate::packet::{self, Address, ICMP, ICMPV6, IGMP, Network, SCTP, TCP, UDP};
+use crate::tables::Tables;
+use crate::{Direction, EntryKind, Reason, ServiceIndex};
+
+const OUT: Direction = Direction::Outbound;
+const DNS: u16 = 53;
+const NTP: u16 = 123;
+
+/// Judges a frame. `Ok` and `Err` both carry the outcome.
+#[inline(always)]
+pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T, seen: &mut Seen) -> Result<Outcome, Outcome> {
+    let (Ok(outcome) | Err(outcome)) = judge_frame(frame, tables, seen);
+    if !tables.config().has(Config::OUTBOUND_JUDGED) && !outcome.is(Reason::Denied) && !outcome.is(Reason::Forwarded) {
+        return Ok(Outcome::new(Reason::Open));
+    }
+    Ok(outcome)
+}
+
+#[inline(always)]
+fn judge_frame<F: Frame, T: Tables>(frame: &F, tables: &T, seen: &mut Seen) -> Result<Outcome, Outcome> {
+    let link = packet::link(frame)?;
+    match link.ethertype {
+        packet::IPV4 => {
+            let network = packet::ipv4(frame, link.at)?;
+            judge_network(frame, tables, &network, seen)
+        }
+        packet::IPV6 => {
+            let network = packet::ipv6(frame, link.at)?;
+            judge_network(frame, tables, &network, seen)
+        }
+        _ => Ok(judge_link(frame, tables, OUT, &link, seen)),
+    }
+}
+
+#[inline(always)]
+fn judge_network<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    seen: &mut Seen,
+) -> Result<Outcome, Outcome> {
+    seen.remote = network.destination.mapped();
+    seen.local = network.source.mapped();
+    seen.family = A::FAMILY;
+    seen.protocol = network.protocol;
+    if tables.config().has(Config::SCOPE_HOST) && frame.is_forwarded() && !tables.is_own(network.source.mapped()) {
+        return Ok(Outcome::new(Reason::Forwarded));
+    }
+    let judged = tables.config().has(Config::OUTBOUND_JUDGED);
+    if network.fragment.is_later() {
+        seen.flags = Seen::LATER_FRAGMENT;
+        return Ok(if judged { judge_later_fragment(tables, network) } else { Outcome::new(Reason::Open) });
+    }
+    let outcome = match packet::transport(frame, network, OUT, seen) {
+        Ok(()) if judged || tables.config().has(Config::OUTBOUND_DENIES) => judge_transport(tables, network, seen),
+        Ok(()) => Outcome::new(Reason::Open),
+        Err(outcome) => outcome,
+    };
+    if judged {
+        remember_first_fragment(tables, network, outcome);
+    }
+    Ok(outcome)
+}
+
+#[inline(always)]
+fn judge_transport<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Seen) -> Outcome {
+    match network.protocol {
+        TCP | UDP | SCTP => judge_port(tables, network, seen),
+        // The host's own ICMP and neighbour discovery always leave.
+        ICMP if A::FAMILY == 4 => Outcome::new(Reason::Icmp),
+        ICMPV6 if A::FAMILY == 6 => Outcome::new(Reason::Icmp),
+        IGMP if A::FAMILY == 4 => Outcome::new(Reason::Igmp),
+        protocol => {
+            let entry = look_up(tables, OUT, ServiceIndex::protocol(protocol), network.destination);
+            match entry.kind() {
+                EntryKind::Permit => Outcome::by_rule(Reason::Rule, entry.number(), false),
+                _ => refuse(entry, Reason::Protocol),
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn judge_port<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Seen) -> Outcome {
+    let index = match network.protocol {
+        TCP => ServiceIndex::tcp(seen.remote_port),
+        UDP => ServiceIndex::udp(seen.remote_port),
+        _ => ServiceIndex::sctp(seen.remote_port),
+    };
+    let entry = look_up(tables, OUT, index, network.destination);
+    if entry.kind() as u8 == EntryKind::Permit as u8 {
+        return Outcome::by_rule(Reason::Rule, entry.number(), false);
+    }
+    if !seen.is_bare_syn() {
+        // The inbound rule that permits the question permits the answer; it is counted where the question came in.
+        if flows::answer_is_permitted(tables, seen) {
+            return Outcome::new(Reason::Rule);
+        }
+        if flows::goes_on(tables, seen) {
+            return Outcome::new(Reason::Flow);
+        }
+    }
+    if entry.kind() as u8 == EntryKind::Deny as u8 {
+        return refuse(entry, Reason::NoConnection);
+    }
+    match (network.protocol, seen.remote_port) {
+        // The host's own name resolution, time and address assignment always leave.
+        (TCP | UDP, DNS) | (UDP, NTP) => return Outcome::new(Reason::Open),
+        (UDP, 67) if A::FAMILY == 4 && seen.local_port == 68 => return Outcome::new(Reason::Dhcp),
+        (UDP, 547) if A::FAMILY == 6 && seen.local_port == 546 => return Outcome::new(Reason::Dhcp),
+        _ => {}
+    }
+    if entry.has(crate::Entry::AUDIT) {
+        return Outcome::audited(Reason::NoConnection);
+    }
+    Outcome::new(Reason::NoConnection)
+}

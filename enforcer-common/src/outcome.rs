@@ -1,0 +1,149 @@
+//! What a judgement leaves behind: the outcome in one word, and what was seen of the packet.
+
+use crate::{Reason, Verdict};
+
+/// Reason, rule and flags of a judgement, in one word.
+///
+/// Bits 0 to 15 are the rule, bits 16 to 23 the reason, bit 24 says that there is a rule, bit 25 that the rule which refuses is
+/// in audit by itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(transparent)]
+pub struct Outcome(u32);
+
+impl Outcome {
+    const HAS_RULE: u32 = 1 << 24;
+    const AUDIT: u32 = 1 << 25;
+
+    /// A judgement that no rule is responsible for.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(reason: Reason) -> Self {
+        Self((reason as u32) << 16)
+    }
+
+    /// A judgement by a rule.
+    #[must_use]
+    #[inline(always)]
+    pub const fn by_rule(reason: Reason, rule: u16, audit: bool) -> Self {
+        Self(((reason as u32) << 16) | rule as u32 | Self::HAS_RULE | if audit { Self::AUDIT } else { 0 })
+    }
+
+    /// A refusal that is counted, whatever the mode of the host.
+    #[must_use]
+    #[inline(always)]
+    pub const fn audited(reason: Reason) -> Self {
+        Self(((reason as u32) << 16) | Self::AUDIT)
+    }
+
+    /// The same outcome, its word passed through a function that does not change it.
+    #[must_use]
+    #[inline(always)]
+    pub fn map(self, same: impl FnOnce(u32) -> u32) -> Self {
+        Self(same(self.0))
+    }
+
+    /// Number of the reason.
+    #[must_use]
+    #[inline(always)]
+    pub const fn reason_number(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
+
+    /// The reason.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match Reason::from_number(self.reason_number()) {
+            Some(reason) => reason,
+            None => Reason::Malformed,
+        }
+    }
+
+    /// The verdict.
+    #[must_use]
+    #[inline(always)]
+    pub const fn verdict(self) -> Verdict {
+        if self.reason_number() < Reason::NoRule as u8 { Verdict::Pass } else { Verdict::Drop }
+    }
+
+    /// Whether the verdict is to pass.
+    #[must_use]
+    #[inline(always)]
+    pub const fn passes(self) -> bool {
+        matches!(self.verdict(), Verdict::Pass)
+    }
+
+    /// Whether this is the outcome for this reason.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is(self, reason: Reason) -> bool {
+        self.reason_number() == reason as u8
+    }
+
+    /// The rule, by its counter slot.
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the rule is the low half of the word")]
+    pub const fn rule(self) -> Option<u16> {
+        if self.0 & Self::HAS_RULE == 0 { None } else { Some(self.0 as u16) }
+    }
+
+    /// Whether the rule that refuses is in audit by itself.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_audited(self) -> bool {
+        self.0 & Self::AUDIT != 0
+    }
+}
+
+/// What was seen of a packet before it was judged: as much as its headers gave away.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Seen {
+    /// Remote address, IPv4 mapped into IPv6.
+    pub remote: [u32; 4],
+    /// Local address, likewise.
+    pub local: [u32; 4],
+    /// Remote port in host byte order. Echo: 0.
+    pub remote_port: u16,
+    /// Local port in host byte order. Echo: the identifier.
+    pub local_port: u16,
+    /// What the packet asked for: the destination port, the ICMP type, or the ethertype.
+    pub asked: u16,
+    /// 4 or 6; 0 without an IP header that could be read.
+    pub family: u8,
+    /// IP protocol.
+    pub protocol: u8,
+    /// [`Seen::SYN`] and so on.
+    pub flags: u32,
+}
+
+impl Seen {
+    /// TCP FIN, as in the header.
+    pub const FIN: u32 = 0x01;
+    /// TCP SYN.
+    pub const SYN: u32 = 0x02;
+    /// TCP RST.
+    pub const RST: u32 = 0x04;
+    /// TCP ACK.
+    pub const ACK: u32 = 0x10;
+    /// The packet belongs to a conversation that a flow can stand for: it has ports, or is an echo request or reply.
+    pub const CONVERSATION: u32 = 0x100;
+    /// It is an echo request.
+    pub const ECHO_REQUEST: u32 = 0x200;
+    /// It is a later fragment.
+    pub const LATER_FRAGMENT: u32 = 0x400;
+
+    /// A SYN without ACK: the first segment of a TCP conversation.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_bare_syn(&self) -> bool {
+        self.protocol == 6 && self.flags & (Self::SYN | Self::ACK) == Self::SYN
+    }
+
+    /// Whether all of these flags are set.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has(&self, flags: u32) -> bool {
+        self.flags & flags == flags
+    }
+}

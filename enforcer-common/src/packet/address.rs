@@ -1,0 +1,132 @@
+//! IPv4 and IPv6 addresses, as words in network order, behind one trait.
+
+use crate::Direction;
+use crate::layout::{FragmentKey4, FragmentKey6, FragmentState, mapped};
+use crate::tables::Tables;
+
+/// An address as it stands in the packet.
+pub trait Address: Copy + Eq {
+    /// 4 or 6.
+    const FAMILY: u8;
+
+    /// Mapped into IPv6.
+    fn mapped(self) -> [u32; 4];
+    /// `0.0.0.0`, `::`.
+    fn is_unspecified(self) -> bool;
+    /// `127.0.0.0/8`, `::1`.
+    fn is_loopback(self) -> bool;
+    /// `224.0.0.0/4`, `ff00::/8`; and the limited broadcast `255.255.255.255`.
+    fn is_multicast(self) -> bool;
+    /// The column of the class matrix.
+    fn column<T: Tables>(self, tables: &T, direction: Direction) -> u32;
+    /// What became of the first fragment.
+    fn fragment<T: Tables>(tables: &T, source: Self, destination: Self, id: u32, protocol: u8)
+    -> Option<FragmentState>;
+    /// Remembers what became of a first fragment.
+    fn remember_fragment<T: Tables>(
+        tables: &T,
+        source: Self,
+        destination: Self,
+        id: u32,
+        protocol: u8,
+        state: FragmentState,
+    );
+}
+
+impl Address for u32 {
+    const FAMILY: u8 = 4;
+
+    #[inline(always)]
+    fn mapped(self) -> [u32; 4] {
+        mapped(self)
+    }
+
+    #[inline(always)]
+    fn is_unspecified(self) -> bool {
+        self == 0
+    }
+
+    #[inline(always)]
+    fn is_loopback(self) -> bool {
+        self.to_ne_bytes()[0] == 127
+    }
+
+    #[inline(always)]
+    fn is_multicast(self) -> bool {
+        self.to_ne_bytes()[0] & 0xf0 == 0xe0 || self == u32::MAX
+    }
+
+    #[inline(always)]
+    fn column<T: Tables>(self, tables: &T, direction: Direction) -> u32 {
+        tables.column4(direction, self)
+    }
+
+    #[inline(always)]
+    fn fragment<T: Tables>(tables: &T, source: u32, destination: u32, id: u32, protocol: u8) -> Option<FragmentState> {
+        tables.fragment4(&FragmentKey4 { source, destination, id, protocol: u32::from(protocol) })
+    }
+
+    #[inline(always)]
+    fn remember_fragment<T: Tables>(
+        tables: &T,
+        source: u32,
+        destination: u32,
+        id: u32,
+        protocol: u8,
+        state: FragmentState,
+    ) {
+        tables.remember_fragment4(&FragmentKey4 { source, destination, id, protocol: u32::from(protocol) }, &state);
+    }
+}
+
+impl Address for [u32; 4] {
+    const FAMILY: u8 = 6;
+
+    #[inline(always)]
+    fn mapped(self) -> [u32; 4] {
+        self
+    }
+
+    #[inline(always)]
+    fn is_unspecified(self) -> bool {
+        self[0] | self[1] | self[2] | self[3] == 0
+    }
+
+    #[inline(always)]
+    fn is_loopback(self) -> bool {
+        self[0] | self[1] | self[2] == 0 && self[3] == 1_u32.to_be()
+    }
+
+    #[inline(always)]
+    fn is_multicast(self) -> bool {
+        self[0].to_ne_bytes()[0] == 0xff
+    }
+
+    #[inline(always)]
+    fn column<T: Tables>(self, tables: &T, direction: Direction) -> u32 {
+        tables.column6(direction, self)
+    }
+
+    #[inline(always)]
+    fn fragment<T: Tables>(
+        tables: &T,
+        source: Self,
+        destination: Self,
+        id: u32,
+        protocol: u8,
+    ) -> Option<FragmentState> {
+        tables.fragment6(&FragmentKey6 { source, destination, id, protocol: u32::from(protocol) })
+    }
+
+    #[inline(always)]
+    fn remember_fragment<T: Tables>(
+        tables: &T,
+        source: Self,
+        destination: Self,
+        id: u32,
+        protocol: u8,
+        state: FragmentState,
+    ) {
+        tables.remember_fragment6(&FragmentKey6 { source, destination, id, protocol: u32::from(protocol) }, &state);
+    }
+}

@@ -1,0 +1,104 @@
+//! The IPv6 header and its extension headers (RFC 8200).
+
+use super::{Fragment, MALFORMED, Network, blur_offset};
+use crate::Reason;
+use crate::frame::{Frame, Header};
+use crate::outcome::Outcome;
+
+const FIXED: usize = 40;
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION: u8 = 60;
+const MOBILITY: u8 = 135;
+const MOST_EXTENSIONS: u32 = 8;
+/// Eight extension headers of 2048 bytes and what stands before them are less.
+const MOST_BYTES: usize = 0x7fff;
+
+/// Reads the IPv6 header at `at` and walks its extension headers, each by its own length rule.
+///
+/// # Errors
+/// `malformed` where version or lengths are wrong; `extension-headers` for the ninth; `routing-header` for type 0 (RFC 5095);
+/// `tiny-fragment` where the chain does not fit into the first fragment (RFC 7112).
+#[inline(always)]
+pub fn ipv6(frame: &impl Frame, at: usize) -> Result<Network<[u32; 4]>, Outcome> {
+    let Some(header) = frame.header::<FIXED>(at) else { return Err(MALFORMED) };
+    if header.u8::<0>() >> 4 != 6 {
+        return Err(MALFORMED);
+    }
+    let available = frame.length() - at - FIXED;
+    let mut payload = usize::from(header.be16::<4>());
+    if payload == 0 && frame.is_super_packet() {
+        // BIG TCP: 16 bits cannot hold the length (Linux 5.19).
+        payload = available;
+    }
+    if payload > available {
+        return Err(MALFORMED);
+    }
+    let mut network = Network {
+        source: [header.word::<8>(), header.word::<12>(), header.word::<16>(), header.word::<20>()],
+        destination: [header.word::<24>(), header.word::<28>(), header.word::<32>(), header.word::<36>()],
+        protocol: header.u8::<6>(),
+        at: at + FIXED,
+        end: at + FIXED + payload,
+        hop_limit: header.u8::<7>(),
+        fragment: Fragment::WHOLE,
+    };
+    let mut walked = 0;
+    while is_extension(network.protocol) {
+        if walked == MOST_EXTENSIONS {
+            return Err(Outcome::new(Reason::ExtensionHeaders));
+        }
+        walked += 1;
+        if step(frame, &mut network)? {
+            break;
+        }
+        network.at = blur_offset(frame, network.at, MOST_BYTES);
+    }
+    network.at = blur_offset(frame, network.at, MOST_BYTES);
+    network.fragment = network.fragment.blurred(frame);
+    Ok(network)
+}
+
+#[inline(always)]
+const fn is_extension(protocol: u8) -> bool {
+    matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY)
+}
+
+/// Steps over one extension header. Says whether the walk ends here: behind the header of a later fragment there is none.
+#[inline(always)]
+fn step(frame: &impl Frame, network: &mut Network<[u32; 4]>) -> Result<bool, Outcome> {
+    let here = network.protocol;
+    if network.at + 8 > network.end {
+        return Err(network.fragment.does_not_fit());
+    }
+    let Some(extension) = frame.header::<8>(network.at) else { return Err(network.fragment.does_not_fit()) };
+    let units = usize::from(extension.u8::<1>());
+    let length = match here {
+        FRAGMENT => 8,
+        // RFC 4302, section 2.2: in words of four bytes, minus two.
+        AUTHENTICATION => (units + 2) * 4,
+        _ => (units + 1) * 8,
+    };
+    if here == ROUTING && extension.u8::<2>() == 0 {
+        return Err(Outcome::new(Reason::RoutingHeader));
+    }
+    network.protocol = extension.u8::<0>();
+    network.at += length;
+    if here == FRAGMENT {
+        let word = extension.be16::<2>();
+        if !network.fragment.is_whole() {
+            // A fragment of a fragment is none.
+            return Err(MALFORMED);
+        }
+        network.fragment = Fragment::new(word >> 3, word & 1 != 0, extension.word::<4>(), network.protocol);
+        if network.fragment.is_later() {
+            return Ok(true);
+        }
+    }
+    if network.at > network.end {
+        return Err(network.fragment.does_not_fit());
+    }
+    Ok(false)
+}

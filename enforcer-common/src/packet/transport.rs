@@ -1,0 +1,116 @@
+//! TCP, UDP, SCTP and ICMP: the ports, flags and types that a packet is judged by.
+
+use super::{Address, Network};
+use crate::Direction;
+use crate::frame::{Frame, Header};
+use crate::outcome::{Outcome, Seen};
+
+/// IP protocol number of ICMP.
+pub const ICMP: u8 = 1;
+/// IP protocol number of IGMP.
+pub const IGMP: u8 = 2;
+/// IP protocol number of TCP.
+pub const TCP: u8 = 6;
+/// IP protocol number of UDP.
+pub const UDP: u8 = 17;
+/// IP protocol number of ICMPv6.
+pub const ICMPV6: u8 = 58;
+/// IP protocol number of SCTP.
+pub const SCTP: u8 = 132;
+const TCP_SHORTEST: usize = 20;
+const UDP_HEADER: usize = 8;
+const SCTP_HEADER: usize = 12;
+const ICMP_HEADER: usize = 8;
+const ECHO_REPLY: u8 = 0;
+const ECHO_REQUEST: u8 = 8;
+const ECHO_REQUEST_6: u8 = 128;
+const ECHO_REPLY_6: u8 = 129;
+
+/// Reads what is above IP into `seen`. Other protocols, and later fragments, have nothing that is read.
+///
+/// # Errors
+/// `malformed`, or in a first fragment `tiny-fragment`, where the header does not fit or contradicts the packet's length.
+#[inline(always)]
+pub fn transport<A: Address>(
+    frame: &impl Frame,
+    network: &Network<A>,
+    direction: Direction,
+    seen: &mut Seen,
+) -> Result<(), Outcome> {
+    let unfit = network.fragment.does_not_fit();
+    let left = network.end - network.at;
+    let (source, destination) = match network.protocol {
+        TCP => {
+            if left < TCP_SHORTEST {
+                return Err(unfit);
+            }
+            let Some(header) = frame.header::<TCP_SHORTEST>(network.at) else { return Err(unfit) };
+            let length = usize::from(header.u8::<12>() >> 4) * 4;
+            if length < TCP_SHORTEST {
+                return Err(super::MALFORMED);
+            }
+            if length > left {
+                return Err(unfit);
+            }
+            seen.flags = u32::from(header.u8::<13>());
+            (header.be16::<0>(), header.be16::<2>())
+        }
+        UDP => {
+            if left < UDP_HEADER {
+                return Err(unfit);
+            }
+            let Some(header) = frame.header::<UDP_HEADER>(network.at) else { return Err(unfit) };
+            let length = usize::from(header.be16::<4>());
+            // The length covers the whole datagram, of which a fragment holds a part; segments of a super-packet share one header.
+            let exempt = frame.is_super_packet() || !network.fragment.is_whole();
+            if length < UDP_HEADER && !(length == 0 && exempt) || length > left && !exempt {
+                return Err(super::MALFORMED);
+            }
+            (header.be16::<0>(), header.be16::<2>())
+        }
+        SCTP => {
+            if left < SCTP_HEADER {
+                return Err(unfit);
+            }
+            let Some(header) = frame.header::<SCTP_HEADER>(network.at) else { return Err(unfit) };
+            (header.be16::<0>(), header.be16::<2>())
+        }
+        ICMP | ICMPV6 => return icmp(frame, network, seen),
+        // RFC 3376, section 4: eight bytes at least.
+        IGMP if A::FAMILY == 4 => {
+            if left < ICMP_HEADER {
+                return Err(unfit);
+            }
+            return if frame.header::<ICMP_HEADER>(network.at).is_some() { Ok(()) } else { Err(unfit) };
+        }
+        _ => return Ok(()),
+    };
+    seen.flags |= Seen::CONVERSATION;
+    seen.asked = destination;
+    (seen.remote_port, seen.local_port) = match direction {
+        Direction::Inbound => (source, destination),
+        Direction::Outbound => (destination, source),
+    };
+    Ok(())
+}
+
+#[inline(always)]
+fn icmp<A: Address>(frame: &impl Frame, network: &Network<A>, seen: &mut Seen) -> Result<(), Outcome> {
+    let unfit = network.fragment.does_not_fit();
+    if (network.protocol == ICMP) != (A::FAMILY == 4) {
+        // ICMP of the other family means nothing here; it is judged as a protocol.
+        return Ok(());
+    }
+    if network.end - network.at < ICMP_HEADER {
+        return Err(unfit);
+    }
+    let Some(header) = frame.header::<ICMP_HEADER>(network.at) else { return Err(unfit) };
+    let kind = header.u8::<0>();
+    seen.asked = u16::from(kind);
+    let (request, reply) = if A::FAMILY == 4 { (ECHO_REQUEST, ECHO_REPLY) } else { (ECHO_REQUEST_6, ECHO_REPLY_6) };
+    if kind == request || kind == reply {
+        seen.local_port = header.be16::<4>();
+        seen.flags = if kind == request { Seen::CONVERSATION | Seen::ECHO_REQUEST } else { Seen::CONVERSATION };
+    }
+    Ok(())
+}

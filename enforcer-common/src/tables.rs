@@ -1,0 +1,117 @@
+//! What the decision code looks up and remembers. The kernel answers from BPF maps, the host from collections.
+
+use crate::layout::{
+    Config, Counter, FlowKey4, FlowKey6, FlowState, FragmentKey4, FragmentKey6, FragmentState, Statistic,
+};
+use crate::outcome::{Outcome, Seen};
+use crate::{Direction, Entry, ServiceIndex};
+
+/// A flow that was found. It is changed in place, field by field: several CPUs may hold it.
+pub trait Flow: Copy {
+    /// What is known of it now.
+    fn state(&self) -> FlowState;
+    /// Notes a packet at `now` (jiffies).
+    fn refresh(&self, now: u64);
+    /// Changes timeout (jiffies) and flags.
+    fn close(&self, timeout: u32, flags: u32);
+}
+
+/// Tables and memory of one interface's program. Addresses are words as they stand in the packet.
+pub trait Tables {
+    /// A flow in the flow table.
+    type Flow: Flow;
+
+    /// The constants of this load.
+    fn config(&self) -> &Config;
+
+    /// Jiffies.
+    fn now(&self) -> u64;
+
+    /// The service table.
+    fn service(&self, direction: Direction, index: ServiceIndex) -> Entry;
+
+    /// The matrix column of a remote IPv4 address.
+    fn column4(&self, direction: Direction, remote: u32) -> u32;
+
+    /// The matrix column of a remote IPv6 address.
+    fn column6(&self, direction: Direction, remote: [u32; 4]) -> u32;
+
+    /// The class matrix.
+    fn scoped(&self, direction: Direction, row: u16, column: u32) -> Entry;
+
+    /// Whether an address (IPv4 mapped) is one of this host's, or a broadcast address of its networks.
+    fn is_own(&self, address: [u32; 4]) -> bool;
+
+    /// Whether the kernel would forward a packet to this destination (scope `host`); asked only for addresses that are not ours.
+    fn would_forward(&self, seen: &Seen) -> bool;
+
+    /// Whether any flow has used this local port. `bit`: see [`port_bit`].
+    fn flow_uses_port(&self, bit: u32) -> bool;
+
+    /// Notes that a flow uses this local port.
+    fn note_flow_port(&self, bit: u32);
+
+    /// Whether this local port has a listener.
+    fn has_listener(&self, bit: u32) -> bool;
+
+    /// Looks up a flow over IPv4.
+    fn flow4(&self, key: &FlowKey4) -> Option<Self::Flow>;
+
+    /// Looks up a flow over IPv6.
+    fn flow6(&self, key: &FlowKey6) -> Option<Self::Flow>;
+
+    /// Makes or replaces a flow over IPv4.
+    fn make_flow4(&self, key: &FlowKey4, state: &FlowState);
+
+    /// Makes or replaces a flow over IPv6.
+    fn make_flow6(&self, key: &FlowKey6, state: &FlowState);
+
+    /// Jiffies of the last refused packet of this conversation, if it is remembered.
+    fn denial4(&self, key: &FlowKey4) -> Option<u64>;
+
+    /// The same over IPv6.
+    fn denial6(&self, key: &FlowKey6) -> Option<u64>;
+
+    /// Remembers a refused conversation.
+    fn remember_denial4(&self, key: &FlowKey4, now: u64);
+
+    /// The same over IPv6.
+    fn remember_denial6(&self, key: &FlowKey6, now: u64);
+
+    /// What became of the first fragment of a datagram.
+    fn fragment4(&self, key: &FragmentKey4) -> Option<FragmentState>;
+
+    /// The same over IPv6.
+    fn fragment6(&self, key: &FragmentKey6) -> Option<FragmentState>;
+
+    /// Remembers what became of a first fragment.
+    fn remember_fragment4(&self, key: &FragmentKey4, state: &FragmentState);
+
+    /// The same over IPv6.
+    fn remember_fragment6(&self, key: &FragmentKey6, state: &FragmentState);
+
+    /// Whether this direction enforces at this moment, the deadline included.
+    fn enforces(&self, direction: Direction) -> bool;
+
+    /// Counts under a reason.
+    fn count(&self, direction: Direction, would_drop: bool, outcome: Outcome, size: Counter);
+
+    /// Counts under a rule.
+    fn count_rule(&self, rule: u16, size: Counter);
+
+    /// Counts something about the tables.
+    fn note(&self, statistic: Statistic);
+
+    /// Tells of a refused packet, within the token bucket.
+    fn report(&self, direction: Direction, enforced: bool, outcome: Outcome, seen: &Seen, size: Counter);
+}
+
+/// Where a local port stands in the port bitmaps; `None` for protocols without ports.
+#[must_use]
+#[inline(always)]
+pub const fn port_bit(protocol: u8, port: u16) -> Option<u32> {
+    match ServiceIndex::port(protocol, port) {
+        Some(index) => Some(index.0),
+        None => None,
+    }
+}

@@ -1,0 +1,46 @@
+//! The hooks.
+
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action};
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use enforcer_common::decide;
+
+use crate::frame::{SkbFrame, XdpFrame};
+use crate::maps::Maps;
+
+/// Towards the host, at the driver. `frags`: frames of several buffers (MTU above a page) are judged too.
+#[xdp(frags)]
+fn inbound_xdp(ctx: XdpContext) -> u32 {
+    let frame = XdpFrame::new(&ctx);
+    let maps = Maps::new(ctx.ctx.cast());
+    if decide::inbound(&frame, &maps, 1).goes_on { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }
+}
+
+/// Towards the host, at tc ingress (or at tc egress of the port a guest stands behind).
+#[classifier]
+fn inbound_tc(ctx: TcContext) -> i32 {
+    let frame = SkbFrame::new(&ctx);
+    let maps = Maps::new(ctx.skb.skb.cast());
+    tc_action(decide::inbound(&frame, &maps, frame.segments()).goes_on)
+}
+
+/// From the host, at tc egress (or at tc ingress of the port a guest stands behind).
+#[classifier]
+fn outbound_tc(ctx: TcContext) -> i32 {
+    let frame = SkbFrame::new(&ctx);
+    let maps = Maps::new(ctx.skb.skb.cast());
+    tc_action(decide::outbound(&frame, &maps, frame.segments()).goes_on)
+}
+
+/// What goes on is left to the next program of the chain: we permit nothing on behalf of others.
+#[inline(always)]
+fn tc_action(goes_on: bool) -> i32 {
+    if goes_on { TC_ACT_UNSPEC } else { TC_ACT_SHOT as i32 }
+}
+
+/// Tells jiffies and the monotonic clock at one moment, so that the loader can convert between them.
+#[classifier]
+fn clock(_: TcContext) -> i32 {
+    crate::maps::tell_time();
+    TC_ACT_UNSPEC
+}
