@@ -45,6 +45,7 @@ impl Outcome {
     /// Number of the reason.
     #[must_use]
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the reason is eight bits")]
     pub const fn reason_number(self) -> u8 {
         (self.0 >> 16) as u8
     }

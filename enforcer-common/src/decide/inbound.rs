@@ -1,6 +1,6 @@
 //! Inbound: default deny. What a rule permits passes, and what answers a conversation that this host opened.
 
-use super::{flows, judge_later_fragment, judge_link, look_up, refuse, remember_first_fragment};
+use super::{flows, judge_later_fragment, judge_link, look_up, permit_or_refuse, refuse, remember_first_fragment};
 use crate::frame::Frame;
 use crate::layout::Config;
 use crate::outcome::{Outcome, Seen};
@@ -107,10 +107,7 @@ fn judge_transport<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen
         ICMP if A::FAMILY == 4 => judge_icmp4(tables, network, seen),
         protocol => {
             let entry = look_up(tables, IN, ServiceIndex::protocol(protocol), network.source);
-            match entry.kind() {
-                EntryKind::Permit => Outcome::by_rule(Reason::Rule, entry.number(), false),
-                _ => refuse(entry, Reason::Protocol),
-            }
+            permit_or_refuse(entry, Reason::Protocol)
         }
     }
 }

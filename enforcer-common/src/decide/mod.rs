@@ -113,7 +113,16 @@ fn look_up<A: Address, T: Tables>(tables: &T, direction: Direction, index: Servi
     entry
 }
 
-/// The outcome of an entry that does not permit, inbound.
+/// The outcome of an entry, where nothing but a rule permits.
+#[inline(always)]
+fn permit_or_refuse(entry: Entry, unlisted: Reason) -> Outcome {
+    if entry.kind() as u8 == EntryKind::Permit as u8 {
+        return Outcome::by_rule(Reason::Rule, entry.number(), false);
+    }
+    refuse(entry, unlisted)
+}
+
+/// The outcome of an entry that does not permit.
 #[inline(always)]
 fn refuse(entry: Entry, unlisted: Reason) -> Outcome {
     let audit = entry.has(Entry::AUDIT);
@@ -140,10 +149,7 @@ fn judge_link<F: Frame, T: Tables>(
         return outcome;
     }
     let entry = tables.service(direction, ServiceIndex::ethertype(link.ethertype));
-    match entry.kind() {
-        EntryKind::Permit => Outcome::by_rule(Reason::Rule, entry.number(), false),
-        _ => refuse(entry, Reason::Ethertype),
-    }
+    permit_or_refuse(entry, Reason::Ethertype)
 }
 
 /// Later fragments follow the first (`fragment`); nothing else of them can be judged.

@@ -1,7 +1,7 @@
 //! Outbound: judged by the connections of the roles (`outbound: role`), or not judged (`open`). Always read, because what
 //! leaves the host makes the flows that its answers come back by.
 
-use super::{flows, judge_later_fragment, judge_link, look_up, refuse, remember_first_fragment};
+use super::{flows, judge_later_fragment, judge_link, look_up, permit_or_refuse, refuse, remember_first_fragment};
 use crate::frame::Frame;
 use crate::layout::Config;
 use crate::outcome::{Outcome, Seen};
@@ -79,10 +79,7 @@ fn judge_transport<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen
         IGMP if A::FAMILY == 4 => Outcome::new(Reason::Igmp),
         protocol => {
             let entry = look_up(tables, OUT, ServiceIndex::protocol(protocol), network.destination);
-            match entry.kind() {
-                EntryKind::Permit => Outcome::by_rule(Reason::Rule, entry.number(), false),
-                _ => refuse(entry, Reason::Protocol),
-            }
+            permit_or_refuse(entry, Reason::Protocol)
         }
     }
 }

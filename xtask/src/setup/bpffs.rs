@@ -14,8 +14,8 @@ pub(super) fn step() -> Option<Step> {
     if has_bpffs(&mounts.unwrap_or_default()) {
         return None;
     }
-    let command =
-        CommandLine::new(&["nsenter", "--target", "1", "--mount", "mount", "-t", "bpf", "bpf", MOUNT_POINT]).needing_root();
+    let command = CommandLine::new(&["nsenter", "--target", "1", "--mount", "mount", "-t", "bpf", "bpf", MOUNT_POINT])
+        .needing_root();
     let plan = vec![command.to_string()];
     Some(Step { missing: format!("no bpffs at {MOUNT_POINT}"), plan, run: Box::new(move || command.run()) })
 }
