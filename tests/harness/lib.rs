@@ -1,1 +1,10 @@
-//! Harness of the kernel suite.
+//! Harness of the kernel suite: namespaces, frames, the real binary and the programs it has pinned.
+//!
+//! Its functions panic where something is wrong, so that a failing test has a stack trace. It needs root.
+
+pub mod enforcer;
+pub mod netns;
+pub mod packet;
+pub mod program;
+pub mod raw;
+pub mod skip;

@@ -1,0 +1,355 @@
+//! The real binary, and an interface that it protects.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use serde_json::Value;
+
+use crate::netns::{self, Cable, Namespace};
+use crate::packet::Packet;
+use crate::program::{Outcome, Program};
+
+/// What a command printed, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// The command line, for messages.
+    pub line: String,
+    /// The exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Fails unless the command ended with this exit code.
+    ///
+    /// # Panics
+    /// With everything that the command printed.
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        let Self { line, stdout, stderr, .. } = &self;
+        assert_eq!(self.code, Some(code), "exit code of `{line}`\n--- stdout\n{stdout}--- stderr\n{stderr}");
+        self
+    }
+
+    /// Standard output as JSON.
+    ///
+    /// # Panics
+    /// When it is not JSON.
+    #[must_use]
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("`{}`: {error}: {}", self.line, self.stdout))
+    }
+}
+
+/// Where the binary is: `ENFORCER_BIN`, or where cargo puts it beside the tests.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+#[track_caller]
+pub fn binary() -> PathBuf {
+    let beside = || {
+        let own = env::current_exe().expect("a process has an executable");
+        own.ancestors().skip(1).take(2).map(|dir| dir.join("enforcer")).find(|path| path.is_file())
+    };
+    env::var_os("ENFORCER_BIN")
+        .map(PathBuf::from)
+        .or_else(beside)
+        .expect("build it first: `cargo build -p enforcer`, or let `cargo xtask test` do all of it")
+}
+
+/// Runs the binary in a namespace.
+///
+/// # Panics
+/// When it cannot be started.
+#[track_caller]
+pub fn enforcer(namespace: &Namespace, arguments: &[&str]) -> Ran {
+    finish(&mut command(namespace, arguments), "")
+}
+
+/// Runs the binary in a namespace, with this on its standard input.
+///
+/// # Panics
+/// When it cannot be started.
+#[track_caller]
+pub fn enforcer_with_input(namespace: &Namespace, arguments: &[&str], input: &str) -> Ran {
+    finish(&mut command(namespace, arguments), input)
+}
+
+/// Runs the binary outside of any namespace of ours, for what looks at no interface.
+///
+/// # Panics
+/// When it cannot be started.
+#[track_caller]
+pub fn enforcer_on_host(arguments: &[&str]) -> Ran {
+    let mut command = Command::new(binary());
+    finish(command.args(arguments), "")
+}
+
+/// The command that [`enforcer`] runs, to be started in another way.
+#[must_use]
+#[track_caller]
+pub fn command(namespace: &Namespace, arguments: &[&str]) -> Command {
+    let mut command = namespace.command(binary());
+    command.args(arguments);
+    command
+}
+
+#[track_caller]
+fn finish(command: &mut Command, input: &str) -> Ran {
+    let line = line_of(command);
+    let mut child = spawn(command, &line);
+    let mut pipe = child.stdin.take().expect("piped");
+    let output = thread::scope(|scope| {
+        // A command that does not read its input closes it; that is no failure of ours.
+        scope.spawn(move || pipe.write_all(input.as_bytes()));
+        child.wait_with_output().expect("it ends")
+    });
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ran { line, code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+#[track_caller]
+fn spawn(command: &mut Command, line: &str) -> Child {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    piped.env("NO_COLOR", "1").spawn().unwrap_or_else(|error| panic!("`{line}`: {error}"))
+}
+
+fn line_of(command: &Command) -> String {
+    let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
+    ["enforcer".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// A cable whose near end is protected. Dropping it detaches.
+#[derive(Debug)]
+pub struct Protected {
+    /// The namespaces and the interfaces.
+    pub cable: Cable,
+}
+
+impl Protected {
+    /// Applies a policy to the near end of a new cable; the interface is added to the arguments.
+    ///
+    /// # Panics
+    /// When `apply` fails.
+    #[must_use]
+    #[track_caller]
+    pub fn apply(arguments: &[&str]) -> Self {
+        let protected = Self { cable: Cable::new() };
+        protected.apply_again(arguments);
+        protected
+    }
+
+    /// Applies another policy to the same interface.
+    ///
+    /// # Panics
+    /// When `apply` fails.
+    #[track_caller]
+    pub fn apply_again(&self, arguments: &[&str]) -> Ran {
+        let mut line = vec!["apply"];
+        line.extend(arguments);
+        line.extend(["--interface", &self.cable.near.interface]);
+        self.run(&line).expect_code(0)
+    }
+
+    /// Runs the binary where the protected interface is.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        enforcer(&self.cable.host, arguments)
+    }
+
+    /// Switches the mode of the interface.
+    ///
+    /// # Panics
+    /// When `mode` fails.
+    #[track_caller]
+    pub fn mode(&self, mode: &str) {
+        self.run(&["mode", mode, "--interface", &self.cable.near.interface]).expect_code(0);
+    }
+
+    /// What is counted so far for the interface.
+    ///
+    /// # Panics
+    /// When `counters` fails or does not print what is documented.
+    #[must_use]
+    #[track_caller]
+    pub fn counters(&self) -> Counters {
+        let interface = &self.cable.near.interface;
+        let json = self.run(&["counters", "--format", "json", "--interface", interface]).expect_code(0).json();
+        Counters::of(&json, interface)
+    }
+
+    /// What is counted by a piece of work, and its result.
+    #[track_caller]
+    pub fn counted<T>(&self, work: impl FnOnce() -> T) -> (T, Counters) {
+        let before = self.counters();
+        let result = work();
+        (result, self.counters().since(&before))
+    }
+
+    /// Where the interface's programs are pinned: what `status` says.
+    ///
+    /// # Panics
+    /// When `status` fails or does not know the interface.
+    #[must_use]
+    #[track_caller]
+    pub fn pin(&self) -> PathBuf {
+        let interface = &self.cable.near.interface;
+        let json = self.run(&["status", "--format", "json", "--interface", interface]).expect_code(0).json();
+        PathBuf::from(json["interfaces"][0]["pin"].as_str().unwrap_or_else(|| panic!("no pin in {json}")))
+    }
+
+    /// The program that judges what comes in.
+    #[must_use]
+    #[track_caller]
+    pub fn inbound(&self) -> Program {
+        Program::pinned(&self.pin().join("inbound"))
+    }
+
+    /// Judges frames, and fails unless each is dropped, or passes, and is counted once, under this reason.
+    ///
+    /// # Panics
+    /// When a frame fares differently.
+    #[track_caller]
+    pub fn expect(&self, outcome: Outcome, reason: &str, frames: &[Packet]) {
+        let verdict = match outcome {
+            Outcome::Passed => "pass",
+            Outcome::Dropped => "drop",
+        };
+        self.expect_counted(outcome, verdict, reason, frames);
+    }
+
+    /// Like [`expect`](Self::expect), with the verdict under which the packets are counted (`would_drop` in audit).
+    ///
+    /// # Panics
+    /// When a frame fares differently.
+    #[track_caller]
+    pub fn expect_counted(&self, outcome: Outcome, verdict: &str, reason: &str, frames: &[Packet]) {
+        let program = self.inbound();
+        let (outcomes, counted) =
+            self.counted(|| frames.iter().map(|frame| program.judge(&frame.build())).collect::<Vec<_>>());
+        for (frame, found) in frames.iter().zip(outcomes) {
+            assert_eq!(found, outcome, "expected {reason} for {frame:?}; counted: {counted:#?}");
+        }
+        let said = if verdict == "pass" { "pass" } else { "drop" };
+        let number = u64::try_from(frames.len()).expect("few frames");
+        let wanted = BTreeMap::from([
+            (format!("inbound reason {reason} {said}"), number),
+            (format!("inbound verdict {verdict}"), number),
+        ]);
+        let found: BTreeMap<_, _> =
+            counted.packets.iter().filter(|(name, _)| !name.contains(" rule ")).map(|(k, v)| (k.clone(), *v)).collect();
+        assert_eq!(found, wanted, "{frames:?}");
+    }
+}
+
+impl Drop for Protected {
+    fn drop(&mut self) {
+        let interface = &self.cable.near.interface;
+        let ran = self.run(&["detach", "--interface", interface]);
+        // Pins outlive the namespace; the name is this test's own, so whatever still has it may go.
+        netns::remove_pins(&Path::new("/sys/fs/bpf/enforcer").join(interface));
+        if ran.code != Some(0) && !thread::panicking() {
+            panic!("detach failed at the end of the test: {}", ran.stderr);
+        }
+    }
+}
+
+/// Packets counted, by what they are counted as: `inbound reason no-rule drop`, `inbound verdict would_drop`,
+/// `inbound rule unity-connection/https`. What is zero is left out.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Counters {
+    /// Packets.
+    pub packets: BTreeMap<String, u64>,
+}
+
+impl Counters {
+    /// Reads the documented JSON of one interface.
+    ///
+    /// # Panics
+    /// When it is not as documented.
+    #[must_use]
+    #[track_caller]
+    pub fn of(json: &Value, interface: &str) -> Self {
+        let all = array(&json["interfaces"]);
+        let one = all.iter().find(|one| one["interface"] == interface).unwrap_or_else(|| panic!("{interface}: {json}"));
+        let mut packets = BTreeMap::new();
+        for direction in ["inbound", "outbound"] {
+            for verdict in ["pass", "drop", "would_drop"] {
+                if let Some(number) = one["verdicts"][direction][verdict]["packets"].as_u64() {
+                    packets.insert(format!("{direction} verdict {verdict}"), number);
+                }
+            }
+        }
+        for rule in array(&one["rules"]) {
+            packets.insert(format!("{} rule {}", text(&rule["direction"]), text(&rule["id"])), count(rule));
+        }
+        for reason in array(&one["reasons"]) {
+            let [direction, name, verdict] = ["direction", "reason", "verdict"].map(|field| text(&reason[field]));
+            packets.insert(format!("{direction} reason {name} {verdict}"), count(reason));
+        }
+        packets.retain(|_, number| *number > 0);
+        Self { packets }
+    }
+
+    /// How many more packets were counted than before.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut packets = self.packets.clone();
+        for (name, number) in &mut packets {
+            *number -= before.packets.get(name).copied().unwrap_or(0);
+        }
+        packets.retain(|_, number| *number > 0);
+        Self { packets }
+    }
+
+    /// How many packets are counted under this name.
+    #[must_use]
+    pub fn of_name(&self, name: &str) -> u64 {
+        self.packets.get(name).copied().unwrap_or(0)
+    }
+}
+
+#[track_caller]
+fn array(value: &Value) -> &[Value] {
+    value.as_array().unwrap_or_else(|| panic!("not an array: {value}"))
+}
+
+#[track_caller]
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}"))
+}
+
+#[track_caller]
+fn count(value: &Value) -> u64 {
+    value["packets"].as_u64().unwrap_or_else(|| panic!("no packets: {value}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_as_documented_and_told_apart_in_time() {
+        let json = |drops: u64| {
+            serde_json::json!({"interfaces": [{
+                "interface": "eth0",
+                "verdicts": {"inbound": {"pass": {"packets": 0}, "drop": {"packets": drops}, "would_drop": {"packets": 0}}},
+                "rules": [{"id": "unity-connection/imap", "direction": "inbound", "packets": 2}],
+                "reasons": [{"reason": "no-rule", "verdict": "drop", "direction": "inbound", "packets": drops}],
+            }]})
+        };
+        let (before, after) = (Counters::of(&json(1), "eth0"), Counters::of(&json(4), "eth0"));
+        assert_eq!(after.of_name("inbound rule unity-connection/imap"), 2);
+        let expected = [("inbound reason no-rule drop".to_owned(), 3), ("inbound verdict drop".to_owned(), 3)];
+        assert_eq!(after.since(&before).packets, BTreeMap::from(expected));
+    }
+}
