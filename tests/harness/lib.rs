@@ -8,3 +8,4 @@ pub mod packet;
 pub mod program;
 pub mod raw;
 pub mod skip;
+pub mod sockets;

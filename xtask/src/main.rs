@@ -3,8 +3,11 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
 mod build_ebpf;
+mod demo;
+mod kernel;
 mod setup;
 mod shell;
+mod test;
 mod workspace;
 
 use std::process::ExitCode;
@@ -25,12 +28,18 @@ enum Command {
     Setup(setup::Options),
     /// Build the BPF object alone, and print where it is.
     BuildEbpf(build_ebpf::Options),
+    /// Run every test: of the host, then of the kernel as root.
+    Test(test::Options),
+    /// Protect a namespace, and try from another what the policy permits and what it does not.
+    Demo(demo::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Setup(options) => setup::run(&options),
         Command::BuildEbpf(options) => build_ebpf::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Demo(options) => demo::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
