@@ -5,5 +5,9 @@
 
 #![warn(missing_docs)]
 
+pub mod catalogue;
 pub mod cli;
+pub mod diagnostic;
+pub mod names;
 pub mod ruleset;
+pub mod yaml;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use enforcer_common::{Direction, Entry, Mode, ServiceIndex, SourceClass};
 use ipnet::IpNet;
@@ -63,7 +64,8 @@ pub struct Table {
     /// Ports, protocols, ethertypes and ping that any rule names. What is not here is [`Entry::NONE`].
     pub services: BTreeMap<ServiceIndex, Entry>,
     /// Row by row, `columns` entries each: the decision for a class of services and a class of remote addresses. Never
-    /// [`EntryKind::Scoped`](enforcer_common::EntryKind::Scoped), never [`Entry::NONE`].
+    /// [`EntryKind::Scoped`](enforcer_common::EntryKind::Scoped). [`Entry::NONE`] only where every rule that names the
+    /// service is a deny rule for other addresses.
     pub matrix: Vec<Entry>,
     /// Length of a row; at least 1, because column 0 is the addresses that no prefix covers.
     pub columns: u32,
@@ -84,7 +86,8 @@ pub struct Rule {
     /// The remote side it is for, by name (peer names and literal prefixes of the site file); `None`: any.
     pub peers: Option<Vec<String>>,
     /// The same as prefixes, sorted, aggregated; `None`: any. Empty: nobody (an unbound peer).
-    pub prefixes: Option<Vec<IpNet>>,
+    /// Rules for the same peers share one list.
+    pub prefixes: Option<Arc<[IpNet]>>,
     /// The exposure printed for the service, or for a site rule `open`.
     pub exposure: String,
     /// Mode of its own, of the role or of the entry.

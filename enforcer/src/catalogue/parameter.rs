@@ -1,0 +1,90 @@
+//! Parameters: what an operator sets for a role, with type, range and default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use super::port::{format_ranges, parse_ranges};
+
+/// A parameter of a role.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Parameter {
+    /// What may be set.
+    pub kind: Kind,
+    /// What holds if nothing is set; without it the parameter is required.
+    pub default: Option<Setting>,
+    /// What it means.
+    pub summary: String,
+}
+
+/// What a parameter may be set to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// A number in a range.
+    Integer(RangeInclusive<i64>),
+    /// One of these words.
+    Choice(Vec<String>),
+    /// One port.
+    Port,
+    /// Ports and ranges.
+    Ports,
+}
+
+/// What a parameter is set to.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Setting {
+    /// A number.
+    Integer(i64),
+    /// A word.
+    Choice(String),
+    /// Ports, ascending; a single one for [`Kind::Port`].
+    Ports(Vec<RangeInclusive<u16>>),
+}
+
+/// Every parameter of a role and its value.
+pub type Settings = BTreeMap<String, Setting>;
+
+impl Parameter {
+    /// Reads a value as it stands in a file or on the command line.
+    ///
+    /// # Errors
+    ///
+    /// What was expected instead.
+    pub fn parse(&self, text: &str) -> Result<Setting, String> {
+        let setting = match &self.kind {
+            Kind::Integer(range) => {
+                text.parse().ok().filter(|number| range.contains(number)).map(Setting::Integer)
+            }
+            Kind::Choice(values) => values.iter().find(|value| *value == text).cloned().map(Setting::Choice),
+            Kind::Port => text.parse::<u16>().ok().filter(|port| *port > 0).map(|port| Setting::Ports(vec![port..=port])),
+            Kind::Ports => parse_ranges(text).filter(|ranges| ranges.iter().all(|r| *r.start() > 0)).map(Setting::Ports),
+        };
+        setting.ok_or_else(|| self.kind.to_string())
+    }
+}
+
+/// What is expected, for "expected X, found Y".
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(range) => write!(f, "a number from {} to {}", range.start(), range.end()),
+            Self::Choice(values) => {
+                let values: Vec<&str> = values.iter().map(String::as_str).collect();
+                f.write_str(&crate::names::one_of(&values))
+            }
+            Self::Port => f.write_str("a port from 1 to 65535"),
+            Self::Ports => f.write_str("ports such as `5060`, `5060-5199` or `5060,5070-5080`"),
+        }
+    }
+}
+
+/// As it is written in files.
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::Choice(word) => f.write_str(word),
+            Self::Ports(ranges) => f.write_str(&format_ranges(ranges)),
+        }
+    }
+}
