@@ -53,7 +53,7 @@ pub struct Diagnostic {
     #[serde(skip)]
     pub severity: Severity,
     #[serde(skip)]
-    excerpt: Option<Excerpt>,
+    excerpt: Option<Box<Excerpt>>,
 }
 
 /// Findings that refuse an input; never empty.
@@ -66,6 +66,7 @@ pub struct Findings(pub Vec<Diagnostic>);
 struct Excerpt {
     line: String,
     span: Range<usize>,
+    cut: bool,
 }
 
 impl Text {
@@ -97,7 +98,7 @@ impl Text {
             message: message.into(),
             hint: None,
             severity: Severity::Error,
-            excerpt: Some(Excerpt::cut(self.line(at.line), at)),
+            excerpt: Some(Box::new(Excerpt::cut(self.line(at.line), at))),
         }
     }
 
@@ -112,8 +113,14 @@ impl Diagnostic {
     /// An error about a file as a whole.
     #[must_use]
     pub fn of_file(file: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { file: Some(file.into()), ..Self::plain(message) }
+    }
+
+    /// An error about no file.
+    #[must_use]
+    pub fn plain(message: impl Into<String>) -> Self {
         Self {
-            file: Some(file.into()),
+            file: None,
             line: None,
             column: None,
             message: message.into(),
@@ -143,18 +150,22 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
         };
         let mut group = level.primary_title(self.message.as_str()).elements(std::iter::empty::<Origin<'_>>());
-        if let Some(file) = &self.file {
-            let mut origin = Origin::path(file.as_str());
-            if let (Some(line), Some(column)) = (self.line, self.column) {
-                origin = origin.line(line as usize).char_column(column as usize);
+        match (&self.file, self.line, &self.excerpt) {
+            (Some(file), Some(line), Some(excerpt)) => {
+                let annotation = AnnotationKind::Primary.span(excerpt.span.clone());
+                let mut snippet =
+                    Snippet::source(excerpt.line.as_str()).line_start(line as usize).annotation(annotation);
+                if excerpt.cut {
+                    // The column that the snippet would print is that of the shortened line.
+                    let column = self.column.unwrap_or_default() as usize;
+                    group = group.element(Origin::path(file.as_str()).line(line as usize).char_column(column));
+                } else {
+                    snippet = snippet.path(file.as_str());
+                }
+                group = group.element(snippet);
             }
-            group = group.element(origin);
-        }
-        if let (Some(excerpt), Some(line)) = (&self.excerpt, self.line) {
-            let annotation = AnnotationKind::Primary.span(excerpt.span.clone());
-            group = group.element(
-                Snippet::source(excerpt.line.as_str()).line_start(line as usize).fold(false).annotation(annotation),
-            );
+            (Some(file), ..) => group = group.element(Origin::path(file.as_str())),
+            (None, ..) => {}
         }
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.message(hint.as_str()));
@@ -189,31 +200,27 @@ impl Excerpt {
     fn cut(line: &str, at: Position) -> Self {
         let column = (at.column as usize).saturating_sub(1);
         let skipped = column.saturating_sub(Self::AROUND);
-        let (mut kept, mut span, mut cut) = (String::new(), 0..0, false);
+        let (mut kept, mut span, mut cut) = (String::new(), None, false);
         if skipped > 0 {
             kept.push('…');
         }
         for (index, c) in line.chars().enumerate().skip(skipped) {
-            if index == column {
-                span = kept.len()..kept.len();
-            }
             if index >= column + Self::AROUND * 2 {
                 cut = true;
                 break;
             }
+            let start = kept.len();
             // Control characters and escape sequences of a file must not reach the terminal.
             kept.push(if c.is_control() && c != '\t' { '\u{fffd}' } else { c });
             if index >= column && index < column + (at.length.max(1) as usize) {
-                span.end = kept.len();
+                span = Some(span.map_or(start, |span: Range<usize>| span.start)..kept.len());
             }
         }
-        if span.end == 0 {
-            span = kept.len()..kept.len();
-        }
+        let span = span.unwrap_or(kept.len()..kept.len());
         if cut {
             kept.push('…');
         }
-        Self { line: kept, span }
+        Self { line: kept, span, cut: cut || skipped > 0 }
     }
 }
 
@@ -246,7 +253,7 @@ mod tests {
             &Diagnostic::of_file("site.yaml", "the file is empty"),
             &expect![[r#"
                 error: the file is empty
-                 --> site.yaml"#]],
+                --> site.yaml"#]],
         );
     }
 

@@ -7,7 +7,9 @@
 
 pub mod catalogue;
 pub mod cli;
+pub mod compile;
 pub mod diagnostic;
 pub mod names;
 pub mod ruleset;
+pub mod site;
 pub mod yaml;

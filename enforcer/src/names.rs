@@ -10,7 +10,8 @@ pub fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -
             let edits = strsim::damerau_levenshtein(&lower, name);
             // A short word has few letters to go wrong in; a long one may hold the other or miss a part.
             let part = lower.len() >= 4 && (name.contains(&lower) || lower.contains(name) && name.len() >= 4);
-            (edits <= 1 + name.len() / 5 || score > 0.93 || part).then_some((score, name))
+            (edits <= 1 + name.len() / 5 && edits < lower.len().min(name.len()) || score > 0.93 || part)
+                .then_some((score, name))
         })
         .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));

@@ -16,7 +16,8 @@ use serde::Serialize;
 
 pub use load::{Error, embedded, from_directory};
 pub use parameter::{Kind, Parameter, Setting, Settings};
-pub use port::{EvalError, Port, PortExpression, Protocol, Word, format_ranges, parse_ranges};
+pub(crate) use port::merge_ranges;
+pub use port::{Base, EvalError, Port, PortExpression, Protocol, Word, format_ranges, parse_ranges};
 
 use crate::diagnostic::Position;
 use crate::ruleset::SourceRow;
@@ -109,6 +110,9 @@ pub struct Service {
     /// Where it stands in its file.
     pub at: Position,
 }
+
+/// Ports of an entry with what they stand for on a host.
+pub type Evaluated<'a> = Vec<(&'a Port, Vec<RangeInclusive<u16>>)>;
 
 /// Values of parameters that must all be set so.
 pub type Condition = BTreeMap<String, String>;
@@ -211,10 +215,7 @@ impl Service {
     /// # Errors
     ///
     /// A formula that leaves the range of ports, or whose parameter is not set.
-    pub fn evaluated<'a>(
-        ports: &'a [Port],
-        settings: &Settings,
-    ) -> Result<Vec<(&'a Port, Vec<RangeInclusive<u16>>)>, EvalError> {
+    pub fn evaluated<'a>(ports: &'a [Port], settings: &Settings) -> Result<Evaluated<'a>, EvalError> {
         let existing = ports.iter().filter(|port| holds(&port.when, settings));
         let evaluated = existing.map(|port| port.ranges(settings).map(|ranges| (port, ranges)));
         evaluated.filter(|result| result.as_ref().map_or(true, |(_, ranges)| !ranges.is_empty())).collect()
@@ -225,4 +226,16 @@ impl Service {
 #[must_use]
 pub fn holds(condition: &Condition, settings: &Settings) -> bool {
     condition.iter().all(|(name, value)| settings.get(name).is_some_and(|setting| setting.to_string() == *value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_catalogue_loads() {
+        if let Err(findings) = embedded() {
+            panic!("{findings}");
+        }
+    }
 }

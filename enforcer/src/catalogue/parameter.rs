@@ -52,12 +52,14 @@ impl Parameter {
     /// What was expected instead.
     pub fn parse(&self, text: &str) -> Result<Setting, String> {
         let setting = match &self.kind {
-            Kind::Integer(range) => {
-                text.parse().ok().filter(|number| range.contains(number)).map(Setting::Integer)
-            }
+            Kind::Integer(range) => text.parse().ok().filter(|number| range.contains(number)).map(Setting::Integer),
             Kind::Choice(values) => values.iter().find(|value| *value == text).cloned().map(Setting::Choice),
-            Kind::Port => text.parse::<u16>().ok().filter(|port| *port > 0).map(|port| Setting::Ports(vec![port..=port])),
-            Kind::Ports => parse_ranges(text).filter(|ranges| ranges.iter().all(|r| *r.start() > 0)).map(Setting::Ports),
+            Kind::Port => {
+                text.parse::<u16>().ok().filter(|port| *port > 0).map(|port| Setting::Ports(vec![port..=port]))
+            }
+            Kind::Ports => {
+                parse_ranges(text).filter(|ranges| ranges.iter().all(|r| *r.start() > 0)).map(Setting::Ports)
+            }
         };
         setting.ok_or_else(|| self.kind.to_string())
     }

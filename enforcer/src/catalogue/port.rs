@@ -241,8 +241,7 @@ pub fn parse_ranges(text: &str) -> Option<Vec<RangeInclusive<u16>>> {
 }
 
 /// Sorts ranges and joins those that overlap or touch.
-#[must_use]
-pub fn merge_ranges(mut ranges: Vec<RangeInclusive<u16>>) -> Vec<RangeInclusive<u16>> {
+pub(crate) fn merge_ranges(mut ranges: Vec<RangeInclusive<u16>>) -> Vec<RangeInclusive<u16>> {
     ranges.sort_by_key(|range| (*range.start(), *range.end()));
     let mut merged: Vec<RangeInclusive<u16>> = Vec::new();
     for range in ranges {
@@ -310,7 +309,20 @@ mod tests {
 
     #[test]
     fn what_is_no_port_is_refused() {
-        for text in ["", "-1", "+5", "65536", "9-8", "1-", "1 +", "1 + 40 * side", "instance + 1", "port", "1,2", "1 + -4 * instance"] {
+        for text in [
+            "",
+            "-1",
+            "+5",
+            "65536",
+            "9-8",
+            "1-",
+            "1 +",
+            "1 + 40 * side",
+            "instance + 1",
+            "port",
+            "1,2",
+            "1 + -4 * instance",
+        ] {
             assert_eq!(PortExpression::parse(text), None, "{text}");
         }
     }

@@ -98,8 +98,7 @@ fn parameter(reader: &Reader<'_>, node: &Node) -> Option<Parameter> {
         Ports,
     }
     let mut fields = reader.fields(node, "a parameter")?;
-    let types =
-        [("integer", Type::Integer), ("choice", Type::Choice), ("port", Type::Port), ("ports", Type::Ports)];
+    let types = [("integer", Type::Integer), ("choice", Type::Choice), ("port", Type::Port), ("ports", Type::Ports)];
     let kind = fields.required("type").and_then(|node| reader.word(node, &types));
     let summary = fields.required("summary").and_then(|node| reader.string(node, "a sentence"));
     let all = i64::MIN..=i64::MAX;
@@ -246,9 +245,9 @@ fn entries<'n>(reader: &Reader<'_>, node: &'n Node, what: &str) -> Vec<(&'n str,
 /// A name of lower-case letters, digits and single hyphens.
 fn kebab<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<&'n str> {
     let name = reader.string(node, "a name")?;
-    let ok = name.split('-').all(|part| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    });
+    let ok = name
+        .split('-')
+        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
     if !ok {
         let message = format!("`{name}` is not a name in kebab-case, such as `mds-private`");
         reader.note(reader.text.error(node.at, message));

@@ -74,7 +74,7 @@ impl Check<'_> {
         let mut names = BTreeSet::new();
         for service in role.entries() {
             if !names.insert(service.name.as_str()) {
-                self.at(text, service, format!("the name `{}` stands twice in this role", service.name), None);
+                self.at(text, service, &format!("the name `{}` stands twice in this role", service.name), None);
             }
             self.service(text, role, service);
         }
@@ -83,14 +83,14 @@ impl Check<'_> {
     fn service(&mut self, text: &Text, role: &Role, service: &Service) {
         for peer in service.peers.iter().filter(|peer| !self.catalogue.peers.contains_key(*peer)).collect::<Vec<_>>() {
             let hint = did_you_mean(peer, self.catalogue.peers.keys().map(String::as_str));
-            self.at(text, service, format!("no peer is called `{peer}`"), hint);
+            self.at(text, service, &format!("no peer is called `{peer}`"), hint);
         }
         let parameters = self.catalogue.parameters(&role.name);
         self.condition(text, service, &service.when, &parameters);
         let sources = std::iter::once(&service.source).chain(service.ports.iter().map(|port| &port.source));
         for source in sources.filter(|source| !self.catalogue.documents.contains_key(&source.document)).take(1) {
             let hint = did_you_mean(&source.document, self.catalogue.documents.keys().map(String::as_str));
-            self.at(text, service, format!("no document is called `{}`", source.document), hint);
+            self.at(text, service, &format!("no document is called `{}`", source.document), hint);
         }
         for port in service.ports.iter().chain(&service.remote) {
             self.condition(text, service, &port.when, &parameters);
@@ -98,11 +98,11 @@ impl Check<'_> {
                 match parameters.get(name).map(|parameter| &parameter.kind) {
                     Some(Kind::Integer(_) | Kind::Port | Kind::Ports) => {}
                     Some(Kind::Choice(_)) => {
-                        self.at(text, service, format!("the parameter `{name}` is a choice and holds no port"), None);
+                        self.at(text, service, &format!("the parameter `{name}` is a choice and holds no port"), None);
                     }
                     None => {
                         let hint = did_you_mean(name, parameters.keys().copied());
-                        self.at(text, service, format!("the role has no parameter `{name}`"), hint);
+                        self.at(text, service, &format!("the role has no parameter `{name}`"), hint);
                     }
                 }
             }
@@ -121,12 +121,12 @@ impl Check<'_> {
                 Some(parameter) => {
                     if let Err(expected) = parameter.parse(value) {
                         let message = format!("`when` asks for `{name}: {value}`, and it is {expected}");
-                        self.at(text, service, message, None);
+                        self.at(text, service, &message, None);
                     }
                 }
                 None => {
                     let hint = did_you_mean(name, parameters.keys().copied());
-                    self.at(text, service, format!("the role has no parameter `{name}`"), hint);
+                    self.at(text, service, &format!("the role has no parameter `{name}`"), hint);
                 }
             }
         }
@@ -140,7 +140,7 @@ impl Check<'_> {
         }
     }
 
-    fn at(&mut self, text: &Text, service: &Service, message: String, hint: Option<String>) {
+    fn at(&mut self, text: &Text, service: &Service, message: &str, hint: Option<String>) {
         let at: Position = service.at;
         self.findings.push(text.error(at, format!("`{}`: {message}", service.name)).with_hint_if(hint));
     }

@@ -1,9 +1,20 @@
 //! The command line: one file a subcommand, each with its `Args` and `run`. Exit codes are decided here and nowhere else.
 
-use std::io::{self, Write};
+pub mod compile;
+pub mod policy_args;
+pub mod role;
+pub mod roles;
+pub mod table;
+
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+pub use policy_args::{Policy, PolicyArgs, PolicyFlags, load_catalogue};
+
+use crate::diagnostic::Diagnostic;
 
 /// Keeps a host's network surface equal to what its role needs.
 #[derive(Debug, Parser)]
@@ -15,9 +26,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check that the command line works (placeholder until the first real subcommand).
-    #[command(hide = true)]
-    Nothing,
+    /// List the roles of the catalogue.
+    Roles(roles::Args),
+    /// Show one role.
+    Role(role::Args),
+    /// Print the rules that a policy compiles to.
+    Compile(compile::Args),
 }
 
 /// Why a command did not do what it was asked, and with it the exit code.
@@ -75,6 +89,68 @@ pub struct Output<'a> {
     pub out: &'a mut dyn Write,
     /// Standard error: messages for a person.
     pub err: &'a mut dyn Write,
+    /// How they look where they end.
+    pub terminal: Terminal,
+}
+
+/// What the ends of the output can show.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terminal {
+    /// Results may be coloured.
+    pub color_out: bool,
+    /// Messages may be coloured.
+    pub color_err: bool,
+    /// Width of the terminal that results go to, if they go to one.
+    pub width: Option<u16>,
+}
+
+/// How a listing is printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Format {
+    /// For a person.
+    Table,
+    /// For a program.
+    Json,
+}
+
+impl Terminal {
+    /// Looks at the standard streams and at `NO_COLOR` (<https://no-color.org>).
+    #[must_use]
+    pub fn detect() -> Self {
+        let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let width = if out { comfy_table::Table::new().width() } else { None };
+        Self { color_out: color && out, color_err: color && err, width }
+    }
+}
+
+impl Output<'_> {
+    /// Prints a result as JSON.
+    ///
+    /// # Errors
+    ///
+    /// Standard output cannot be written to.
+    pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer_pretty(&mut *self.out, value).map_err(io::Error::from)?;
+        Ok(writeln!(self.out)?)
+    }
+
+    /// Prints findings for a person.
+    ///
+    /// # Errors
+    ///
+    /// Standard error cannot be written to.
+    pub fn report(&mut self, findings: &[Diagnostic]) -> Result<(), Failure> {
+        /// More would scroll the first ones, which usually explain the rest, out of sight.
+        const MOST: usize = 50;
+        for finding in findings.iter().take(MOST) {
+            writeln!(self.err, "{}\n", finding.render(self.terminal.color_err))?;
+        }
+        if findings.len() > MOST {
+            writeln!(self.err, "... and {} more", findings.len() - MOST)?;
+        }
+        Ok(())
+    }
 }
 
 /// Runs the command line and returns the exit code.
@@ -82,7 +158,7 @@ pub struct Output<'a> {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let (stdout, stderr) = (io::stdout(), io::stderr());
-    let mut output = Output { out: &mut stdout.lock(), err: &mut stderr.lock() };
+    let mut output = Output { out: &mut stdout.lock(), err: &mut stderr.lock(), terminal: Terminal::detect() };
     let result = run(&cli, &mut output).and_then(|()| Ok(output.out.flush()?));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -103,8 +179,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli, _output: &mut Output<'_>) -> Result<(), Failure> {
-    match cli.command {
-        Command::Nothing => Ok(()),
+fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Roles(args) => roles::run(args, output),
+        Command::Role(args) => role::run(args, output),
+        Command::Compile(args) => compile::run(args, output),
     }
 }

@@ -85,7 +85,8 @@ impl Node {
 /// first limit that it exceeds.
 pub fn parse(text: &Text, limits: Limits) -> Result<Node, Vec<Diagnostic>> {
     if text.content.len() > limits.bytes {
-        let message = format!("the file has {} bytes, more than the {} that are read", text.content.len(), limits.bytes);
+        let message =
+            format!("the file has {} bytes, more than the {} that are read", text.content.len(), limits.bytes);
         return Err(vec![Diagnostic::of_file(&text.name, message)]);
     }
     let mut builder = Builder { text, limits, nodes: 0, open: Vec::new(), root: None, errors: Vec::new() };
@@ -176,17 +177,20 @@ impl Builder<'_> {
                 Err(self.text.error(at, "a second document starts here; one file holds one"))
             }
             Event::DocumentStart(..) | Event::DocumentEnd | Event::StreamStart | Event::StreamEnd => Ok(()),
-            // Comments and anchor events are switched off; a kind of event that is newer than this code is not understood.
-            _ => Err(self.text.error(at, "this YAML is not understood here")),
+            // Comments and anchor events are switched off. What is newer than this code is not understood.
+            Event::Comment(..) | Event::Anchor(..) | _ => Err(self.text.error(at, "this YAML is not understood here")),
         }
     }
 
     fn properties(&mut self, at: Position, anchor: usize, tagged: bool) {
         if anchor != 0 {
-            self.errors.push(self.text.error(at, "anchors are not used here").with_hint("write the value out where it is needed"));
+            self.errors.push(
+                self.text.error(at, "anchors are not used here").with_hint("write the value out where it is needed"),
+            );
         }
         if tagged {
-            self.errors.push(self.text.error(at, "tags are not used here").with_hint("write the value without its tag"));
+            self.errors
+                .push(self.text.error(at, "tags are not used here").with_hint("write the value without its tag"));
         }
     }
 

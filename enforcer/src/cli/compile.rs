@@ -1,0 +1,139 @@
+//! `enforcer compile`: the rules that would be loaded.
+
+use serde::Serialize;
+
+use super::policy_args::PolicyArgs;
+use super::table::{print, source_rows, table};
+use super::{Failure, Output};
+use crate::catalogue::format_ranges;
+use crate::diagnostic::Diagnostic;
+use crate::ruleset::{Action, Match, Rule, SourceRow};
+use crate::site::protocol_name;
+
+/// Prints the rules that a policy compiles to; loads nothing.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  enforcer compile site.yaml\n  enforcer compile --role unity-connection --peer cluster=10.1.1.10,10.1.1.11\n  \
+                        enforcer compile site.yaml --format json | jq -r '.policy_hash'"
+)]
+pub struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    Yaml,
+}
+
+/// The whole output, for JSON and YAML.
+#[derive(Serialize)]
+struct Listing<'a> {
+    policy_hash: &'a str,
+    rules: Vec<ListedRule<'a>>,
+    warnings: &'a [Diagnostic],
+}
+
+/// A rule, as the contract has it.
+#[derive(Serialize)]
+struct ListedRule<'a> {
+    id: &'a str,
+    direction: &'static str,
+    action: &'static str,
+    protocol: String,
+    ports: Option<String>,
+    peers: Option<&'a [String]>,
+    prefixes: Option<Vec<String>>,
+    exposure: &'a str,
+    mode: Option<&'static str>,
+    answer_any: bool,
+    sources: &'a [SourceRow],
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// The policy is wrong, or the output cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let (_, compiled) = args.policy.compile(output)?;
+    let ruleset = &compiled.ruleset;
+    let rules: Vec<ListedRule<'_>> = ruleset.rules.iter().map(listed).collect();
+    match args.format {
+        Format::Json => output.json(&Listing { policy_hash: &ruleset.hash, rules, warnings: &compiled.warnings }),
+        Format::Yaml => {
+            let listing = Listing { policy_hash: &ruleset.hash, rules, warnings: &compiled.warnings };
+            let text = serde_yaml::to_string(&listing).map_err(|error| Failure::Failed(anyhow::anyhow!("{error}")))?;
+            Ok(write!(output.out, "{text}")?)
+        }
+        Format::Table => {
+            for (direction, title) in [("inbound", "INBOUND"), ("outbound", "OUTBOUND")] {
+                let mut table = table(output.terminal, &[title, "ACTION", "MATCH", "PEERS", "SOURCE"]);
+                for rule in rules.iter().filter(|rule| rule.direction == direction) {
+                    table.add_row(row(rule));
+                }
+                if table.row_count() > 0 {
+                    writeln!(output.out, "{}", print(&table))?;
+                }
+            }
+            if !ruleset.settings.outbound_judged {
+                writeln!(output.out, "Outbound packets are not judged (`outbound: open`).")?;
+            }
+            Ok(writeln!(output.out, "Policy {}", ruleset.hash)?)
+        }
+    }
+}
+
+fn row(rule: &ListedRule<'_>) -> Vec<String> {
+    let ports = rule.ports.as_deref().map_or_else(String::new, |ports| format!(" {}", ports.replace(',', ", ")));
+    let mode = rule.mode.map_or_else(String::new, |mode| format!(" ({mode})"));
+    // The contract has two actions; a person wants to see that a port is internal.
+    let action = if rule.exposure == "internal" { "internal" } else { rule.action };
+    vec![
+        rule.id.to_owned(),
+        format!("{action}{mode}"),
+        format!("{}{ports}", rule.protocol),
+        peers(rule),
+        source_rows(rule.sources),
+    ]
+}
+
+fn listed(rule: &Rule) -> ListedRule<'_> {
+    let (protocol, ports) = match &rule.matches {
+        Match::Ports { protocol, ports } => (protocol_name(*protocol), Some(format_ranges(ports))),
+        Match::Protocol(protocol) => (protocol_name(*protocol), None),
+        Match::Ethertype(ethertype) => (format!("ethertype 0x{ethertype:04x}"), None),
+        Match::Echo => ("icmp-echo".to_owned(), None),
+    };
+    ListedRule {
+        id: &rule.id,
+        direction: rule.direction.name(),
+        // An internal port is refused, with a reason of its own.
+        action: match rule.action {
+            Action::Permit => "permit",
+            Action::Deny | Action::Internal => "deny",
+        },
+        protocol,
+        ports,
+        peers: rule.peers.as_deref(),
+        prefixes: rule.prefixes.as_ref().map(|prefixes| prefixes.iter().map(ToString::to_string).collect()),
+        exposure: &rule.exposure,
+        mode: rule.mode.map(enforcer_common::Mode::name),
+        answer_any: rule.answer_any,
+        sources: &rule.sources,
+    }
+}
+
+fn peers(rule: &ListedRule<'_>) -> String {
+    match (rule.peers, &rule.prefixes) {
+        (None, _) => "any".to_owned(),
+        (Some(names), Some(prefixes)) if prefixes.is_empty() => format!("{} (no addresses: nobody)", names.join(", ")),
+        (Some(names), _) if names.len() > 6 => format!("{}, and {} more", names[..6].join(", "), names.len() - 6),
+        (Some(names), _) => names.join(", "),
+    }
+}

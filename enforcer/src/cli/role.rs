@@ -1,0 +1,294 @@
+//! `enforcer role show`: what a role needs open, and who says so.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::policy_args::{Error, load_catalogue};
+use super::roles::{ListedParameter, parameters};
+use super::table::{self, source_rows};
+use super::{Failure, Format, Output};
+use crate::catalogue::{Base, Catalogue, Port, PortExpression, Role, Service, Settings, format_ranges};
+use crate::diagnostic::Diagnostic;
+use crate::names::did_you_mean;
+use crate::ruleset::SourceRow;
+
+/// Looks at one role.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what a role listens on and connects to, with the rows that say so.
+    Show(Show),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  enforcer role show finesse\n  enforcer role show cce-router --set side=b --set instance=2"
+)]
+struct Show {
+    /// Name of the role.
+    role: String,
+    /// A parameter: formulas that depend on it are printed as ports, and services that it excludes are left out.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// A catalogue instead of the built-in one.
+    #[arg(long, value_name = "DIR")]
+    catalogue: Option<PathBuf>,
+}
+
+/// A role as `--format json` has it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    product: &'a str,
+    release: &'a str,
+    summary: &'a str,
+    includes: &'a [String],
+    parameters: Vec<ListedParameter<'a>>,
+    services: Vec<ShownService<'a>>,
+    connections: Vec<ShownService<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShownService<'a> {
+    id: String,
+    summary: &'a str,
+    exposure: &'static str,
+    direction: &'static str,
+    peers: &'a [String],
+    ports: Vec<ShownPort<'a>>,
+    remote: Vec<ShownPort<'a>>,
+    executable: Option<&'a str>,
+    account: Option<&'a str>,
+    dynamic: Option<&'a str>,
+    ephemeral: bool,
+    answer_any: bool,
+    sources: Vec<SourceRow>,
+    doubts: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ShownPort<'a> {
+    protocol: &'static str,
+    /// As printed in the document.
+    printed: String,
+    /// With the parameters that are set.
+    ports: Option<String>,
+    parameter: Option<&'a str>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// There is no such role or parameter, the catalogue is wrong, or the output cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let Command::Show(show) = &args.command;
+    let catalogue = match load_catalogue(show.catalogue.as_deref()) {
+        Ok(catalogue) => catalogue,
+        Err(error) => return Err(Error::from(error).report(output)?),
+    };
+    let (role, settings) = match find(&catalogue, show) {
+        Ok(found) => found,
+        Err(finding) => {
+            output.report(&[finding])?;
+            return Err(Failure::BadInputReported);
+        }
+    };
+    let shown = shown(&catalogue, role, &settings);
+    match show.format {
+        Format::Json => output.json(&shown),
+        Format::Table => print(&shown, output),
+    }
+}
+
+/// The role that is meant and the parameters that are set; the others stay open.
+fn find<'a>(catalogue: &'a Catalogue, show: &Show) -> Result<(&'a Role, Settings), Diagnostic> {
+    let Some(role) = catalogue.roles.get(&show.role) else {
+        let hint = did_you_mean(&show.role, catalogue.roles.keys().map(String::as_str))
+            .unwrap_or_else(|| "`enforcer roles` lists them".to_owned());
+        return Err(Diagnostic::plain(format!("no role is called `{}`", show.role)).with_hint(hint));
+    };
+    let parameters = catalogue.parameters(&role.name);
+    let mut settings = Settings::new();
+    for text in &show.set {
+        let Some((key, value)) = text.split_once('=') else {
+            return Err(Diagnostic::plain(format!("expected `key=value` after `--set`, found `{text}`")));
+        };
+        let key = key.strip_prefix(&format!("{}.", role.name)).unwrap_or(key);
+        let Some(parameter) = parameters.get(key) else {
+            let hint = did_you_mean(key, parameters.keys().copied()).or_else(|| {
+                (!parameters.is_empty())
+                    .then(|| format!("it has {}", parameters.keys().copied().collect::<Vec<_>>().join(", ")))
+            });
+            let message = format!("the role `{}` has no parameter `{key}`", role.name);
+            return Err(Diagnostic::plain(message).with_hint_if(hint));
+        };
+        let setting = parameter
+            .parse(value)
+            .map_err(|expected| Diagnostic::plain(format!("`{key}` is {expected}, found `{value}`")))?;
+        settings.insert(key.to_owned(), setting);
+    }
+    Ok((role, settings))
+}
+
+fn shown<'a>(catalogue: &'a Catalogue, role: &'a Role, settings: &Settings) -> Shown<'a> {
+    let all = catalogue.flatten(&role.name);
+    let list = |of: fn(&Role) -> &Vec<Service>| {
+        let services = all.iter().flat_map(|role| of(role).iter().map(|service| (role.name.as_str(), service)));
+        let possible = services.filter(|(_, service)| possible(&service.when, settings));
+        possible.map(|(role, service)| shown_service(role, service, settings)).collect()
+    };
+    Shown {
+        name: &role.name,
+        product: &role.product,
+        release: &role.release,
+        summary: &role.summary,
+        includes: &role.includes,
+        parameters: parameters(catalogue, &role.name),
+        services: list(|role| &role.services),
+        connections: list(|role| &role.connections),
+    }
+}
+
+fn shown_service<'a>(role: &str, service: &'a Service, settings: &Settings) -> ShownService<'a> {
+    let ports = |ports: &'a [Port]| -> Vec<ShownPort<'a>> {
+        ports.iter().filter(|port| possible(&port.when, settings)).map(|port| shown_port(port, settings)).collect()
+    };
+    let all = || service.ports.iter().chain(&service.remote).filter(|port| possible(&port.when, settings));
+    let mut sources: Vec<SourceRow> = all().map(|port| port.source.clone()).collect();
+    sources.sort();
+    sources.dedup();
+    let mut doubts: Vec<&str> = service.doubt.as_deref().into_iter().collect();
+    for doubt in all().filter_map(|port| port.doubt.as_deref()) {
+        if !doubts.contains(&doubt) {
+            doubts.push(doubt);
+        }
+    }
+    ShownService {
+        id: format!("{role}/{}", service.name),
+        summary: &service.summary,
+        exposure: service.exposure.name(),
+        direction: service.direction.name(),
+        peers: &service.peers,
+        ports: ports(&service.ports),
+        remote: ports(&service.remote),
+        executable: service.executable.as_deref(),
+        account: service.account.as_deref(),
+        dynamic: service.dynamic.as_deref(),
+        ephemeral: service.ephemeral,
+        answer_any: service.answer_any,
+        sources,
+        doubts,
+    }
+}
+
+fn shown_port<'a>(port: &'a Port, settings: &Settings) -> ShownPort<'a> {
+    let printed = match (&port.port, port.length) {
+        (PortExpression::Formula { base: Base::Number(number), factor }, Some(length)) => {
+            format!("{number}-{}+{factor}*instance", u32::from(*number) + u32::from(length))
+        }
+        (PortExpression::Formula { .. }, Some(length)) => format!("{} to +{length}", port.port),
+        (expression, _) => expression.to_string(),
+    };
+    let ranges = port.ranges(settings).ok().filter(|ranges| !ranges.is_empty());
+    ShownPort {
+        protocol: port.protocol.name(),
+        printed,
+        ports: ranges.map(|ranges| format_ranges(&ranges)),
+        parameter: port.parameter.as_deref(),
+    }
+}
+
+/// Whether nothing that is set contradicts a condition.
+fn possible(condition: &crate::catalogue::Condition, settings: &Settings) -> bool {
+    condition.iter().all(|(name, value)| settings.get(name).is_none_or(|setting| setting.to_string() == *value))
+}
+
+fn print(shown: &Shown<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let terminal = output.terminal;
+    writeln!(output.out, "{}: {}", shown.name, shown.summary)?;
+    writeln!(output.out, "{} {}", shown.product, shown.release)?;
+    if !shown.includes.is_empty() {
+        writeln!(output.out, "Includes {}.", shown.includes.join(", "))?;
+    }
+    if !shown.parameters.is_empty() {
+        let mut rows = table::table(terminal, &["PARAMETER", "DEFAULT", "VALUES", "MEANING"]);
+        for parameter in &shown.parameters {
+            rows.add_row(vec![
+                parameter.name,
+                parameter.default.as_deref().unwrap_or("(required)"),
+                &parameter.values,
+                parameter.summary,
+            ]);
+        }
+        write!(output.out, "\n{}", table::print(&rows))?;
+    }
+    let mut doubts: Vec<&str> = Vec::new();
+    for (services, remote, title) in [(&shown.services, "FROM", "SERVICE"), (&shown.connections, "TO", "CONNECTION")] {
+        if services.is_empty() {
+            continue;
+        }
+        let mut rows = table::table(terminal, &[title, "PORTS", remote, "EXPOSURE", "SOURCE", "WHAT FOR"]);
+        for service in services {
+            let marks: Vec<String> = service
+                .doubts
+                .iter()
+                .map(|doubt| {
+                    let known = doubts.iter().position(|known| known == doubt);
+                    let index = known.unwrap_or_else(|| {
+                        doubts.push(doubt);
+                        doubts.len() - 1
+                    });
+                    format!("[{}]", index + 1)
+                })
+                .collect();
+            rows.add_row(vec![
+                service.id.clone(),
+                ports(service),
+                if service.peers.is_empty() { "-".to_owned() } else { service.peers.join(", ") },
+                if service.ephemeral { "ephemeral".to_owned() } else { service.exposure.to_owned() },
+                source_rows(&service.sources),
+                format!("{} {}", service.summary, marks.join("")).trim_end().to_owned(),
+            ]);
+        }
+        write!(output.out, "\n{}", table::print(&rows))?;
+    }
+    if !doubts.is_empty() {
+        writeln!(output.out, "\nDoubts")?;
+        for (index, doubt) in doubts.iter().enumerate() {
+            writeln!(output.out, "  [{}] {doubt}", index + 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// `tcp 80, 443; udp 69`.
+fn ports(service: &ShownService<'_>) -> String {
+    let mut protocols: Vec<(&str, Vec<String>)> = Vec::new();
+    for port in &service.ports {
+        let protocol = if port.protocol == "unspecified" { "tcp" } else { port.protocol };
+        let text = match (&port.ports, port.parameter) {
+            (Some(ports), _) => ports.clone(),
+            (None, Some(parameter)) => format!("{} ({parameter})", port.printed),
+            (None, None) => port.printed.clone(),
+        };
+        match protocols.iter_mut().find(|(known, _)| *known == protocol) {
+            Some((_, ports)) if ports.contains(&text) => {}
+            Some((_, ports)) => ports.push(text),
+            None => protocols.push((protocol, vec![text])),
+        }
+    }
+    let texts: Vec<String> =
+        protocols.into_iter().map(|(protocol, ports)| format!("{protocol} {}", ports.join(", "))).collect();
+    texts.join("; ")
+}

@@ -1,0 +1,119 @@
+//! Peers: names to addresses, through names of other peers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::values::{Written, name, written};
+use crate::catalogue::Catalogue;
+use crate::diagnostic::Position;
+use crate::names::did_you_mean;
+use crate::yaml::{Node, Reader};
+
+/// The peers of a site.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    /// Those that have addresses.
+    pub bound: BTreeMap<String, Arc<[IpNet]>>,
+    /// All that the site lists.
+    pub places: BTreeMap<String, Position>,
+}
+
+/// What stands behind a name in the file.
+struct Definition<'n> {
+    nets: Vec<IpNet>,
+    names: Vec<(&'n str, &'n Node)>,
+}
+
+/// Reads `peers:`.
+pub(super) fn peers(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> Peers {
+    let mut definitions: BTreeMap<&str, Definition<'_>> = BTreeMap::new();
+    let mut peers = Peers::default();
+    let entries = reader.fields(node, "a mapping of peers and their addresses").map(|f| f.rest()).unwrap_or_default();
+    for (peer, key, value) in entries {
+        if peer == "any" {
+            reader.error(key, "`any` stands for every address and cannot be the name of a peer");
+            continue;
+        }
+        if name(reader, key, "the name of a peer").is_none() {
+            continue;
+        }
+        let mut definition = Definition { nets: Vec::new(), names: Vec::new() };
+        let items =
+            if value.is_null() { &[] } else { reader.one_or_more(value, "a list of addresses, prefixes or peers") };
+        for item in items {
+            match written(reader, item) {
+                Some(Written::Net(net)) => definition.nets.push(net),
+                Some(Written::Name(name)) => definition.names.push((name, item)),
+                None => {}
+            }
+        }
+        peers.places.insert(peer.to_owned(), key.at);
+        definitions.insert(peer, definition);
+    }
+    for (peer, definition) in &definitions {
+        for (other, node) in &definition.names {
+            known(reader, node, other, &peers.places, catalogue);
+            if reaches(&definitions, other, peer) {
+                reader.error(node, format!("the peer `{peer}` is made of itself through `{other}`"));
+            }
+        }
+    }
+    for peer in definitions.keys() {
+        let mut nets = Vec::new();
+        let mut open = vec![*peer];
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(name) = open.pop() {
+            if let (true, Some(definition)) = (seen.insert(name), definitions.get(name)) {
+                nets.extend_from_slice(&definition.nets);
+                open.extend(definition.names.iter().map(|(name, _)| *name));
+            }
+        }
+        if !nets.is_empty() {
+            peers.bound.insert((*peer).to_owned(), aggregated(&nets));
+        }
+    }
+    peers
+}
+
+/// Notes a name that neither the site nor the catalogue knows.
+pub(super) fn known(
+    reader: &Reader<'_>,
+    node: &Node,
+    name: &str,
+    places: &BTreeMap<String, Position>,
+    catalogue: &Catalogue,
+) -> bool {
+    if places.contains_key(name) || catalogue.peers.contains_key(name) {
+        return true;
+    }
+    let names = catalogue.peers.keys().chain(places.keys()).map(String::as_str);
+    let hint =
+        did_you_mean(name, names).unwrap_or_else(|| "define it under `peers:`, or write the addresses here".to_owned());
+    let message = format!("no peer is called {}", node.describe());
+    reader.note(reader.text.error(node.at, message).with_hint(hint));
+    false
+}
+
+/// Sorted, without a prefix inside another, neighbours joined.
+pub(crate) fn aggregated(nets: &[IpNet]) -> Arc<[IpNet]> {
+    let mut nets = IpNet::aggregate(&nets.to_vec());
+    nets.sort();
+    nets.into()
+}
+
+/// Whether following the names of a definition leads to a peer.
+fn reaches(definitions: &BTreeMap<&str, Definition<'_>>, from: &str, to: &str) -> bool {
+    let mut open = vec![from];
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(name) = open.pop() {
+        if name == to {
+            return true;
+        }
+        if let (true, Some(definition)) = (seen.insert(name), definitions.get(name)) {
+            open.extend(definition.names.iter().map(|(name, _)| *name));
+        }
+    }
+    false
+}
