@@ -3,6 +3,7 @@
 //! It is data (`policies/`), built into the program and replaceable by `--catalogue DIR`. What is loaded is checked as a
 //! whole: a [`Catalogue`] names no role, peer, document or parameter that it does not have.
 
+mod export;
 mod load;
 mod parameter;
 mod port;
@@ -14,6 +15,7 @@ use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
+pub use export::{Record, Side, export};
 pub use load::{Error, embedded, from_directory};
 pub use parameter::{Kind, Parameter, Setting, Settings};
 pub(crate) use port::merge_ranges;

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each with its `Args` and `run`. Exit codes are decided here and nowhere else.
 
+pub mod catalogue;
 pub mod compile;
 pub mod policy_args;
 pub mod role;
@@ -30,6 +31,8 @@ enum Command {
     Roles(roles::Args),
     /// Show one role.
     Role(role::Args),
+    /// Look at the whole catalogue.
+    Catalogue(catalogue::Args),
     /// Print the rules that a policy compiles to.
     Compile(compile::Args),
 }
@@ -183,6 +186,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
     match &cli.command {
         Command::Roles(args) => roles::run(args, output),
         Command::Role(args) => role::run(args, output),
+        Command::Catalogue(args) => catalogue::run(args, output),
         Command::Compile(args) => compile::run(args, output),
     }
 }
