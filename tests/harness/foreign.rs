@@ -1,0 +1,118 @@
+//! An XDP program of somebody else, attached to an interface: what makes a hook busy.
+
+use std::ffi::CString;
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use crate::netns::Namespace;
+
+const PROG_LOAD: libc::c_long = 5;
+const LINK_CREATE: libc::c_long = 28;
+const TYPE_XDP: u32 = 6;
+const ATTACH_XDP: u32 = 37;
+
+/// The name under which the kernel lists it.
+pub const NAME: &str = "somebody_else";
+
+/// A program that passes everything. It is detached when this is dropped.
+#[derive(Debug)]
+pub struct ForeignXdp {
+    _program: OwnedFd,
+    _link: OwnedFd,
+}
+
+/// The beginning of `union bpf_attr` for `BPF_PROG_LOAD`.
+#[repr(C)]
+#[derive(Default)]
+struct Load {
+    kind: u32,
+    instructions: u32,
+    code: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel: u32,
+    flags: u32,
+    name: [u8; 16],
+}
+
+/// The same for `BPF_LINK_CREATE`.
+#[repr(C)]
+#[derive(Default)]
+struct Link {
+    program: u32,
+    interface: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+impl ForeignXdp {
+    /// Attaches it to an interface of a namespace.
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    #[must_use]
+    #[track_caller]
+    pub fn attach(namespace: &Namespace, interface: &str) -> Self {
+        match namespace.run(|| attach(interface)) {
+            Ok(foreign) => foreign,
+            Err(error) => panic!("attaching a program to {interface}: {error}"),
+        }
+    }
+}
+
+fn attach(interface: &str) -> io::Result<ForeignXdp> {
+    // r0 = 2 (XDP_PASS); exit
+    let code: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
+    let license = c"GPL";
+    let mut load = Load {
+        kind: TYPE_XDP,
+        instructions: 2,
+        code: code.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+        ..Load::default()
+    };
+    load.name[..NAME.len()].copy_from_slice(NAME.as_bytes());
+    let program = bpf(PROG_LOAD, &load)?;
+
+    let name = CString::new(interface)?;
+    // SAFETY: the name ends with a zero byte.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    let fd = u32::try_from(program.as_raw_fd()).map_err(io::Error::other)?;
+    let link = bpf(LINK_CREATE, &Link { program: fd, interface: index, attach_type: ATTACH_XDP, flags: 0 })?;
+    Ok(ForeignXdp { _program: program, _link: link })
+}
+
+/// A command of bpf(2) that answers with a descriptor.
+fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
+    // SAFETY: the attributes are the beginning of the union for this command, their true size is given, and what they
+    // point to lives in the caller.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attributes, mem::size_of::<T>()) };
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netns::Cable;
+
+    #[test]
+    fn it_is_attached_until_it_is_dropped() {
+        let cable = Cable::new();
+        let foreign = ForeignXdp::attach(&cable.host, &cable.near.interface);
+        assert!(attach_again(&cable).is_err());
+        drop(foreign);
+        attach_again(&cable).unwrap();
+    }
+
+    fn attach_again(cable: &Cable) -> io::Result<ForeignXdp> {
+        cable.host.run(|| attach(&cable.near.interface))
+    }
+}

@@ -1,0 +1,59 @@
+//! Source addresses that cannot come from the wire.
+
+use harness::packet::Packet;
+
+use super::{HOST, Judge, MEMBER};
+
+fn from(source: &str) -> Packet {
+    Packet::new().ip(source, if source.contains(':') { HOST[1] } else { HOST[0] }).tcp(40_000, 443)
+}
+
+#[test]
+fn our_own_address_does_not_come_from_the_wire() {
+    let judge = Judge::new();
+    judge.drops("martian", &HOST.map(from));
+}
+
+#[test]
+fn loopback_multicast_and_broadcast_are_no_sources() {
+    let judge = Judge::new();
+    judge.drops(
+        "martian",
+        &["127.0.0.1", "127.255.255.254", "::1", "224.0.0.1", "239.255.255.250", "ff02::1"].map(from),
+    );
+    // The limited broadcast, and the one of our network.
+    judge.drops("martian", &["255.255.255.255", "198.18.0.255"].map(from));
+}
+
+#[test]
+fn the_unspecified_address_is_no_source_of_a_conversation() {
+    let judge = Judge::new();
+    judge.drops("martian", &["0.0.0.0", "::"].map(from));
+}
+
+#[test]
+fn a_martian_is_one_whatever_it_asks_for() {
+    let judge = Judge::new();
+    judge.drops(
+        "martian",
+        &[
+            Packet::new().ipv4("127.0.0.1", HOST[0]).icmp(8, 0),
+            Packet::new().ipv4(HOST[0], HOST[0]).tcp(40_000, 8005),
+            Packet::new().ipv4("127.0.0.1", HOST[0]).tcp(40_000, 1502),
+        ],
+    );
+}
+
+#[test]
+fn duplicate_address_detection_has_no_source_address_and_passes() {
+    let judge = Judge::new();
+    judge.passes("icmp", &[Packet::new().ipv6("::", "ff02::1:ff00:1").hop_limit(255).icmpv6(135, 0).payload(&[0; 16])]);
+    judge.drops("martian", &[Packet::new().ipv6("::", HOST[1]).icmpv6(128, 0)]);
+}
+
+#[test]
+fn a_neighbour_is_no_martian() {
+    let judge = Judge::new();
+    judge.passes("rule", &MEMBER.map(from));
+    judge.passes("rule", &["192.0.2.1", "10.1.2.3", "2001:db8:ffff::1", "fe80::1"].map(from));
+}
