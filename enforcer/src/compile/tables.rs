@@ -55,7 +55,8 @@ enum Decision {
 struct Rows<'a> {
     rules: &'a [Rule],
     sources: &'a Sources,
-    known: HashMap<Vec<Entry>, usize>,
+    /// Numbers of rows by their digest; equal digests are told apart by looking.
+    known: HashMap<u64, Vec<usize>>,
     rows: Vec<Vec<Entry>>,
 }
 
@@ -68,12 +69,14 @@ impl Rows<'_> {
         if row.iter().all(|entry| *entry == row[0]) {
             return Decision::Direct(row[0]);
         }
-        let next = self.rows.len();
-        let number = *self.known.entry(row).or_insert_with_key(|row| {
-            self.rows.push(row.clone());
-            next
-        });
-        Decision::Row(number)
+        let digest = row.iter().fold(0, |digest, entry| mix(digest, *entry));
+        let alike = self.known.entry(digest).or_default();
+        let known = alike.iter().copied().find(|known| self.rows[*known] == row);
+        Decision::Row(known.unwrap_or_else(|| {
+            alike.push(self.rows.len());
+            self.rows.push(row);
+            self.rows.len() - 1
+        }))
     }
 
     /// Each class of addresses gets the first entry that applies to it, in the order that [`super`] documents.
@@ -107,17 +110,22 @@ impl Rows<'_> {
 
     /// Merges columns with equal decisions everywhere and lays the table out.
     fn finish(self, found: Vec<(RangeInclusive<u32>, Decision)>) -> Result<(Table, Vec<u16>), Error> {
-        let mut known: HashMap<Vec<Entry>, usize> = HashMap::new();
+        let mut digests = vec![0; self.sources.atoms];
+        for row in &self.rows {
+            digests.iter_mut().zip(row).for_each(|(digest, entry)| *digest = mix(*digest, *entry));
+        }
+        let equal = |one: usize, other: usize| self.rows.iter().all(|row| row[one] == row[other]);
+        let mut known: HashMap<u64, Vec<usize>> = HashMap::new();
         let mut first: Vec<usize> = Vec::new();
         let mut columns: Vec<usize> = Vec::with_capacity(self.sources.atoms);
-        for atom in 0..self.sources.atoms {
-            let column: Vec<Entry> = self.rows.iter().map(|row| row[atom]).collect();
-            let next = known.len();
-            let number = *known.entry(column).or_insert(next);
-            if number == next {
+        for (atom, digest) in digests.into_iter().enumerate() {
+            let alike = known.entry(digest).or_default();
+            let column = alike.iter().copied().find(|column| equal(first[*column], atom)).unwrap_or_else(|| {
+                alike.push(first.len());
                 first.push(atom);
-            }
-            columns.push(number);
+                first.len() - 1
+            });
+            columns.push(column);
         }
         let (sources, services) = (first.len(), self.rows.len());
         let too_many = || Error::TooManyClasses { sources, services, limit: MATRIX };
@@ -206,6 +214,11 @@ fn segments(rules: &[Rule], direction: Direction, protocol: u8) -> Vec<(RangeInc
         previous = port;
     }
     segments
+}
+
+/// Mixes an entry into the digest of a row or column (the multiplier is that of FxHash).
+fn mix(digest: u64, entry: Entry) -> u64 {
+    (digest.rotate_left(5) ^ u64::from(entry.0)).wrapping_mul(0x517c_c1b7_2722_0a95)
 }
 
 /// The number of a rule in an entry; [`super::compile`] has seen to it that there are not more.
