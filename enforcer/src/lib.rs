@@ -10,6 +10,8 @@ pub mod cli;
 pub mod compile;
 pub mod diagnostic;
 pub mod names;
+pub mod dataplane;
+pub mod links;
 pub mod ruleset;
 pub mod site;
 pub mod yaml;

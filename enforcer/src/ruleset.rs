@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use enforcer_common::{Direction, Entry, Mode, ServiceIndex, SourceClass};
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A compiled policy. Equal policies compile to equal rulesets, whatever the order of their parts in the files.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,7 +100,7 @@ pub struct Rule {
 }
 
 /// What a rule does.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// A deny rule of the site.
@@ -131,7 +131,7 @@ pub enum Match {
 }
 
 /// A row of a vendor document.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct SourceRow {
     /// Key of the document in `documents.yaml`.
     pub document: String,

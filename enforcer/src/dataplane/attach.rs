@@ -1,0 +1,399 @@
+//! Hooks: where a program is attached, how, and how it is replaced without a packet passing in between.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aya::Ebpf;
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
+use aya::programs::{LinkOrder, ProgramError, ProgramInfo, SchedClassifier, TcAttachType, Xdp, XdpMode};
+use enforcer_common::Direction;
+use rtnetlink::packet_route::link::InfoKind;
+use serde::{Deserialize, Serialize};
+
+use super::apply::{HookChoice, Protects};
+use super::error::{AnyError, DataplaneError, Doing as _, error_number};
+use super::pins::InterfacePins;
+use super::record::DirectionRecord;
+use crate::links::{Link, remove_clsact_if_unused};
+
+/// Where a program is attached.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hook {
+    /// Before the kernel makes a packet of it.
+    Xdp,
+    /// Traffic control, ingress or egress.
+    Tc,
+}
+
+/// How it is attached.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttachMode {
+    /// XDP in the driver.
+    Native,
+    /// XDP emulated behind the driver.
+    Generic,
+    /// tc by a link (Linux 6.6).
+    Tcx,
+    /// tc by a filter on the clsact qdisc.
+    Clsact,
+}
+
+impl Hook {
+    /// The word used in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Xdp => "xdp",
+            Self::Tc => "tc",
+        }
+    }
+}
+
+impl AttachMode {
+    /// The word used in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
+}
+
+/// Our filters on a clsact qdisc: first, and told from those of others by their handle.
+const CLSACT_PRIORITY: u16 = 1;
+const CLSACT_HANDLE: u16 = 0xe4f0;
+
+/// Which hook inbound gets, and why; the second one is tried where the driver cannot do the first.
+pub(super) fn choose(
+    link: &Link,
+    protects: Protects,
+    choice: HookChoice,
+) -> Result<(AttachMode, Option<AttachMode>, String), DataplaneError> {
+    let unsuitable = |why: &str| DataplaneError::Unsuitable { name: link.name.clone(), why: why.to_owned() };
+    match (choice, protects) {
+        (HookChoice::Native | HookChoice::Generic, Protects::Guest) => Err(unsuitable(
+            "what goes to a guest leaves by this interface, and XDP sees only what comes in; use --hook tc",
+        )),
+        (HookChoice::Native, Protects::Host) => Ok((AttachMode::Native, None, "native XDP, as asked".to_owned())),
+        (HookChoice::Generic, Protects::Host) => Ok((
+            AttachMode::Generic,
+            None,
+            "generic XDP, as asked: slower than native XDP and than tc, because every packet is linearised first".to_owned(),
+        )),
+        (HookChoice::Tc, _) => Ok((AttachMode::Tcx, Some(AttachMode::Clsact), "tc, as asked".to_owned())),
+        (HookChoice::Clsact, _) => Ok((AttachMode::Clsact, None, "tc by a clsact filter, as asked".to_owned())),
+        (HookChoice::Auto, Protects::Guest) => {
+            Ok((AttachMode::Tcx, Some(AttachMode::Clsact), "tc: a guest is behind this interface".to_owned()))
+        }
+        (HookChoice::Auto, Protects::Host) => Ok(match &link.kind {
+            None => (
+                AttachMode::Native,
+                Some(AttachMode::Tcx),
+                "native XDP: a hardware interface".to_owned(),
+            ),
+            Some(kind) => (
+                AttachMode::Tcx,
+                Some(AttachMode::Clsact),
+                format!("tc: on a {} interface XDP would cost the host its segmentation offload", kind_name(kind)),
+            ),
+        }),
+    }
+}
+
+fn kind_name(kind: &InfoKind) -> String {
+    kind.to_string()
+}
+
+/// Loads the program for a hook.
+pub(super) fn load(object: &mut Ebpf, direction: Direction, hook: Hook) -> Result<(), DataplaneError> {
+    let name = program_name(direction, hook);
+    let program = object
+        .program_mut(name)
+        .ok_or_else(|| DataplaneError::NotAllowed(format!("the BPF object has no program {name}")))?;
+    let loaded = match hook {
+        Hook::Xdp => <&mut Xdp>::try_from(program).and_then(Xdp::load),
+        Hook::Tc => <&mut SchedClassifier>::try_from(program).and_then(SchedClassifier::load),
+    };
+    loaded.map_err(|error| match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            DataplaneError::Verifier { program: name, error: io_error, log: end_of(&verifier_log.to_string()) }
+        }
+        other => DataplaneError::system(format!("cannot load the program {name}"), other),
+    })
+}
+
+/// Pins the program of a hook.
+pub(super) fn pin_program(
+    object: &mut Ebpf,
+    direction: Direction,
+    hook: Hook,
+    path: &Path,
+) -> Result<(), DataplaneError> {
+    let name = program_name(direction, hook);
+    let doing = || format!("cannot pin a program at {}", path.display());
+    let program = object.program_mut(name).ok_or_else(|| DataplaneError::NotAllowed(format!("no program {name}")))?;
+    match hook {
+        Hook::Xdp => <&mut Xdp>::try_from(program).doing(doing)?.pin(path).doing(doing),
+        Hook::Tc => <&mut SchedClassifier>::try_from(program).doing(doing)?.pin(path).doing(doing),
+    }
+}
+
+/// The name of a program in the object.
+pub(super) const fn program_name(direction: Direction, hook: Hook) -> &'static str {
+    match (direction, hook) {
+        (Direction::Inbound, Hook::Xdp) => "inbound_xdp",
+        (Direction::Inbound, Hook::Tc) => "inbound_tc",
+        (Direction::Outbound, _) => "outbound_tc",
+    }
+}
+
+/// What undoes an attachment or a replacement.
+#[derive(Debug)]
+pub(super) enum Undo {
+    /// It was not there before: remove it.
+    Remove(DirectionRecord),
+    /// Something was replaced: put the program at this path back.
+    PutBack(DirectionRecord),
+}
+
+/// Puts the pinned program at `program` in force on a hook: by one update where a link of ours is there, else by a new
+/// attachment.
+pub(super) fn put_in_force(
+    link: &Link,
+    pins: &InterfacePins,
+    direction: Direction,
+    protects: Protects,
+    mode: AttachMode,
+    program: &Path,
+) -> Result<Undo, DataplaneError> {
+    let record = DirectionRecord { hook: hook_of(mode), attach_mode: mode };
+    let doing = || format!("cannot attach to {}", link.name);
+    match mode {
+        AttachMode::Native | AttachMode::Generic => {
+            let mut xdp = Xdp::from_pin(program, aya_obj::programs::XdpAttachType::Interface).doing(doing)?;
+            if replace(pins, direction, |old| {
+                let id = xdp.attach_to_link(old.try_into()?)?;
+                Ok(drop(xdp.take_link(id)?))
+            })? {
+                return Ok(Undo::PutBack(record));
+            }
+            let asked = if mode == AttachMode::Native { XdpMode::Driver } else { XdpMode::Skb };
+            let id = xdp.attach_to_if_index(link.index, asked).map_err(|error| explain_xdp(error, link, mode))?;
+            let new: FdLink = xdp.take_link(id).doing(doing)?.try_into().doing(doing)?;
+            new.pin(pins.link(direction)).doing(doing)?;
+        }
+        AttachMode::Tcx => {
+            let mut classifier = SchedClassifier::from_pin(program).doing(doing)?;
+            if replace(pins, direction, |old| {
+                let id = classifier.attach_to_link(old.try_into()?)?;
+                Ok(drop(classifier.take_link(id)?))
+            })? {
+                return Ok(Undo::PutBack(record));
+            }
+            let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+            let id = classifier.attach_with_options(&link.name, side(direction, protects), first).doing(doing)?;
+            let new: FdLink = classifier.take_link(id).doing(doing)?.try_into().doing(doing)?;
+            new.pin(pins.link(direction)).doing(doing)?;
+        }
+        AttachMode::Clsact => {
+            let mut classifier = SchedClassifier::from_pin(program).doing(doing)?;
+            let side = side(direction, protects);
+            let handle = TcHandle::new(0, CLSACT_HANDLE);
+            if let Ok(old) = SchedClassifierLink::attached(&link.name, side, CLSACT_PRIORITY, handle, None)
+                && clsact_is_ours(pins, direction)
+            {
+                let id = classifier.attach_to_link(old).doing(doing)?;
+                // The filter stays when nothing of ours is left: forget the handle instead of dropping it.
+                std::mem::forget(classifier.take_link(id).doing(doing)?);
+                return Ok(Undo::PutBack(record));
+            }
+            match tc::qdisc_add_clsact(&link.name) {
+                Ok(()) => super::pins::make_dir(&pins.map("made_clsact"))?,
+                Err(error) if error_number(&error) == Some(libc::EEXIST) => {}
+                Err(error) => return Err(DataplaneError::system(doing(), error)),
+            }
+            let options = NlOptions { priority: CLSACT_PRIORITY, handle, ..NlOptions::default() };
+            let id = classifier.attach_with_options(&link.name, side, TcAttachOptions::Netlink(options)).doing(doing)?;
+            std::mem::forget(classifier.take_link(id).doing(doing)?);
+            super::pins::make_dir(&pins.map(&format!("clsact_{}", direction.name())))?;
+        }
+    }
+    Ok(Undo::Remove(record))
+}
+
+/// Takes a program of ours off its hook.
+pub(super) fn take_off(
+    interface: &str,
+    pins: &InterfacePins,
+    direction: Direction,
+    protects: Protects,
+    mode: AttachMode,
+) -> Result<(), DataplaneError> {
+    let doing = || format!("cannot take the {} program off {interface}", direction.name());
+    match mode {
+        AttachMode::Native | AttachMode::Generic | AttachMode::Tcx => {
+            unpin(&pins.link(direction)).doing(doing)?;
+        }
+        AttachMode::Clsact => {
+            let handle = TcHandle::new(0, CLSACT_HANDLE);
+            if clsact_is_ours(pins, direction)
+                && let Ok(link) =
+                    SchedClassifierLink::attached(interface, side(direction, protects), CLSACT_PRIORITY, handle, None)
+            {
+                aya::programs::links::Link::detach(link).doing(doing)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts the link of the old policy aside, so that another hook can be taken in its place.
+pub(super) fn set_aside(pins: &InterfacePins, direction: Direction) -> Result<(), DataplaneError> {
+    rename_link(&pins.link(direction), &aside(pins, direction))
+}
+
+/// Puts it back.
+pub(super) fn put_back_aside(pins: &InterfacePins, direction: Direction) -> Result<(), DataplaneError> {
+    rename_link(&aside(pins, direction), &pins.link(direction))
+}
+
+/// Takes what was put aside off its hook.
+pub(super) fn drop_aside(
+    interface: &str,
+    pins: &InterfacePins,
+    direction: Direction,
+    protects: Protects,
+    mode: AttachMode,
+) -> Result<(), DataplaneError> {
+    if mode == AttachMode::Clsact {
+        return take_off(interface, pins, direction, protects, mode);
+    }
+    unpin(&aside(pins, direction)).doing(|| format!("cannot take the old program off {interface}"))
+}
+
+fn aside(pins: &InterfacePins, direction: Direction) -> PathBuf {
+    pins.map(&format!("old_link_{}", direction.name()))
+}
+
+/// A filter has no link: nothing to rename.
+fn rename_link(from: &Path, to: &Path) -> Result<(), DataplaneError> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.doing(|| format!("cannot rename the link {}", from.display())),
+    }
+}
+
+/// Removes a pinned link, and with it the attachment. That it is not there is fine.
+fn unpin(path: &Path) -> Result<(), AnyError> {
+    match PinnedLink::from_pin(path) {
+        Ok(link) => Ok(drop(link.unpin()?)),
+        Err(error) if error_number(&error) == Some(libc::ENOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes the clsact qdisc that was made for us, unless somebody else uses it by now.
+pub(super) fn remove_clsact(interface: &str) -> Result<bool, DataplaneError> {
+    let index = nix::net::if_::if_nametoindex(interface)
+        .map_err(|errno| DataplaneError::system(format!("cannot look at {interface}"), io::Error::from(errno)))?;
+    remove_clsact_if_unused(index).doing(|| format!("cannot remove the clsact qdisc of {interface}"))
+}
+
+/// The kernel's id of the program that a link of ours holds on its hook.
+pub(super) fn program_in_force(pins: &InterfacePins, direction: Direction) -> Option<u32> {
+    let link: FdLink = PinnedLink::from_pin(pins.link(direction)).ok()?.into();
+    Some(link.info().ok()?.program_id())
+}
+
+/// The kernel's id of a pinned program.
+pub(super) fn program_id(path: &Path) -> Option<u32> {
+    Some(ProgramInfo::from_pin(path).ok()?.id())
+}
+
+/// Where a mode attaches.
+pub(super) const fn hook_of(mode: AttachMode) -> Hook {
+    match mode {
+        AttachMode::Native | AttachMode::Generic => Hook::Xdp,
+        AttachMode::Tcx | AttachMode::Clsact => Hook::Tc,
+    }
+}
+
+/// Whether a clsact filter with our handle was made by us.
+fn clsact_is_ours(pins: &InterfacePins, direction: Direction) -> bool {
+    pins.map(&format!("clsact_{}", direction.name())).exists()
+}
+
+/// Replaces the program that a link of ours holds. `false`: there is none, or its interface was deleted (another of the same
+/// name needs a link of its own).
+fn replace(
+    pins: &InterfacePins,
+    direction: Direction,
+    update: impl FnOnce(FdLink) -> Result<(), AnyError>,
+) -> Result<bool, DataplaneError> {
+    let path = pins.link(direction);
+    let doing = || format!("cannot replace the program of the link {}", path.display());
+    let link = match PinnedLink::from_pin(&path) {
+        Ok(pinned) => FdLink::from(pinned),
+        Err(error) if error_number(&error) == Some(libc::ENOENT) => return Ok(false),
+        Err(error) => return Err(error).doing(doing),
+    };
+    match update(link) {
+        Ok(()) => Ok(true),
+        Err(error) if error.number() == Some(libc::ENOLINK) => {
+            fs::remove_file(&path).doing(doing)?;
+            Ok(false)
+        }
+        Err(error) => Err(error).doing(doing),
+    }
+}
+
+/// The side of tc that sees a direction: what goes to a guest leaves by the host's end of its port.
+const fn side(direction: Direction, protects: Protects) -> TcAttachType {
+    match (direction, protects) {
+        (Direction::Inbound, Protects::Host) | (Direction::Outbound, Protects::Guest) => TcAttachType::Ingress,
+        (Direction::Outbound, Protects::Host) | (Direction::Inbound, Protects::Guest) => TcAttachType::Egress,
+    }
+}
+
+/// XDP errors in the operator's words.
+fn explain_xdp(error: ProgramError, link: &Link, mode: AttachMode) -> DataplaneError {
+    let hook = if mode == AttachMode::Native { "native XDP" } else { "generic XDP" };
+    match error_number(&error) {
+        // EBUSY: the same mode, EEXIST: the other one.
+        Some(libc::EBUSY | libc::EEXIST) => {
+            let by = link.xdp_program.map_or_else(|| "another program".to_owned(), describe_program);
+            DataplaneError::Busy { interface: link.name.clone(), hook: "XDP", by }
+        }
+        Some(libc::EOPNOTSUPP) => DataplaneError::NotAllowed(format!(
+            "the driver of {} cannot do {hook}; use --hook tc, or --hook generic",
+            link.name
+        )),
+        Some(libc::ERANGE) => DataplaneError::NotAllowed(format!(
+            "the MTU of {} ({}) is too large for {hook} in its driver; use --hook tc",
+            link.name, link.mtu
+        )),
+        _ => DataplaneError::system(format!("cannot attach {hook} to {}", link.name), error),
+    }
+}
+
+/// "program 42 `name`".
+fn describe_program(id: u32) -> String {
+    let named = aya::programs::loaded_programs().flatten().find(|program| program.id() == id);
+    match named.as_ref().and_then(ProgramInfo::name_as_str) {
+        Some(name) if !name.is_empty() => format!("the program `{name}` (id {id})"),
+        _ => format!("the program with id {id}"),
+    }
+}
+
+/// The last lines of a verifier log: the reason stands at its end.
+fn end_of(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}

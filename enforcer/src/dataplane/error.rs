@@ -1,0 +1,131 @@
+//! What can go wrong between us and the kernel, in the operator's words.
+
+use std::io;
+use std::path::PathBuf;
+
+use aya::EbpfError;
+use aya::maps::MapError;
+use aya::pin::PinError;
+use aya::programs::ProgramError;
+use aya::programs::links::LinkError;
+
+/// Why the data plane was not changed. What was in force before is in force still.
+#[derive(Debug, thiserror::Error)]
+pub enum DataplaneError {
+    /// There is no such interface.
+    #[error("there is no interface `{name}` in this network namespace{hint}")]
+    NoInterface {
+        /// As it was given.
+        name: String,
+        /// "; did you mean ..", or what there is.
+        hint: String,
+    },
+    /// The interface cannot be protected.
+    #[error("interface `{name}` cannot be protected: {why}")]
+    Unsuitable {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// Nothing of ours is there.
+    #[error("{0}")]
+    NotProtected(String),
+    /// The kernel or the privileges do not allow it.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// Another program holds the hook.
+    #[error("the {hook} hook of `{interface}` is taken by {by}; remove it first, or choose another hook with --hook")]
+    Busy {
+        /// Interface.
+        interface: String,
+        /// Hook.
+        hook: &'static str,
+        /// Whose program it is.
+        by: String,
+    },
+    /// Refused for safety.
+    #[error("{0}")]
+    Refused(String),
+    /// The kernel refused a program.
+    #[error("the kernel refused the program {program}: {error}\n{log}")]
+    Verifier {
+        /// Name of the program.
+        program: &'static str,
+        /// What it answered.
+        error: io::Error,
+        /// The end of what the verifier printed.
+        log: String,
+    },
+    /// A system call failed.
+    #[error("{doing}")]
+    System {
+        /// What was being done.
+        doing: String,
+        /// What it answered.
+        #[source]
+        source: anyhow::Error,
+    },
+}
+
+impl DataplaneError {
+    /// A failed step.
+    pub(super) fn system(doing: impl Into<String>, source: impl Into<anyhow::Error>) -> Self {
+        Self::System { doing: doing.into(), source: source.into() }
+    }
+}
+
+/// Adds what was being done to an error of aya or of the system.
+pub(super) trait Doing<T> {
+    /// "cannot pin the map at .."
+    fn doing(self, doing: impl FnOnce() -> String) -> Result<T, DataplaneError>;
+}
+
+impl<T, E: Into<AnyError>> Doing<T> for Result<T, E> {
+    fn doing(self, doing: impl FnOnce() -> String) -> Result<T, DataplaneError> {
+        self.map_err(|error| {
+            let AnyError(source) = error.into();
+            DataplaneError::System { doing: doing(), source }
+        })
+    }
+}
+
+/// Any error of the libraries below.
+#[derive(Debug)]
+pub(super) struct AnyError(anyhow::Error);
+
+impl AnyError {
+    /// The error number behind it.
+    pub(super) fn number(&self) -> Option<i32> {
+        error_number(self.0.as_ref())
+    }
+}
+
+macro_rules! any_error {
+    ($($type:ty),*) => {
+        $(impl From<$type> for AnyError {
+            fn from(error: $type) -> Self {
+                Self(error.into())
+            }
+        })*
+    };
+}
+
+any_error!(EbpfError, MapError, PinError, ProgramError, LinkError, io::Error, serde_json::Error, crate::links::LinksError);
+
+/// The error number behind an error of aya, however deep.
+pub(super) fn error_number(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let mut error = Some(error);
+    while let Some(current) = error {
+        if let Some(number) = current.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Some(number);
+        }
+        error = current.source();
+    }
+    None
+}
+
+/// `path: ` in front of an I/O error.
+pub(super) fn at(path: PathBuf) -> impl FnOnce(io::Error) -> DataplaneError {
+    move |error| DataplaneError::system(format!("cannot use {}", path.display()), error)
+}

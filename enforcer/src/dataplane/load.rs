@@ -1,0 +1,163 @@
+//! The BPF object: embedded, and loaded once for each interface with the constants of that interface.
+
+use std::path::PathBuf;
+
+use aya::maps::MapData;
+use aya::{Btf, Ebpf, EbpfLoader};
+use enforcer_common::layout::{self, Config, map};
+use enforcer_common::{Direction, ServiceIndex};
+
+use super::error::{DataplaneError, Doing as _, error_number};
+use super::pins::{HostPins, InterfacePins};
+use crate::links::Link;
+use crate::ruleset::{Ruleset, Scope};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/enforcer.bpf.o"));
+
+/// Denied packets a second and CPU that are told in full: enough to see what happens, little enough to cost nothing.
+const EVENTS_PER_SECOND: u32 = 1000;
+/// Refused conversations remembered, for each of IPv4 and IPv6.
+const DENIALS: u32 = 32768;
+/// Datagrams in fragments, likewise.
+const FRAGMENTS: u32 = 16384;
+/// Denied flows remembered.
+const DENIED: u32 = 65536;
+/// Bytes of the ring buffer.
+const EVENTS: u32 = 1 << 20;
+
+/// Everything that decides how an object is loaded.
+pub(super) struct Load<'a> {
+    pub(super) ruleset: &'a Ruleset,
+    pub(super) link: &'a Link,
+    pub(super) master: Option<&'a Link>,
+    pub(super) is_guest: bool,
+    pub(super) scope: Scope,
+    pub(super) interface: &'a InterfacePins,
+    pub(super) host: &'a HostPins,
+    pub(super) generation: u64,
+    pub(super) hz: u32,
+}
+
+/// Loads the object only to read the clock: nothing of it is pinned.
+pub(super) fn bare() -> Result<Ebpf, DataplaneError> {
+    let mut loader = EbpfLoader::new();
+    loader.load(OBJECT).doing(|| "the kernel did not take the BPF object".to_owned())
+}
+
+/// Says what the kernel lacks, before anything is done.
+pub(super) fn check_kernel() -> Result<(), DataplaneError> {
+    if let Err(error) = Btf::from_sys_fs() {
+        return Err(DataplaneError::NotAllowed(format!(
+            "this kernel has no BTF ({error}); enforcer needs a kernel built with CONFIG_DEBUG_INFO_BTF, \
+             which has /sys/kernel/btf/vmlinux"
+        )));
+    }
+    Ok(())
+}
+
+/// Creates or reuses the maps, and relocates the programs against them. No program is loaded yet.
+pub(super) fn object(load: &Load<'_>) -> Result<Ebpf, DataplaneError> {
+    let config = config(load);
+    let of_policy = load.host.generation(load.generation);
+    let flows = load.ruleset.settings.flows.entries;
+    let matrix = |direction| u32::try_from(load.ruleset.table(direction).matrix.len().max(1)).unwrap_or(u32::MAX);
+    let prefixes = |v4: bool| {
+        let count = load.ruleset.prefixes.keys().filter(|net| net.addr().is_ipv4() == v4).count();
+        u32::try_from(count.max(1)).unwrap_or(u32::MAX)
+    };
+    let policy = [
+        (map::SERVICES_IN, ServiceIndex::COUNT),
+        (map::SERVICES_OUT, ServiceIndex::COUNT),
+        (map::MATRIX_IN, matrix(Direction::Inbound)),
+        (map::MATRIX_OUT, matrix(Direction::Outbound)),
+        (map::PREFIXES4, prefixes(true)),
+        (map::PREFIXES6, prefixes(false)),
+    ];
+    let host = [
+        (map::FLOWS4, flows),
+        (map::FLOWS6, flows),
+        (map::DENIALS4, DENIALS),
+        (map::DENIALS6, DENIALS),
+        (map::FRAGMENTS4, FRAGMENTS),
+        (map::FRAGMENTS6, FRAGMENTS),
+        (map::FLOW_PORTS, layout::PORT_BITMAP_WORDS),
+        (map::LISTENERS, layout::PORT_BITMAP_WORDS),
+        (map::OWN_FILTER, layout::OWN_FILTER_WORDS),
+        (map::OWN, super::host::OWN_ENTRIES),
+        (map::EVENTS, EVENTS),
+        (map::DENIED, DENIED),
+        (map::BUCKET, 1),
+        (map::STATISTICS, layout::STATISTICS),
+    ];
+    let interface = [(map::CONTROL, 1), (map::RULES, layout::RULE_SLOTS), (map::REASONS, layout::REASON_SLOTS)];
+
+    let mut loader = EbpfLoader::new();
+    loader.override_global(map::CONFIG, &config, true);
+    for (name, entries) in policy {
+        loader.map_max_entries(name, entries).map_pin_path(name, of_policy.join(name));
+    }
+    for (name, entries) in host {
+        loader.map_max_entries(name, reused(load.host.map(name), entries)?).map_pin_path(name, load.host.map(name));
+    }
+    for (name, entries) in interface {
+        loader.map_max_entries(name, reused(load.interface.map(name), entries)?);
+        loader.map_pin_path(name, load.interface.map(name));
+    }
+    loader.load(OBJECT).doing(|| "the kernel did not take the BPF object".to_owned())
+}
+
+/// The size of a pinned map, where there is one: aya takes a pinned map as it is, and must not be told another size.
+fn reused(path: PathBuf, wanted: u32) -> Result<u32, DataplaneError> {
+    let doing = || format!("cannot look at the map {}", path.display());
+    match MapData::from_pin(&path) {
+        Ok(data) => Ok(data.info().doing(doing)?.max_entries()),
+        Err(error) if error_number(&error) == Some(libc::ENOENT) => Ok(wanted),
+        Err(error) => Err(error).doing(doing),
+    }
+}
+
+fn config(load: &Load<'_>) -> Config {
+    let table = |direction| load.ruleset.table(direction);
+    let has = |direction, wanted: fn(&enforcer_common::Entry) -> bool| table(direction).services.values().any(wanted);
+    let settings = &load.ruleset.settings;
+    let scoped = |entry: &enforcer_common::Entry| entry.kind() == enforcer_common::EntryKind::Scoped;
+    let answers_any = |entry: &enforcer_common::Entry| entry.has(enforcer_common::Entry::ANSWER_ANY);
+    let denies = load
+        .ruleset
+        .rules
+        .iter()
+        .any(|rule| rule.direction == Direction::Outbound && rule.action == crate::ruleset::Action::Deny);
+    let features = [
+        (Config::SCOPED_IN, has(Direction::Inbound, scoped)),
+        (Config::SCOPED_OUT, has(Direction::Outbound, scoped)),
+        (Config::OUTBOUND_JUDGED, settings.outbound_judged),
+        (Config::OUTBOUND_DENIES, denies && !settings.outbound_judged),
+        (Config::ANSWER_ANY, has(Direction::Outbound, answers_any)),
+        (Config::SCOPE_HOST, load.scope == Scope::Host),
+        (Config::BRIDGE_PORT, load.master.is_some()),
+        (Config::GUEST, load.is_guest),
+    ];
+    let (ephemeral_first, ephemeral_last) = super::host::ephemeral_range();
+    let jiffies = |seconds: u32| seconds.saturating_mul(load.hz);
+    Config {
+        macs: [mac(Some(load.link)), mac(load.master)],
+        features: features.iter().filter(|(_, on)| *on).fold(0, |all, (feature, _)| all | feature),
+        interface: load.link.index,
+        columns_in: table(Direction::Inbound).columns.max(1),
+        columns_out: table(Direction::Outbound).columns.max(1),
+        hz: load.hz,
+        timeout_tcp: jiffies(settings.flows.tcp),
+        timeout_tcp_closing: jiffies(settings.flows.tcp_closing),
+        timeout_udp: jiffies(settings.flows.udp),
+        timeout_icmp: jiffies(settings.flows.icmp),
+        ephemeral_first,
+        ephemeral_last,
+        events_per_second: EVENTS_PER_SECOND,
+    }
+}
+
+/// A hardware address as the programs compare it.
+fn mac(link: Option<&Link>) -> u64 {
+    let Some([a, b, c, d, e, f]) = link.and_then(|link| link.mac) else { return 0 };
+    u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
+}

@@ -1,0 +1,27 @@
+//! The data plane: loads the programs, fills their maps, attaches, pins, replaces and removes them. Nothing else knows aya.
+//!
+//! What is in force is what the kernel holds: every command reads it back from the pins. Nothing about it is kept in files, so
+//! nothing can disagree with it.
+
+mod apply;
+mod attach;
+mod clock;
+mod control;
+mod counters;
+mod detach;
+mod error;
+mod fill;
+mod host;
+mod load;
+mod pins;
+mod record;
+mod slots;
+
+pub use apply::{Applied, Attached, HookChoice, Plan, PlannedInterface, Protects, apply};
+pub use attach::{AttachMode, Hook};
+pub use control::{ModeChange, Modes, set_modes};
+pub use counters::{Count, InterfaceCounters, ReasonCount, RuleCount, VerdictCounts, counters};
+pub use detach::{Removed, detach};
+pub use error::DataplaneError;
+pub use pins::{InterfacePins, Protected, protected};
+pub use record::{DirectionRecord, InterfaceRecord, PolicyRecord, RecordedRule};

@@ -1,0 +1,170 @@
+//! Network interfaces and addresses of this network namespace, over rtnetlink.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use futures_util::TryStreamExt as _;
+use rtnetlink::packet_route::address::AddressAttribute;
+use rtnetlink::packet_route::tc::TcHandle;
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkXdp};
+
+/// Netlink did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot ask the kernel for {what}")]
+pub struct LinksError {
+    what: &'static str,
+    #[source]
+    source: anyhow::Error,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    /// Interface index.
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// What kind of virtual interface it is; `None`: hardware.
+    pub kind: Option<InfoKind>,
+    /// Whether frames begin with an Ethernet header.
+    pub is_ethernet: bool,
+    /// Whether it is the loopback interface.
+    pub is_loopback: bool,
+    /// Hardware address.
+    pub mac: Option<[u8; 6]>,
+    /// Largest packet in bytes.
+    pub mtu: u32,
+    /// Index of the bridge or bond above it.
+    pub master: Option<u32>,
+    /// Whether it is up.
+    pub is_up: bool,
+    /// Id of the XDP program on it.
+    pub xdp_program: Option<u32>,
+}
+
+/// Addresses of this namespace.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Addresses {
+    /// Unicast addresses of all interfaces, loopback's own left out.
+    pub own: BTreeSet<IpAddr>,
+    /// Broadcast addresses of the networks they are in.
+    pub broadcasts: BTreeSet<Ipv4Addr>,
+}
+
+/// Every interface of this namespace, by index.
+///
+/// # Errors
+/// When netlink cannot be asked.
+pub fn links() -> Result<Vec<Link>, LinksError> {
+    let messages = ask("its interfaces", |handle| async move { handle.link().get().execute().try_collect::<Vec<_>>().await })?;
+    let mut links: Vec<Link> = messages
+        .into_iter()
+        .map(|message| {
+            let mut link = Link {
+                index: message.header.index,
+                name: String::new(),
+                kind: None,
+                is_ethernet: message.header.link_layer_type == LinkLayerType::Ether,
+                is_loopback: message.header.link_layer_type == LinkLayerType::Loopback,
+                mac: None,
+                mtu: 0,
+                master: None,
+                is_up: message.header.flags.contains(LinkFlags::Up),
+                xdp_program: None,
+            };
+            for attribute in message.attributes {
+                read_attribute(&mut link, attribute);
+            }
+            link
+        })
+        .collect();
+    links.sort_by_key(|link| link.index);
+    Ok(links)
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kernel tells much more than is asked for here")]
+fn read_attribute(link: &mut Link, attribute: LinkAttribute) {
+    match attribute {
+        LinkAttribute::IfName(name) => link.name = name,
+        LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok(),
+        LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+        LinkAttribute::Controller(index) => link.master = Some(index),
+        LinkAttribute::LinkInfo(infos) => {
+            link.kind = infos.into_iter().find_map(|info| if let LinkInfo::Kind(kind) = info { Some(kind) } else { None });
+        }
+        LinkAttribute::Xdp(xdp) => {
+            link.xdp_program = xdp.into_iter().find_map(|part| match part {
+                LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id) if id != 0 => {
+                    Some(id)
+                }
+                _ => None,
+            });
+        }
+        _ => {}
+    }
+}
+
+/// Every address of this namespace.
+///
+/// # Errors
+/// When netlink cannot be asked.
+pub fn addresses() -> Result<Addresses, LinksError> {
+    let messages =
+        ask("its addresses", |handle| async move { handle.address().get().execute().try_collect::<Vec<_>>().await })?;
+    let mut addresses = Addresses::default();
+    for attribute in messages.into_iter().flat_map(|message| message.attributes) {
+        // IFA_LOCAL is ours on point-to-point links, where IFA_ADDRESS is the peer; IPv6 has IFA_ADDRESS alone.
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel tells much more than is asked for here")]
+        match attribute {
+            AddressAttribute::Local(address) => {
+                addresses.own.insert(address);
+            }
+            AddressAttribute::Address(address @ IpAddr::V6(_)) => {
+                addresses.own.insert(address);
+            }
+            AddressAttribute::Broadcast(address) => {
+                addresses.broadcasts.insert(address);
+            }
+            _ => {}
+        }
+    }
+    addresses.own.retain(|address| !address.is_loopback());
+    Ok(addresses)
+}
+
+/// Removes the clsact qdisc of an interface if no filter is on it. Says whether it was removed.
+///
+/// # Errors
+/// When netlink cannot be asked, or refuses.
+pub fn remove_clsact_if_unused(index: u32) -> Result<bool, LinksError> {
+    let index = i32::try_from(index).unwrap_or(i32::MAX);
+    ask("the filters of an interface", |handle| async move {
+        let ingress = handle.traffic_filter(index).get().ingress().execute().try_collect::<Vec<_>>().await?;
+        let egress = handle.traffic_filter(index).get().egress().execute().try_collect::<Vec<_>>().await?;
+        if !ingress.is_empty() || !egress.is_empty() {
+            return Ok(false);
+        }
+        let mut request = handle.qdisc().del(index);
+        let header = &mut request.message_mut().header;
+        (header.parent, header.handle) = (TcHandle::CLSACT, TcHandle { major: 0xffff, minor: 0 });
+        request.execute().await.map(|()| true)
+    })
+}
+
+fn ask<T, F, Fut>(what: &'static str, question: F) -> Result<T, LinksError>
+where
+    F: FnOnce(rtnetlink::Handle) -> Fut,
+    Fut: Future<Output = Result<T, rtnetlink::Error>>,
+{
+    let answer = || -> anyhow::Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let (connection, handle, _) = rtnetlink::new_connection()?;
+            let task = tokio::spawn(connection);
+            let answer = question(handle).await;
+            task.abort();
+            Ok(answer?)
+        })
+    };
+    answer().map_err(|source| LinksError { what, source })
+}
