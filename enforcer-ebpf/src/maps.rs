@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 use core::ptr::{read_volatile, write_volatile};
 
-use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, bpf_fib_lookup as FibLookup};
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_fib_lookup as FibLookup};
 use aya_ebpf::helpers::generated::{bpf_fib_lookup, bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
@@ -35,19 +35,19 @@ static CONFIG: Config = Config {
     events_per_second: 0,
 };
 
-// --- the policy: made anew for each ruleset, never edited live ---
+// --- the policy: made anew for each ruleset, never edited live; arrays are filled through a mapping ---
 #[map]
-static SERVICES_IN: Array<u32> = Array::with_max_entries(ServiceIndex::COUNT, 0);
+static SERVICES_IN: Array<u32> = Array::with_max_entries(ServiceIndex::COUNT, BPF_F_MMAPABLE);
 #[map]
-static SERVICES_OUT: Array<u32> = Array::with_max_entries(ServiceIndex::COUNT, 0);
+static SERVICES_OUT: Array<u32> = Array::with_max_entries(ServiceIndex::COUNT, BPF_F_MMAPABLE);
 #[map]
 static PREFIXES4: LpmTrie<u32, u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 static PREFIXES6: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
-static MATRIX_IN: Array<u32> = Array::with_max_entries(1, 0);
+static MATRIX_IN: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-static MATRIX_OUT: Array<u32> = Array::with_max_entries(1, 0);
+static MATRIX_OUT: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 // --- of the interface: survive a change of policy ---
 #[map]
@@ -71,11 +71,11 @@ static FRAGMENTS4: LruHashMap<FragmentKey4, FragmentState> = LruHashMap::with_ma
 #[map]
 static FRAGMENTS6: LruHashMap<FragmentKey6, FragmentState> = LruHashMap::with_max_entries(1, 0);
 #[map]
-static FLOW_PORTS: Array<u64> = Array::with_max_entries(layout::PORT_BITMAP_WORDS, 0);
+static FLOW_PORTS: Array<u64> = Array::with_max_entries(layout::PORT_BITMAP_WORDS, BPF_F_MMAPABLE);
 #[map]
-static LISTENERS: Array<u64> = Array::with_max_entries(layout::PORT_BITMAP_WORDS, 0);
+static LISTENERS: Array<u64> = Array::with_max_entries(layout::PORT_BITMAP_WORDS, BPF_F_MMAPABLE);
 #[map]
-static OWN_FILTER: Array<u64> = Array::with_max_entries(layout::OWN_FILTER_WORDS, 0);
+static OWN_FILTER: Array<u64> = Array::with_max_entries(layout::OWN_FILTER_WORDS, BPF_F_MMAPABLE);
 #[map]
 static OWN: HashMap<[u32; 4], u32> = HashMap::with_max_entries(1, 0);
 #[map]

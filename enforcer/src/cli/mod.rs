@@ -1,10 +1,16 @@
 //! The command line: one file a subcommand, each with its `Args` and `run`. Exit codes are decided here and nowhere else.
 
+pub mod apply;
 pub mod catalogue;
 pub mod compile;
+pub mod counters;
+pub mod detach;
+pub mod interfaces;
+pub mod mode;
 pub mod policy_args;
 pub mod role;
 pub mod roles;
+pub mod status;
 pub mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -35,6 +41,16 @@ enum Command {
     Catalogue(catalogue::Args),
     /// Print the rules that a policy compiles to.
     Compile(compile::Args),
+    /// Put a policy in force.
+    Apply(apply::Args),
+    /// Change between audit and enforce.
+    Mode(mode::Args),
+    /// Show what is in force.
+    Status(status::Args),
+    /// Show what passed and what was refused.
+    Counters(counters::Args),
+    /// Remove everything of ours.
+    Detach(detach::Args),
 }
 
 /// Why a command did not do what it was asked, and with it the exit code.
@@ -188,5 +204,10 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Role(args) => role::run(args, output),
         Command::Catalogue(args) => catalogue::run(args, output),
         Command::Compile(args) => compile::run(args, output),
+        Command::Apply(args) => apply::run(args, output),
+        Command::Mode(args) => mode::run(args, output),
+        Command::Status(args) => status::run(args, output),
+        Command::Counters(args) => counters::run(args, output),
+        Command::Detach(args) => detach::run(args, output),
     }
 }

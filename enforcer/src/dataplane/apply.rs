@@ -121,6 +121,8 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
         }
         if protected(&[]).is_ok_and(|left| left.is_empty()) {
             let _ = remove_dir(host.dir());
+            // Only when no other network namespace has anything there.
+            let _ = fs::remove_dir(pins::ROOT);
         }
     }
     result

@@ -16,6 +16,7 @@ mod load;
 mod pins;
 mod record;
 mod slots;
+mod status;
 
 pub use apply::{Applied, Attached, HookChoice, Plan, PlannedInterface, Protects, apply};
 pub use attach::{AttachMode, Hook};
@@ -24,4 +25,5 @@ pub use counters::{Count, InterfaceCounters, ReasonCount, RuleCount, VerdictCoun
 pub use detach::{Removed, detach};
 pub use error::DataplaneError;
 pub use pins::{InterfacePins, Protected, protected};
+pub use status::{InterfaceStatus, status};
 pub use record::{DirectionRecord, InterfaceRecord, PolicyRecord, RecordedRule};

@@ -1,0 +1,127 @@
+//! `enforcer apply`: compile a policy and put it in force.
+
+use std::fs;
+
+use enforcer_common::Mode;
+
+use super::interfaces::{ModeArg, modes_text, require_root};
+use super::policy_args::{Policy, PolicyArgs};
+use super::{Failure, Output};
+use crate::compile::Compiled;
+use crate::dataplane::{self, Applied, HookChoice, Plan, PlannedInterface};
+use crate::site::{self, Site};
+
+/// Puts a policy in force on the interfaces that it names. The host stays protected when the command returns.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  enforcer apply site.yaml\n  enforcer apply --role unity-connection --interface eth0 --peer cluster=10.1.1.10,10.1.1.11\n  \
+                  enforcer apply site.yaml --mode enforce --hook native\n\nWhere neither --mode nor the site says otherwise, a new interface is in audit: nothing is dropped."
+)]
+pub struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// Mode of both directions; else the site's, else the one in force, else audit.
+    #[arg(long, value_enum)]
+    mode: Option<ModeArg>,
+    /// Where inbound packets are judged.
+    #[arg(long, value_enum, default_value_t = HookChoice::Auto)]
+    hook: HookChoice,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever fails, what was in force before is in force still.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let (Policy { site, .. }, Compiled { ruleset, .. }) = args.policy.compile(output)?;
+    let plan = Plan {
+        ruleset: &ruleset,
+        origin: args.policy.site.clone().unwrap_or_else(|| "command line".to_owned()),
+        interfaces: interfaces(&site, args.mode.map(Mode::from))?,
+        hook: args.hook,
+    };
+    refuse_unscoped_forwarding(&plan)?;
+    if args.dry_run {
+        for one in &plan.interfaces {
+            writeln!(output.err, "{}: {} rules would be put in force", one.name, ruleset.rules.len())?;
+        }
+        writeln!(output.err, "policy {}; nothing was changed (--dry-run)", ruleset.hash)?;
+        return Ok(());
+    }
+    require_root()?;
+    for applied in dataplane::apply(&plan)? {
+        say(output, &applied)?;
+    }
+    writeln!(output.err, "policy {}: {} rules in force", ruleset.hash, ruleset.rules.len())?;
+    Ok(())
+}
+
+fn interfaces(site: &Site, mode: Option<Mode>) -> Result<Vec<PlannedInterface>, Failure> {
+    if site.interfaces.is_empty() {
+        return Err(Failure::BadInput(anyhow::anyhow!(
+            "the policy names no interface; add `interfaces: [eth0]` to the site file, or `--interface eth0`"
+        )));
+    }
+    Ok(site
+        .interfaces
+        .iter()
+        .map(|interface| {
+            let modes = site.modes_of(interface);
+            PlannedInterface {
+                name: interface.name.clone(),
+                protects: match interface.protects {
+                    site::Protects::Host => dataplane::Protects::Host,
+                    site::Protects::Guest => dataplane::Protects::Guest,
+                },
+                scope: site.scope_of(interface),
+                inbound: mode.or(modes.inbound),
+                outbound: mode.or(modes.outbound),
+            }
+        })
+        .collect())
+}
+
+/// On a host that forwards, "everything is judged" may be the end of somebody else's traffic: the operator has to choose.
+fn refuse_unscoped_forwarding(plan: &Plan<'_>) -> Result<(), Failure> {
+    let forwards = |path: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() != "0");
+    let unscoped = |one: &&PlannedInterface| {
+        one.scope.or(plan.ruleset.settings.scope).is_none() && one.protects == dataplane::Protects::Host
+    };
+    let Some(one) = plan.interfaces.iter().find(unscoped) else { return Ok(()) };
+    if !forwards("/proc/sys/net/ipv4/ip_forward") && !forwards("/proc/sys/net/ipv6/conf/all/forwarding") {
+        return Ok(());
+    }
+    Err(Failure::Refused(anyhow::anyhow!(
+        "this host forwards packets, and the policy does not say whether what is addressed to others is judged on {}; add \
+         `scope: host` (only what is addressed to this host) or `scope: all` (everything) to the site file",
+        one.name
+    )))
+}
+
+fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Failure> {
+    let Applied { interface, inbound, outbound, before, modes, pin } = applied;
+    writeln!(
+        output.err,
+        "{interface}: inbound {} ({}), outbound {}; {}; pinned at {}",
+        inbound.attach_mode.name(),
+        inbound.why,
+        outbound.attach_mode.name(),
+        modes_text(*modes),
+        pin.display()
+    )?;
+    if let Some(before) = before
+        && ((before.inbound == Mode::Enforce && modes.inbound == Mode::Audit)
+            || (before.outbound == Mode::Enforce && modes.outbound == Mode::Audit))
+    {
+        writeln!(
+            output.err,
+            "{interface}: ATTENTION: this ends enforcement ({} before, {} now)",
+            modes_text(*before),
+            modes_text(*modes)
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What the commands about running programs share: which interfaces, which modes, and what their errors mean.
+
+use enforcer_common::Mode;
+use serde::Serialize;
+
+use super::Failure;
+use crate::dataplane::{DataplaneError, Modes, Protected, protected};
+
+/// Interfaces of a command; all protected ones when none is named.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct InterfaceArgs {
+    /// Interfaces; every protected one when left out.
+    #[arg(long, value_name = "IF[,IF]", value_delimiter = ',')]
+    pub interface: Vec<String>,
+}
+
+impl InterfaceArgs {
+    /// The protected interfaces that are meant.
+    ///
+    /// # Errors
+    /// When one that is named is not protected, or the pins cannot be read.
+    pub fn protected(&self) -> Result<Vec<Protected>, Failure> {
+        require_root()?;
+        Ok(protected(&self.interface)?)
+    }
+
+    /// Likewise, and at least one.
+    ///
+    /// # Errors
+    /// As [`Self::protected`], and when no interface is protected.
+    pub fn some_protected(&self) -> Result<Vec<Protected>, Failure> {
+        let found = self.protected()?;
+        if found.is_empty() {
+            return Err(Failure::Failed(anyhow::anyhow!(
+                "no interface of this network namespace is protected; `enforcer apply` protects one"
+            )));
+        }
+        Ok(found)
+    }
+}
+
+/// A mode on the command line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum ModeArg {
+    /// Count what would be dropped, and let it pass.
+    Audit,
+    /// Drop it.
+    Enforce,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Audit => Self::Audit,
+            ModeArg::Enforce => Self::Enforce,
+        }
+    }
+}
+
+/// Both modes, as JSON has them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ModeNames {
+    inbound: &'static str,
+    outbound: &'static str,
+}
+
+impl From<Modes> for ModeNames {
+    fn from(modes: Modes) -> Self {
+        Self { inbound: modes.inbound.name(), outbound: modes.outbound.name() }
+    }
+}
+
+/// "enforce", or "inbound enforce, outbound audit".
+#[must_use]
+pub fn modes_text(modes: Modes) -> String {
+    if modes.inbound == modes.outbound {
+        return modes.inbound.name().to_owned();
+    }
+    format!("inbound {}, outbound {}", modes.inbound.name(), modes.outbound.name())
+}
+
+impl From<DataplaneError> for Failure {
+    fn from(error: DataplaneError) -> Self {
+        match &error {
+            DataplaneError::NoInterface { .. } | DataplaneError::Unsuitable { .. } => Self::BadInput(error.into()),
+            DataplaneError::NotAllowed(_) | DataplaneError::Verifier { .. } => Self::NotAllowed(error.into()),
+            DataplaneError::Busy { .. } | DataplaneError::Refused(_) => Self::Refused(error.into()),
+            DataplaneError::NotProtected(_) => Self::Failed(error.into()),
+            DataplaneError::System { .. } if is_permission(&error) => Self::NotAllowed(error.into()),
+            DataplaneError::System { .. } => Self::Failed(error.into()),
+        }
+    }
+}
+
+/// Makes sure that this process may load programs and change interfaces.
+///
+/// # Errors
+/// [`Failure::NotAllowed`], naming the capabilities that are missing.
+pub fn require_root() -> Result<(), Failure> {
+    use caps::{CapSet, Capability};
+    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    if has(Capability::CAP_SYS_ADMIN) && has(Capability::CAP_NET_ADMIN) {
+        return Ok(());
+    }
+    let wanted = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
+    let missing: Vec<String> = wanted.into_iter().filter(|one| !has(*one)).map(|one| one.to_string()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::NotAllowed(anyhow::anyhow!(
+        "this needs root, or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; {} {} missing",
+        missing.join(", "),
+        if missing.len() == 1 { "is" } else { "are" }
+    )))
+}
+
+fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(current) = error {
+        let number = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        if matches!(number, Some(libc::EPERM | libc::EACCES)) {
+            return true;
+        }
+        error = current.source();
+    }
+    false
+}

@@ -1,0 +1,131 @@
+//! `enforcer status`: what is in force, as the kernel has it.
+
+use enforcer_common::Direction;
+use serde::Serialize;
+
+use super::interfaces::InterfaceArgs;
+use super::table::table;
+use super::{Failure, Format, Output};
+use crate::dataplane::{InterfaceStatus, status};
+
+/// Shows what is in force on every protected interface.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code 1 when something is not as it should be.\n\nExamples:\n  enforcer status\n  \
+                  enforcer status --format json | jq '.interfaces[].inbound.mode'"
+)]
+pub struct Args {
+    #[command(flatten)]
+    interfaces: InterfaceArgs,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Listing {
+    interfaces: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    interface: String,
+    pin: String,
+    inbound: Option<ListedDirection>,
+    outbound: Option<ListedDirection>,
+    deadline: Option<String>,
+    policy_hash: String,
+    policy: String,
+    rules: usize,
+    drift: bool,
+    problems: Vec<String>,
+    since: String,
+    applied: String,
+}
+
+#[derive(Serialize)]
+struct ListedDirection {
+    hook: &'static str,
+    attach_mode: &'static str,
+    mode: &'static str,
+    pin: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the pins cannot be read; [`Failure::Reported`] when something is not as it should be.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let interfaces = args.interfaces.protected()?;
+    let statuses = interfaces.iter().map(status).collect::<Result<Vec<_>, _>>()?;
+    let is_well = statuses.iter().all(|one| one.problems.is_empty());
+    match args.format {
+        Format::Json => output.json(&Listing { interfaces: statuses.iter().map(listed).collect() })?,
+        Format::Table if statuses.is_empty() => {
+            writeln!(output.err, "no interface of this network namespace is protected")?;
+        }
+        Format::Table => print(output, &statuses)?,
+    }
+    if is_well { Ok(()) } else { Err(Failure::Reported) }
+}
+
+fn listed(status: &InterfaceStatus) -> Listed {
+    let direction = |direction: Direction| {
+        status.record.direction(direction).map(|record| ListedDirection {
+            hook: record.hook.name(),
+            attach_mode: record.attach_mode.name(),
+            mode: status.modes.of(direction).name(),
+            pin: status.pins.program(direction).display().to_string(),
+        })
+    };
+    Listed {
+        interface: status.record.interface.clone(),
+        pin: status.pins.program(Direction::Inbound).display().to_string(),
+        inbound: direction(Direction::Inbound),
+        outbound: direction(Direction::Outbound),
+        deadline: None,
+        policy_hash: status.record.policy_hash.clone(),
+        policy: status.origin.clone(),
+        rules: status.rules,
+        drift: status.drift,
+        problems: status.problems.clone(),
+        since: status.record.since.to_string(),
+        applied: status.record.applied.to_string(),
+    }
+}
+
+fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus]) -> Result<(), Failure> {
+    let mut rows =
+        table(output.terminal, &["INTERFACE", "DIRECTION", "MODE", "HOOK", "PASSED", "DROPPED", "WOULD DROP"]);
+    for status in statuses {
+        for direction in Direction::ALL {
+            let Some(record) = status.record.direction(direction) else { continue };
+            let totals = status.verdicts[direction as usize];
+            rows.add_row([
+                status.record.interface.clone(),
+                direction.name().to_owned(),
+                status.modes.of(direction).name().to_owned(),
+                format!("{} ({})", record.hook.name(), record.attach_mode.name()),
+                totals.pass.packets.to_string(),
+                totals.drop.packets.to_string(),
+                totals.would_drop.packets.to_string(),
+            ]);
+        }
+    }
+    writeln!(output.out, "{}", super::table::print(&rows))?;
+    for status in statuses {
+        let InterfaceStatus { record, origin, rules, problems, .. } = status;
+        writeln!(
+            output.out,
+            "{}: {rules} rules of {origin}, policy {}, protected since {}, applied {}",
+            record.interface,
+            record.policy_hash.get(..16).unwrap_or(&record.policy_hash),
+            record.since,
+            record.applied
+        )?;
+        for problem in problems {
+            writeln!(output.err, "{}: PROBLEM: {problem}", record.interface)?;
+        }
+    }
+    Ok(())
+}
