@@ -1,5 +1,7 @@
 //! The compiler against a plain reading of the rules, and its promises: order does not matter, every role compiles.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::net::IpAddr;
 
 use enforcer::catalogue::{Kind, PortExpression, Setting, Settings, embedded};

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod catalogue;
+pub mod check;
 pub mod compile;
 pub mod counters;
 pub mod detach;
@@ -39,6 +40,8 @@ enum Command {
     Role(role::Args),
     /// Look at the whole catalogue.
     Catalogue(catalogue::Args),
+    /// Check a policy: errors, warnings, lints.
+    Check(check::Args),
     /// Print the rules that a policy compiles to.
     Compile(compile::Args),
     /// Put a policy in force.
@@ -203,6 +206,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Roles(args) => roles::run(args, output),
         Command::Role(args) => role::run(args, output),
         Command::Catalogue(args) => catalogue::run(args, output),
+        Command::Check(args) => check::run(args, output),
         Command::Compile(args) => compile::run(args, output),
         Command::Apply(args) => apply::run(args, output),
         Command::Mode(args) => mode::run(args, output),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Zoned;
 
+use super::check::count;
 use super::{Failure, Output};
 use crate::catalogue::{self, Catalogue};
 use crate::compile::{self, Compiled};
@@ -82,7 +83,7 @@ impl PolicyArgs {
         self.flags.load(self.site.as_deref())
     }
 
-    /// Reads and compiles the policy, and prints its warnings.
+    /// Reads and compiles the policy, and prints how many warnings there are.
     ///
     /// # Errors
     ///
@@ -94,7 +95,10 @@ impl PolicyArgs {
         });
         match compiled {
             Ok((policy, compiled)) => {
-                output.report(&compiled.warnings)?;
+                if !compiled.warnings.is_empty() {
+                    let warnings = count(compiled.warnings.len(), "warning");
+                    writeln!(output.err, "{}: {warnings}; `enforcer check` shows them", policy.site.text.name)?;
+                }
                 Ok((policy, compiled))
             }
             Err(error) => Err(error.report(output)?),

@@ -79,10 +79,10 @@ pub fn compile(site: &Site, catalogue: &Catalogue, today: Date) -> Result<Compil
     if rules.len() > 1 << 16 {
         return Err(Error::TooManyRules(rules.len()));
     }
-    warnings::warnings(site, catalogue, &rules, today, &mut warnings);
-    warnings.sort_by(|a, b| (a.line, a.column, &a.message).cmp(&(b.line, b.column, &b.message)));
     let sources = Sources::of(&rules);
     let (tables, columns) = tables::build(&rules, &sources)?;
+    warnings::warnings(site, catalogue, (&rules, &tables), today, &mut warnings);
+    warnings.sort_by(|a, b| (a.line, a.column, &a.message).cmp(&(b.line, b.column, &b.message)));
     let prefixes: BTreeMap<_, _> = sources.prefixes(&columns);
     let settings = Settings { outbound_judged: site.outbound_judged, scope: site.scope, flows: site.flows };
     let hash = hash::policy_hash(&rules, &settings);

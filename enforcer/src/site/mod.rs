@@ -10,7 +10,7 @@ mod read;
 mod rules;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub struct Site {
     pub peers: BTreeMap<String, Arc<[IpNet]>>,
     /// Where the site defines each of its peers, those without addresses included.
     pub peer_places: BTreeMap<String, Position>,
+    /// Peers of which others are made.
+    pub peer_names: BTreeSet<String>,
     /// `outbound: role` judges what leaves by the roles' connections; `open` does not judge it.
     pub outbound_judged: bool,
     /// `ephemeral: open` opens the ranges that describe the operating system's own clients.

@@ -1,6 +1,6 @@
 //! Peers: names to addresses, through names of other peers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -16,6 +16,8 @@ use crate::yaml::{Node, Reader};
 pub(super) struct Peers {
     /// Those that have addresses.
     pub bound: BTreeMap<String, Arc<[IpNet]>>,
+    /// Those of which others are made.
+    pub names: BTreeSet<String>,
     /// All that the site lists.
     pub places: BTreeMap<String, Position>,
 }
@@ -55,6 +57,7 @@ pub(super) fn peers(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> 
     for (peer, definition) in &definitions {
         for (other, node) in &definition.names {
             known(reader, node, other, &peers.places, catalogue);
+            peers.names.insert((*other).to_owned());
             if reaches(&definitions, other, peer) {
                 reader.error(node, format!("the peer `{peer}` is made of itself through `{other}`"));
             }
@@ -63,7 +66,7 @@ pub(super) fn peers(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> 
     for peer in definitions.keys() {
         let mut nets = Vec::new();
         let mut open = vec![*peer];
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         while let Some(name) = open.pop() {
             if let (true, Some(definition)) = (seen.insert(name), definitions.get(name)) {
                 nets.extend_from_slice(&definition.nets);
@@ -106,7 +109,7 @@ pub(crate) fn aggregated(nets: &[IpNet]) -> Arc<[IpNet]> {
 /// Whether following the names of a definition leads to a peer.
 fn reaches(definitions: &BTreeMap<&str, Definition<'_>>, from: &str, to: &str) -> bool {
     let mut open = vec![from];
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     while let Some(name) = open.pop() {
         if name == to {
             return true;

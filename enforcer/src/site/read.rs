@@ -77,6 +77,7 @@ fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_requ
         roles,
         peers: peers.bound,
         peer_places: peers.places,
+        peer_names: peers.names,
         outbound_judged: outbound_judged.unwrap_or(false),
         ephemeral_open: ephemeral_open.unwrap_or(false),
         icmp_echo: icmp_echo.unwrap_or(Echo::Any),

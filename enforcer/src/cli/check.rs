@@ -1,0 +1,76 @@
+//! `enforcer check`: is this policy what its operator means?
+
+use jiff::Zoned;
+use serde::Serialize;
+
+use super::policy_args::PolicyArgs;
+use super::{Failure, Format, Output};
+use crate::compile::compile;
+use crate::diagnostic::Diagnostic;
+
+/// Reads, binds and compiles a policy, and says what is wrong with it or may not be meant. Loads nothing.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  enforcer check site.yaml\n  enforcer check --role finesse --peer client-workstations=10.20.0.0/16\n\nExit code 0: no errors. 2: errors, all of them at once."
+)]
+pub struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// The output as JSON.
+#[derive(Serialize)]
+struct Checked {
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// [`Failure::BadInputReported`] if there are errors, or the output cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let compiled = args.policy.load().and_then(|policy| {
+        let compiled = compile(&policy.site, &policy.catalogue, Zoned::now().date())?;
+        Ok((policy, compiled))
+    });
+    let (checked, summary) = match compiled {
+        Ok((policy, compiled)) => {
+            let summary = format!(
+                "{}: {}, {}, {}",
+                policy.site.text.name,
+                count(policy.site.roles.len(), "role"),
+                count(compiled.ruleset.rules.len(), "rule"),
+                count(compiled.warnings.len(), "warning")
+            );
+            (Checked { errors: Vec::new(), warnings: compiled.warnings }, summary)
+        }
+        Err(error) => {
+            let errors = error.findings();
+            let summary = count(errors.len(), "error");
+            (Checked { errors, warnings: Vec::new() }, summary)
+        }
+    };
+    match args.format {
+        Format::Json => output.json(&checked)?,
+        Format::Table => {
+            output.report(&checked.errors)?;
+            output.report(&checked.warnings)?;
+            if checked.errors.is_empty() {
+                writeln!(output.out, "{summary}")?;
+            } else {
+                writeln!(output.err, "{summary}")?;
+            }
+        }
+    }
+    if checked.errors.is_empty() { Ok(()) } else { Err(Failure::BadInputReported) }
+}
+
+/// `1 rule`, `2 rules`.
+pub(super) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
