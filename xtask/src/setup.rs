@@ -35,7 +35,7 @@ struct Step {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let scratch = workspace::target_dir();
-    let steps: Vec<Step> = [tools::step(), bpf_toolchain_step(&scratch), bpffs::step()].into_iter().flatten().collect();
+    let steps = steps(&scratch);
     if steps.is_empty() {
         eprintln!("setup: nothing to do, everything is there: {}", bpf_toolchain::find(&scratch)?);
         return Ok(());
@@ -53,8 +53,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     for step in &steps {
         (step.run)()?;
     }
+    if let Some(step) = self::steps(&scratch).first() {
+        bail!("everything was run, and still: {}", step.missing);
+    }
     eprintln!("setup: done: {}", bpf_toolchain::find(&scratch)?);
     Ok(())
+}
+
+fn steps(scratch: &Path) -> Vec<Step> {
+    [tools::step(), bpf_toolchain_step(scratch), bpffs::step()].into_iter().flatten().collect()
 }
 
 /// The compiler for the BPF side, by rustup where it can download, else from Debian's packages; then the linker for it.

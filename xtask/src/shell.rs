@@ -73,7 +73,7 @@ impl CommandLine {
     }
 
     fn by_sudo(&self) -> bool {
-        self.root && !is_root()
+        self.root && !is_root() && find("sudo").is_some()
     }
 
     fn all_words(&self) -> Vec<String> {

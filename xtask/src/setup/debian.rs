@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use crate::shell::{self, CommandLine};
 
@@ -22,14 +23,26 @@ pub(super) fn install_line(packages: &[&str]) -> String {
     install_command(packages).to_string()
 }
 
-/// Installs packages, after reading the package lists anew once.
+/// Installs those of the packages that are not there, after reading the package lists anew once.
 pub(super) fn install(packages: &[&str]) -> anyhow::Result<()> {
-    let command = install_command(packages);
+    let packages: Vec<_> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let command = install_command(&packages);
     if !is_debian() {
         bail!("this is not Debian; install what these packages hold by other means: {}", packages.join(" "));
     }
-    update().with_context(|| format!("then run: {command}"))?;
+    if !command.can_run() {
+        bail!("installing packages takes root, and there is no sudo; run as root: apt-get update && {command}");
+    }
+    update()?;
     command.run()
+}
+
+fn is_installed(package: &str) -> bool {
+    let query = Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Status}", package]).output();
+    query.is_ok_and(|output| output.stdout == b"installed")
 }
 
 fn install_command(packages: &[&str]) -> CommandLine {
