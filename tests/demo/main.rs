@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use harness::enforcer::Protected;
 use harness::sockets::Servers;
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, MEMBER};
 use crate::report::Report;
 
 fn main() -> ExitCode {
@@ -44,16 +44,16 @@ fn run() -> Vec<String> {
         "--role",
         "unity-connection",
         "--peer",
-        &format!("cluster={},{}", attempt::MEMBER[0], attempt::MEMBER[1]),
+        &format!("cluster={},{}", MEMBER[0], MEMBER[1]),
         "--mode",
         "audit",
     ]);
     let cable = &protected.cable;
-    for address in attempt::MEMBER {
+    for address in MEMBER {
         cable.add_remote_address(address);
     }
     println!("  host {} and {}", cable.near.v4, cable.near.v6);
-    println!("  cluster member {} and {}, bound to the peer `cluster`", attempt::MEMBER[0], attempt::MEMBER[1]);
+    println!("  cluster member {} and {}, bound to the peer `cluster`", MEMBER[0], MEMBER[1]);
     println!("  stranger {} and {}, bound to nothing", cable.far.v4, cable.far.v6);
     println!("  a server listens on every port that is tried, so only the policy stands between it and a client\n");
 

@@ -21,7 +21,8 @@ impl Report {
         let (name, verdict) = match says {
             Ok(rule) => (format!("inbound rule {rule}"), "pass"),
             Err(reason) => {
-                (format!("inbound reason {reason} drop"), if mode == "audit" { "would_drop" } else { "drop" })
+                let verdict = if mode == "audit" { "would_drop" } else { "drop" };
+                (format!("inbound reason {reason} {verdict}"), verdict)
             }
         };
         let as_expected = arrived == arrives

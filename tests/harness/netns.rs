@@ -162,6 +162,34 @@ impl Cable {
     #[track_caller]
     #[expect(clippy::new_without_default, reason = "making one has effects outside of the process")]
     pub fn new() -> Self {
+        let cable = Self::unaddressed();
+        let Self { host, remote, near, far } = &cable;
+        for (namespace, own, other) in [(host, near, far), (remote, far, near)] {
+            let End { interface, v4, v6, .. } = own;
+            namespace.batch(&format!(
+                "addr add {v4}/24 brd + dev {interface}\naddr add {v6}/64 dev {interface} nodad\n{}",
+                neighbours(own, other)
+            ));
+        }
+        cable
+    }
+
+    /// The same, but the remote end has no addresses and never sends anything by itself (a host reports the multicast
+    /// groups of its IPv6 addresses): for tests that count every packet.
+    ///
+    /// # Panics
+    /// When it cannot be made: not root, or no iproute2.
+    #[must_use]
+    #[track_caller]
+    pub fn quiet() -> Self {
+        let cable = Self::unaddressed();
+        let End { interface, v4, v6, .. } = &cable.near;
+        cable.host.batch(&format!("addr add {v4}/24 brd + dev {interface}\naddr add {v6}/64 dev {interface} nodad\n"));
+        cable
+    }
+
+    #[track_caller]
+    fn unaddressed() -> Self {
         let number = number();
         let end = |letter: char, last: u8| End {
             interface: interface_name(letter, number),
@@ -174,18 +202,12 @@ impl Cable {
         let (a, b) = (&near.interface, &far.interface);
         host.batch(&format!("link add {a} type veth peer name {b} netns {}\n", remote.name()));
         for (namespace, end) in [(host, near), (remote, far)] {
-            let End { interface, mac, v4, v6 } = end;
+            let End { interface, mac, .. } = end;
             namespace.run(|| silence(interface));
-            namespace.batch(&format!(
-                "link set {interface} address {} addrgenmode none up\n\
-                 addr add {v4}/24 dev {interface}\n\
-                 addr add {v6}/64 dev {interface} nodad\n",
-                mac_text(*mac)
-            ));
+            namespace.batch(&format!("link set {interface} address {} addrgenmode none up\n", mac_text(*mac)));
         }
-        for (namespace, own, other) in [(host, near, far), (remote, far, near)] {
-            wait_for_carrier(namespace, &own.interface);
-            namespace.batch(&neighbours(own, other));
+        for (namespace, end) in [(host, near), (remote, far)] {
+            wait_for_carrier(namespace, &end.interface);
         }
         cable
     }
@@ -251,9 +273,16 @@ fn number() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The names of `/proc/sys/net` are those of the namespace that the thread is in.
+/// No duplicate address detection, no router solicitation, and reports of multicast groups at once instead of some time
+/// later. The names of `/proc/sys/net` are those of the namespace that the thread is in.
 fn silence(interface: &str) {
-    for (name, value) in [("accept_dad", "0"), ("dad_transmits", "0"), ("router_solicitations", "0")] {
+    for (name, value) in [
+        ("accept_dad", "0"),
+        ("dad_transmits", "0"),
+        ("router_solicitations", "0"),
+        ("mldv1_unsolicited_report_interval", "1"),
+        ("mldv2_unsolicited_report_interval", "1"),
+    ] {
         let path = format!("/proc/sys/net/ipv6/conf/{interface}/{name}");
         fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
     }

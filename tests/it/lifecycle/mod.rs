@@ -18,7 +18,7 @@ const ENFORCE: &[&str] = &["--role", "unity-connection", "--mode", "enforce", "-
 /// The kernel's number of the program that judges what comes in.
 #[track_caller]
 fn program_id(protected: &Protected) -> u32 {
-    ProgramInfo::from_pin(protected.pin().join("inbound")).expect("it is pinned").id()
+    ProgramInfo::from_pin(protected.pin()).expect("it is pinned").id()
 }
 
 /// Pins that belong to an interface, by name.

@@ -27,7 +27,7 @@ impl Site {
         for address in MEMBER {
             protected.cable.add_remote_address(address.parse().expect("an address"));
         }
-        let servers = Servers::start(&protected.cable.host, &[443, 1502, 8005, 4444], &[161, 22001, 4444]);
+        let servers = Servers::start(&protected.cable.host, &[143, 1502, 8005, 4444], &[161, 22001, 4444]);
         Self { _servers: servers, protected }
     }
 

@@ -20,7 +20,7 @@ fn a_first_fragment_is_judged_by_its_ports() {
         &[
             ipv4(0, true, 1).udp(40_000, 161).udp_length(2000).payload(&[0; 64]),
             ipv6(0, true, 1).udp(40_000, 161).udp_length(2000).payload(&[0; 64]),
-            ipv4(0, true, 2).tcp(40_000, 443).payload(&[0; 64]),
+            ipv4(0, true, 2).tcp(40_000, 143).payload(&[0; 64]),
         ],
     );
     judge.drops(
@@ -107,7 +107,7 @@ fn a_tcp_fragment_that_could_overwrite_the_flags_is_tiny() {
 #[test]
 fn dont_fragment_is_no_fragment() {
     let judge = Judge::new();
-    let mut frame = Packet::new().ipv4(STRANGER[0], HOST[0]).tcp(40_000, 443).build();
+    let mut frame = Packet::new().ipv4(STRANGER[0], HOST[0]).tcp(40_000, 143).build();
     frame[14 + 6] = 0x40;
     let outcome = judge.protected.inbound().judge(&frame);
     assert_eq!(outcome, harness::program::Outcome::Passed);

@@ -37,7 +37,7 @@ fn each_kind() -> Vec<Extension> {
 fn an_extension_header_of_any_kind_is_stepped_over() {
     let judge = Judge::new();
     let with = |port| each_kind().into_iter().map(|one| packet().extension(one).tcp(40_000, port)).collect::<Vec<_>>();
-    judge.passes("rule", &with(443));
+    judge.passes("rule", &with(143));
     judge.drops("no-rule", &with(23));
 }
 
@@ -60,7 +60,7 @@ fn headers_of_different_kinds_are_stepped_over_in_a_row() {
 #[test]
 fn eight_extension_headers_are_walked_and_a_ninth_is_too_many() {
     let judge = Judge::new();
-    let many = |number: usize| chain(&vec![destination(0); number]).tcp(40_000, 443);
+    let many = |number: usize| chain(&vec![destination(0); number]).tcp(40_000, 143);
     judge.passes("rule", &(0..=8).map(many).collect::<Vec<_>>());
     judge.drops("extension-headers", &[many(9), many(12)]);
 }
@@ -69,7 +69,7 @@ fn eight_extension_headers_are_walked_and_a_ninth_is_too_many() {
 fn a_long_extension_header_is_stepped_over() {
     let judge = Judge::new();
     // 1024 bytes, and still within a frame of 1500.
-    judge.passes("rule", &[chain(&[destination(127)]).tcp(40_000, 443)]);
+    judge.passes("rule", &[chain(&[destination(127)]).tcp(40_000, 143)]);
     judge.drops("no-rule", &[chain(&[destination(127)]).tcp(40_000, 23)]);
 }
 
@@ -79,7 +79,7 @@ fn routing_type_zero_is_dropped() {
     let zero = Extension::Routing { kind: 0, segments: 1, words: 2 };
     judge.drops(
         "routing-header",
-        &[packet().extension(zero.clone()).tcp(40_000, 443), chain(&[destination(0), zero]).tcp(40_000, 443)],
+        &[packet().extension(zero.clone()).tcp(40_000, 143), chain(&[destination(0), zero]).tcp(40_000, 143)],
     );
 }
 
@@ -87,7 +87,7 @@ fn routing_type_zero_is_dropped() {
 fn a_wrong_version_is_malformed() {
     let judge = Judge::new();
     let wrong = (0..16).filter(|version| *version != 6);
-    judge.drops("malformed", &wrong.map(|version| packet().version(version).tcp(40_000, 443)).collect::<Vec<_>>());
+    judge.drops("malformed", &wrong.map(|version| packet().version(version).tcp(40_000, 143)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_payload_length_that_does_not_fit_is_malformed() {
     let lengths = (0..20).chain([21, 1500, 65535]);
     judge.drops(
         "malformed",
-        &lengths.map(|length| packet().payload_length(length).tcp(40_000, 443)).collect::<Vec<_>>(),
+        &lengths.map(|length| packet().payload_length(length).tcp(40_000, 143)).collect::<Vec<_>>(),
     );
 }
 
@@ -104,7 +104,7 @@ fn a_payload_length_that_does_not_fit_is_malformed() {
 fn an_extension_header_that_is_longer_than_the_packet_is_malformed() {
     let judge = Judge::new();
     let too_long = Extension::Other { number: 60, bytes: vec![0, 200, 0, 0, 0, 0, 0, 0] };
-    judge.drops("malformed", &[packet().extension(too_long).tcp(40_000, 443)]);
+    judge.drops("malformed", &[packet().extension(too_long).tcp(40_000, 143)]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use harness::packet::Packet;
 use super::{HOST, Judge, MEMBER};
 
 fn from(source: &str) -> Packet {
-    Packet::new().ip(source, if source.contains(':') { HOST[1] } else { HOST[0] }).tcp(40_000, 443)
+    Packet::new().ip(source, if source.contains(':') { HOST[1] } else { HOST[0] }).tcp(40_000, 143)
 }
 
 #[test]

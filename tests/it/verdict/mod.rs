@@ -13,6 +13,7 @@ mod truncation;
 mod vlan;
 
 use harness::enforcer::Protected;
+use harness::netns::Cable;
 use harness::packet::Packet;
 use harness::program::Outcome;
 
@@ -33,7 +34,7 @@ impl Judge {
     fn new() -> Self {
         let cluster = format!("cluster={},{}", MEMBER[0], MEMBER[1]);
         let arguments = ["--role", "unity-connection", "--peer", &cluster, "--mode", "enforce", "--hook", "native"];
-        Self { protected: Protected::apply(&arguments) }
+        Self { protected: Protected::apply_on(Cable::quiet(), &arguments) }
     }
 
     /// These frames pass, under this reason, in enforce and in audit.

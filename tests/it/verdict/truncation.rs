@@ -14,19 +14,19 @@ fn a_permitted_frame_that_is_cut_anywhere_is_malformed() {
     let judge = Judge::new();
     let [v4, v6] = [0, 1].map(|family| Packet::new().ip(STRANGER[family], HOST[family]));
     for whole in [
-        v4.clone().tcp(40_000, 443),
+        v4.clone().tcp(40_000, 143),
         v4.clone().udp(40_000, 161).payload(b"payload"),
-        v4.clone().options(10).tcp(40_000, 443),
+        v4.clone().options(10).tcp(40_000, 143),
         v4.clone().icmp(8, 0).payload(b"payload"),
-        v4.tag(SERVICE_VLAN, 1).vlan(2).tcp(40_000, 443),
-        v6.clone().tcp(40_000, 443),
+        v4.tag(SERVICE_VLAN, 1).vlan(2).tcp(40_000, 143),
+        v6.clone().tcp(40_000, 143),
         v6.clone().udp(40_000, 161).payload(b"payload"),
         v6.clone().icmpv6(128, 0).payload(b"payload"),
-        v6.clone().vlan(2).tcp(40_000, 443),
+        v6.clone().vlan(2).tcp(40_000, 143),
         v6.extension(Extension::HopByHop { words: 1 })
             .extension(Extension::Authentication { length: 4 })
             .extension(Extension::Destination { words: 0 })
-            .tcp(40_000, 443),
+            .tcp(40_000, 143),
     ] {
         judge.drops("malformed", &every_cut(&whole));
     }

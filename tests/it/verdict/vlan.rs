@@ -15,7 +15,7 @@ const UP_TO_TWO: &[&[u16]] =
 fn up_to_two_tags_do_not_change_the_verdict() {
     let judge = Judge::new();
     for tags in UP_TO_TWO {
-        judge.passes("rule", &both(from_stranger(), |packet| tagged(packet, tags).tcp(40_000, 443)));
+        judge.passes("rule", &both(from_stranger(), |packet| tagged(packet, tags).tcp(40_000, 143)));
         judge.drops("no-rule", &both(from_stranger(), |packet| tagged(packet, tags).tcp(40_000, 23)));
     }
 }
@@ -24,7 +24,7 @@ fn up_to_two_tags_do_not_change_the_verdict() {
 fn priority_and_number_of_a_tag_do_not_matter() {
     let judge = Judge::new();
     for tag in [0, 1, 4095, 0xffff] {
-        judge.passes("rule", &both(from_stranger(), |packet| packet.vlan(tag).tcp(40_000, 443)));
+        judge.passes("rule", &both(from_stranger(), |packet| packet.vlan(tag).tcp(40_000, 143)));
     }
 }
 
@@ -32,7 +32,7 @@ fn priority_and_number_of_a_tag_do_not_matter() {
 fn a_third_tag_is_too_many() {
     let judge = Judge::new();
     for tags in [&[VLAN; 3][..], &[SERVICE_VLAN, VLAN, VLAN], &[VLAN; 4]] {
-        judge.drops("vlan-depth", &both(from_stranger(), |packet| tagged(packet, tags).tcp(40_000, 443)));
+        judge.drops("vlan-depth", &both(from_stranger(), |packet| tagged(packet, tags).tcp(40_000, 143)));
     }
 }
 
