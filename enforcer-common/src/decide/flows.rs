@@ -2,25 +2,37 @@
 
 use crate::layout::{Config, FlowKey4, FlowKey6, FlowState, Statistic, load};
 use crate::outcome::Seen;
-use crate::packet::{Address, ICMP, ICMPV6, TCP};
+use crate::packet::{Address, ICMP, ICMPV6, TCP, UDP};
 use crate::tables::{Flow, Tables, port_bit};
 use crate::{Direction, Entry, EntryKind, ServiceIndex};
+
+pub(super) const DHCP_SERVER: u16 = 67;
+pub(super) const DHCP_CLIENT: u16 = 68;
+const DHCPV6_SERVER: u16 = 547;
+const DHCPV6_CLIENT: u16 = 546;
 
 /// Whether an inbound packet answers a flow; refreshes it then.
 #[inline(always)]
 pub(super) fn answers<T: Tables>(tables: &T, seen: &Seen) -> bool {
-    let Some(flow) = live(tables, seen) else { return false };
-    if seen.protocol == TCP && seen.flags & Seen::FIN != 0 {
-        close(tables, flow, FlowState::FIN_IN);
+    if let Some(flow) = live(tables, seen) {
+        if seen.protocol == TCP && seen.flags & Seen::FIN != 0 {
+            close(tables, flow, FlowState::FIN_IN);
+        }
+        return true;
     }
-    true
+    // A server that answers from another port: only datagrams do (TFTP, RFC 1350, section 4).
+    seen.protocol != TCP
+        && tables.config().has(Config::ANSWER_ANY)
+        && live(tables, &Seen { remote_port: 0, ..*seen }).is_some()
 }
 
 /// Whether an outbound packet belongs to a conversation that may go on whatever the connections say: one whose server answers
 /// from another port, or one that is refused inbound but let through in audit.
 #[inline(always)]
 pub(super) fn goes_on<T: Tables>(tables: &T, seen: &Seen) -> bool {
-    tables.config().has(Config::ANSWER_ANY) && find(tables, &Seen { remote_port: 0, ..*seen }).is_some()
+    seen.protocol != TCP
+        && tables.config().has(Config::ANSWER_ANY)
+        && find(tables, &Seen { remote_port: 0, ..*seen }).is_some()
         || is_denied(tables, seen)
 }
 
@@ -55,7 +67,7 @@ pub(super) fn track<T: Tables>(tables: &T, seen: &Seen) {
 fn track_tcp<T: Tables>(tables: &T, seen: &Seen) {
     let config = tables.config();
     let Some(bit) = port_bit(TCP, seen.local_port) else { return };
-    if seen.is_bare_syn() {
+    if seen.is_bare_syn() && seen.flags & Seen::RST == 0 {
         // A new conversation replaces whatever the same ports stood for before.
         if !answer_is_permitted(tables, seen) {
             make(tables, seen, load(&config.timeout_tcp), bit);
@@ -99,14 +111,17 @@ fn track_datagram<T: Tables>(tables: &T, seen: &Seen) {
             return;
         }
     }
-    if is_multicast(seen) || answer_is_permitted(tables, seen) || is_denied(tables, seen) {
+    if is_multicast(seen) || answer_passes(tables, seen) || is_denied(tables, seen) {
         return;
     }
     let timeout = load(&config.timeout_udp);
     if config.has(Config::ANSWER_ANY) && answers_from_any_port(tables, seen) {
         make(tables, &Seen { remote_port: 0, ..*seen }, timeout, bit);
-    } else {
+    } else if seen.remote_port != 0 {
+        // Nobody answers from port 0, and in a key it stands for any.
         make(tables, seen, timeout, bit);
+    } else {
+        return;
     }
     tables.note(Statistic::FlowsMade);
 }
@@ -116,6 +131,21 @@ fn track_datagram<T: Tables>(tables: &T, seen: &Seen) {
 pub(super) fn answer_is_permitted<T: Tables>(tables: &T, seen: &Seen) -> bool {
     let Some(index) = ServiceIndex::port(seen.protocol, seen.local_port) else { return false };
     look_up(tables, Direction::Inbound, index, seen).kind() as u8 == EntryKind::Permit as u8
+}
+
+/// The same of a datagram, which may be one that needs no rule: a DHCP request.
+#[inline(always)]
+fn answer_passes<T: Tables>(tables: &T, seen: &Seen) -> bool {
+    let Some(index) = ServiceIndex::port(seen.protocol, seen.local_port) else { return false };
+    let entry = look_up(tables, Direction::Inbound, index, seen);
+    entry.kind() as u8 == EntryKind::Permit as u8 || entry.kind() as u8 != EntryKind::Deny as u8 && is_dhcp_answer(seen)
+}
+
+/// Whether the ports are those of an address assignment: of the answer, or of the request that asks for it.
+#[inline(always)]
+pub(super) fn is_dhcp_answer(seen: &Seen) -> bool {
+    let (server, client) = if seen.family == 4 { (DHCP_SERVER, DHCP_CLIENT) } else { (DHCPV6_SERVER, DHCPV6_CLIENT) };
+    seen.protocol == UDP && seen.remote_port == server && seen.local_port == client
 }
 
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! Inbound: default deny. What a rule permits passes, and what answers a conversation that this host opened.
 
-use super::{flows, judge_later_fragment, judge_link, look_up, permit_or_refuse, refuse, remember_first_fragment};
+use super::flows::{self, DHCP_CLIENT, DHCP_SERVER};
+use super::{judge_later_fragment, judge_link, look_up, permit_or_refuse, refuse, remember_first_fragment};
 use crate::frame::Frame;
 use crate::layout::Config;
 use crate::outcome::{Outcome, Seen};
@@ -9,10 +10,6 @@ use crate::tables::Tables;
 use crate::{Direction, EntryKind, Reason, ServiceIndex};
 
 const IN: Direction = Direction::Inbound;
-const DHCP_SERVER: u16 = 67;
-const DHCP_CLIENT: u16 = 68;
-const DHCPV6_SERVER: u16 = 547;
-const DHCPV6_CLIENT: u16 = 546;
 
 /// Judges a frame. `Ok` and `Err` both carry the outcome; `Err` is the early one.
 #[inline(always)]
@@ -25,10 +22,14 @@ pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T, seen: &mut Seen)
     match link.ethertype {
         packet::IPV4 => {
             let network = packet::ipv4(frame, link.at)?;
+            note_addresses(tables, &network, seen)?;
             judge_network(frame, tables, &network, seen)
         }
         packet::IPV6 => {
             let network = packet::ipv6(frame, link.at)?;
+            // What is for somebody else passes whatever extension headers it has: they are not ours to judge.
+            note_addresses(tables, &network, seen)?;
+            let network = packet::extensions(frame, network)?;
             judge_network(frame, tables, &network, seen)
         }
         _ => Ok(judge_link(frame, tables, IN, &link, seen)),
@@ -46,6 +47,21 @@ fn is_bridged<F: Frame, T: Tables>(frame: &F, tables: &T) -> bool {
     is_unicast && destination != tables.config().mac::<0>() && destination != tables.config().mac::<1>()
 }
 
+/// Notes who speaks to whom.
+///
+/// # Errors
+/// `forwarded`, where it is for somebody else.
+#[inline(always)]
+fn note_addresses<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &mut Seen) -> Result<(), Outcome> {
+    seen.remote = network.source.mapped();
+    seen.local = network.destination.mapped();
+    seen.family = A::FAMILY;
+    if tables.config().has(Config::SCOPE_HOST) && is_for_somebody_else(tables, network.destination, seen) {
+        return Err(Outcome::new(Reason::Forwarded));
+    }
+    Ok(())
+}
+
 #[inline(always)]
 fn judge_network<A: Address, F: Frame, T: Tables>(
     frame: &F,
@@ -53,13 +69,7 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
     network: &Network<A>,
     seen: &mut Seen,
 ) -> Result<Outcome, Outcome> {
-    seen.remote = network.source.mapped();
-    seen.local = network.destination.mapped();
-    seen.family = A::FAMILY;
     seen.protocol = network.protocol;
-    if tables.config().has(Config::SCOPE_HOST) && is_for_somebody_else(tables, network.destination, seen) {
-        return Ok(Outcome::new(Reason::Forwarded));
-    }
     if is_martian(tables, network.source) {
         return Ok(Outcome::new(Reason::Martian));
     }
@@ -127,16 +137,11 @@ fn judge_port<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Se
     if !seen.is_bare_syn() && tables.flow_uses_port(index.0) && flows::answers(tables, seen) {
         return Outcome::new(Reason::Flow);
     }
-    if entry.kind() as u8 == EntryKind::None as u8 && is_dhcp_answer::<A>(seen) {
+    // Rules need not permit it, and one that permits the port to others does not refuse it; only a deny rule does.
+    if entry.kind() as u8 != EntryKind::Deny as u8 && flows::is_dhcp_answer(seen) {
         return Outcome::new(Reason::Dhcp);
     }
     refuse(entry, Reason::NoRule)
-}
-
-#[inline(always)]
-fn is_dhcp_answer<A: Address>(seen: &Seen) -> bool {
-    let (server, client) = if A::FAMILY == 4 { (DHCP_SERVER, DHCP_CLIENT) } else { (DHCPV6_SERVER, DHCPV6_CLIENT) };
-    seen.protocol == UDP && seen.remote_port == server && seen.local_port == client
 }
 
 #[inline(always)]

@@ -29,14 +29,37 @@ fn judge_frame<F: Frame, T: Tables>(frame: &F, tables: &T, seen: &mut Seen) -> R
     match link.ethertype {
         packet::IPV4 => {
             let network = packet::ipv4(frame, link.at)?;
+            note_addresses(frame, tables, &network, seen)?;
             judge_network(frame, tables, &network, seen)
         }
         packet::IPV6 => {
             let network = packet::ipv6(frame, link.at)?;
+            note_addresses(frame, tables, &network, seen)?;
+            let network = packet::extensions(frame, network)?;
             judge_network(frame, tables, &network, seen)
         }
         _ => Ok(judge_link(frame, tables, OUT, &link, seen)),
     }
+}
+
+/// Notes who speaks to whom.
+///
+/// # Errors
+/// `forwarded`, where this host only passes it on.
+#[inline(always)]
+fn note_addresses<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    seen: &mut Seen,
+) -> Result<(), Outcome> {
+    seen.remote = network.destination.mapped();
+    seen.local = network.source.mapped();
+    seen.family = A::FAMILY;
+    if tables.config().has(Config::SCOPE_HOST) && frame.is_forwarded() && !tables.is_own(network.source.mapped()) {
+        return Err(Outcome::new(Reason::Forwarded));
+    }
+    Ok(())
 }
 
 #[inline(always)]
@@ -46,13 +69,7 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
     network: &Network<A>,
     seen: &mut Seen,
 ) -> Result<Outcome, Outcome> {
-    seen.remote = network.destination.mapped();
-    seen.local = network.source.mapped();
-    seen.family = A::FAMILY;
     seen.protocol = network.protocol;
-    if tables.config().has(Config::SCOPE_HOST) && frame.is_forwarded() && !tables.is_own(network.source.mapped()) {
-        return Ok(Outcome::new(Reason::Forwarded));
-    }
     let judged = tables.config().has(Config::OUTBOUND_JUDGED);
     if network.fragment.is_later() {
         seen.flags = Seen::LATER_FRAGMENT;

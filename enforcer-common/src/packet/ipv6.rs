@@ -16,11 +16,10 @@ const MOST_EXTENSIONS: u32 = 8;
 /// Eight extension headers of 2048 bytes and what stands before them are less.
 const MOST_BYTES: usize = 0x7fff;
 
-/// Reads the IPv6 header at `at` and walks its extension headers, each by its own length rule.
+/// Reads the IPv6 header at `at`; its extension headers are for [`extensions`].
 ///
 /// # Errors
-/// `malformed` where version or lengths are wrong; `extension-headers` for the ninth; `routing-header` for type 0 (RFC 5095);
-/// `tiny-fragment` where the chain does not fit into the first fragment (RFC 7112).
+/// `malformed` where version or lengths are wrong.
 #[inline(always)]
 pub fn ipv6(frame: &impl Frame, at: usize) -> Result<Network<[u32; 4]>, Outcome> {
     let Some(header) = frame.header::<FIXED>(at) else { return Err(MALFORMED) };
@@ -36,7 +35,7 @@ pub fn ipv6(frame: &impl Frame, at: usize) -> Result<Network<[u32; 4]>, Outcome>
     if payload > available {
         return Err(MALFORMED);
     }
-    let mut network = Network {
+    Ok(Network {
         source: [header.word::<8>(), header.word::<12>(), header.word::<16>(), header.word::<20>()],
         destination: [header.word::<24>(), header.word::<28>(), header.word::<32>(), header.word::<36>()],
         protocol: header.u8::<6>(),
@@ -44,7 +43,16 @@ pub fn ipv6(frame: &impl Frame, at: usize) -> Result<Network<[u32; 4]>, Outcome>
         end: at + FIXED + payload,
         hop_limit: header.u8::<7>(),
         fragment: Fragment::WHOLE,
-    };
+    })
+}
+
+/// Walks the extension headers, each by its own length rule.
+///
+/// # Errors
+/// `malformed` where lengths are wrong; `extension-headers` for the ninth; `routing-header` for type 0 (RFC 5095);
+/// `tiny-fragment` where the chain does not fit into the first fragment (RFC 7112).
+#[inline(always)]
+pub fn extensions(frame: &impl Frame, mut network: Network<[u32; 4]>) -> Result<Network<[u32; 4]>, Outcome> {
     let mut walked = 0;
     while is_extension(network.protocol) {
         if walked == MOST_EXTENSIONS {

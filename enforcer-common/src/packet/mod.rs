@@ -12,7 +12,7 @@ mod transport;
 pub use address::Address;
 pub use ethernet::{ARP, IPV4, IPV6, Link, link, link_control};
 pub use ipv4::ipv4;
-pub use ipv6::ipv6;
+pub use ipv6::{extensions, ipv6};
 pub use transport::{ICMP, ICMPV6, IGMP, SCTP, TCP, UDP, transport};
 
 use crate::Reason;
@@ -26,7 +26,7 @@ pub struct Network<A> {
     pub source: A,
     /// Destination address.
     pub destination: A,
-    /// The protocol above, behind all extension headers. Of a later fragment: what its fragment header says.
+    /// The protocol above, once they are walked behind all extension headers. Of a later fragment: what its fragment header says.
     pub protocol: u8,
     /// Where the protocol above begins.
     pub at: usize,
