@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use enforcer_common::{Direction, Entry, Mode, ServiceIndex, SourceClass};
+use enforcer_common::layout::Config;
+use enforcer_common::{Direction, Entry, EntryKind, Mode, ServiceIndex, SourceClass};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -37,12 +38,34 @@ impl Ruleset {
     pub fn entry(&self, direction: Direction, service: ServiceIndex, remote: IpAddr) -> Entry {
         let table = self.table(direction);
         let entry = table.services.get(&service).copied().unwrap_or(Entry::NONE);
-        if entry.kind() != enforcer_common::EntryKind::Scoped {
+        if entry.kind() != EntryKind::Scoped {
             return entry;
         }
         let column = self.class(remote).column(direction);
         let scoped = table.matrix[usize::from(entry.number()) * table.columns as usize + column as usize];
         scoped.with(entry.0 & Entry::ANSWER_ANY)
+    }
+
+    /// The features that the programs need for this policy, as [`Config`] names them; scope and hook are not the policy's alone.
+    #[must_use]
+    pub fn features(&self) -> u32 {
+        let scoped = |direction| {
+            let mut entries = self.table(direction).services.values();
+            entries.any(|entry| entry.kind() == EntryKind::Scoped)
+        };
+        let outbound = || self.rules.iter().filter(|rule| rule.direction == Direction::Outbound);
+        let wanted = [
+            (scoped(Direction::Inbound), Config::SCOPED_IN),
+            (scoped(Direction::Outbound), Config::SCOPED_OUT),
+            (self.settings.outbound_judged, Config::OUTBOUND_JUDGED),
+            (
+                !self.settings.outbound_judged && outbound().any(|rule| rule.action == Action::Deny),
+                Config::OUTBOUND_DENIES,
+            ),
+            // Of the rules, not of the service table: where a connection depends on the remote address, the matrix has the flag.
+            (outbound().any(|rule| rule.answer_any), Config::ANSWER_ANY),
+        ];
+        wanted.iter().filter(|(is_wanted, _)| *is_wanted).fold(0, |features, (_, feature)| features | feature)
     }
 
     /// The classes of a remote address: those of the longest prefix that covers it.
@@ -64,7 +87,7 @@ pub struct Table {
     /// Ports, protocols, ethertypes and ping that any rule names. What is not here is [`Entry::NONE`].
     pub services: BTreeMap<ServiceIndex, Entry>,
     /// Row by row, `columns` entries each: the decision for a class of services and a class of remote addresses. Never
-    /// [`EntryKind::Scoped`](enforcer_common::EntryKind::Scoped). [`Entry::NONE`] only where every rule that names the
+    /// [`EntryKind::Scoped`]. [`Entry::NONE`] only where every rule that names the
     /// service is a deny rule for other addresses.
     pub matrix: Vec<Entry>,
     /// Length of a row; at least 1, because column 0 is the addresses that no prefix covers.

@@ -118,30 +118,19 @@ fn reused(path: PathBuf, wanted: u32) -> Result<u32, DataplaneError> {
 
 fn config(load: &Load<'_>) -> Config {
     let table = |direction| load.ruleset.table(direction);
-    let has = |direction, wanted: fn(&enforcer_common::Entry) -> bool| table(direction).services.values().any(wanted);
     let settings = &load.ruleset.settings;
-    let scoped = |entry: &enforcer_common::Entry| entry.kind() == enforcer_common::EntryKind::Scoped;
-    let answers_any = |entry: &enforcer_common::Entry| entry.has(enforcer_common::Entry::ANSWER_ANY);
-    let denies = load
-        .ruleset
-        .rules
-        .iter()
-        .any(|rule| rule.direction == Direction::Outbound && rule.action == crate::ruleset::Action::Deny);
     let features = [
-        (Config::SCOPED_IN, has(Direction::Inbound, scoped)),
-        (Config::SCOPED_OUT, has(Direction::Outbound, scoped)),
-        (Config::OUTBOUND_JUDGED, settings.outbound_judged),
-        (Config::OUTBOUND_DENIES, denies && !settings.outbound_judged),
-        (Config::ANSWER_ANY, has(Direction::Outbound, answers_any)),
         (Config::SCOPE_HOST, load.scope == Scope::Host),
         (Config::BRIDGE_PORT, load.master.is_some()),
         (Config::GUEST, load.is_guest),
     ];
+    let features =
+        features.iter().filter(|(_, on)| *on).fold(load.ruleset.features(), |all, (feature, _)| all | feature);
     let (ephemeral_first, ephemeral_last) = super::host::ephemeral_range();
     let jiffies = |seconds: u32| seconds.saturating_mul(load.hz);
     Config {
         macs: [mac(Some(load.link)), mac(load.master)],
-        features: features.iter().filter(|(_, on)| *on).fold(0, |all, (feature, _)| all | feature),
+        features,
         interface: load.link.index,
         columns_in: table(Direction::Inbound).columns.max(1),
         columns_out: table(Direction::Outbound).columns.max(1),
