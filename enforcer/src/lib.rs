@@ -8,10 +8,15 @@
 pub mod catalogue;
 pub mod cli;
 pub mod compile;
-pub mod diagnostic;
-pub mod names;
 pub mod dataplane;
+pub mod diagnostic;
+#[doc(hidden)]
+pub mod fixtures;
+pub mod host;
 pub mod links;
+pub mod memory;
+pub mod names;
+pub mod reference;
 pub mod ruleset;
 pub mod site;
 pub mod yaml;

@@ -21,7 +21,7 @@ use jiff::civil::Date;
 
 use crate::catalogue::{Catalogue, EvalError};
 use crate::diagnostic::Diagnostic;
-use crate::ruleset::{Ruleset, Settings};
+use crate::ruleset::{Rule, Ruleset, Settings};
 use crate::site::Site;
 use rules::Drafts;
 use sources::Sources;
@@ -75,16 +75,25 @@ pub fn compile(site: &Site, catalogue: &Catalogue, today: Date) -> Result<Compil
     rules::site_rules(site, today, &mut drafts, &mut warnings);
     inbound::services(site, catalogue, &mut drafts)?;
     outbound::connections(site, catalogue, &mut drafts)?;
-    let rules = drafts.into_rules();
+    let settings = Settings { outbound_judged: site.outbound_judged, scope: site.scope, flows: site.flows };
+    let ruleset = assemble(drafts.into_rules(), settings)?;
+    warnings::warnings(site, catalogue, (&ruleset.rules, &ruleset.tables), today, &mut warnings);
+    warnings.sort_by(|a, b| (a.line, a.column, &a.message).cmp(&(b.line, b.column, &b.message)));
+    Ok(Compiled { ruleset, warnings })
+}
+
+/// The ruleset of rules that stand in the documented order.
+///
+/// # Errors
+///
+/// More rules or classes than the tables can name.
+pub fn assemble(rules: Vec<Rule>, settings: Settings) -> Result<Ruleset, Error> {
     if rules.len() > 1 << 16 {
         return Err(Error::TooManyRules(rules.len()));
     }
     let sources = Sources::of(&rules);
     let (tables, columns) = tables::build(&rules, &sources)?;
-    warnings::warnings(site, catalogue, (&rules, &tables), today, &mut warnings);
-    warnings.sort_by(|a, b| (a.line, a.column, &a.message).cmp(&(b.line, b.column, &b.message)));
     let prefixes: BTreeMap<_, _> = sources.prefixes(&columns);
-    let settings = Settings { outbound_judged: site.outbound_judged, scope: site.scope, flows: site.flows };
     let hash = hash::policy_hash(&rules, &settings);
-    Ok(Compiled { ruleset: Ruleset { hash, rules, tables, prefixes, settings }, warnings })
+    Ok(Ruleset { hash, rules, tables, prefixes, settings })
 }

@@ -1,0 +1,48 @@
+//! What judging a packet needs to know of the host, beside the policy.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+
+/// The protected host and the interface that is judged for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Host {
+    /// Addresses of this host, and the broadcast addresses of its networks.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Hardware addresses of the interface and of the bridge above it; at most two.
+    pub macs: Vec<[u8; 6]>,
+    /// Whether the interface is a bridge port.
+    pub bridge_port: bool,
+    /// Whether the protected host is behind the interface.
+    pub guest: bool,
+    /// Local ports of the host's own connections (`net.ipv4.ip_local_port_range`).
+    pub ephemeral: RangeInclusive<u16>,
+    /// Local ports that have a listener, by IP protocol.
+    pub listeners: BTreeSet<(u8, u16)>,
+    /// Destinations that the kernel would forward to (scope `host`).
+    pub forwards: Vec<IpNet>,
+}
+
+impl Host {
+    /// A host with these addresses, the usual ephemeral range and nothing else.
+    #[must_use]
+    pub fn with_addresses(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        Self { addresses: addresses.into_iter().collect(), ..Self::default() }
+    }
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            addresses: BTreeSet::new(),
+            macs: Vec::new(),
+            bridge_port: false,
+            guest: false,
+            ephemeral: 32768..=60999,
+            listeners: BTreeSet::new(),
+            forwards: Vec::new(),
+        }
+    }
+}

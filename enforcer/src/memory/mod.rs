@@ -1,0 +1,335 @@
+//! The tables of the shared decision code, in memory: what the kernel keeps in BPF maps, for `explain`, `simulate` and tests.
+
+mod recent;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use enforcer_common::decide::{self, Judgement};
+use enforcer_common::frame::Bytes;
+use enforcer_common::layout::{
+    Config, Counter, FlowKey4, FlowKey6, FlowState, FragmentKey4, FragmentKey6, FragmentState, STATISTICS, Statistic,
+    mapped,
+};
+use enforcer_common::outcome::{Outcome, Seen};
+use enforcer_common::tables::{Flow, Tables};
+use enforcer_common::{Direction, Entry, Mode, Reason, ServiceIndex, SourceClass};
+use ipnet::IpNet;
+
+use crate::host::Host;
+use crate::ruleset::{Ruleset, Scope};
+use recent::Recent;
+
+/// Jiffies a second: the clock of these tables counts milliseconds.
+const HZ: u32 = 1000;
+/// Refused conversations that are remembered at most, as in the kernel.
+const DENIALS: usize = 65_536;
+/// Datagrams in fragments that are remembered at most.
+const FRAGMENTS: usize = 65_536;
+
+/// Tables of one host, over a [`Ruleset`].
+pub struct HostTables<'a> {
+    ruleset: &'a Ruleset,
+    host: &'a Host,
+    config: Config,
+    /// Prefix lengths that occur, longest first, of IPv4 and IPv6: a lookup need not try the others.
+    lengths: [Vec<u8>; 2],
+    now: Cell<u64>,
+    modes: [Cell<Mode>; 2],
+    flow_ports: RefCell<HashSet<u32>>,
+    flows: RefCell<Recent<FlowKey, FlowState>>,
+    denials: RefCell<Recent<FlowKey, u64>>,
+    fragments: RefCell<Recent<FragmentKey, FragmentState>>,
+    reasons: RefCell<BTreeMap<(Direction, bool, Reason), Counter>>,
+    rules: RefCell<BTreeMap<u16, Counter>>,
+    statistics: [Cell<u64>; STATISTICS as usize],
+}
+
+impl<'a> HostTables<'a> {
+    /// Tables with nothing remembered, at time 0, in `audit`.
+    #[must_use]
+    pub fn new(ruleset: &'a Ruleset, host: &'a Host) -> Self {
+        let flows = &ruleset.settings.flows;
+        let mut lengths = [Vec::new(), Vec::new()];
+        for net in ruleset.prefixes.keys() {
+            lengths[usize::from(net.addr().is_ipv6())].push(net.prefix_len());
+        }
+        for lengths in &mut lengths {
+            lengths.sort_unstable_by(|a, b| b.cmp(a));
+            lengths.dedup();
+        }
+        let mac = |index: usize| host.macs.get(index).map_or(0, mac_word);
+        let config = Config {
+            macs: [mac(0), mac(1)],
+            features: ruleset.features()
+                | if ruleset.settings.scope == Some(Scope::Host) { Config::SCOPE_HOST } else { 0 }
+                | if host.bridge_port { Config::BRIDGE_PORT } else { 0 }
+                | if host.guest { Config::GUEST } else { 0 },
+            interface: 1,
+            columns_in: ruleset.table(Direction::Inbound).columns,
+            columns_out: ruleset.table(Direction::Outbound).columns,
+            hz: HZ,
+            timeout_tcp: flows.tcp.saturating_mul(HZ),
+            timeout_tcp_closing: flows.tcp_closing.saturating_mul(HZ),
+            timeout_udp: flows.udp.saturating_mul(HZ),
+            timeout_icmp: flows.icmp.saturating_mul(HZ),
+            ephemeral_first: u32::from(*host.ephemeral.start()),
+            ephemeral_last: u32::from(*host.ephemeral.end()),
+            events_per_second: 0,
+        };
+        Self {
+            ruleset,
+            host,
+            config,
+            lengths,
+            now: Cell::new(0),
+            modes: [Cell::new(Mode::Audit), Cell::new(Mode::Audit)],
+            flow_ports: RefCell::default(),
+            flows: RefCell::new(Recent::new(flows.entries as usize)),
+            denials: RefCell::new(Recent::new(DENIALS)),
+            fragments: RefCell::new(Recent::new(FRAGMENTS)),
+            reasons: RefCell::default(),
+            rules: RefCell::default(),
+            statistics: Default::default(),
+        }
+    }
+
+    /// Judges a frame as the program on the hook would.
+    #[must_use]
+    pub fn judge(&self, direction: Direction, frame: Bytes<'_>) -> Judgement {
+        match direction {
+            Direction::Inbound => decide::inbound(&frame, &self, 1),
+            Direction::Outbound => decide::outbound(&frame, &self, 1),
+        }
+    }
+
+    /// Sets the clock, in milliseconds. It must not go back.
+    pub fn set_time(&self, milliseconds: u64) {
+        self.now.set(milliseconds);
+    }
+
+    /// Sets the mode of a direction.
+    pub fn set_mode(&self, direction: Direction, mode: Mode) {
+        self.modes[direction as usize].set(mode);
+    }
+
+    /// What has been counted: direction, whether it is `would_drop`, reason.
+    #[must_use]
+    pub fn reasons(&self) -> BTreeMap<(Direction, bool, Reason), Counter> {
+        self.reasons.borrow().clone()
+    }
+
+    /// What has been counted by rule.
+    #[must_use]
+    pub fn rules(&self) -> BTreeMap<u16, Counter> {
+        self.rules.borrow().clone()
+    }
+
+    /// A number about the tables themselves.
+    #[must_use]
+    pub fn statistic(&self, statistic: Statistic) -> u64 {
+        self.statistics[statistic as usize].get()
+    }
+
+    /// Conversations in the flow table, those included that have timed out and were not looked at since.
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.flows.borrow().len()
+    }
+
+    fn column(&self, direction: Direction, remote: IpAddr) -> u32 {
+        let lengths = &self.lengths[usize::from(remote.is_ipv6())];
+        let nets = lengths.iter().filter_map(|length| IpNet::new(remote, *length).ok());
+        let class = nets.map(|net| net.trunc()).find_map(|net| self.ruleset.prefixes.get(&net));
+        class.copied().unwrap_or(SourceClass::default()).column(direction)
+    }
+
+    /// The host's own view of an address: IPv4 in IPv6 is IPv4.
+    fn canonical(address: [u32; 4]) -> IpAddr {
+        IpAddr::V6(address6(address)).to_canonical()
+    }
+}
+
+/// A flow in these tables.
+#[derive(Clone, Copy)]
+pub struct HostFlow<'t> {
+    flows: &'t RefCell<Recent<FlowKey, FlowState>>,
+    key: FlowKey,
+    state: FlowState,
+}
+
+impl Flow for HostFlow<'_> {
+    fn state(&self) -> FlowState {
+        self.flows.borrow().get(&self.key).unwrap_or(self.state)
+    }
+
+    fn refresh(&self, now: u64) {
+        let state = FlowState { last: now, ..self.state() };
+        self.flows.borrow_mut().insert(self.key, state);
+    }
+
+    fn close(&self, timeout: u32, flags: u32) {
+        let state = FlowState { timeout, flags, ..self.state() };
+        self.flows.borrow_mut().insert(self.key, state);
+    }
+}
+
+/// IPv4 and IPv6 conversations in one map, never taken for each other.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum FlowKey {
+    V4(FlowKey4),
+    V6(FlowKey6),
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum FragmentKey {
+    V4(FragmentKey4),
+    V6(FragmentKey6),
+}
+
+impl<'t> HostTables<'_> {
+    fn flow(&'t self, key: FlowKey) -> Option<HostFlow<'t>> {
+        let state = self.flows.borrow().get(&key)?;
+        Some(HostFlow { flows: &self.flows, key, state })
+    }
+}
+
+impl<'t> Tables for &'t HostTables<'_> {
+    type Flow = HostFlow<'t>;
+
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    fn service(&self, direction: Direction, index: ServiceIndex) -> Entry {
+        self.ruleset.table(direction).services.get(&index).copied().unwrap_or(Entry::NONE)
+    }
+
+    fn column4(&self, direction: Direction, remote: u32) -> u32 {
+        self.column(direction, Ipv4Addr::from_octets(remote.to_ne_bytes()).into())
+    }
+
+    fn column6(&self, direction: Direction, remote: [u32; 4]) -> u32 {
+        self.column(direction, address6(remote).into())
+    }
+
+    fn scoped(&self, direction: Direction, row: u16, column: u32) -> Entry {
+        let table = self.ruleset.table(direction);
+        let index = usize::from(row) * table.columns as usize + column as usize;
+        table.matrix.get(index).copied().unwrap_or(Entry::NONE)
+    }
+
+    fn is_own(&self, address: [u32; 4]) -> bool {
+        self.host.addresses.contains(&HostTables::canonical(address))
+    }
+
+    fn would_forward(&self, seen: &Seen) -> bool {
+        let destination =
+            if seen.family == 4 { HostTables::canonical(mapped(seen.local[3])) } else { address6(seen.local).into() };
+        self.host.forwards.iter().any(|net| net.contains(&destination))
+    }
+
+    fn flow_uses_port(&self, bit: u32) -> bool {
+        self.flow_ports.borrow().contains(&bit)
+    }
+
+    fn note_flow_port(&self, bit: u32) {
+        self.flow_ports.borrow_mut().insert(bit);
+    }
+
+    fn has_listener(&self, bit: u32) -> bool {
+        let mut listeners = self.host.listeners.iter();
+        listeners.any(|(protocol, port)| ServiceIndex::port(*protocol, *port) == Some(ServiceIndex(bit)))
+    }
+
+    fn flow4(&self, key: &FlowKey4) -> Option<HostFlow<'t>> {
+        self.flow(FlowKey::V4(*key))
+    }
+
+    fn flow6(&self, key: &FlowKey6) -> Option<HostFlow<'t>> {
+        self.flow(FlowKey::V6(*key))
+    }
+
+    fn make_flow4(&self, key: &FlowKey4, state: &FlowState) {
+        self.flows.borrow_mut().insert(FlowKey::V4(*key), *state);
+    }
+
+    fn make_flow6(&self, key: &FlowKey6, state: &FlowState) {
+        self.flows.borrow_mut().insert(FlowKey::V6(*key), *state);
+    }
+
+    fn denial4(&self, key: &FlowKey4) -> Option<u64> {
+        self.denials.borrow().get(&FlowKey::V4(*key))
+    }
+
+    fn denial6(&self, key: &FlowKey6) -> Option<u64> {
+        self.denials.borrow().get(&FlowKey::V6(*key))
+    }
+
+    fn remember_denial4(&self, key: &FlowKey4, now: u64) {
+        self.denials.borrow_mut().insert(FlowKey::V4(*key), now);
+    }
+
+    fn remember_denial6(&self, key: &FlowKey6, now: u64) {
+        self.denials.borrow_mut().insert(FlowKey::V6(*key), now);
+    }
+
+    fn fragment4(&self, key: &FragmentKey4) -> Option<FragmentState> {
+        self.fragments.borrow().get(&FragmentKey::V4(*key))
+    }
+
+    fn fragment6(&self, key: &FragmentKey6) -> Option<FragmentState> {
+        self.fragments.borrow().get(&FragmentKey::V6(*key))
+    }
+
+    fn remember_fragment4(&self, key: &FragmentKey4, state: &FragmentState) {
+        self.fragments.borrow_mut().insert(FragmentKey::V4(*key), *state);
+    }
+
+    fn remember_fragment6(&self, key: &FragmentKey6, state: &FragmentState) {
+        self.fragments.borrow_mut().insert(FragmentKey::V6(*key), *state);
+    }
+
+    fn enforces(&self, direction: Direction) -> bool {
+        self.modes[direction as usize].get() == Mode::Enforce
+    }
+
+    fn count(&self, direction: Direction, would_drop: bool, outcome: Outcome, size: Counter) {
+        add(self.reasons.borrow_mut().entry((direction, would_drop, outcome.reason())).or_default(), size);
+    }
+
+    fn count_rule(&self, rule: u16, size: Counter) {
+        add(self.rules.borrow_mut().entry(rule).or_default(), size);
+    }
+
+    fn note(&self, statistic: Statistic) {
+        let cell = &self.statistics[statistic as usize];
+        cell.set(cell.get() + 1);
+    }
+
+    fn report(&self, _: Direction, _: bool, _: Outcome, _: &Seen, _: Counter) {}
+}
+
+const fn add(counter: &mut Counter, size: Counter) {
+    counter.packets += size.packets;
+    counter.bytes += size.bytes;
+}
+
+/// A hardware address as [`Config`] has it: the six bytes in the low 48 bits, as they stand in the frame.
+fn mac_word(mac: &[u8; 6]) -> u64 {
+    let [a, b, c, d, e, f] = *mac;
+    u64::from(u32::from_ne_bytes([a, b, c, d])) | u64::from(u16::from_ne_bytes([e, f])) << 32
+}
+
+fn address6(words: [u32; 4]) -> Ipv6Addr {
+    let mut octets = [0; 16];
+    for (bytes, word) in octets.chunks_exact_mut(4).zip(words) {
+        bytes.copy_from_slice(&word.to_ne_bytes());
+    }
+    Ipv6Addr::from_octets(octets)
+}

@@ -1,0 +1,419 @@
+//! The plain slow reading of what the design says happens to each packet, and what the decision code is compared with.
+//!
+//! It parses packets by itself, reads the rules instead of the tables, and keeps its own memory: with the decision code it
+//! shares the names of directions, modes, verdicts and reasons, and nothing else. It is not fast and need not be.
+
+mod memory;
+mod packet;
+mod policy;
+mod track;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use enforcer_common::frame::Bytes;
+use enforcer_common::{Direction, Mode, Reason, Verdict};
+
+use crate::host::Host;
+use crate::ruleset::{Ruleset, Scope};
+use memory::{Conversation, Datagram, First, Flows};
+use packet::{Fragment, Ip, Link, Rest, Upper};
+pub use policy::{Asked, Ruling, is_for, ruling};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// What was decided about a packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Judged {
+    /// Why.
+    pub reason: Reason,
+    /// The rule that is responsible, by its index.
+    pub rule: Option<usize>,
+    /// Refused by rules that are in audit by themselves.
+    pub audited: bool,
+    /// Whether the packet goes on.
+    pub goes_on: bool,
+}
+
+/// A policy, a host, and what is remembered of the packets so far.
+#[derive(Debug)]
+pub struct Reference<'a> {
+    ruleset: &'a Ruleset,
+    host: &'a Host,
+    modes: [Mode; 2],
+    now: u64,
+    flows: Flows,
+    /// Refused conversations that went on all the same: when the last packet came.
+    denials: HashMap<Conversation, u64>,
+    fragments: HashMap<Datagram, First>,
+}
+
+/// What a packet was judged to be, before the mode has its say.
+#[derive(Clone, Copy)]
+struct Finding {
+    reason: Reason,
+    rule: Option<usize>,
+    audited: bool,
+}
+
+impl From<Reason> for Finding {
+    fn from(reason: Reason) -> Self {
+        Self { reason, rule: None, audited: false }
+    }
+}
+
+/// A packet with everything that was read of it.
+#[derive(Clone, Copy)]
+struct Read {
+    direction: Direction,
+    remote: IpAddr,
+    local: IpAddr,
+    protocol: u8,
+    upper: Upper,
+}
+
+impl<'a> Reference<'a> {
+    /// Nothing remembered, at time 0, in `audit`.
+    #[must_use]
+    pub fn new(ruleset: &'a Ruleset, host: &'a Host) -> Self {
+        Self {
+            ruleset,
+            host,
+            modes: [Mode::Audit; 2],
+            now: 0,
+            flows: Flows::default(),
+            denials: HashMap::new(),
+            fragments: HashMap::new(),
+        }
+    }
+
+    /// Sets the clock, in milliseconds. It must not go back.
+    pub const fn set_time(&mut self, milliseconds: u64) {
+        self.now = milliseconds;
+    }
+
+    /// Sets the mode of a direction.
+    pub const fn set_mode(&mut self, direction: Direction, mode: Mode) {
+        self.modes[direction as usize] = mode;
+    }
+
+    /// Judges a packet, and remembers what follows from it.
+    pub fn judge(&mut self, direction: Direction, frame: Bytes<'_>) -> Judged {
+        let mut read = None;
+        let finding = match direction {
+            Direction::Inbound => self.inbound(frame, &mut read),
+            Direction::Outbound => self.outbound(frame, &mut read),
+        };
+        let refused = finding.reason.verdict() == Verdict::Drop;
+        let enforced = self.modes[direction as usize] == Mode::Enforce && !finding.audited;
+        let goes_on = !refused || !enforced;
+        if let Some(read) = read.filter(|_| goes_on) {
+            match direction {
+                Direction::Inbound if refused => self.remember_denial(read),
+                Direction::Inbound => {}
+                Direction::Outbound => self.track(read),
+            }
+        }
+        Judged { reason: finding.reason, rule: finding.rule, audited: refused && finding.audited, goes_on }
+    }
+
+    fn inbound(&mut self, frame: Bytes<'_>, read: &mut Option<Read>) -> Finding {
+        if self.is_bridged(frame.bytes) {
+            return Reason::Forwarded.into();
+        }
+        let (link, ip) = match self::read(frame) {
+            Ok(read) => read,
+            Err(reason) => return reason.into(),
+        };
+        let Some(ip) = ip else { return self.ethertype(Direction::Inbound, &link, frame.bytes.len()) };
+        if self.is_for_somebody_else(ip.destination) {
+            return Reason::Forwarded.into();
+        }
+        let rest = match ip.rest {
+            Ok(rest) => rest,
+            Err(reason) => return reason.into(),
+        };
+        if self.is_martian(ip.source) {
+            return Reason::Martian.into();
+        }
+        if let Fragment::Later { id, protocol, offset } = rest.fragment {
+            return self.later_fragment(&ip, id, protocol, offset);
+        }
+        let finding = match packet::upper(&rest, ip.source.is_ipv6(), frame.is_super_packet) {
+            Err(reason) => reason.into(),
+            Ok(upper) => {
+                let (remote, local) = (ip.source, ip.destination);
+                let packet = Read { direction: Direction::Inbound, remote, local, protocol: rest.protocol, upper };
+                *read = Some(packet);
+                self.inbound_packet(packet, ip.hop_limit)
+            }
+        };
+        self.remember_first(&ip, &rest, finding);
+        finding
+    }
+
+    fn outbound(&mut self, frame: Bytes<'_>, read: &mut Option<Read>) -> Finding {
+        let finding = self.outbound_finding(frame, read);
+        let is_judged = self.ruleset.settings.outbound_judged;
+        if is_judged || matches!(finding.reason, Reason::Denied | Reason::Forwarded) {
+            finding
+        } else {
+            Reason::Open.into()
+        }
+    }
+
+    fn outbound_finding(&mut self, frame: Bytes<'_>, read: &mut Option<Read>) -> Finding {
+        let (link, ip) = match self::read(frame) {
+            Ok(read) => read,
+            Err(reason) => return reason.into(),
+        };
+        let Some(ip) = ip else { return self.ethertype(Direction::Outbound, &link, frame.bytes.len()) };
+        if self.scope_is_host() && frame.is_forwarded && !self.is_own(ip.source) {
+            return Reason::Forwarded.into();
+        }
+        let rest = match ip.rest {
+            Ok(rest) => rest,
+            Err(reason) => return reason.into(),
+        };
+        if let Fragment::Later { id, protocol, offset } = rest.fragment {
+            return self.later_fragment(&ip, id, protocol, offset);
+        }
+        let finding = match packet::upper(&rest, ip.source.is_ipv6(), frame.is_super_packet) {
+            Err(reason) => reason.into(),
+            Ok(upper) => {
+                let (remote, local) = (ip.destination, ip.source);
+                let packet = Read { direction: Direction::Outbound, remote, local, protocol: rest.protocol, upper };
+                *read = Some(packet);
+                self.outbound_packet(packet)
+            }
+        };
+        if self.ruleset.settings.outbound_judged {
+            self.remember_first(&ip, &rest, finding);
+        }
+        finding
+    }
+
+    /// A bridge port with scope `host`: unicast frames for other stations are not ours.
+    fn is_bridged(&self, frame: &[u8]) -> bool {
+        let Some(destination) = frame.get(..6).filter(|_| frame.len() >= 14) else { return false };
+        self.scope_is_host()
+            && self.host.bridge_port
+            && destination[0] & 1 == 0
+            // No station has this address; what is sent to it is judged.
+            && destination != [0; 6]
+            && !self.host.macs.iter().any(|mac| mac == destination)
+    }
+
+    fn scope_is_host(&self) -> bool {
+        self.ruleset.settings.scope == Some(Scope::Host)
+    }
+
+    fn is_own(&self, address: IpAddr) -> bool {
+        self.host.addresses.contains(&address.to_canonical())
+    }
+
+    fn is_for_somebody_else(&self, destination: IpAddr) -> bool {
+        self.scope_is_host()
+            && !is_multicast(destination)
+            && !self.is_own(destination)
+            && self.host.forwards.iter().any(|net| net.contains(&destination))
+    }
+
+    fn is_martian(&self, source: IpAddr) -> bool {
+        source.is_loopback() || is_multicast(source) || !self.host.guest && self.is_own(source)
+    }
+
+    fn ethertype(&self, direction: Direction, link: &Link<'_>, frame: usize) -> Finding {
+        match link.ethertype {
+            0x0806 if link.payload.len() < 28 => Reason::Malformed.into(),
+            // ARP, LLDP, LACP, EAPOL, PTP.
+            0x0806 | 0x88cc | 0x8809 | 0x888e | 0x88f7 => Reason::LinkControl.into(),
+            length if length < 0x600 => logical_link_control(link, frame).into(),
+            ethertype => {
+                Finding::of(ruling(self.ruleset, direction, Asked::Ethertype(ethertype), None), Reason::Ethertype)
+            }
+        }
+    }
+
+    /// A fragment follows the first of its datagram, for as long as Linux keeps fragments: 30 seconds.
+    fn later_fragment(&self, ip: &Ip<'_>, id: u32, protocol: u8, offset: u16) -> Finding {
+        if protocol == TCP && offset == 1 {
+            return Reason::TinyFragment.into();
+        }
+        let datagram = Datagram { source: ip.source, destination: ip.destination, protocol, id };
+        match self.fragments.get(&datagram).filter(|first| self.now - first.at <= 30_000) {
+            Some(First { verdict: Verdict::Pass, .. }) => Reason::FragmentPass.into(),
+            Some(First { verdict: Verdict::Drop, audited, .. }) => {
+                Finding { audited: *audited, ..Reason::FragmentDrop.into() }
+            }
+            None => Reason::FragmentDrop.into(),
+        }
+    }
+
+    fn remember_first(&mut self, ip: &Ip<'_>, rest: &Rest<'_>, finding: Finding) {
+        let Fragment::First { id, protocol } = rest.fragment else { return };
+        let datagram = Datagram { source: ip.source, destination: ip.destination, protocol, id };
+        let Finding { reason, audited, .. } = finding;
+        self.fragments.insert(datagram, First { verdict: reason.verdict(), audited, at: self.now });
+    }
+
+    fn inbound_packet(&mut self, packet: Read, hop_limit: u8) -> Finding {
+        let Read { remote, protocol, upper, .. } = packet;
+        if remote.is_unspecified() && !may_be_unspecified(packet) {
+            return Reason::Martian.into();
+        }
+        match upper {
+            Upper::Igmp => Reason::Igmp.into(),
+            Upper::Ports { .. } => self.inbound_port(packet),
+            Upper::Icmp { kind, .. } if remote.is_ipv6() => match kind {
+                1..=4 | 130..=132 | 143 | 151..=153 => Reason::Icmp.into(),
+                133..=136 | 141 | 142 | 148 | 149 if hop_limit == 255 => Reason::Icmp.into(),
+                128 => self.echo_request(remote),
+                129 => self.echo_reply(packet),
+                137 => Reason::Redirect.into(),
+                _ => Reason::IcmpType.into(),
+            },
+            Upper::Icmp { kind, .. } => match kind {
+                3 | 11 | 12 => Reason::Icmp.into(),
+                8 => self.echo_request(remote),
+                0 => self.echo_reply(packet),
+                5 => Reason::Redirect.into(),
+                _ => Reason::IcmpType.into(),
+            },
+            Upper::Other => {
+                let ruling = ruling(self.ruleset, Direction::Inbound, Asked::Protocol(protocol), Some(remote));
+                Finding::of(ruling, Reason::Protocol)
+            }
+        }
+    }
+
+    fn inbound_port(&mut self, packet: Read) -> Finding {
+        let Upper::Ports { destination, tcp, .. } = packet.upper else { return Reason::Malformed.into() };
+        let asked = Asked::Port { protocol: packet.protocol, port: destination };
+        let ruling = ruling(self.ruleset, Direction::Inbound, asked, Some(packet.remote));
+        if ruling.permits() {
+            return Finding::of(ruling, Reason::NoRule);
+        }
+        if !tcp.is_some_and(packet::Flags::is_bare_syn) && self.answers_a_flow(packet) {
+            return Reason::Flow.into();
+        }
+        if is_dhcp_answer(packet) && !matches!(ruling, Ruling::Deny { .. }) {
+            return Reason::Dhcp.into();
+        }
+        Finding::of(ruling, Reason::NoRule)
+    }
+
+    fn echo_request(&self, remote: IpAddr) -> Finding {
+        match ruling(self.ruleset, Direction::Inbound, Asked::Echo, Some(remote)) {
+            Ruling::Permit { rule, .. } => Finding { rule: Some(rule), ..Reason::EchoPass.into() },
+            deny @ Ruling::Deny { .. } => Finding::of(deny, Reason::EchoDrop),
+            Ruling::Peer { .. } | Ruling::Internal { .. } | Ruling::Nothing => Reason::EchoDrop.into(),
+        }
+    }
+
+    fn echo_reply(&mut self, packet: Read) -> Finding {
+        if self.answers_a_flow(packet) { Reason::Flow.into() } else { Reason::IcmpType.into() }
+    }
+
+    fn outbound_packet(&self, packet: Read) -> Finding {
+        match packet.upper {
+            Upper::Icmp { .. } => Reason::Icmp.into(),
+            Upper::Igmp => Reason::Igmp.into(),
+            Upper::Ports { .. } => self.outbound_port(packet),
+            Upper::Other => {
+                let asked = Asked::Protocol(packet.protocol);
+                Finding::of(ruling(self.ruleset, Direction::Outbound, asked, Some(packet.remote)), Reason::Protocol)
+            }
+        }
+    }
+
+    fn outbound_port(&self, packet: Read) -> Finding {
+        let Upper::Ports { source, destination, tcp } = packet.upper else { return Reason::Malformed.into() };
+        let asked = Asked::Port { protocol: packet.protocol, port: destination };
+        let ruling = ruling(self.ruleset, Direction::Outbound, asked, Some(packet.remote));
+        if ruling.permits() {
+            return Finding::of(ruling, Reason::NoConnection);
+        }
+        if !tcp.is_some_and(packet::Flags::is_bare_syn) {
+            if self.answer_is_permitted(packet) {
+                return Reason::Rule.into();
+            }
+            if self.goes_on(packet) {
+                return Reason::Flow.into();
+            }
+        }
+        match (ruling, packet.protocol, source, destination) {
+            (Ruling::Deny { .. }, ..) => Finding::of(ruling, Reason::NoConnection),
+            // Name resolution and time.
+            (_, TCP | UDP, _, 53) | (_, UDP, _, 123) => Reason::Open.into(),
+            (_, UDP, 68, 67) if packet.remote.is_ipv4() => Reason::Dhcp.into(),
+            (_, UDP, 546, 547) if packet.remote.is_ipv6() => Reason::Dhcp.into(),
+            (Ruling::Peer { audit, .. } | Ruling::Internal { audit, .. }, ..) => {
+                Finding { audited: audit, ..Reason::NoConnection.into() }
+            }
+            (Ruling::Nothing | Ruling::Permit { .. }, ..) => Reason::NoConnection.into(),
+        }
+    }
+}
+
+impl Finding {
+    /// What a ruling means where nothing but rules permits.
+    fn of(ruling: Ruling, unlisted: Reason) -> Self {
+        let (reason, rule, audited) = match ruling {
+            Ruling::Permit { rule, .. } => (Reason::Rule, rule, false),
+            Ruling::Deny { rule, audit } => (Reason::Denied, rule, audit),
+            Ruling::Peer { rule, audit } => (Reason::Peer, rule, audit),
+            Ruling::Internal { rule, audit } => (Reason::Internal, rule, audit),
+            Ruling::Nothing => return unlisted.into(),
+        };
+        Self { reason, rule: Some(rule), audited }
+    }
+}
+
+/// The link header, and the IP header where there is one.
+fn read(frame: Bytes<'_>) -> Result<(Link<'_>, Option<Ip<'_>>), Reason> {
+    let link = packet::link(frame.bytes, frame.tag_taken_out)?;
+    let ip = match link.ethertype {
+        0x0800 => Some(packet::ipv4(link.payload, frame.is_super_packet)?),
+        0x86dd => Some(packet::ipv6(link.payload, frame.is_super_packet)?),
+        _ => None,
+    };
+    Ok((link, ip))
+}
+
+/// STP, CDP and the like pass. IP in SNAP does not: it would be a way around the policy.
+fn logical_link_control(link: &Link<'_>, frame: usize) -> Reason {
+    let header = frame - link.payload.len();
+    match link.payload {
+        _ if header + usize::from(link.ethertype) > frame => Reason::Malformed,
+        [0xaa, 0xaa, _, 0, 0, 0, _, _, ..] => Reason::Ethertype,
+        [0xaa, 0xaa, _, _, _, _, _, _, ..] => Reason::LinkControl,
+        [0xaa, 0xaa, _, ..] | [] | [_] | [_, _] => Reason::Malformed,
+        [..] => Reason::LinkControl,
+    }
+}
+
+/// Multicast, and the limited broadcast of IPv4.
+fn is_multicast(address: IpAddr) -> bool {
+    address.is_multicast() || address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
+}
+
+/// Who has no address yet asks for one, makes sure that nobody else has it (RFC 4862), asks for routers and reports its
+/// groups; a snooping switch asks for groups.
+fn may_be_unspecified(packet: Read) -> bool {
+    match packet.upper {
+        Upper::Igmp => true,
+        Upper::Icmp { kind, .. } => packet.remote.is_ipv6() && matches!(kind, 130..=133 | 135 | 143),
+        Upper::Ports { source, destination, .. } => {
+            packet.remote.is_ipv4() && packet.protocol == UDP && (source, destination) == (68, 67)
+        }
+        Upper::Other => false,
+    }
+}
+
+fn is_dhcp_answer(packet: Read) -> bool {
+    let Upper::Ports { source, destination, .. } = packet.upper else { return false };
+    let ports = if packet.remote.is_ipv4() { (67, 68) } else { (547, 546) };
+    packet.protocol == UDP && (source, destination) == ports
+}

@@ -1,0 +1,49 @@
+//! The named ugly packets: the decision code and the plain reading both say of them what is expected.
+
+use enforcer::fixtures::{HOST, HOST6, SITE, ugly};
+use enforcer::host::Host;
+use enforcer::memory::HostTables;
+use enforcer::reference::Reference;
+use enforcer::ruleset::Ruleset;
+use enforcer_common::Mode;
+use enforcer_common::frame::Bytes;
+
+#[test]
+fn every_ugly_packet_meets_its_fate_in_either_mode() {
+    let ruleset = ruleset();
+    let host = Host::with_addresses([HOST.into(), HOST6.into()]);
+    for mode in [Mode::Audit, Mode::Enforce] {
+        for fixture in ugly() {
+            let tables = HostTables::new(&ruleset, &host);
+            let mut reference = Reference::new(&ruleset, &host);
+            for direction in enforcer_common::Direction::ALL {
+                tables.set_mode(direction, mode);
+                reference.set_mode(direction, mode);
+            }
+            for (number, packet) in fixture.packets.iter().enumerate() {
+                let frame = Bytes::new(&packet.frame);
+                let place = format!("{} ({mode:?}), packet {}: {:02x?}", fixture.name, number + 1, packet.frame);
+                let decided = tables.judge(packet.direction, frame);
+                assert_eq!(decided.outcome.reason(), packet.reason, "decided: {place}");
+                assert_eq!(reference.judge(packet.direction, frame).reason, packet.reason, "read: {place}");
+                assert_eq!(decided.goes_on, decided.outcome.passes() || mode == Mode::Audit, "{place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_names_of_the_fixtures_tell_them_apart() {
+    let mut names: Vec<String> = ugly().into_iter().map(|fixture| fixture.name).collect();
+    names.sort_unstable();
+    let all = names.len();
+    names.dedup();
+    assert_eq!(names.len(), all);
+}
+
+fn ruleset() -> Ruleset {
+    let catalogue = enforcer::catalogue::embedded().expect("the catalogue");
+    let text = enforcer::diagnostic::Text::new("fixtures", SITE);
+    let site = enforcer::site::read(text, catalogue).unwrap_or_else(|error| panic!("{error}"));
+    enforcer::compile::compile(&site, catalogue, jiff::civil::date(2026, 8, 1)).expect("it compiles").ruleset
+}
