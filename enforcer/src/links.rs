@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::tc::TcHandle;
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkXdp};
+use rtnetlink::packet_route::tc::TcHandle;
 
 /// Netlink did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,8 @@ pub struct Addresses {
 /// # Errors
 /// When netlink cannot be asked.
 pub fn links() -> Result<Vec<Link>, LinksError> {
-    let messages = ask("its interfaces", |handle| async move { handle.link().get().execute().try_collect::<Vec<_>>().await })?;
+    let messages =
+        ask("its interfaces", |handle| async move { handle.link().get().execute().try_collect::<Vec<_>>().await })?;
     let mut links: Vec<Link> = messages
         .into_iter()
         .map(|message| {
@@ -90,11 +91,14 @@ fn read_attribute(link: &mut Link, attribute: LinkAttribute) {
         LinkAttribute::Mtu(mtu) => link.mtu = mtu,
         LinkAttribute::Controller(index) => link.master = Some(index),
         LinkAttribute::LinkInfo(infos) => {
-            link.kind = infos.into_iter().find_map(|info| if let LinkInfo::Kind(kind) = info { Some(kind) } else { None });
+            link.kind =
+                infos.into_iter().find_map(|info| if let LinkInfo::Kind(kind) = info { Some(kind) } else { None });
         }
         LinkAttribute::Xdp(xdp) => {
             link.xdp_program = xdp.into_iter().find_map(|part| match part {
-                LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id) if id != 0 => {
+                LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id)
+                    if id != 0 =>
+                {
                     Some(id)
                 }
                 _ => None,

@@ -10,10 +10,8 @@ use crate::ruleset::SourceRow;
 
 /// Shows the counters of every protected interface.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  enforcer counters\n  enforcer counters --all\n  \
-                  enforcer counters --format json | jq '.interfaces[0].verdicts.inbound'"
-)]
+#[command(after_help = "Examples:\n  enforcer counters\n  enforcer counters --all\n  \
+                  enforcer counters --format json | jq '.interfaces[0].verdicts.inbound'")]
 pub struct Args {
     #[command(flatten)]
     interfaces: InterfaceArgs,

@@ -28,8 +28,7 @@ pub struct Args {
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let interfaces = args.interfaces.some_protected()?;
     let both = args.inbound == args.outbound;
-    let change =
-        ModeChange { mode: args.mode.into(), inbound: args.inbound || both, outbound: args.outbound || both };
+    let change = ModeChange { mode: args.mode.into(), inbound: args.inbound || both, outbound: args.outbound || both };
     for (one, before) in interfaces.iter().zip(set_modes(&interfaces, change)?) {
         let mut now = before;
         if change.inbound {

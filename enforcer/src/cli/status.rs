@@ -10,10 +10,8 @@ use crate::dataplane::{InterfaceStatus, status};
 
 /// Shows what is in force on every protected interface.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Exit code 1 when something is not as it should be.\n\nExamples:\n  enforcer status\n  \
-                  enforcer status --format json | jq '.interfaces[].inbound.mode'"
-)]
+#[command(after_help = "Exit code 1 when something is not as it should be.\n\nExamples:\n  enforcer status\n  \
+                  enforcer status --format json | jq '.interfaces[].inbound.mode'")]
 pub struct Args {
     #[command(flatten)]
     interfaces: InterfaceArgs,

@@ -8,6 +8,9 @@ use ipnet::IpNet;
 use crate::catalogue::Service;
 use crate::site::{Remote, Site, SiteRule, aggregated};
 
+/// Peers that are this host's own side.
+const OWN_SIDE: [&str; 2] = ["cluster", "https-networking"];
+
 /// Who a rule is for.
 #[derive(Clone, Debug)]
 pub(super) struct RemoteSide {
@@ -36,9 +39,19 @@ impl RemoteSide {
     }
 
     /// Those of these peers that have addresses; anybody, where none has.
+    ///
+    /// The members of the own cluster are named beside the users of many a service. That the cluster is bound (as the services
+    /// which are for it alone demand) says nothing about who the users are: it does not close such a service to them.
     pub(super) fn bound_or_any<'a>(site: &Site, names: impl IntoIterator<Item = &'a str>) -> Self {
-        let bound: Vec<&str> = names.into_iter().filter(|name| site.peers.contains_key(*name)).collect();
-        if bound.is_empty() { Self::any() } else { Self::of_peers(site, bound) }
+        let names: Vec<&str> = names.into_iter().collect();
+        let is_own = |name: &&str| OWN_SIDE.contains(name);
+        let is_bound = |name: &&str| site.peers.contains_key(*name);
+        let limits = if names.iter().all(|name| is_own(&name)) {
+            names.iter().any(|name| is_bound(&name))
+        } else {
+            names.iter().any(|name| is_bound(&name) && !is_own(&name))
+        };
+        if limits { Self::of_peers(site, names.into_iter().filter(|name| is_bound(&name))) } else { Self::any() }
     }
 
     /// The remote side of a service or connection: the one peer that its exposure admits, else its bound peers, else any.

@@ -137,11 +137,7 @@ struct Target<'a> {
     why: String,
 }
 
-fn target<'a>(
-    planned: &'a PlannedInterface,
-    links: &'a [Link],
-    plan: &Plan<'_>,
-) -> Result<Target<'a>, DataplaneError> {
+fn target<'a>(planned: &'a PlannedInterface, links: &'a [Link], plan: &Plan<'_>) -> Result<Target<'a>, DataplaneError> {
     let Some(link) = links.iter().find(|link| link.name == planned.name) else {
         let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).filter(|name| *name != "lo").collect();
         let near = names.iter().find(|name| strsim::damerau_levenshtein(name, &planned.name) <= 2);
@@ -234,13 +230,7 @@ fn stage_and_switch(
     let record = PolicyRecord {
         policy_hash: plan.ruleset.hash.clone(),
         origin: plan.origin.clone(),
-        rules: plan
-            .ruleset
-            .rules
-            .iter()
-            .zip(&assignment.slots)
-            .map(|(rule, slot)| RecordedRule::new(rule, slot.number, slot.since))
-            .collect(),
+        rules: RecordedRule::of(&plan.ruleset.rules, &assignment.slots),
     };
     write_record(&host.generation(generation).join("ruleset"), &record)?;
 
@@ -439,7 +429,11 @@ fn sweep(host: &HostPins) -> Result<(), DataplaneError> {
     let all = protected(&[])?;
     for one in &all {
         for name in pins::names_in(&one.pins.state()) {
-            if name.strip_prefix('g').and_then(|number| number.parse().ok()).is_some_and(|g: u64| g != one.record.generation) {
+            if name
+                .strip_prefix('g')
+                .and_then(|number| number.parse().ok())
+                .is_some_and(|g: u64| g != one.record.generation)
+            {
                 let folder = one.pins.map(&name);
                 remove_dir(&folder).map_err(at(folder))?;
             }
@@ -461,6 +455,7 @@ fn lock() -> Result<nix::fcntl::Flock<fs::File>, DataplaneError> {
     make_dir(folder)?;
     let path = folder.join("lock");
     let file = fs::File::create(&path).map_err(at(path.clone()))?;
-    Flock::lock(file, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| DataplaneError::system(format!("cannot lock {}", path.display()), std::io::Error::from(errno)))
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| {
+        DataplaneError::system(format!("cannot lock {}", path.display()), std::io::Error::from(errno))
+    })
 }

@@ -85,7 +85,8 @@ pub(super) fn choose(
         (HookChoice::Generic, Protects::Host) => Ok((
             AttachMode::Generic,
             None,
-            "generic XDP, as asked: slower than native XDP and than tc, because every packet is linearised first".to_owned(),
+            "generic XDP, as asked: slower than native XDP and than tc, because every packet is linearised first"
+                .to_owned(),
         )),
         (HookChoice::Tc, _) => Ok((AttachMode::Tcx, Some(AttachMode::Clsact), "tc, as asked".to_owned())),
         (HookChoice::Clsact, _) => Ok((AttachMode::Clsact, None, "tc by a clsact filter, as asked".to_owned())),
@@ -93,11 +94,7 @@ pub(super) fn choose(
             Ok((AttachMode::Tcx, Some(AttachMode::Clsact), "tc: a guest is behind this interface".to_owned()))
         }
         (HookChoice::Auto, Protects::Host) => Ok(match &link.kind {
-            None => (
-                AttachMode::Native,
-                Some(AttachMode::Tcx),
-                "native XDP: a hardware interface".to_owned(),
-            ),
+            None => (AttachMode::Native, Some(AttachMode::Tcx), "native XDP: a hardware interface".to_owned()),
             Some(kind) => (
                 AttachMode::Tcx,
                 Some(AttachMode::Clsact),
@@ -220,7 +217,8 @@ pub(super) fn put_in_force(
                 Err(error) => return Err(DataplaneError::system(doing(), error)),
             }
             let options = NlOptions { priority: CLSACT_PRIORITY, handle, ..NlOptions::default() };
-            let id = classifier.attach_with_options(&link.name, side, TcAttachOptions::Netlink(options)).doing(doing)?;
+            let id =
+                classifier.attach_with_options(&link.name, side, TcAttachOptions::Netlink(options)).doing(doing)?;
             std::mem::forget(classifier.take_link(id).doing(doing)?);
             super::pins::make_dir(&pins.map(&format!("clsact_{}", direction.name())))?;
         }

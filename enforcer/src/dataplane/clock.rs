@@ -26,8 +26,7 @@ impl Clock {
     pub(super) fn read(object: &mut Ebpf) -> Result<Self, DataplaneError> {
         let doing = || "cannot read the kernel's clock".to_owned();
         let missing = || DataplaneError::NotAllowed("the BPF object has no clock program".to_owned());
-        let program: &mut SchedClassifier =
-            object.program_mut("clock").ok_or_else(missing)?.try_into().doing(doing)?;
+        let program: &mut SchedClassifier = object.program_mut("clock").ok_or_else(missing)?.try_into().doing(doing)?;
         program.load().doing(doing)?;
         let frame = [0_u8; 64];
         program.test_run(TestRunOptions { data_in: Some(&frame), ..Default::default() }).doing(doing)?;

@@ -111,7 +111,16 @@ macro_rules! any_error {
     };
 }
 
-any_error!(EbpfError, MapError, PinError, ProgramError, LinkError, io::Error, serde_json::Error, crate::links::LinksError);
+any_error!(
+    EbpfError,
+    MapError,
+    PinError,
+    ProgramError,
+    LinkError,
+    io::Error,
+    serde_json::Error,
+    crate::links::LinksError
+);
 
 /// The error number behind an error of aya, however deep.
 pub(super) fn error_number(error: &(dyn std::error::Error + 'static)) -> Option<i32> {

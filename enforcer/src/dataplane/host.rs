@@ -23,7 +23,9 @@ pub(super) const OWN_ENTRIES: u32 = 4096;
 /// An IPv6 address as words as they stand in a packet.
 pub(super) fn words(address: Ipv6Addr) -> [u32; 4] {
     let octets = address.octets();
-    std::array::from_fn(|i| u32::from_ne_bytes([octets[4 * i], octets[4 * i + 1], octets[4 * i + 2], octets[4 * i + 3]]))
+    std::array::from_fn(|i| {
+        u32::from_ne_bytes([octets[4 * i], octets[4 * i + 1], octets[4 * i + 2], octets[4 * i + 3]])
+    })
 }
 
 /// An address as it stands in a packet, IPv4 mapped into IPv6.
@@ -32,15 +34,6 @@ pub(super) fn mapped_words(address: IpAddr) -> [u32; 4] {
         IpAddr::V4(address) => mapped(u32::from_ne_bytes(address.octets())),
         IpAddr::V6(address) => words(address),
     }
-}
-
-/// An address out of a map, back from [`mapped_words`].
-pub(super) fn address(words: [u32; 4]) -> IpAddr {
-    let mut octets = [0; 16];
-    for (chunk, word) in octets.chunks_mut(4).zip(words) {
-        chunk.copy_from_slice(&word.to_ne_bytes());
-    }
-    Ipv6Addr::from(octets).to_canonical()
 }
 
 /// Writes the addresses of this namespace, and takes out those that are gone.
@@ -99,14 +92,20 @@ fn listeners() -> Result<Vec<(u8, u16)>, DataplaneError> {
     for entries in tcp {
         let entries = missing_is_empty(entries).map_err(doing)?;
         found.extend(
-            entries.iter().filter(|entry| entry.state == TcpState::Listen).map(|entry| (TCP, entry.local_address.port())),
+            entries
+                .iter()
+                .filter(|entry| entry.state == TcpState::Listen)
+                .map(|entry| (TCP, entry.local_address.port())),
         );
     }
     let udp = [procfs::net::udp(), procfs::net::udp6()];
     for entries in udp {
         let entries = missing_is_empty(entries).map_err(doing)?;
         found.extend(
-            entries.iter().filter(|entry| entry.state != UdpState::Established).map(|entry| (UDP, entry.local_address.port())),
+            entries
+                .iter()
+                .filter(|entry| entry.state != UdpState::Established)
+                .map(|entry| (UDP, entry.local_address.port())),
         );
     }
     Ok(found)
@@ -117,18 +116,5 @@ fn missing_is_empty<T>(entries: Result<Vec<T>, procfs::ProcError>) -> Result<Vec
     match entries {
         Err(procfs::ProcError::NotFound(_)) => Ok(Vec::new()),
         other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_survives_the_way_through_a_map() {
-        for text in ["10.1.2.3", "2001:db8::5", "255.255.255.255"] {
-            let before: IpAddr = text.parse().unwrap();
-            assert_eq!(address(mapped_words(before)), before);
-        }
     }
 }

@@ -25,5 +25,5 @@ pub use counters::{Count, InterfaceCounters, ReasonCount, RuleCount, VerdictCoun
 pub use detach::{Removed, detach};
 pub use error::DataplaneError;
 pub use pins::{InterfacePins, Protected, protected};
-pub use status::{InterfaceStatus, status};
 pub use record::{DirectionRecord, InterfaceRecord, PolicyRecord, RecordedRule};
+pub use status::{InterfaceStatus, status};

@@ -164,9 +164,14 @@ pub fn protected(only: &[String]) -> Result<Vec<Protected>, DataplaneError> {
     for name in only {
         if !found.iter().any(|one| one.interface == *name) {
             let others: Vec<&str> = found.iter().map(|one| one.interface.as_str()).collect();
-            let others =
-                if others.is_empty() { "no interface is".to_owned() } else { format!("protected: {}", others.join(", ")) };
-            return Err(DataplaneError::NotProtected(format!("interface `{name}` is not protected by enforcer ({others})")));
+            let others = if others.is_empty() {
+                "no interface is".to_owned()
+            } else {
+                format!("protected: {}", others.join(", "))
+            };
+            return Err(DataplaneError::NotProtected(format!(
+                "interface `{name}` is not protected by enforcer ({others})"
+            )));
         }
     }
     found.retain(|one| only.contains(&one.interface));
@@ -196,11 +201,13 @@ pub(super) fn check_bpffs() -> Result<(), DataplaneError> {
     if is_bpffs(of_init) {
         return Err(wrong_bpffs());
     }
-    nix::mount::mount(Some("bpf"), path, Some("bpf"), nix::mount::MsFlags::empty(), Some("mode=0700")).map_err(|error| {
-        DataplaneError::NotAllowed(format!(
-            "{BPFFS} is not a BPF file system and cannot be mounted ({error}); run `mount -t bpf bpf {BPFFS}`"
-        ))
-    })
+    nix::mount::mount(Some("bpf"), path, Some("bpf"), nix::mount::MsFlags::empty(), Some("mode=0700")).map_err(
+        |error| {
+            DataplaneError::NotAllowed(format!(
+                "{BPFFS} is not a BPF file system and cannot be mounted ({error}); run `mount -t bpf bpf {BPFFS}`"
+            ))
+        },
+    )
 }
 
 fn wrong_bpffs() -> DataplaneError {

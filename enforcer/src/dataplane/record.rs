@@ -1,5 +1,6 @@
 //! What is remembered beside the programs, in pinned BPF maps: which rule a counter belongs to, how an interface is protected.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use super::apply::Protects;
 use super::attach::{AttachMode, Hook};
 use super::clock::Clock;
 use super::error::{DataplaneError, Doing as _, error_number};
+use super::slots::Slot;
 use crate::ruleset::{Action, Rule, SourceRow};
 
 const CHUNK: usize = 4096;
@@ -97,17 +99,32 @@ pub struct RecordedRule {
 }
 
 impl RecordedRule {
-    pub(super) fn new(rule: &Rule, slot: u16, since: Timestamp) -> Self {
-        Self {
-            id: rule.id.clone(),
-            direction: rule.direction.name().to_owned(),
-            action: rule.action,
-            exposure: rule.exposure.clone(),
-            mode: rule.mode.map(|mode: Mode| mode.name().to_owned()),
-            slot,
-            since,
-            sources: rule.sources.clone(),
+    /// One for each id and direction: a rule that speaks of TCP and of UDP is counted once.
+    pub(super) fn of(rules: &[Rule], slots: &[Slot]) -> Vec<Self> {
+        let mut recorded: Vec<Self> = Vec::with_capacity(rules.len());
+        let mut places: BTreeMap<u16, usize> = BTreeMap::new();
+        for (rule, slot) in rules.iter().zip(slots) {
+            if let Some(place) = places.get(&slot.number) {
+                let known = &mut recorded[*place];
+                known.sources.extend(
+                    rule.sources.iter().filter(|row| !known.sources.contains(row)).cloned().collect::<Vec<_>>(),
+                );
+                known.sources.sort();
+                continue;
+            }
+            places.insert(slot.number, recorded.len());
+            recorded.push(Self {
+                id: rule.id.clone(),
+                direction: rule.direction.name().to_owned(),
+                action: rule.action,
+                exposure: rule.exposure.clone(),
+                mode: rule.mode.map(|mode: Mode| mode.name().to_owned()),
+                slot: slot.number,
+                since: slot.since,
+                sources: rule.sources.clone(),
+            });
         }
+        recorded
     }
 }
 
