@@ -9,8 +9,14 @@ pub trait Frame {
     /// The `N` bytes at `at`, if the frame holds them.
     fn header<const N: usize>(&self, at: usize) -> Option<Self::Header<N>>;
 
-    /// Length of the whole frame in bytes, non-linear parts included.
+    /// Length of the frame in bytes, as far as it is known without asking: of a frame of several buffers, the first one's until
+    /// [`Self::whole_length`] was asked for.
     fn length(&self) -> usize;
+
+    /// Length of the whole frame in bytes, all buffers included.
+    fn whole_length(&self) -> usize {
+        self.length()
+    }
 
     /// Whether the outermost VLAN tag has been taken out of the bytes (tc ingress, hardware acceleration).
     fn tag_taken_out(&self) -> bool;
@@ -20,6 +26,11 @@ pub trait Frame {
 
     /// Whether the packet came in through another interface and is being forwarded.
     fn is_forwarded(&self) -> bool;
+
+    /// Keeps a value in memory. Otherwise the compiler takes it apart into variables, and every early way out of the judgement
+    /// has to set each of them (a third of the instructions of the fast path).
+    #[inline(always)]
+    fn keep_in_memory<V>(&self, _: &mut V) {}
 
     /// The same number, of which the verifier no longer knows what it is. Where several paths meet that differ only in
     /// constants, it then follows one of them instead of each (without this it gives up after a million instructions).

@@ -97,8 +97,10 @@ impl Outcome {
 }
 
 /// What was seen of a packet before it was judged: as much as its headers gave away.
+///
+/// Aligned to whole words: what is not is zeroed byte by byte, by a call.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Seen {
     /// Remote address, IPv4 mapped into IPv6.
     pub remote: [u32; 4],

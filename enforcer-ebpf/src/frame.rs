@@ -1,5 +1,8 @@
 //! The only packet pointers. Every header is checked against the end of the linear data before it is read.
 
+use core::cell::Cell;
+
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::bpf_xdp_get_buff_len;
 use aya_ebpf::programs::{TcContext, XdpContext};
 use enforcer_common::frame::{Frame, Header};
@@ -47,17 +50,17 @@ impl<const N: usize> Header<N> for Checked<N> {
 
 /// A frame at XDP.
 pub(crate) struct XdpFrame {
+    ctx: *mut xdp_md,
     data: usize,
     end: usize,
-    length: usize,
+    length: Cell<usize>,
 }
 
 impl XdpFrame {
     #[inline(always)]
     pub(crate) fn new(ctx: &XdpContext) -> Self {
-        // SAFETY: `ctx.ctx` is the context the kernel called us with.
-        let length = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as usize;
-        Self { data: ctx.data(), end: ctx.data_end(), length }
+        let (data, end) = (ctx.data(), ctx.data_end());
+        Self { ctx: ctx.ctx, data, end, length: Cell::new(end - data) }
     }
 }
 
@@ -71,7 +74,15 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn length(&self) -> usize {
-        self.length
+        self.length.get()
+    }
+
+    /// A helper call, so asked only when the headers speak of more bytes than the first buffer holds.
+    #[inline(always)]
+    fn whole_length(&self) -> usize {
+        // SAFETY: the context the kernel called us with.
+        self.length.set(unsafe { bpf_xdp_get_buff_len(self.ctx) } as usize);
+        self.length.get()
     }
 
     #[inline(always)]
@@ -88,6 +99,11 @@ impl Frame for XdpFrame {
     #[inline(always)]
     fn is_forwarded(&self) -> bool {
         false
+    }
+
+    #[inline(always)]
+    fn keep_in_memory<V>(&self, value: &mut V) {
+        keep_in_memory(value);
     }
 
     #[inline(always)]
@@ -158,6 +174,11 @@ impl Frame for SkbFrame<'_> {
     }
 
     #[inline(always)]
+    fn keep_in_memory<V>(&self, value: &mut V) {
+        keep_in_memory(value);
+    }
+
+    #[inline(always)]
     fn blur(&self, number: u32) -> u32 {
         blur(number, self.length() as u32)
     }
@@ -171,4 +192,12 @@ fn blur(mut number: u32, unknown: u32) -> u32 {
         core::arch::asm!("{0} += {1}", "{0} -= {1}", inout(wreg) number, in(wreg) unknown, options(pure, nomem, nostack));
     }
     number
+}
+
+/// Does nothing, but for all the compiler knows it reads and writes the value. (Not an empty statement: the kernel refuses debug
+/// information with two lines at one instruction.)
+#[inline(always)]
+fn keep_in_memory<V>(value: &mut V) {
+    // SAFETY: a register is copied to itself.
+    unsafe { core::arch::asm!("{0} = {0}", in(reg) value, options(nostack)) };
 }

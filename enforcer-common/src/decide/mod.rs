@@ -27,9 +27,10 @@ pub struct Judgement {
 #[inline(always)]
 pub fn inbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Judgement {
     let mut seen = Seen::default();
+    frame.keep_in_memory(&mut seen);
     let (Ok(outcome) | Err(outcome)) = inbound::judge(frame, tables, &mut seen);
-    let outcome = blur(frame, outcome, &mut seen);
-    let goes_on = settle(tables, Direction::Inbound, outcome, &seen, size(frame, segments));
+    let outcome = outcome.map(|word| frame.blur(word));
+    let goes_on = settle(frame, tables, Direction::Inbound, outcome, &mut seen, size(frame, segments));
     if goes_on && !outcome.passes() && seen.has(Seen::CONVERSATION) {
         // The host will answer what enforcement would have dropped: that answer must not make a flow.
         flows::remember_denial(tables, &seen);
@@ -41,19 +42,21 @@ pub fn inbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Jud
 #[inline(always)]
 pub fn outbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Judgement {
     let mut seen = Seen::default();
+    frame.keep_in_memory(&mut seen);
     let (Ok(outcome) | Err(outcome)) = outbound::judge(frame, tables, &mut seen);
-    let outcome = blur(frame, outcome, &mut seen);
-    let goes_on = settle(tables, Direction::Outbound, outcome, &seen, size(frame, segments));
+    let outcome = outcome.map(|word| frame.blur(word));
+    let goes_on = settle(frame, tables, Direction::Outbound, outcome, &mut seen, size(frame, segments));
     if goes_on && seen.has(Seen::CONVERSATION) && !outcome.is(Reason::Forwarded) {
+        blur(frame, &mut seen);
         flows::track(tables, &seen);
     }
     Judgement { outcome, goes_on }
 }
 
-/// All paths through the judgement meet here. See [`Frame::blur`].
+/// All paths through the judgement meet before this. See [`Frame::blur`].
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "each number goes back to where it came from")]
-fn blur(frame: &impl Frame, outcome: Outcome, seen: &mut Seen) -> Outcome {
+fn blur(frame: &impl Frame, seen: &mut Seen) {
     seen.family = frame.blur(u32::from(seen.family)) as u8;
     seen.protocol = frame.blur(u32::from(seen.protocol)) as u8;
     seen.asked = frame.blur(u32::from(seen.asked)) as u16;
@@ -63,7 +66,6 @@ fn blur(frame: &impl Frame, outcome: Outcome, seen: &mut Seen) -> Outcome {
     // Written out: a loop over the words would not be unrolled.
     seen.remote = blur_words(frame, seen.remote);
     seen.local = blur_words(frame, seen.local);
-    outcome.map(|word| frame.blur(word))
 }
 
 #[inline(always)]
@@ -78,7 +80,14 @@ fn size(frame: &impl Frame, segments: u32) -> Counter {
 
 /// Counts, and decides whether what was refused is dropped. Says whether the packet goes on.
 #[inline(always)]
-fn settle<T: Tables>(tables: &T, direction: Direction, outcome: Outcome, seen: &Seen, size: Counter) -> bool {
+fn settle<F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    direction: Direction,
+    outcome: Outcome,
+    seen: &mut Seen,
+    size: Counter,
+) -> bool {
     if outcome.passes() {
         tables.count(direction, false, outcome, size);
         if let Some(rule) = outcome.rule() {
@@ -86,6 +95,7 @@ fn settle<T: Tables>(tables: &T, direction: Direction, outcome: Outcome, seen: &
         }
         return true;
     }
+    blur(frame, seen);
     let enforced = !outcome.is_audited() && tables.enforces(direction);
     tables.count(direction, !enforced, outcome, size);
     if let Some(rule) = outcome.rule()

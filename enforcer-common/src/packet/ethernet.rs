@@ -78,7 +78,7 @@ pub fn link_control(frame: &impl Frame, link: &Link) -> Option<Outcome> {
 fn logical_link_control(frame: &impl Frame, link: &Link) -> Outcome {
     const SNAP: u16 = 0xaaaa;
     let Some(header) = frame.header::<3>(link.at) else { return MALFORMED };
-    if link.at + usize::from(link.ethertype) > frame.length() {
+    if link.at + usize::from(link.ethertype) > frame.whole_length() {
         return MALFORMED;
     }
     if header.be16::<0>() != SNAP {

@@ -20,19 +20,26 @@ pub fn ipv4(frame: &impl Frame, at: usize) -> Result<Network<u32>, Outcome> {
     if version_and_length >> 4 != 4 || header_length < SHORTEST {
         return Err(MALFORMED);
     }
-    let available = frame.length() - at;
+    let mut available = frame.length() - at;
     let mut total = usize::from(header.be16::<2>());
     if total == 0 && frame.is_super_packet() {
         // BIG TCP: 16 bits cannot hold the length (Linux 6.3).
         total = available;
     }
+    if total > available {
+        available = frame.whole_length() - at;
+    }
     if total < header_length || total > available {
         return Err(MALFORMED);
     }
     let fragment_word = header.be16::<6>();
-    let id = u32::from(header.be16::<4>().to_be());
     let protocol = header.u8::<9>();
-    let fragment = Fragment::new(fragment_word & OFFSET, fragment_word & MORE_FRAGMENTS != 0, id, protocol);
+    let fragment = Fragment {
+        id: u32::from(header.be16::<4>().to_be()),
+        offset: fragment_word & OFFSET,
+        more: fragment_word & MORE_FRAGMENTS,
+        protocol,
+    };
     Ok(Network {
         source: header.word::<12>(),
         destination: header.word::<16>(),
@@ -40,6 +47,6 @@ pub fn ipv4(frame: &impl Frame, at: usize) -> Result<Network<u32>, Outcome> {
         at: at + header_length,
         end: at + total,
         hop_limit: header.u8::<8>(),
-        fragment: fragment.blurred(frame),
+        fragment,
     })
 }

@@ -26,11 +26,14 @@ pub fn ipv6(frame: &impl Frame, at: usize) -> Result<Network<[u32; 4]>, Outcome>
     if header.u8::<0>() >> 4 != 6 {
         return Err(MALFORMED);
     }
-    let available = frame.length() - at - FIXED;
+    let mut available = frame.length() - at - FIXED;
     let mut payload = usize::from(header.be16::<4>());
     if payload == 0 && frame.is_super_packet() {
         // BIG TCP: 16 bits cannot hold the length (Linux 5.19).
         payload = available;
+    }
+    if payload > available {
+        available = frame.whole_length() - at - FIXED;
     }
     if payload > available {
         return Err(MALFORMED);
@@ -42,7 +45,7 @@ pub fn ipv6(frame: &impl Frame, at: usize) -> Result<Network<[u32; 4]>, Outcome>
         at: at + FIXED,
         end: at + FIXED + payload,
         hop_limit: header.u8::<7>(),
-        fragment: Fragment::WHOLE,
+        fragment: Fragment::default(),
     })
 }
 
@@ -64,8 +67,10 @@ pub fn extensions(frame: &impl Frame, mut network: Network<[u32; 4]>) -> Result<
         }
         network.at = blur_offset(frame, network.at, MOST_BYTES);
     }
-    network.at = blur_offset(frame, network.at, MOST_BYTES);
-    network.fragment = network.fragment.blurred(frame);
+    if walked != 0 {
+        network.at = blur_offset(frame, network.at, MOST_BYTES);
+        network.fragment = network.fragment.blurred(frame);
+    }
     Ok(network)
 }
 
@@ -100,7 +105,8 @@ fn step(frame: &impl Frame, network: &mut Network<[u32; 4]>) -> Result<bool, Out
             // A fragment of a fragment is none.
             return Err(MALFORMED);
         }
-        network.fragment = Fragment::new(word >> 3, word & 1 != 0, extension.word::<4>(), network.protocol);
+        network.fragment =
+            Fragment { id: extension.word::<4>(), offset: word >> 3, more: word & 1, protocol: network.protocol };
         if network.fragment.is_later() {
             return Ok(true);
         }

@@ -38,58 +38,40 @@ pub struct Network<A> {
     pub fragment: Fragment,
 }
 
-/// Whether a packet is whole. Numbers instead of variants, so that the paths through the code behind it can meet again.
+/// Whether a packet is whole. The fields of the header as they are: nothing branches on them before it must, so the paths
+/// through the code behind do not multiply.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Fragment {
-    kind: u32,
     /// Identification as it stands in the packet.
     pub id: u32,
     /// Offset in units of eight bytes.
     pub offset: u16,
+    /// Not 0: more fragments follow.
+    pub more: u16,
     /// Protocol that the fragments are tracked by.
     pub protocol: u8,
 }
 
 impl Fragment {
-    const FIRST: u32 = 1;
-    const LATER: u32 = 2;
-
-    /// A whole packet; an atomic fragment (RFC 6946) is the same.
-    pub const WHOLE: Self = Self { kind: 0, id: 0, offset: 0, protocol: 0 };
-
-    /// From the fields of a header: offset in units of eight bytes, "more fragments", identification, protocol.
-    #[must_use]
-    #[inline(always)]
-    pub fn new(offset: u16, more: bool, id: u32, protocol: u8) -> Self {
-        let kind = if offset != 0 {
-            Self::LATER
-        } else if more {
-            Self::FIRST
-        } else {
-            return Self::WHOLE;
-        };
-        Self { kind, id, offset, protocol }
-    }
-
-    /// Whether nothing is missing.
+    /// Whether nothing is missing. An atomic fragment (RFC 6946) is whole.
     #[must_use]
     #[inline(always)]
     pub const fn is_whole(self) -> bool {
-        self.kind == 0
+        self.offset | self.more == 0
     }
 
     /// Whether it is the first part of a datagram.
     #[must_use]
     #[inline(always)]
     pub const fn is_first(self) -> bool {
-        self.kind == Self::FIRST
+        self.offset == 0 && self.more != 0
     }
 
     /// Whether it is another part.
     #[must_use]
     #[inline(always)]
     pub const fn is_later(self) -> bool {
-        self.kind == Self::LATER
+        self.offset != 0
     }
 
     /// The outcome when a header does not fit: in a first fragment it is a trick (RFC 1858, RFC 7112), elsewhere an error.
@@ -101,12 +83,13 @@ impl Fragment {
 
     /// See [`Frame::blur`].
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "each number goes back to where it came from")]
     fn blurred(self, frame: &impl Frame) -> Self {
         Self {
-            kind: frame.blur(self.kind),
             id: frame.blur(self.id),
-            offset: low16(frame.blur(u32::from(self.offset))),
-            protocol: low8(frame.blur(u32::from(self.protocol))),
+            offset: frame.blur(u32::from(self.offset)) as u16,
+            more: frame.blur(u32::from(self.more)) as u16,
+            protocol: frame.blur(u32::from(self.protocol)) as u8,
         }
     }
 }
@@ -116,20 +99,6 @@ impl Fragment {
 #[expect(clippy::cast_possible_truncation, reason = "offsets are below 2^16")]
 fn blur_offset(frame: &impl Frame, offset: usize, mask: usize) -> usize {
     frame.blur(offset as u32) as usize & mask
-}
-
-/// The low 16 bits.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "that is what it is for")]
-const fn low16(number: u32) -> u16 {
-    number as u16
-}
-
-/// The low 8 bits.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "that is what it is for")]
-const fn low8(number: u32) -> u8 {
-    number as u8
 }
 
 /// Truncated, or at odds with its own length.

@@ -46,12 +46,12 @@ impl RemoteSide {
         let names: Vec<&str> = names.into_iter().collect();
         let is_own = |name: &&str| OWN_SIDE.contains(name);
         let is_bound = |name: &&str| site.peers.contains_key(*name);
-        let limits = if names.iter().all(|name| is_own(&name)) {
-            names.iter().any(|name| is_bound(&name))
+        let limits = if names.iter().all(is_own) {
+            names.iter().any(is_bound)
         } else {
-            names.iter().any(|name| is_bound(&name) && !is_own(&name))
+            names.iter().any(|name| is_bound(name) && !is_own(name))
         };
-        if limits { Self::of_peers(site, names.into_iter().filter(|name| is_bound(&name))) } else { Self::any() }
+        if limits { Self::of_peers(site, names.into_iter().filter(is_bound)) } else { Self::any() }
     }
 
     /// The remote side of a service or connection: the one peer that its exposure admits, else its bound peers, else any.
