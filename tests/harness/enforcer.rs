@@ -265,12 +265,13 @@ impl Drop for Protected {
     fn drop(&mut self) {
         let interface = &self.cable.near.interface;
         let ran = self.run(&["detach", "--interface", interface]);
-        // Pins outlive the namespace; the name is this test's own, so whatever still has it may go.
-        let pins = Path::new("/sys/fs/bpf/enforcer").join(interface);
-        let left = pins.exists();
-        netns::remove_pins(&pins);
-        if left && !thread::panicking() {
-            panic!("detach left {}: {}", pins.display(), ran.stderr);
+        // Pins outlive the namespace; its interface and its number are this test's own, so what still has them may go.
+        for pins in [Path::new("/sys/fs/bpf/enforcer").join(interface), netns::host_pins(self.cable.host.inode())] {
+            let left = pins.exists();
+            netns::remove_pins(&pins);
+            if left && !thread::panicking() {
+                panic!("detach left {}: {}", pins.display(), ran.stderr);
+            }
         }
     }
 }

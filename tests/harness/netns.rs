@@ -232,6 +232,9 @@ fn sweep() {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let id = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').nth(1)).and_then(|id| id.parse().ok());
         if id.is_some_and(|id: u32| !is_running(id)) {
+            if let Ok(metadata) = fs::metadata(&path) {
+                remove_pins(&host_pins(metadata.ino()));
+            }
             let _ = Command::new("ip").args(["netns", "delete", &name]).stderr(Stdio::null()).status();
         }
     }
@@ -243,7 +246,12 @@ fn sweep() {
     }
 }
 
-/// Removes the pins of an interface, and with them whatever they still hold.
+/// Where the pins are that all interfaces of a namespace share.
+pub(crate) fn host_pins(inode: u64) -> PathBuf {
+    Path::new("/sys/fs/bpf/enforcer").join(format!("host:{inode}"))
+}
+
+/// Removes pins, and with them whatever they still hold.
 pub(crate) fn remove_pins(dir: &Path) {
     // bpffs takes the usual calls. Nothing can be done about what cannot be removed; the next run tries again.
     let _ = fs::remove_dir_all(dir);
