@@ -357,12 +357,10 @@ impl Config {
     pub const SCOPE_HOST: u32 = 1 << 5;
     /// The interface is a bridge port.
     pub const BRIDGE_PORT: u32 = 1 << 6;
-    /// Judge, but write nothing: for `explain --live`.
-    pub const DRY_RUN: u32 = 1 << 7;
     /// The protected host is behind this interface: the packet's ingress interface says nothing.
     pub const GUEST: u32 = 1 << 8;
 
-    /// Whether a feature is on. Read as volatile: the value is written into the object at load.
+    /// Whether any of these features is on. Read as volatile: the value is written into the object at load.
     #[must_use]
     #[inline(always)]
     pub fn has(&self, feature: u32) -> bool {

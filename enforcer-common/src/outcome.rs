@@ -1,6 +1,7 @@
 //! What a judgement leaves behind: the outcome in one word, and what was seen of the packet.
 
-use crate::{Reason, Verdict};
+use crate::packet::{Address, Network, Segment};
+use crate::{Direction, Reason, Verdict};
 
 /// Reason, rule and flags of a judgement, in one word.
 ///
@@ -96,7 +97,7 @@ impl Outcome {
     }
 }
 
-/// What was seen of a packet before it was judged: as much as its headers gave away.
+/// What is to be seen of a packet: as much as its headers give away.
 ///
 /// Aligned to whole words: what is not is zeroed byte by byte, by a call.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -135,6 +136,19 @@ impl Seen {
     pub const ECHO_REQUEST: u32 = 0x200;
     /// It is a later fragment.
     pub const LATER_FRAGMENT: u32 = 0x400;
+
+    /// From the headers.
+    #[must_use]
+    #[inline(always)]
+    pub fn of<A: Address>(network: &Network<A>, direction: Direction, segment: Segment) -> Self {
+        let Segment { source_port, destination_port, asked, flags } = segment;
+        let (source, destination) = (network.source.mapped(), network.destination.mapped());
+        let (remote, local, remote_port, local_port) = match direction {
+            Direction::Inbound => (source, destination, source_port, destination_port),
+            Direction::Outbound => (destination, source, destination_port, source_port),
+        };
+        Self { remote, local, remote_port, local_port, asked, family: A::FAMILY, protocol: network.protocol, flags }
+    }
 
     /// A SYN without ACK: the first segment of a TCP conversation.
     #[must_use]

@@ -24,6 +24,12 @@ pub trait Tables {
     /// The constants of this load.
     fn config(&self) -> &Config;
 
+    /// Whether any of these features is on.
+    #[inline(always)]
+    fn has(&self, features: u32) -> bool {
+        self.config().has(features)
+    }
+
     /// Jiffies.
     fn now(&self) -> u64;
 
@@ -42,8 +48,9 @@ pub trait Tables {
     /// Whether an address (IPv4 mapped) is one of this host's, or a broadcast address of its networks.
     fn is_own(&self, address: [u32; 4]) -> bool;
 
-    /// Whether the kernel would forward a packet to this destination (scope `host`); asked only for addresses that are not ours.
-    fn would_forward(&self, seen: &Seen) -> bool;
+    /// Whether the kernel would forward a packet between these addresses (IPv4 mapped; family 4 or 6); asked, under scope `host`,
+    /// only for destinations that are not ours.
+    fn would_forward(&self, family: u8, source: [u32; 4], destination: [u32; 4]) -> bool;
 
     /// Whether any flow has used this local port. `bit`: see [`port_bit`].
     fn flow_uses_port(&self, bit: u32) -> bool;
@@ -102,7 +109,10 @@ pub trait Tables {
     /// Counts something about the tables.
     fn note(&self, statistic: Statistic);
 
-    /// Tells of a refused packet, within the token bucket.
+    /// Whether a refused packet may be told of: takes a token, or counts that there was none.
+    fn may_report(&self) -> bool;
+
+    /// Tells of a refused packet that a token was taken for.
     fn report(&self, direction: Direction, enforced: bool, outcome: Outcome, seen: &Seen, size: Counter);
 }
 

@@ -107,17 +107,14 @@ pub(crate) fn tell_time() {
 /// The maps of this program, and the context that some helpers want.
 pub(crate) struct Maps {
     context: *mut c_void,
+    /// Read once: each volatile read is three instructions, also where the verifier knows the answer.
+    features: u32,
 }
 
 impl Maps {
     #[inline(always)]
     pub(crate) fn new(context: *mut c_void) -> Self {
-        Self { context }
-    }
-
-    #[inline(always)]
-    fn is_dry_run() -> bool {
-        CONFIG.has(Config::DRY_RUN)
+        Self { context, features: layout::load(&CONFIG.features) }
     }
 }
 
@@ -134,20 +131,16 @@ impl Flow for FlowPointer {
 
     #[inline(always)]
     fn refresh(&self, now: u64) {
-        if !Maps::is_dry_run() {
-            // SAFETY: as above.
-            unsafe { write_volatile(&raw mut (*self.0).last, now) };
-        }
+        // SAFETY: as above.
+        unsafe { write_volatile(&raw mut (*self.0).last, now) };
     }
 
     #[inline(always)]
     fn close(&self, timeout: u32, flags: u32) {
-        if !Maps::is_dry_run() {
-            // SAFETY: as above.
-            unsafe { write_volatile(&raw mut (*self.0).timeout, timeout) };
-            // SAFETY: as above.
-            unsafe { write_volatile(&raw mut (*self.0).flags, flags) };
-        }
+        // SAFETY: as above.
+        unsafe { write_volatile(&raw mut (*self.0).timeout, timeout) };
+        // SAFETY: as above.
+        unsafe { write_volatile(&raw mut (*self.0).flags, flags) };
     }
 }
 
@@ -176,10 +169,8 @@ macro_rules! lookup {
 
 macro_rules! insert {
     ($map:ident, $key:expr, $value:expr) => {
-        if !Maps::is_dry_run() {
-            // Fails only where an LRU map finds no entry to evict; then nothing is remembered, which errs on the closed side.
-            let _ = $map.insert($key, $value, 0);
-        }
+        // Fails only where an LRU map finds no entry to evict; then nothing is remembered, which errs on the closed side.
+        let _ = $map.insert($key, $value, 0);
     };
 }
 
@@ -189,6 +180,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn config(&self) -> &Config {
         &CONFIG
+    }
+
+    #[inline(always)]
+    fn has(&self, features: u32) -> bool {
+        self.features & features != 0
     }
 
     #[inline(always)]
@@ -236,7 +232,7 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn would_forward(&self, seen: &Seen) -> bool {
+    fn would_forward(&self, family: u8, source: [u32; 4], destination: [u32; 4]) -> bool {
         const AF_INET: u8 = 2;
         const AF_INET6: u8 = 10;
         const SUCCESS: i64 = 0;
@@ -251,14 +247,14 @@ impl Tables for Maps {
         // SAFETY: as large, and aligned as strictly; any bits are a valid value of this structure of integers.
         let question = unsafe { &mut *words.as_mut_ptr().cast::<FibLookup>() };
         question.ifindex = layout::load(&CONFIG.interface);
-        if seen.family == 4 {
+        if family == 4 {
             question.family = AF_INET;
-            question.__bindgen_anon_3.ipv4_src = seen.remote[3];
-            question.__bindgen_anon_4.ipv4_dst = seen.local[3];
+            question.__bindgen_anon_3.ipv4_src = source[3];
+            question.__bindgen_anon_4.ipv4_dst = destination[3];
         } else {
             question.family = AF_INET6;
-            question.__bindgen_anon_3.ipv6_src = seen.remote;
-            question.__bindgen_anon_4.ipv6_dst = seen.local;
+            question.__bindgen_anon_3.ipv6_src = source;
+            question.__bindgen_anon_4.ipv6_dst = destination;
         }
         // SAFETY: the context is the program's, the structure lives on the stack and its size is given.
         let answer = unsafe { bpf_fib_lookup(self.context, question, size_of::<FibLookup>() as i32, 0) } as i64;
@@ -272,9 +268,6 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn note_flow_port(&self, bit: u32) {
-        if Self::is_dry_run() {
-            return;
-        }
         if let Some(slot) = FLOW_PORTS.get_ptr_mut(bit >> 6) {
             // SAFETY: a map value that was found is valid as long as the program runs.
             unsafe {
@@ -370,9 +363,6 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn count(&self, direction: Direction, would_drop: bool, outcome: Outcome, size: Counter) {
-        if Self::is_dry_run() {
-            return;
-        }
         let index =
             ((direction as u32) * layout::OUTCOMES + u32::from(would_drop)) * 32 + u32::from(outcome.reason_number());
         if let Some(counter) = REASONS.get_ptr_mut(index) {
@@ -383,9 +373,6 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn count_rule(&self, rule: u16, size: Counter) {
-        if Self::is_dry_run() {
-            return;
-        }
         if let Some(slot) = RULES.get_ptr_mut(u32::from(rule)) {
             // SAFETY: as above.
             unsafe { add(&raw mut (*slot).counter, size) };
@@ -396,9 +383,6 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn note(&self, statistic: Statistic) {
-        if Self::is_dry_run() {
-            return;
-        }
         if let Some(slot) = STATISTICS.get_ptr_mut(statistic as u32) {
             // SAFETY: as above.
             unsafe { *slot += 1 };
@@ -406,23 +390,29 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn report(&self, direction: Direction, enforced: bool, outcome: Outcome, seen: &Seen, size: Counter) {
-        if Self::is_dry_run() {
-            return;
-        }
-        let Some(bucket) = BUCKET.get_ptr_mut(0) else { return };
-        let now = self.now();
-        // SAFETY: the entry of this CPU.
+    fn may_report(&self) -> bool {
+        let Some(bucket) = BUCKET.get_ptr_mut(0) else { return false };
+        // SAFETY: the entry of this CPU; a program is not interrupted by itself on its CPU.
         let bucket = unsafe { &mut *bucket };
+        let now = self.now();
         if now.wrapping_sub(bucket.last) >= u64::from(layout::load(&CONFIG.hz)) {
             bucket.last = now;
             bucket.tokens = u64::from(layout::load(&CONFIG.events_per_second));
         }
         if bucket.tokens == 0 {
             bucket.suppressed += 1;
-            return;
+            return false;
         }
         bucket.tokens -= 1;
+        true
+    }
+
+    #[inline(always)]
+    fn report(&self, direction: Direction, enforced: bool, outcome: Outcome, seen: &Seen, size: Counter) {
+        let Some(bucket) = BUCKET.get_ptr_mut(0) else { return };
+        // SAFETY: as above.
+        let bucket = unsafe { &mut *bucket };
+        let now = self.now();
         let denied = DeniedKey {
             remote: seen.remote,
             interface: layout::load(&CONFIG.interface),

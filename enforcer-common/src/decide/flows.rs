@@ -21,18 +21,14 @@ pub(super) fn answers<T: Tables>(tables: &T, seen: &Seen) -> bool {
         return true;
     }
     // A server that answers from another port: only datagrams do (TFTP, RFC 1350, section 4).
-    seen.protocol != TCP
-        && tables.config().has(Config::ANSWER_ANY)
-        && live(tables, &Seen { remote_port: 0, ..*seen }).is_some()
+    seen.protocol != TCP && tables.has(Config::ANSWER_ANY) && live(tables, &Seen { remote_port: 0, ..*seen }).is_some()
 }
 
 /// Whether an outbound packet belongs to a conversation that may go on whatever the connections say: one whose server answers
 /// from another port, or one that is refused inbound but let through in audit.
 #[inline(always)]
 pub(super) fn goes_on<T: Tables>(tables: &T, seen: &Seen) -> bool {
-    seen.protocol != TCP
-        && tables.config().has(Config::ANSWER_ANY)
-        && find(tables, &Seen { remote_port: 0, ..*seen }).is_some()
+    seen.protocol != TCP && tables.has(Config::ANSWER_ANY) && find(tables, &Seen { remote_port: 0, ..*seen }).is_some()
         || is_denied(tables, seen)
 }
 
@@ -107,7 +103,7 @@ fn track_datagram<T: Tables>(tables: &T, seen: &Seen) {
         if live(tables, seen).is_some() {
             return;
         }
-        if config.has(Config::ANSWER_ANY) && live(tables, &Seen { remote_port: 0, ..*seen }).is_some() {
+        if tables.has(Config::ANSWER_ANY) && live(tables, &Seen { remote_port: 0, ..*seen }).is_some() {
             return;
         }
     }
@@ -115,7 +111,7 @@ fn track_datagram<T: Tables>(tables: &T, seen: &Seen) {
         return;
     }
     let timeout = load(&config.timeout_udp);
-    if config.has(Config::ANSWER_ANY) && answers_from_any_port(tables, seen) {
+    if tables.has(Config::ANSWER_ANY) && answers_from_any_port(tables, seen) {
         make(tables, &Seen { remote_port: 0, ..*seen }, timeout, bit);
     } else if seen.remote_port != 0 {
         // Nobody answers from port 0, and in a key it stands for any.

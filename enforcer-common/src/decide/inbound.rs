@@ -13,26 +13,25 @@ const IN: Direction = Direction::Inbound;
 
 /// Judges a frame. `Ok` and `Err` both carry the outcome; `Err` is the early one.
 #[inline(always)]
-pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T, seen: &mut Seen) -> Result<Outcome, Outcome> {
-    if tables.config().has(Config::SCOPE_HOST) && tables.config().has(Config::BRIDGE_PORT) && is_bridged(frame, tables)
-    {
+pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T) -> Result<Outcome, Outcome> {
+    if tables.has(Config::SCOPE_HOST) && tables.has(Config::BRIDGE_PORT) && is_bridged(frame, tables) {
         return Ok(Outcome::new(Reason::Forwarded));
     }
     let link = packet::link(frame)?;
     match link.ethertype {
         packet::IPV4 => {
             let network = packet::ipv4(frame, link.at)?;
-            note_addresses(tables, &network, seen)?;
-            judge_network(frame, tables, &network, seen)
+            pass_on(tables, &network)?;
+            judge_network(frame, tables, &network)
         }
         packet::IPV6 => {
             let network = packet::ipv6(frame, link.at)?;
             // What is for somebody else passes whatever extension headers it has: they are not ours to judge.
-            note_addresses(tables, &network, seen)?;
+            pass_on(tables, &network)?;
             let network = packet::extensions(frame, network)?;
-            judge_network(frame, tables, &network, seen)
+            judge_network(frame, tables, &network)
         }
-        _ => Ok(judge_link(frame, tables, IN, &link, seen)),
+        _ => Ok(judge_link(frame, tables, IN, &link)),
     }
 }
 
@@ -47,16 +46,13 @@ fn is_bridged<F: Frame, T: Tables>(frame: &F, tables: &T) -> bool {
     is_unicast && destination != tables.config().mac::<0>() && destination != tables.config().mac::<1>()
 }
 
-/// Notes who speaks to whom.
+/// Ends the judgement of what is for somebody else.
 ///
 /// # Errors
-/// `forwarded`, where it is for somebody else.
+/// `forwarded`.
 #[inline(always)]
-fn note_addresses<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &mut Seen) -> Result<(), Outcome> {
-    seen.remote = network.source.mapped();
-    seen.local = network.destination.mapped();
-    seen.family = A::FAMILY;
-    if tables.config().has(Config::SCOPE_HOST) && is_for_somebody_else(tables, network.destination, seen) {
+fn pass_on<A: Address, T: Tables>(tables: &T, network: &Network<A>) -> Result<(), Outcome> {
+    if tables.has(Config::SCOPE_HOST) && is_for_somebody_else(tables, network) {
         return Err(Outcome::new(Reason::Forwarded));
     }
     Ok(())
@@ -67,18 +63,15 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
     frame: &F,
     tables: &T,
     network: &Network<A>,
-    seen: &mut Seen,
 ) -> Result<Outcome, Outcome> {
-    seen.protocol = network.protocol;
     if is_martian(tables, network.source) {
         return Ok(Outcome::new(Reason::Martian));
     }
     if network.fragment.is_later() {
-        seen.flags = Seen::LATER_FRAGMENT;
         return Ok(judge_later_fragment(tables, network));
     }
-    let outcome = match packet::transport(frame, network, IN, seen) {
-        Ok(()) => judge_transport(tables, network, seen),
+    let outcome = match packet::transport(frame, network) {
+        Ok(segment) => judge_transport(tables, network, &Seen::of(network, IN, segment)),
         Err(outcome) => outcome,
     };
     remember_first_fragment(tables, network, outcome);
@@ -88,16 +81,17 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
 /// Scope `host`: multicast and broadcast are always ours; of unicast the address table decides, and the kernel where it does
 /// not know. Whatever is not certainly forwarded is judged.
 #[inline(always)]
-fn is_for_somebody_else<A: Address, T: Tables>(tables: &T, destination: A, seen: &Seen) -> bool {
-    !destination.is_multicast() && !tables.is_own(destination.mapped()) && tables.would_forward(seen)
+fn is_for_somebody_else<A: Address, T: Tables>(tables: &T, network: &Network<A>) -> bool {
+    let (source, destination) = (network.source.mapped(), network.destination.mapped());
+    !network.destination.is_multicast()
+        && !tables.is_own(destination)
+        && tables.would_forward(A::FAMILY, source, destination)
 }
 
 /// Our own address, loopback, multicast or broadcast as a source. The unspecified address is judged by what it is used for.
 #[inline(always)]
 fn is_martian<A: Address, T: Tables>(tables: &T, source: A) -> bool {
-    source.is_loopback()
-        || source.is_multicast()
-        || (!tables.config().has(Config::GUEST) && tables.is_own(source.mapped()))
+    source.is_loopback() || source.is_multicast() || (!tables.has(Config::GUEST) && tables.is_own(source.mapped()))
 }
 
 #[inline(always)]

@@ -10,7 +10,7 @@ mod outbound;
 use crate::frame::Frame;
 use crate::layout::{Config, Counter};
 use crate::outcome::{Outcome, Seen};
-use crate::packet::{Address, Fragment, Link, Network};
+use crate::packet::{self, Address, Fragment, Link, Network, Segment};
 use crate::tables::Tables;
 use crate::{Direction, Entry, EntryKind, Reason, ServiceIndex};
 
@@ -26,34 +26,86 @@ pub struct Judgement {
 /// Judges a packet towards the host.
 #[inline(always)]
 pub fn inbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Judgement {
-    let mut seen = Seen::default();
-    frame.keep_in_memory(&mut seen);
-    let (Ok(outcome) | Err(outcome)) = inbound::judge(frame, tables, &mut seen);
+    let (Ok(outcome) | Err(outcome)) = inbound::judge(frame, tables);
     let outcome = outcome.map(|word| frame.blur(word));
-    let goes_on = settle(frame, tables, Direction::Inbound, outcome, &mut seen, size(frame, segments));
-    if goes_on && !outcome.passes() && seen.has(Seen::CONVERSATION) {
-        // The host will answer what enforcement would have dropped: that answer must not make a flow.
-        flows::remember_denial(tables, &seen);
+    if outcome.passes() {
+        count_pass(tables, Direction::Inbound, outcome, size(frame, segments));
+        return Judgement { outcome, goes_on: true };
     }
-    Judgement { outcome, goes_on }
+    let size = size(frame, segments);
+    let enforced = count_refusal(tables, Direction::Inbound, outcome, size);
+    let tells = tables.may_report();
+    if tells || !enforced {
+        let seen = see(frame, Direction::Inbound);
+        if tells {
+            tables.report(Direction::Inbound, enforced, outcome, &seen, size);
+        }
+        if !enforced && seen.has(Seen::CONVERSATION) {
+            // The host will answer what enforcement would have dropped: that answer must not make a flow.
+            flows::remember_denial(tables, &seen);
+        }
+    }
+    Judgement { outcome, goes_on: !enforced }
 }
 
 /// Judges a packet from the host, and tracks the conversation that it belongs to.
 #[inline(always)]
 pub fn outbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Judgement {
-    let mut seen = Seen::default();
-    frame.keep_in_memory(&mut seen);
-    let (Ok(outcome) | Err(outcome)) = outbound::judge(frame, tables, &mut seen);
+    let (Ok(outcome) | Err(outcome)) = outbound::judge(frame, tables);
     let outcome = outcome.map(|word| frame.blur(word));
-    let goes_on = settle(frame, tables, Direction::Outbound, outcome, &mut seen, size(frame, segments));
-    if goes_on && seen.has(Seen::CONVERSATION) && !outcome.is(Reason::Forwarded) {
-        blur(frame, &mut seen);
+    let size = size(frame, segments);
+    let seen = see(frame, Direction::Outbound);
+    let mut enforced = false;
+    if outcome.passes() {
+        count_pass(tables, Direction::Outbound, outcome, size);
+    } else {
+        enforced = count_refusal(tables, Direction::Outbound, outcome, size);
+        if tables.may_report() {
+            tables.report(Direction::Outbound, enforced, outcome, &seen, size);
+        }
+    }
+    if !enforced && seen.has(Seen::CONVERSATION) && !outcome.is(Reason::Forwarded) {
         flows::track(tables, &seen);
     }
-    Judgement { outcome, goes_on }
+    Judgement { outcome, goes_on: !enforced }
 }
 
-/// All paths through the judgement meet before this. See [`Frame::blur`].
+/// Everything that a packet gives away, judged or not: for the report, the memory and the flows. The judgement itself reads the
+/// headers once and keeps nothing of them, because most packets pass and nobody asks.
+#[inline(always)]
+fn see<F: Frame>(frame: &F, direction: Direction) -> Seen {
+    let mut seen = Seen::default();
+    frame.keep_in_memory(&mut seen);
+    if let Ok(link) = packet::link(frame) {
+        seen.asked = link.ethertype;
+        if link.ethertype == packet::IPV4 {
+            if let Ok(network) = packet::ipv4(frame, link.at) {
+                see_network(frame, &network, direction, &mut seen);
+            }
+        } else if link.ethertype == packet::IPV6
+            && let Ok(network) = packet::ipv6(frame, link.at)
+        {
+            seen = Seen::of(&network, direction, Segment::default());
+            if let Ok(network) = packet::extensions(frame, network) {
+                see_network(frame, &network, direction, &mut seen);
+            }
+        }
+    }
+    blur(frame, &mut seen);
+    seen
+}
+
+#[inline(always)]
+fn see_network<A: Address, F: Frame>(frame: &F, network: &Network<A>, direction: Direction, seen: &mut Seen) {
+    let segment = if network.fragment.is_later() {
+        Segment { flags: Seen::LATER_FRAGMENT, ..Segment::default() }
+    } else {
+        packet::transport(frame, network).unwrap_or_default()
+    };
+    *seen = Seen::of(network, direction, segment);
+}
+
+/// All paths through [`see`] meet before this. See [`Frame::blur`].
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "each number goes back to where it came from")]
 fn blur(frame: &impl Frame, seen: &mut Seen) {
@@ -78,24 +130,22 @@ fn size(frame: &impl Frame, segments: u32) -> Counter {
     Counter { packets: u64::from(segments), bytes: frame.length() as u64 }
 }
 
-/// Counts, and decides whether what was refused is dropped. Says whether the packet goes on.
+/// Counts what is permitted: under its rule, which is the reason, or under another reason.
 #[inline(always)]
-fn settle<F: Frame, T: Tables>(
-    frame: &F,
-    tables: &T,
-    direction: Direction,
-    outcome: Outcome,
-    seen: &mut Seen,
-    size: Counter,
-) -> bool {
-    if outcome.passes() {
-        tables.count(direction, false, outcome, size);
-        if let Some(rule) = outcome.rule() {
-            tables.count_rule(rule, size);
+fn count_pass<T: Tables>(tables: &T, direction: Direction, outcome: Outcome, size: Counter) {
+    if let Some(rule) = outcome.rule() {
+        tables.count_rule(rule, size);
+        if outcome.is(Reason::Rule) {
+            // The sum over the rules is the count of this reason: one counter less for most packets there are.
+            return;
         }
-        return true;
     }
-    blur(frame, seen);
+    tables.count(direction, false, outcome, size);
+}
+
+/// Counts what is refused, and says whether it is dropped.
+#[inline(always)]
+fn count_refusal<T: Tables>(tables: &T, direction: Direction, outcome: Outcome, size: Counter) -> bool {
     let enforced = !outcome.is_audited() && tables.enforces(direction);
     tables.count(direction, !enforced, outcome, size);
     if let Some(rule) = outcome.rule()
@@ -105,8 +155,7 @@ fn settle<F: Frame, T: Tables>(
         // A deny or internal rule counts what it refused; a permit counts only what it permitted.
         tables.count_rule(rule, size);
     }
-    tables.report(direction, enforced, outcome, seen, size);
-    !enforced
+    enforced
 }
 
 /// What the policy says of a service and a remote address.
@@ -117,7 +166,7 @@ fn look_up<A: Address, T: Tables>(tables: &T, direction: Direction, index: Servi
         Direction::Inbound => Config::SCOPED_IN,
         Direction::Outbound => Config::SCOPED_OUT,
     };
-    if entry.kind() as u8 == EntryKind::Scoped as u8 && tables.config().has(scoped) {
+    if entry.kind() as u8 == EntryKind::Scoped as u8 && tables.has(scoped) {
         return tables.scoped(direction, entry.number(), remote.column(tables, direction));
     }
     entry
@@ -147,15 +196,8 @@ fn refuse(entry: Entry, unlisted: Reason) -> Outcome {
 
 /// Judges a frame that is neither IPv4 nor IPv6, in either direction.
 #[inline(always)]
-fn judge_link<F: Frame, T: Tables>(
-    frame: &F,
-    tables: &T,
-    direction: Direction,
-    link: &Link,
-    seen: &mut Seen,
-) -> Outcome {
-    seen.asked = link.ethertype;
-    if let Some(outcome) = crate::packet::link_control(frame, link) {
+fn judge_link<F: Frame, T: Tables>(frame: &F, tables: &T, direction: Direction, link: &Link) -> Outcome {
+    if let Some(outcome) = packet::link_control(frame, link) {
         return outcome;
     }
     let entry = tables.service(direction, ServiceIndex::ethertype(link.ethertype));
@@ -166,7 +208,7 @@ fn judge_link<F: Frame, T: Tables>(
 #[inline(always)]
 fn judge_later_fragment<A: Address, T: Tables>(tables: &T, network: &Network<A>) -> Outcome {
     let Fragment { id, offset, protocol, .. } = network.fragment;
-    if protocol == crate::packet::TCP && offset == 1 {
+    if protocol == packet::TCP && offset == 1 {
         // RFC 3128: it would overwrite the flags of the first.
         return Outcome::new(Reason::TinyFragment);
     }

@@ -15,48 +15,44 @@ const NTP: u16 = 123;
 
 /// Judges a frame. `Ok` and `Err` both carry the outcome.
 #[inline(always)]
-pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T, seen: &mut Seen) -> Result<Outcome, Outcome> {
-    let (Ok(outcome) | Err(outcome)) = judge_frame(frame, tables, seen);
-    if !tables.config().has(Config::OUTBOUND_JUDGED) && !outcome.is(Reason::Denied) && !outcome.is(Reason::Forwarded) {
+pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T) -> Result<Outcome, Outcome> {
+    let nothing_to_judge = Config::OUTBOUND_JUDGED | Config::OUTBOUND_DENIES | Config::SCOPE_HOST;
+    if !tables.has(nothing_to_judge) {
+        return Ok(Outcome::new(Reason::Open));
+    }
+    let (Ok(outcome) | Err(outcome)) = judge_frame(frame, tables);
+    if !tables.has(Config::OUTBOUND_JUDGED) && !outcome.is(Reason::Denied) && !outcome.is(Reason::Forwarded) {
         return Ok(Outcome::new(Reason::Open));
     }
     Ok(outcome)
 }
 
 #[inline(always)]
-fn judge_frame<F: Frame, T: Tables>(frame: &F, tables: &T, seen: &mut Seen) -> Result<Outcome, Outcome> {
+fn judge_frame<F: Frame, T: Tables>(frame: &F, tables: &T) -> Result<Outcome, Outcome> {
     let link = packet::link(frame)?;
     match link.ethertype {
         packet::IPV4 => {
             let network = packet::ipv4(frame, link.at)?;
-            note_addresses(frame, tables, &network, seen)?;
-            judge_network(frame, tables, &network, seen)
+            pass_on(frame, tables, &network)?;
+            judge_network(frame, tables, &network)
         }
         packet::IPV6 => {
             let network = packet::ipv6(frame, link.at)?;
-            note_addresses(frame, tables, &network, seen)?;
+            pass_on(frame, tables, &network)?;
             let network = packet::extensions(frame, network)?;
-            judge_network(frame, tables, &network, seen)
+            judge_network(frame, tables, &network)
         }
-        _ => Ok(judge_link(frame, tables, OUT, &link, seen)),
+        _ => Ok(judge_link(frame, tables, OUT, &link)),
     }
 }
 
-/// Notes who speaks to whom.
+/// Ends the judgement of what this host only passes on.
 ///
 /// # Errors
-/// `forwarded`, where this host only passes it on.
+/// `forwarded`.
 #[inline(always)]
-fn note_addresses<A: Address, F: Frame, T: Tables>(
-    frame: &F,
-    tables: &T,
-    network: &Network<A>,
-    seen: &mut Seen,
-) -> Result<(), Outcome> {
-    seen.remote = network.destination.mapped();
-    seen.local = network.source.mapped();
-    seen.family = A::FAMILY;
-    if tables.config().has(Config::SCOPE_HOST) && frame.is_forwarded() && !tables.is_own(network.source.mapped()) {
+fn pass_on<A: Address, F: Frame, T: Tables>(frame: &F, tables: &T, network: &Network<A>) -> Result<(), Outcome> {
+    if tables.has(Config::SCOPE_HOST) && frame.is_forwarded() && !tables.is_own(network.source.mapped()) {
         return Err(Outcome::new(Reason::Forwarded));
     }
     Ok(())
@@ -67,17 +63,16 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
     frame: &F,
     tables: &T,
     network: &Network<A>,
-    seen: &mut Seen,
 ) -> Result<Outcome, Outcome> {
-    seen.protocol = network.protocol;
-    let judged = tables.config().has(Config::OUTBOUND_JUDGED);
+    let judged = tables.has(Config::OUTBOUND_JUDGED);
     if network.fragment.is_later() {
-        seen.flags = Seen::LATER_FRAGMENT;
         return Ok(if judged { judge_later_fragment(tables, network) } else { Outcome::new(Reason::Open) });
     }
-    let outcome = match packet::transport(frame, network, OUT, seen) {
-        Ok(()) if judged || tables.config().has(Config::OUTBOUND_DENIES) => judge_transport(tables, network, seen),
-        Ok(()) => Outcome::new(Reason::Open),
+    let outcome = match packet::transport(frame, network) {
+        Ok(segment) if judged || tables.has(Config::OUTBOUND_DENIES) => {
+            judge_transport(tables, network, &Seen::of(network, OUT, segment))
+        }
+        Ok(_) => Outcome::new(Reason::Open),
         Err(outcome) => outcome,
     };
     if judged {

@@ -13,7 +13,7 @@ pub use address::Address;
 pub use ethernet::{ARP, IPV4, IPV6, Link, link, link_control};
 pub use ipv4::ipv4;
 pub use ipv6::{extensions, ipv6};
-pub use transport::{ICMP, ICMPV6, IGMP, SCTP, TCP, UDP, transport};
+pub use transport::{ICMP, ICMPV6, IGMP, SCTP, Segment, TCP, UDP, transport};
 
 use crate::Reason;
 use crate::frame::Frame;

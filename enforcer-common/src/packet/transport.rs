@@ -1,7 +1,6 @@
 //! TCP, UDP, SCTP and ICMP: the ports, flags and types that a packet is judged by.
 
 use super::{Address, Network};
-use crate::Direction;
 use crate::frame::{Frame, Header};
 use crate::outcome::{Outcome, Seen};
 
@@ -26,20 +25,29 @@ const ECHO_REQUEST: u8 = 8;
 const ECHO_REQUEST_6: u8 = 128;
 const ECHO_REPLY_6: u8 = 129;
 
-/// Reads what is above IP into `seen`. Other protocols, and later fragments, have nothing that is read.
+/// What stands above IP.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Segment {
+    /// Port of the sender in host byte order. Echo: 0 in a request, the identifier in a reply.
+    pub source_port: u16,
+    /// Port of the receiver in host byte order. Echo: the identifier in a request, 0 in a reply.
+    pub destination_port: u16,
+    /// What is asked for: the destination port, or the ICMP type.
+    pub asked: u16,
+    /// As [`Seen::flags`].
+    pub flags: u32,
+}
+
+/// Reads what is above IP. Other protocols have nothing that is read, and later fragments must not come here.
 ///
 /// # Errors
 /// `malformed`, or in a first fragment `tiny-fragment`, where the header does not fit or contradicts the packet's length.
 #[inline(always)]
-pub fn transport<A: Address>(
-    frame: &impl Frame,
-    network: &Network<A>,
-    direction: Direction,
-    seen: &mut Seen,
-) -> Result<(), Outcome> {
+pub fn transport<A: Address>(frame: &impl Frame, network: &Network<A>) -> Result<Segment, Outcome> {
     let unfit = network.fragment.does_not_fit();
     let left = network.end - network.at;
-    let (source, destination) = match network.protocol {
+    let mut flags = Seen::CONVERSATION;
+    let (source_port, destination_port) = match network.protocol {
         TCP => {
             if left < TCP_SHORTEST {
                 return Err(unfit);
@@ -52,7 +60,7 @@ pub fn transport<A: Address>(
             if length > left {
                 return Err(unfit);
             }
-            seen.flags = u32::from(header.u8::<13>());
+            flags |= u32::from(header.u8::<13>());
             (header.be16::<0>(), header.be16::<2>())
         }
         UDP => {
@@ -75,42 +83,40 @@ pub fn transport<A: Address>(
             let Some(header) = frame.header::<SCTP_HEADER>(network.at) else { return Err(unfit) };
             (header.be16::<0>(), header.be16::<2>())
         }
-        ICMP | ICMPV6 => return icmp(frame, network, seen),
+        ICMP | ICMPV6 => return icmp(frame, network),
         // RFC 3376, section 4: eight bytes at least.
         IGMP if A::FAMILY == 4 => {
             if left < ICMP_HEADER {
                 return Err(unfit);
             }
-            return if frame.header::<ICMP_HEADER>(network.at).is_some() { Ok(()) } else { Err(unfit) };
+            return if frame.header::<ICMP_HEADER>(network.at).is_some() { Ok(Segment::default()) } else { Err(unfit) };
         }
-        _ => return Ok(()),
+        _ => return Ok(Segment::default()),
     };
-    seen.flags |= Seen::CONVERSATION;
-    seen.asked = destination;
-    (seen.remote_port, seen.local_port) = match direction {
-        Direction::Inbound => (source, destination),
-        Direction::Outbound => (destination, source),
-    };
-    Ok(())
+    Ok(Segment { source_port, destination_port, asked: destination_port, flags })
 }
 
 #[inline(always)]
-fn icmp<A: Address>(frame: &impl Frame, network: &Network<A>, seen: &mut Seen) -> Result<(), Outcome> {
+fn icmp<A: Address>(frame: &impl Frame, network: &Network<A>) -> Result<Segment, Outcome> {
     let unfit = network.fragment.does_not_fit();
     if (network.protocol == ICMP) != (A::FAMILY == 4) {
         // ICMP of the other family means nothing here; it is judged as a protocol.
-        return Ok(());
+        return Ok(Segment::default());
     }
     if network.end - network.at < ICMP_HEADER {
         return Err(unfit);
     }
     let Some(header) = frame.header::<ICMP_HEADER>(network.at) else { return Err(unfit) };
     let kind = header.u8::<0>();
-    seen.asked = u16::from(kind);
+    let mut segment = Segment { asked: u16::from(kind), ..Segment::default() };
     let (request, reply) = if A::FAMILY == 4 { (ECHO_REQUEST, ECHO_REPLY) } else { (ECHO_REQUEST_6, ECHO_REPLY_6) };
-    if kind == request || kind == reply {
-        seen.local_port = header.be16::<4>();
-        seen.flags = if kind == request { Seen::CONVERSATION | Seen::ECHO_REQUEST } else { Seen::CONVERSATION };
+    if kind == request {
+        // The identifier stands for the port of the one who asks.
+        segment.source_port = header.be16::<4>();
+        segment.flags = Seen::CONVERSATION | Seen::ECHO_REQUEST;
+    } else if kind == reply {
+        segment.destination_port = header.be16::<4>();
+        segment.flags = Seen::CONVERSATION;
     }
-    Ok(())
+    Ok(segment)
 }

@@ -9,6 +9,7 @@ use super::control::{Modes, modes};
 use super::error::{DataplaneError, Doing as _};
 use super::pins::{HostPins, InterfacePins, Protected};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule, read_record};
+use super::slots::{self, Slot};
 
 /// Packets and bytes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -78,7 +79,7 @@ pub struct ReasonCount {
 pub fn counters(protected: &Protected) -> Result<InterfaceCounters, DataplaneError> {
     let Protected { interface, pins, record } = protected;
     let policy = policy(record)?;
-    let reasons = read_reasons(pins)?;
+    let reasons = read_reasons(pins, &HostPins::of(record.netns))?;
     let mut verdicts = [VerdictCounts::default(); 2];
     for counted in &reasons {
         let totals = &mut verdicts[counted.direction as usize];
@@ -112,29 +113,61 @@ pub(super) fn policy(record: &InterfaceRecord) -> Result<PolicyRecord, Dataplane
     })
 }
 
-/// Sets the counters of slots that get another rule to zero.
-pub(super) fn zero(pins: &InterfacePins, slots: &[u16]) -> Result<(), DataplaneError> {
+/// Sets the counters of slots that get another rule to zero. What they counted stays in the count of their reason.
+pub(super) fn zero(pins: &InterfacePins, slots: &[Slot]) -> Result<(), DataplaneError> {
     if slots.is_empty() {
         return Ok(());
     }
-    let mut map = open::<RuleCounter>(pins, map::RULES)?;
-    let cpus = aya::util::nr_cpus()
-        .map_err(|(what, error)| DataplaneError::system(format!("cannot count the CPUs ({what})"), error))?;
+    let mut rules = open::<RuleCounter>(pins, map::RULES)?;
+    let mut reasons = open::<Counter>(pins, map::REASONS)?;
     for slot in slots {
-        let zeros = PerCpuValues::try_from(vec![RuleCounter::default(); cpus]).doing(|| doing(pins))?;
-        map.set(u32::from(*slot), zeros, 0).doing(|| doing(pins))?;
+        let index = u32::from(slot.number);
+        let values = rules.get(&index, 0).doing(|| doing(pins))?;
+        if slot.permits {
+            let reason = reason_index(direction(*slot), false, Reason::Rule);
+            let before = reasons.get(&reason, 0).doing(|| doing(pins))?;
+            let sums = before.iter().zip(values.iter()).map(|(reason, rule)| Counter {
+                packets: reason.packets + rule.counter.packets,
+                bytes: reason.bytes + rule.counter.bytes,
+            });
+            let sums = PerCpuValues::try_from(sums.collect::<Vec<_>>()).doing(|| doing(pins))?;
+            reasons.set(reason, sums, 0).doing(|| doing(pins))?;
+        }
+        let zeros = vec![RuleCounter::default(); values.len()];
+        rules.set(index, PerCpuValues::try_from(zeros).doing(|| doing(pins))?, 0).doing(|| doing(pins))?;
     }
     Ok(())
 }
 
-fn read_reasons(pins: &InterfacePins) -> Result<Vec<ReasonCount>, DataplaneError> {
+const fn direction(slot: Slot) -> Direction {
+    if slot.outbound { Direction::Outbound } else { Direction::Inbound }
+}
+
+/// What all rules of a direction have permitted. The programs count a packet that a rule permits under the rule alone.
+fn permitted(pins: &InterfacePins, host: &HostPins) -> Result<[Count; 2], DataplaneError> {
+    let rules = open::<RuleCounter>(pins, map::RULES)?;
+    let mut sums = [Count::default(); 2];
+    for slot in slots::all(host)?.into_iter().filter(|slot| slot.permits) {
+        let values = rules.get(&u32::from(slot.number), 0).doing(|| doing(pins))?;
+        let sum = &mut sums[direction(slot) as usize];
+        *sum = values.iter().fold(*sum, |sum, one| add(sum, one.counter));
+    }
+    Ok(sums)
+}
+
+fn read_reasons(pins: &InterfacePins, host: &HostPins) -> Result<Vec<ReasonCount>, DataplaneError> {
+    let permitted = permitted(pins, host)?;
     let map = open::<Counter>(pins, map::REASONS)?;
     let mut found = Vec::new();
     for direction in Direction::ALL {
         for reason in Reason::ALL {
             for would_drop in [false, true] {
                 let values = map.get(&reason_index(direction, would_drop, *reason), 0).doing(|| doing(pins))?;
-                let count = values.iter().fold(Count::default(), |sum, one| add(sum, *one));
+                let mut count = values.iter().fold(Count::default(), |sum, one| add(sum, *one));
+                if *reason == Reason::Rule && !would_drop {
+                    let Count { packets, bytes } = permitted[direction as usize];
+                    count = add(count, Counter { packets, bytes });
+                }
                 if count != Count::default() {
                     found.push(ReasonCount { reason: *reason, direction, would_drop, count });
                 }

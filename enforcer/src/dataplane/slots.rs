@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use enforcer_common::Direction;
 use enforcer_common::layout::RULE_SLOTS;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::DataplaneError;
 use super::pins::HostPins;
 use super::record::{PolicyRecord, read_record, write_record};
-use crate::ruleset::Rule;
+use crate::ruleset::{Action, Match, Rule};
 
 /// Slot and date of birth of every rule that was ever counted, by direction and id.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -25,6 +26,10 @@ pub(super) struct Slot {
     pub(super) number: u16,
     /// Since when.
     pub(super) since: Timestamp,
+    /// Whether what it counts passed: then it is part of the count of the reason `rule`.
+    pub(super) permits: bool,
+    /// Whether it is of the outbound table.
+    pub(super) outbound: bool,
 }
 
 /// What was assigned.
@@ -32,8 +37,8 @@ pub(super) struct Slot {
 pub(super) struct Assignment {
     /// For each rule, in order.
     pub(super) slots: Vec<Slot>,
-    /// Slots that belonged to a rule which is gone, to be zeroed before they count.
-    pub(super) reused: Vec<u16>,
+    /// Slots that belonged to a rule which is gone, to be zeroed before they count for another.
+    pub(super) reused: Vec<Slot>,
 }
 
 /// Gives every rule a slot and writes the registry.
@@ -57,51 +62,65 @@ impl Registry {
         in_force: &[PolicyRecord],
         now: Timestamp,
     ) -> Result<Assignment, DataplaneError> {
-        let keys: Vec<String> = rules.iter().map(|rule| key(rule.direction.name(), &rule.id)).collect();
+        let keys: Vec<String> = rules.iter().map(|rule| key(rule.direction.name(), rule.action, &rule.id)).collect();
         let wanted: BTreeSet<&String> = keys.iter().collect();
         let new = wanted.iter().filter(|key| !self.slots.contains_key(**key)).count();
-        let mut reused = BTreeSet::new();
+        let mut dropped = Vec::new();
         if self.slots.len() + new > RULE_SLOTS as usize {
             let kept: BTreeSet<String> = in_force
                 .iter()
-                .flat_map(|policy| policy.rules.iter().map(|rule| key(&rule.direction, &rule.id)))
+                .flat_map(|policy| policy.rules.iter().map(|rule| key(&rule.direction, rule.action, &rule.id)))
                 .chain(keys.iter().cloned())
                 .collect();
-            reused.extend(self.slots.values().map(|slot| slot.number));
-            self.slots.retain(|key, _| kept.contains(key));
+            self.slots.retain(|key, slot| {
+                let keep = kept.contains(key);
+                if !keep {
+                    dropped.push(*slot);
+                }
+                keep
+            });
         }
         let taken: BTreeSet<u16> = self.slots.values().map(|slot| slot.number).collect();
         let mut free = (0..u16::try_from(RULE_SLOTS).unwrap_or(u16::MAX)).filter(|number| !taken.contains(number));
         let mut slots = Vec::with_capacity(keys.len());
-        for key in keys {
+        for (key, rule) in keys.into_iter().zip(rules) {
             let slot = match self.slots.get(&key) {
                 Some(slot) => *slot,
                 None => {
                     let number = free.next().ok_or_else(|| {
                         DataplaneError::NotAllowed(format!("more than {RULE_SLOTS} rules cannot be counted"))
                     })?;
-                    let slot = Slot { number, since: now };
+                    let slot = Slot {
+                        number,
+                        since: now,
+                        // Pings have a reason of their own.
+                        permits: rule.action == Action::Permit && rule.matches != Match::Echo,
+                        outbound: rule.direction == Direction::Outbound,
+                    };
                     self.slots.insert(key, slot);
                     slot
                 }
             };
             slots.push(slot);
         }
-        reused.retain(|number| !taken.contains(number));
-        Ok(Assignment { slots, reused: reused.into_iter().collect() })
+        Ok(Assignment { slots, reused: dropped })
     }
 }
 
-fn key(direction: &str, id: &str) -> String {
-    format!("{direction} {id}")
+/// A rule that refuses and one that permits are not counted together, even under the same name.
+fn key(direction: &str, action: Action, id: &str) -> String {
+    format!("{direction} {action:?} {id}")
+}
+
+/// Every slot that ever counted.
+pub(super) fn all(host: &HostPins) -> Result<Vec<Slot>, DataplaneError> {
+    let registry: Registry = read_record(&host.map("slots"))?.unwrap_or_default();
+    Ok(registry.slots.into_values().collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use enforcer_common::Direction;
-
     use super::*;
-    use crate::ruleset::{Action, Match};
 
     fn rule(id: &str) -> Rule {
         Rule {
@@ -135,6 +154,6 @@ mod tests {
         assert!(first.reused.is_empty());
         let second = registry.assign(&[rule("a/0"), rule("b/new")], &[], Timestamp::now()).unwrap();
         assert_eq!(second.slots[0], first.slots[0]);
-        assert!(second.reused.contains(&second.slots[1].number), "it is zeroed first");
+        assert!(second.reused.iter().any(|slot| slot.number == second.slots[1].number), "it is zeroed first");
     }
 }

@@ -10,7 +10,6 @@ use enforcer_common::decide::{self, Judgement};
 use enforcer_common::frame::Bytes;
 use enforcer_common::layout::{
     Config, Counter, FlowKey4, FlowKey6, FlowState, FragmentKey4, FragmentKey6, FragmentState, STATISTICS, Statistic,
-    mapped,
 };
 use enforcer_common::outcome::{Outcome, Seen};
 use enforcer_common::tables::{Flow, Tables};
@@ -18,7 +17,7 @@ use enforcer_common::{Direction, Entry, Mode, Reason, ServiceIndex, SourceClass}
 use ipnet::IpNet;
 
 use crate::host::Host;
-use crate::ruleset::{Ruleset, Scope};
+use crate::ruleset::{Action, Match, Ruleset, Scope};
 use recent::Recent;
 
 /// Jiffies a second: the clock of these tables counts milliseconds.
@@ -117,7 +116,15 @@ impl<'a> HostTables<'a> {
     /// What has been counted: direction, whether it is `would_drop`, reason.
     #[must_use]
     pub fn reasons(&self) -> BTreeMap<(Direction, bool, Reason), Counter> {
-        self.reasons.borrow().clone()
+        let mut reasons = self.reasons.borrow().clone();
+        // What a rule permits is counted under the rule alone.
+        for (index, counter) in self.rules.borrow().iter() {
+            let rule = &self.ruleset.rules[usize::from(*index)];
+            if rule.action == Action::Permit && rule.matches != Match::Echo {
+                add(reasons.entry((rule.direction, false, Reason::Rule)).or_default(), *counter);
+            }
+        }
+        reasons
     }
 
     /// What has been counted by rule.
@@ -228,9 +235,8 @@ impl<'t> Tables for &'t HostTables<'_> {
         self.host.addresses.contains(&HostTables::canonical(address))
     }
 
-    fn would_forward(&self, seen: &Seen) -> bool {
-        let destination =
-            if seen.family == 4 { HostTables::canonical(mapped(seen.local[3])) } else { address6(seen.local).into() };
+    fn would_forward(&self, family: u8, _: [u32; 4], destination: [u32; 4]) -> bool {
+        let destination = if family == 4 { HostTables::canonical(destination) } else { address6(destination).into() };
         self.host.forwards.iter().any(|net| net.contains(&destination))
     }
 
@@ -310,6 +316,10 @@ impl<'t> Tables for &'t HostTables<'_> {
     fn note(&self, statistic: Statistic) {
         let cell = &self.statistics[statistic as usize];
         cell.set(cell.get() + 1);
+    }
+
+    fn may_report(&self) -> bool {
+        false
     }
 
     fn report(&self, _: Direction, _: bool, _: Outcome, _: &Seen, _: Counter) {}

@@ -134,18 +134,20 @@ impl<'a> Reference<'a> {
             Ok(rest) => rest,
             Err(reason) => return reason.into(),
         };
-        if self.is_martian(ip.source) {
-            return Reason::Martian.into();
-        }
+        let is_martian = self.is_martian(ip.source);
         if let Fragment::Later { id, protocol, offset } = rest.fragment {
-            return self.later_fragment(&ip, id, protocol, offset);
+            return if is_martian { Reason::Martian.into() } else { self.later_fragment(&ip, id, protocol, offset) };
         }
         let finding = match packet::upper(&rest, ip.source.is_ipv6(), frame.is_super_packet) {
+            Err(_) if is_martian => return Reason::Martian.into(),
             Err(reason) => reason.into(),
             Ok(upper) => {
                 let (remote, local) = (ip.source, ip.destination);
                 let packet = Read { direction: Direction::Inbound, remote, local, protocol: rest.protocol, upper };
                 *read = Some(packet);
+                if is_martian {
+                    return Reason::Martian.into();
+                }
                 self.inbound_packet(packet, ip.hop_limit)
             }
         };
