@@ -118,11 +118,11 @@ pub(super) fn load(object: &mut Ebpf, direction: Direction, hook: Hook) -> Resul
         Hook::Xdp => <&mut Xdp>::try_from(program).and_then(Xdp::load),
         Hook::Tc => <&mut SchedClassifier>::try_from(program).and_then(SchedClassifier::load),
     };
-    loaded.map_err(|error| match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            DataplaneError::Verifier { program: name, error: io_error, log: end_of(&verifier_log.to_string()) }
+    loaded.map_err(|error| {
+        if let ProgramError::LoadError { io_error, verifier_log } = error {
+            return DataplaneError::Verifier { program: name, error: io_error, log: end_of(&verifier_log.to_string()) };
         }
-        other => DataplaneError::system(format!("cannot load the program {name}"), other),
+        DataplaneError::system(format!("cannot load the program {name}"), error)
     })
 }
 
@@ -177,7 +177,8 @@ pub(super) fn put_in_force(
             let mut xdp = Xdp::from_pin(program, aya_obj::programs::XdpAttachType::Interface).doing(doing)?;
             if replace(pins, direction, |old| {
                 let id = xdp.attach_to_link(old.try_into()?)?;
-                Ok(drop(xdp.take_link(id)?))
+                drop(xdp.take_link(id)?);
+                Ok(())
             })? {
                 return Ok(Undo::PutBack(record));
             }
@@ -190,7 +191,8 @@ pub(super) fn put_in_force(
             let mut classifier = SchedClassifier::from_pin(program).doing(doing)?;
             if replace(pins, direction, |old| {
                 let id = classifier.attach_to_link(old.try_into()?)?;
-                Ok(drop(classifier.take_link(id)?))
+                drop(classifier.take_link(id)?);
+                Ok(())
             })? {
                 return Ok(Undo::PutBack(record));
             }
@@ -291,7 +293,10 @@ fn rename_link(from: &Path, to: &Path) -> Result<(), DataplaneError> {
 /// Removes a pinned link, and with it the attachment. That it is not there is fine.
 fn unpin(path: &Path) -> Result<(), AnyError> {
     match PinnedLink::from_pin(path) {
-        Ok(link) => Ok(drop(link.unpin()?)),
+        Ok(link) => {
+            drop(link.unpin()?);
+            Ok(())
+        }
         Err(error) if error_number(&error) == Some(libc::ENOENT) => Ok(()),
         Err(error) => Err(error.into()),
     }

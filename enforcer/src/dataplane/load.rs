@@ -1,6 +1,6 @@
 //! The BPF object: embedded, and loaded once for each interface with the constants of that interface.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use aya::maps::MapData;
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -97,19 +97,19 @@ pub(super) fn object(load: &Load<'_>) -> Result<Ebpf, DataplaneError> {
         loader.map_max_entries(name, entries).map_pin_path(name, of_policy.join(name));
     }
     for (name, entries) in host {
-        loader.map_max_entries(name, reused(load.host.map(name), entries)?).map_pin_path(name, load.host.map(name));
+        loader.map_max_entries(name, reused(&load.host.map(name), entries)?).map_pin_path(name, load.host.map(name));
     }
     for (name, entries) in interface {
-        loader.map_max_entries(name, reused(load.interface.map(name), entries)?);
+        loader.map_max_entries(name, reused(&load.interface.map(name), entries)?);
         loader.map_pin_path(name, load.interface.map(name));
     }
     loader.load(OBJECT).doing(|| "the kernel did not take the BPF object".to_owned())
 }
 
 /// The size of a pinned map, where there is one: aya takes a pinned map as it is, and must not be told another size.
-fn reused(path: PathBuf, wanted: u32) -> Result<u32, DataplaneError> {
+fn reused(path: &Path, wanted: u32) -> Result<u32, DataplaneError> {
     let doing = || format!("cannot look at the map {}", path.display());
-    match MapData::from_pin(&path) {
+    match MapData::from_pin(path) {
         Ok(data) => Ok(data.info().doing(doing)?.max_entries()),
         Err(error) if error_number(&error) == Some(libc::ENOENT) => Ok(wanted),
         Err(error) => Err(error).doing(doing),
