@@ -10,8 +10,10 @@ pub mod cli;
 pub mod compile;
 pub mod dataplane;
 pub mod diagnostic;
+pub mod explain;
 #[doc(hidden)]
 pub mod fixtures;
+pub mod frame;
 pub mod host;
 pub mod links;
 pub mod memory;
@@ -19,4 +21,5 @@ pub mod names;
 pub mod reference;
 pub mod ruleset;
 pub mod site;
+pub mod tuple;
 pub mod yaml;

@@ -6,6 +6,7 @@ pub mod check;
 pub mod compile;
 pub mod counters;
 pub mod detach;
+pub mod explain;
 pub mod interfaces;
 pub mod mode;
 pub mod policy_args;
@@ -44,6 +45,8 @@ enum Command {
     Check(check::Args),
     /// Print the rules that a policy compiles to.
     Compile(compile::Args),
+    /// Say what a policy decides about a packet, and why.
+    Explain(explain::Args),
     /// Put a policy in force.
     Apply(apply::Args),
     /// Change between audit and enforce.
@@ -208,6 +211,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Catalogue(args) => catalogue::run(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Compile(args) => compile::run(args, output),
+        Command::Explain(args) => explain::run(args, output),
         Command::Apply(args) => apply::run(args, output),
         Command::Mode(args) => mode::run(args, output),
         Command::Status(args) => status::run(args, output),

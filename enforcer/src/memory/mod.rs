@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use enforcer_common::decide::{self, Judgement};
-use enforcer_common::frame::Bytes;
+use enforcer_common::frame::Frame;
 use enforcer_common::layout::{
     Config, Counter, FlowKey4, FlowKey6, FlowState, FragmentKey4, FragmentKey6, FragmentState, STATISTICS, Statistic,
 };
@@ -96,10 +96,10 @@ impl<'a> HostTables<'a> {
 
     /// Judges a frame as the program on the hook would.
     #[must_use]
-    pub fn judge(&self, direction: Direction, frame: Bytes<'_>) -> Judgement {
+    pub fn judge(&self, direction: Direction, frame: &impl Frame) -> Judgement {
         match direction {
-            Direction::Inbound => decide::inbound(&frame, &self, 1),
-            Direction::Outbound => decide::outbound(&frame, &self, 1),
+            Direction::Inbound => decide::inbound(frame, &self, 1),
+            Direction::Outbound => decide::outbound(frame, &self, 1),
         }
     }
 

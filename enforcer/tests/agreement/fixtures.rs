@@ -23,7 +23,7 @@ fn every_ugly_packet_meets_its_fate_in_either_mode() {
             for (number, packet) in fixture.packets.iter().enumerate() {
                 let frame = Bytes::new(&packet.frame);
                 let place = format!("{} ({mode:?}), packet {}: {:02x?}", fixture.name, number + 1, packet.frame);
-                let decided = tables.judge(packet.direction, frame);
+                let decided = tables.judge(packet.direction, &frame);
                 assert_eq!(decided.outcome.reason(), packet.reason, "decided: {place}");
                 assert_eq!(reference.judge(packet.direction, frame).reason, packet.reason, "read: {place}");
                 assert_eq!(decided.goes_on, decided.outcome.passes() || mode == Mode::Audit, "{place}");

@@ -110,7 +110,7 @@ fn run(world: &World, steps: &[Step], reached: &RefCell<BTreeSet<Reason>>) -> Re
         };
         let Some(packet) = packet else { continue };
         let bytes = packet.bytes();
-        let decided = tables.judge(packet.direction, packet.frame(&bytes));
+        let decided = tables.judge(packet.direction, &packet.frame(&bytes));
         let decided = Judged {
             reason: decided.outcome.reason(),
             rule: decided.outcome.rule().map(usize::from),

@@ -1,0 +1,85 @@
+//! `enforcer explain`: what a policy says of one packet, and why.
+
+use enforcer_common::{Mode, Verdict};
+
+use super::policy_args::PolicyArgs;
+use super::table::source_rows;
+use super::{Failure, Format, Output};
+use crate::explain::{self, Explanation};
+use crate::tuple::Tuple;
+
+/// Says what a policy decides about a packet, by which rule and which row of the documents, and the smallest change that would
+/// turn the verdict. Answers to conversations that the host opened pass whatever is said here.
+#[derive(Debug, clap::Args)]
+#[command(
+    allow_missing_positional = true,
+    after_help = "TUPLE is `in|out PROTOCOL SOURCE[:PORT] -> [DESTINATION][:PORT]`, with IPv6 addresses in brackets. `in` and `out` are seen from the \
+                  protected host, whose own address may be left out.\n\n\
+                  Examples:\n  enforcer explain site.yaml 'in tcp 10.0.0.5:40000 -> :8443'\n  \
+                  enforcer explain site.yaml 'in udp [2001:db8::5]:4000 -> :161'\n  \
+                  enforcer explain --role finesse 'in icmp 10.0.0.5 ->'\n\nExit code 0 whatever the verdict, 2 for a bad tuple or site."
+)]
+pub struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// The packet.
+    tuple: String,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// The tuple or the policy is wrong, or the output cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let tuple = match Tuple::parse(&args.tuple) {
+        Ok(tuple) => tuple,
+        Err(error) => {
+            output.report(&[*error])?;
+            return Err(Failure::BadInputReported);
+        }
+    };
+    let policy = match args.policy.load() {
+        Ok(policy) => policy,
+        Err(error) => return Err(error.report(output)?),
+    };
+    // Its warnings are for `check`: here they would bury the answer.
+    let compiled = match crate::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
+        Ok(compiled) => compiled,
+        Err(error) => return Err(super::policy_args::Error::from(error).report(output)?),
+    };
+    let found = explain::judge(&compiled.ruleset, &tuple);
+    let explanation = explain::describe(&policy.site, &policy.catalogue, &compiled.ruleset, &tuple, found);
+    match args.format {
+        Format::Json => output.json(&explanation),
+        Format::Table => print(&explanation, explain::mode_of(&policy.site, tuple.direction), output),
+    }
+}
+
+fn print(explanation: &Explanation, mode: Mode, output: &mut Output<'_>) -> Result<(), Failure> {
+    writeln!(output.out, "{}: {}", explanation.verdict, explanation.reason)?;
+    writeln!(output.out, "{}", explanation.sentence)?;
+    if let Some(rule) = &explanation.rule {
+        writeln!(output.out, "\nrule    {rule}")?;
+    }
+    if !explanation.sources.is_empty() {
+        writeln!(output.out, "source  {}", source_rows(&explanation.sources))?;
+    }
+    if let Some(summary) = &explanation.summary {
+        writeln!(output.out, "        {summary}")?;
+    }
+    if explanation.verdict == Verdict::Drop.name() {
+        if explanation.audited {
+            writeln!(output.out, "mode    the rule is in audit by itself: counted, not dropped")?;
+        } else if mode == Mode::Audit {
+            writeln!(output.out, "mode    the site is in audit: counted, not dropped")?;
+        }
+    }
+    if let Some(hint) = &explanation.hint {
+        writeln!(output.out, "\nhint    {}", hint.replace('\n', "\n        "))?;
+    }
+    Ok(())
+}

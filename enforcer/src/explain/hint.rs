@@ -1,0 +1,235 @@
+//! The smallest change that would turn a verdict: a peer's address, or an entry of `allow` or `deny`.
+
+use std::net::IpAddr;
+
+use enforcer_common::{Direction, Reason};
+
+use super::Found;
+use crate::catalogue::{Catalogue, Printed, Service};
+use crate::names::one_of;
+use crate::ruleset::{Rule, Ruleset, SourceRow};
+use crate::site::{Site, protocol_name};
+use crate::tuple::Tuple;
+
+/// What there is to look things up in.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The site.
+    pub site: &'a Site,
+    /// The catalogue.
+    pub catalogue: &'a Catalogue,
+    /// What they compile to.
+    pub ruleset: &'a Ruleset,
+}
+
+/// A service or connection of the catalogue that names a port.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, serde::Serialize)]
+pub struct Candidate {
+    /// `role/service`.
+    pub id: String,
+    /// The row.
+    pub source: SourceRow,
+}
+
+/// The hint for a packet that was judged so; `None` where no policy could change it.
+#[must_use]
+pub fn hint(known: &Known<'_>, tuple: &Tuple, found: Found, rule: Option<&Rule>) -> Option<String> {
+    let remote = tuple.remote();
+    match found.reason {
+        Reason::Rule if tuple.direction == Direction::Outbound && found.rule.is_none() => Some(format!(
+            "answers leave because {} permits the question; to refuse both:\n{}",
+            name(rule),
+            deny_question(tuple)
+        )),
+        Reason::Rule => Some(format!("to refuse it:\n{}", deny(tuple))),
+        Reason::Open | Reason::Dhcp if tuple.ports.is_some() => {
+            let judged = known.site.outbound_judged || tuple.direction == Direction::Inbound;
+            let role = if judged { "" } else { "`outbound: role` would judge it; " };
+            Some(format!("{role}to refuse it by itself:\n{}", deny(tuple)))
+        }
+        Reason::Open => Some("`outbound: role` would judge it".into()),
+        Reason::EchoPass => {
+            Some("`icmp_echo: none` answers no ping, `icmp_echo: peers` only those of bound peers".into())
+        }
+        Reason::EchoDrop => Some(match known.site.icmp_echo {
+            crate::site::Echo::Peers => format!("add {remote} to a peer of the site, or set `icmp_echo: any`"),
+            crate::site::Echo::Any | crate::site::Echo::Nobody => "set `icmp_echo: any`, or `icmp_echo: peers`".into(),
+        }),
+        Reason::Peer => Some(peer(known, tuple, rule)),
+        Reason::NoConnection => Some(match rule {
+            Some(_) => peer(known, tuple, rule),
+            None => unlisted(known, tuple),
+        }),
+        Reason::NoRule => Some(unlisted(known, tuple)),
+        Reason::Protocol => Some(format!("no role lists this protocol; to permit it:\n{}", allow(tuple))),
+        Reason::Internal => Some(internal(known, tuple, rule)),
+        Reason::Denied => Some(format!(
+            "deny beats permit: take {} out of `deny`, or let its `{}` leave out {remote}",
+            name(rule),
+            side(tuple.direction)
+        )),
+        Reason::Martian => Some("no policy permits this source address from the wire".into()),
+        Reason::Flow
+        | Reason::FragmentPass
+        | Reason::LinkControl
+        | Reason::Icmp
+        | Reason::Igmp
+        | Reason::Dhcp
+        | Reason::Forwarded
+        | Reason::Malformed
+        | Reason::Ethertype
+        | Reason::VlanDepth
+        | Reason::ExtensionHeaders
+        | Reason::RoutingHeader
+        | Reason::TinyFragment
+        | Reason::FragmentDrop
+        | Reason::IcmpType
+        | Reason::Redirect => None,
+    }
+}
+
+/// Entries of the catalogue that name a port, in either direction seen from the host, with the parameters' defaults.
+#[must_use]
+pub fn candidates(catalogue: &Catalogue, direction: Direction, protocol: u8, port: u16) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    for role in catalogue.roles.values() {
+        let mut settings = crate::catalogue::Settings::new();
+        for (name, parameter) in catalogue.parameters(&role.name) {
+            settings.extend(parameter.default.clone().map(|default| (name.to_owned(), default)));
+        }
+        let entries: &[Service] = match direction {
+            Direction::Inbound => &role.services,
+            Direction::Outbound => &role.connections,
+        };
+        for service in entries.iter().filter(|service| service.direction != Printed::Local) {
+            let named = service.ports.iter().find(|named| {
+                named.protocol.number() == protocol
+                    && named.ranges(&settings).is_ok_and(|ranges| ranges.iter().any(|range| range.contains(&port)))
+            });
+            // A range of thousands of ports says nothing about one of them.
+            if let Some(named) = named.filter(|_| !service.ephemeral) {
+                found.push(Candidate { id: format!("{}/{}", role.name, service.name), source: named.source.clone() });
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// `allow` in YAML that permits the packet and nothing else from others.
+fn allow(tuple: &Tuple) -> String {
+    format!("allow:\n  - {{name: {}, {}}}", entry_name("", tuple), entry(tuple))
+}
+
+fn deny(tuple: &Tuple) -> String {
+    format!("deny:\n  - {{name: {}, {}}}", entry_name("no-", tuple), entry(tuple))
+}
+
+/// A deny entry for the question that this outbound packet answers.
+fn deny_question(tuple: &Tuple) -> String {
+    let question = Tuple {
+        direction: Direction::Inbound,
+        source: tuple.destination,
+        destination: tuple.source,
+        ports: tuple.ports.map(|(source, destination)| (destination, source)),
+        ..*tuple
+    };
+    deny(&question)
+}
+
+fn entry_name(prefix: &str, tuple: &Tuple) -> String {
+    let protocol = protocol_name(tuple.protocol);
+    // A name starts with a letter.
+    let protocol =
+        if protocol.starts_with(|c: char| c.is_ascii_digit()) { format!("protocol-{protocol}") } else { protocol };
+    tuple.ports.map_or_else(|| format!("{prefix}{protocol}"), |(_, port)| format!("{prefix}{protocol}-{port}"))
+}
+
+fn entry(tuple: &Tuple) -> String {
+    let direction = match tuple.direction {
+        Direction::Inbound => "",
+        Direction::Outbound => "direction: out, ",
+    };
+    let ports = tuple.ports.map_or_else(String::new, |(_, port)| format!(", ports: [{port}]"));
+    let remote = format!(", {}: [{}]", side(tuple.direction), quoted(tuple.remote()));
+    format!("{direction}protocol: {}{ports}{remote}", protocol_name(tuple.protocol))
+}
+
+/// An address as YAML: a colon would make a mapping of it.
+fn quoted(address: IpAddr) -> String {
+    if address.is_ipv6() { format!("\"{address}\"") } else { address.to_string() }
+}
+
+const fn side(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "from",
+        Direction::Outbound => "to",
+    }
+}
+
+fn name(rule: Option<&Rule>) -> String {
+    rule.map_or_else(|| "a rule".to_owned(), |rule| format!("`{}`", rule.id))
+}
+
+/// The port is named for others.
+fn peer(known: &Known<'_>, tuple: &Tuple, rule: Option<&Rule>) -> String {
+    let remote = tuple.remote();
+    let Some(rule) = rule else { return format!("to permit it:\n{}", allow(tuple)) };
+    // A service is for all of its peers, although only those with addresses are in the rule.
+    let service = super::service_of(known.catalogue, rule).filter(|service| service.exposure.only_peer().is_none());
+    let named = service.map_or_else(|| rule.peers.clone().unwrap_or_default(), |service| service.peers.clone());
+    // Literal addresses of a site rule are no peers to which one could be added.
+    let is_peer = |name: &&String| name.parse::<IpAddr>().is_err() && name.parse::<ipnet::IpNet>().is_err();
+    let mut names: Vec<&String> = named.iter().filter(is_peer).collect();
+    // Members of the cluster may reach the most: they come last.
+    names.sort_by_key(|name| (name.as_str() == "cluster", name.as_str() == "https-networking"));
+    let quotes: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+    let Some(first) = quotes.first() else {
+        return format!("add {remote} to `{}` of `{}`", side(tuple.direction), rule.id);
+    };
+    format!(
+        "`{}` is for {}; if {remote} is one of them, add it:\npeers:\n  {first}: [{}]",
+        rule.id,
+        one_of(&quotes),
+        quoted(remote)
+    )
+}
+
+/// Nothing names the port.
+fn unlisted(known: &Known<'_>, tuple: &Tuple) -> String {
+    let candidates = tuple
+        .ports
+        .map(|(_, port)| candidates(known.catalogue, tuple.direction, tuple.protocol, port))
+        .unwrap_or_default();
+    let roles: Vec<String> = candidates
+        .iter()
+        .take(4)
+        .map(|candidate| {
+            let SourceRow { document, table, row } = &candidate.source;
+            format!("`{}` ({document} table {table}, row {row})", candidate.id)
+        })
+        .collect();
+    let more = if candidates.len() > 4 { format!(" and {} more", candidates.len() - 4) } else { String::new() };
+    let catalogue = match (roles.is_empty(), tuple.direction) {
+        (true, _) => "the catalogue does not know this port".to_owned(),
+        (false, Direction::Inbound) => {
+            format!("the catalogue knows this port as {}{more}, which this host does not have", roles.join(", "))
+        }
+        (false, Direction::Outbound) => format!("the catalogue knows this port as {}{more}", roles.join(", ")),
+    };
+    format!("{catalogue}; to permit it:\n{}", allow(tuple))
+}
+
+/// The document keeps the port to the host.
+fn internal(known: &Known<'_>, tuple: &Tuple, rule: Option<&Rule>) -> String {
+    let said = rule.and_then(|rule| {
+        let row = rule.sources.first()?;
+        let title =
+            known.catalogue.documents.get(&row.document).map_or(row.document.as_str(), |document| &document.title);
+        let summary = super::service_of(known.catalogue, rule)
+            .map_or_else(String::new, |service| format!(" {}", service.summary));
+        Some(format!("\"{title}\", table {}, row {}, keeps this port to the host itself.{summary}", row.table, row.row))
+    });
+    let said = said.unwrap_or_else(|| "this port is for the host itself.".into());
+    format!("{said} If it has to be reached all the same, a permit wins:\n{}", allow(tuple))
+}

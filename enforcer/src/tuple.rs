@@ -1,0 +1,497 @@
+//! One packet in words: `in tcp 10.0.0.5:40000 -> :8443`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use enforcer_common::Direction;
+
+use crate::diagnostic::{Diagnostic, Position, Text};
+use crate::frame::{self, IPV4, IPV6, OUR_MAC, V4};
+use crate::names::did_you_mean;
+use crate::site::{parse_protocol, protocol_name};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const SCTP: u8 = 132;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+/// Where a port is left out: one that a client may have.
+const CLIENT_PORT: u16 = 50_000;
+
+/// A packet that starts a conversation: a SYN, a datagram, a ping, or any packet of another protocol.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Tuple {
+    /// Which way it goes.
+    pub direction: Direction,
+    /// IP protocol.
+    pub protocol: u8,
+    /// Where it comes from.
+    pub source: IpAddr,
+    /// Where it goes.
+    pub destination: IpAddr,
+    /// Source and destination port, of protocols that have them.
+    pub ports: Option<(u16, u16)>,
+}
+
+impl Tuple {
+    /// Reads a tuple.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, pointing at the part of it that is.
+    pub fn parse(text: &str) -> Result<Self, Box<Diagnostic>> {
+        let line = Line { original: text, text: Text::new("tuple", text) };
+        let (head, tail) = text.split_once("->").ok_or_else(|| {
+            let message = "`->` is missing between where the packet comes from and where it goes";
+            line.error(text, message).with_hint(EXAMPLE)
+        })?;
+        let mut words = head.split_whitespace();
+        let end = &head[head.trim_end().len()..head.trim_end().len()];
+        let direction = match words.next() {
+            Some("in") => Direction::Inbound,
+            Some("out") => Direction::Outbound,
+            Some(other) => {
+                let message = format!("expected `in` or `out`, seen from the protected host, found `{other}`");
+                return Err(line.error(other, message).with_hint_if(did_you_mean(other, ["in", "out"])).into());
+            }
+            None => return Err(line.error(end, "expected `in` or `out` and a protocol").with_hint(EXAMPLE).into()),
+        };
+        let protocol_word = words.next().ok_or_else(|| line.error(end, "a protocol is missing").with_hint(EXAMPLE))?;
+        let protocol = parse_protocol(protocol_word).ok_or_else(|| {
+            let known = (0..=u8::MAX).map(protocol_name).collect::<Vec<_>>();
+            let hint = did_you_mean(protocol_word, known.iter().map(String::as_str));
+            let hint =
+                hint.unwrap_or_else(|| "a name such as `tcp`, `udp`, `icmp`, `esp`, or a number from 0 to 255".into());
+            line.error(protocol_word, format!("`{protocol_word}` is no IP protocol")).with_hint(hint)
+        })?;
+        let source = words.next();
+        if let Some(more) = words.next() {
+            return Err(line.error(more, format!("`{more}` is too much before `->`")).with_hint(EXAMPLE).into());
+        }
+        let mut words = tail.split_whitespace();
+        let destination = words.next();
+        if let Some(more) = words.next() {
+            return Err(line.error(more, format!("`{more}` is too much after `->`")).with_hint(EXAMPLE).into());
+        }
+        let source = End::parse(&line, source)?;
+        let destination = End::parse(&line, destination)?;
+        let after = &tail[tail.trim_end().len()..tail.trim_end().len()];
+        let has_ports = matches!(protocol, TCP | UDP | SCTP);
+        let ports = match (has_ports, destination.port) {
+            (true, Some((port, _))) => Some((source.port.map_or(CLIENT_PORT, |(port, _)| port), port)),
+            (true, None) => {
+                let message = format!("{} needs the port that it goes to", protocol_name(protocol));
+                let at = destination.word.unwrap_or(after);
+                return Err(line.error(at, message).with_hint("write `-> :443` or `-> 10.0.0.1:443`").into());
+            }
+            (false, _) => None,
+        };
+        if let (false, Some((_, port))) = (has_ports, source.port.or(destination.port)) {
+            let message = format!("{} has no ports", protocol_name(protocol));
+            return Err(line.error(port, message).with_hint("leave the port out").into());
+        }
+        // The remote side decides; the host's own address is only asked for where it is known.
+        let (remote, end_of_remote) = match direction {
+            Direction::Inbound => (source.address, end),
+            Direction::Outbound => (destination.address, after),
+        };
+        let Some(remote) = remote else {
+            let message = match direction {
+                Direction::Inbound => "an inbound packet needs the address that it comes from",
+                Direction::Outbound => "an outbound packet needs the address that it goes to",
+            };
+            return Err(line.error(end_of_remote, message).with_hint(EXAMPLE).into());
+        };
+        let fitting: IpAddr =
+            if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let (source_address, destination_address) =
+            (source.address.unwrap_or(fitting), destination.address.unwrap_or(fitting));
+        if source_address.is_ipv4() != destination_address.is_ipv4() {
+            let at = destination.word.unwrap_or(after);
+            return Err(line.error(at, "one address is IPv4 and the other is IPv6").into());
+        }
+        if protocol == ICMPV6 && remote.is_ipv4() || protocol == ICMP && remote.is_ipv6() {
+            let other = protocol_name(if protocol == ICMP { ICMPV6 } else { ICMP });
+            let hint = format!("over {} it is `{other}`", if remote.is_ipv4() { "IPv4" } else { "IPv6" });
+            return Err(line.error(protocol_word, "this protocol belongs to the other family").with_hint(hint).into());
+        }
+        Ok(Self { direction, protocol, source: source_address, destination: destination_address, ports })
+    }
+
+    /// The side that is not the protected host.
+    #[must_use]
+    pub const fn remote(&self) -> IpAddr {
+        match self.direction {
+            Direction::Inbound => self.source,
+            Direction::Outbound => self.destination,
+        }
+    }
+
+    /// Whether it is a ping.
+    #[must_use]
+    pub const fn is_ping(&self) -> bool {
+        matches!(self.protocol, ICMP | ICMPV6)
+    }
+
+    /// The packet as a frame.
+    #[must_use]
+    pub fn frame(&self) -> Vec<u8> {
+        let (source, destination) = self.ports.unwrap_or_default();
+        let body = match self.protocol {
+            TCP => frame::tcp(source, destination, 0x02),
+            UDP => frame::udp(source, destination, &[]),
+            SCTP => frame::sctp(source, destination),
+            ICMP => frame::icmp(8, 1),
+            ICMPV6 => frame::icmp(128, 1),
+            _ => vec![0; 8],
+        };
+        match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                frame::ethernet(OUR_MAC, &[], IPV4, &V4::new(source, destination, self.protocol).build(&body))
+            }
+            (source, destination) => {
+                let (source, destination) = (mapped(source), mapped(destination));
+                let packet = frame::ipv6(source, destination, 64, &[], self.protocol, &body);
+                frame::ethernet(OUR_MAC, &[], IPV6, &packet)
+            }
+        }
+    }
+}
+
+/// The tuple in its own grammar.
+impl fmt::Display for Tuple {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = |address: IpAddr, port: Option<u16>| {
+            let address = match address {
+                address if address.is_unspecified() => String::new(),
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(address) => format!("[{address}]"),
+            };
+            port.map_or_else(|| address.clone(), |port| format!("{address}:{port}"))
+        };
+        let direction = match self.direction {
+            Direction::Inbound => "in",
+            Direction::Outbound => "out",
+        };
+        let source = side(self.source, self.ports.map(|(source, _)| source));
+        let destination = side(self.destination, self.ports.map(|(_, destination)| destination));
+        write!(f, "{direction} {} {source} -> {destination}", protocol_name(self.protocol))
+    }
+}
+
+const EXAMPLE: &str = "for example `in tcp 10.0.0.5:40000 -> :8443` or `out udp -> [2001:db8::5]:161`";
+
+/// One end of the tuple.
+#[derive(Clone, Copy, Default)]
+struct End<'t> {
+    word: Option<&'t str>,
+    address: Option<IpAddr>,
+    port: Option<(u16, &'t str)>,
+}
+
+impl<'t> End<'t> {
+    fn parse(line: &Line<'_>, word: Option<&'t str>) -> Result<Self, Box<Diagnostic>> {
+        let Some(word) = word else { return Ok(Self::default()) };
+        let (address, port) = if let Some(rest) = word.strip_prefix('[') {
+            let Some((address, behind)) = rest.split_once(']') else {
+                return Err(line.error(word, "`]` is missing").into());
+            };
+            let parsed: Ipv6Addr =
+                address.parse().map_err(|_| line.error(address, format!("`{address}` is no IPv6 address")))?;
+            let port = match behind.strip_prefix(':') {
+                None if behind.is_empty() => None,
+                None => return Err(line.error(behind, format!("expected `:` and a port, found `{behind}`")).into()),
+                Some(port) => Some(port),
+            };
+            (Some(IpAddr::V6(parsed)), port)
+        } else if word.parse::<Ipv6Addr>().is_ok() {
+            let hint = format!("write `[{word}]`, so that a port can follow");
+            return Err(line.error(word, "an IPv6 address stands in brackets").with_hint(hint).into());
+        } else {
+            let (address, port) = match word.split_once(':') {
+                Some((address, port)) => (address, Some(port)),
+                None => (word, None),
+            };
+            let parsed = match address {
+                "" => None,
+                address => Some(address.parse::<Ipv4Addr>().map_err(|_| {
+                    let hint = if port.is_none() && address.bytes().all(|byte| byte.is_ascii_digit()) {
+                        format!("a port stands behind a colon: `:{address}`")
+                    } else {
+                        "an address such as `10.0.0.5`, or IPv6 in brackets: `[2001:db8::5]`".into()
+                    };
+                    line.error(address, format!("`{address}` is no address")).with_hint(hint)
+                })?),
+            };
+            (parsed.map(IpAddr::V4), port)
+        };
+        let port = match port {
+            None => None,
+            Some(port) => match port.parse::<u16>() {
+                Ok(number) if !port.starts_with('+') => Some((number, port)),
+                _ => {
+                    let message = format!("`{port}` is no port");
+                    let at = if port.is_empty() { word } else { port };
+                    return Err(line.error(at, message).with_hint("a number from 0 to 65535").into());
+                }
+            },
+        };
+        Ok(Self { word: Some(word), address, port })
+    }
+}
+
+/// The text, to point into.
+struct Line<'t> {
+    original: &'t str,
+    text: Text,
+}
+
+impl Line<'_> {
+    /// An error at a part of the tuple, which is a slice of it.
+    fn error(&self, part: &str, message: impl Into<String>) -> Diagnostic {
+        let offset = (part.as_ptr() as usize).wrapping_sub(self.original.as_ptr() as usize);
+        let before = self.original.get(..offset).unwrap_or_default();
+        let chars = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+        self.text.error(Position { line: 1, column: chars(before) + 1, length: chars(part).max(1) }, message)
+    }
+}
+
+const fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    #[test]
+    fn the_examples_of_the_contract_are_read() {
+        for (text, expected) in [
+            ("in tcp 10.0.0.5:40000 -> :8443", "in tcp 10.0.0.5:40000 -> :8443"),
+            ("in udp [2001:db8::5]:4000 -> :161", "in udp [2001:db8::5]:4000 -> :161"),
+            ("in icmp 10.0.0.5 -> ", "in icmp 10.0.0.5 -> "),
+            ("  out  17 10.0.0.1->10.0.0.5:69 ", "out udp 10.0.0.1:50000 -> 10.0.0.5:69"),
+            ("out esp -> [::1]", "out esp  -> [::1]"),
+        ] {
+            let tuple = Tuple::parse(text).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(tuple.to_string(), expected);
+            assert_eq!(Tuple::parse(&tuple.to_string()).ok(), Some(tuple));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_pointed_at() {
+        check(
+            "in tpc 10.0.0.5 -> :80",
+            &expect![[r#"
+            error: `tpc` is no IP protocol
+             --> tuple:1:4
+              |
+            1 | in tpc 10.0.0.5 -> :80
+              |    ^^^
+              |
+              = help: did you mean `tcp`?"#]],
+        );
+        check(
+            "inn tcp 10.0.0.5 -> :80",
+            &expect![[r#"
+            error: expected `in` or `out`, seen from the protected host, found `inn`
+             --> tuple:1:1
+              |
+            1 | inn tcp 10.0.0.5 -> :80
+              | ^^^
+              |
+              = help: did you mean `in`?"#]],
+        );
+        check(
+            "in tcp 10.0.0.5 :80",
+            &expect![[r#"
+            error: `->` is missing between where the packet comes from and where it goes
+             --> tuple:1:1
+              |
+            1 | in tcp 10.0.0.5 :80
+              | ^^^^^^^^^^^^^^^^^^^
+              |
+              = help: for example `in tcp 10.0.0.5:40000 -> :8443` or `out udp -> [2001:db8::5]:161`"#]],
+        );
+        check(
+            "in tcp 10.0.0.999:5 -> :80",
+            &expect![[r#"
+            error: `10.0.0.999` is no address
+             --> tuple:1:8
+              |
+            1 | in tcp 10.0.0.999:5 -> :80
+              |        ^^^^^^^^^^
+              |
+              = help: an address such as `10.0.0.5`, or IPv6 in brackets: `[2001:db8::5]`"#]],
+        );
+        check(
+            "in tcp 10.0.0.5 -> 80",
+            &expect![[r#"
+            error: `80` is no address
+             --> tuple:1:20
+              |
+            1 | in tcp 10.0.0.5 -> 80
+              |                    ^^
+              |
+              = help: a port stands behind a colon: `:80`"#]],
+        );
+        check(
+            "in tcp 10.0.0.5:70000 -> :80",
+            &expect![[r#"
+            error: `70000` is no port
+             --> tuple:1:17
+              |
+            1 | in tcp 10.0.0.5:70000 -> :80
+              |                 ^^^^^
+              |
+              = help: a number from 0 to 65535"#]],
+        );
+        check(
+            "in tcp 2001:db8::5 -> :80",
+            &expect![[r#"
+            error: an IPv6 address stands in brackets
+             --> tuple:1:8
+              |
+            1 | in tcp 2001:db8::5 -> :80
+              |        ^^^^^^^^^^^
+              |
+              = help: write `[2001:db8::5]`, so that a port can follow"#]],
+        );
+        check(
+            "in tcp [2001:db8::5 -> :80",
+            &expect![[r#"
+            error: `]` is missing
+             --> tuple:1:8
+              |
+            1 | in tcp [2001:db8::5 -> :80
+              |        ^^^^^^^^^^^^"#]],
+        );
+        check(
+            "in tcp [2001:db8::5]x -> :80",
+            &expect![[r#"
+            error: expected `:` and a port, found `x`
+             --> tuple:1:21
+              |
+            1 | in tcp [2001:db8::5]x -> :80
+              |                     ^"#]],
+        );
+        check(
+            "in tcp [2001:db8::5] -> 10.0.0.1:80",
+            &expect![[r#"
+            error: one address is IPv4 and the other is IPv6
+             --> tuple:1:25
+              |
+            1 | in tcp [2001:db8::5] -> 10.0.0.1:80
+              |                         ^^^^^^^^^^^"#]],
+        );
+        check(
+            "in tcp 10.0.0.5 ->",
+            &expect![[r#"
+            error: tcp needs the port that it goes to
+             --> tuple:1:19
+              |
+            1 | in tcp 10.0.0.5 ->
+              |                   ^
+              |
+              = help: write `-> :443` or `-> 10.0.0.1:443`"#]],
+        );
+        check(
+            "in tcp -> :80",
+            &expect![[r#"
+            error: an inbound packet needs the address that it comes from
+             --> tuple:1:7
+              |
+            1 | in tcp -> :80
+              |       ^
+              |
+              = help: for example `in tcp 10.0.0.5:40000 -> :8443` or `out udp -> [2001:db8::5]:161`"#]],
+        );
+        check(
+            "in esp 10.0.0.5:5 ->",
+            &expect![[r#"
+            error: esp has no ports
+             --> tuple:1:17
+              |
+            1 | in esp 10.0.0.5:5 ->
+              |                 ^
+              |
+              = help: leave the port out"#]],
+        );
+        check(
+            "in icmpv6 10.0.0.5 ->",
+            &expect![[r#"
+            error: this protocol belongs to the other family
+             --> tuple:1:4
+              |
+            1 | in icmpv6 10.0.0.5 ->
+              |    ^^^^^^
+              |
+              = help: over IPv4 it is `icmp`"#]],
+        );
+        check(
+            "in tcp 10.0.0.5 x -> :80",
+            &expect![[r#"
+            error: `x` is too much before `->`
+             --> tuple:1:17
+              |
+            1 | in tcp 10.0.0.5 x -> :80
+              |                 ^
+              |
+              = help: for example `in tcp 10.0.0.5:40000 -> :8443` or `out udp -> [2001:db8::5]:161`"#]],
+        );
+        check(
+            "in tcp 10.0.0.5 -> :80 x",
+            &expect![[r#"
+            error: `x` is too much after `->`
+             --> tuple:1:24
+              |
+            1 | in tcp 10.0.0.5 -> :80 x
+              |                        ^
+              |
+              = help: for example `in tcp 10.0.0.5:40000 -> :8443` or `out udp -> [2001:db8::5]:161`"#]],
+        );
+        check(
+            "in -> :80",
+            &expect![[r#"
+            error: a protocol is missing
+             --> tuple:1:3
+              |
+            1 | in -> :80
+              |   ^
+              |
+              = help: for example `in tcp 10.0.0.5:40000 -> :8443` or `out udp -> [2001:db8::5]:161`"#]],
+        );
+        check(
+            "->",
+            &expect![[r#"
+            error: expected `in` or `out` and a protocol
+             --> tuple:1:1
+              |
+            1 | ->
+              | ^
+              |
+              = help: for example `in tcp 10.0.0.5:40000 -> :8443` or `out udp -> [2001:db8::5]:161`"#]],
+        );
+        check(
+            "",
+            &expect![[r#"
+            error: `->` is missing between where the packet comes from and where it goes
+             --> tuple:1:1
+              |
+            1 |
+              | ^
+              |
+              = help: for example `in tcp 10.0.0.5:40000 -> :8443` or `out udp -> [2001:db8::5]:161`"#]],
+        );
+    }
+
+    fn check(text: &str, expected: &Expect) {
+        expected.assert_eq(&Tuple::parse(text).map_or_else(|error| error.render(false), |tuple| format!("{tuple:?}")));
+    }
+}
