@@ -95,7 +95,7 @@ impl Text {
             file: Some(self.name.clone()),
             line: Some(at.line),
             column: Some(at.column),
-            message: message.into(),
+            message: printable(message.into()),
             hint: None,
             severity: Severity::Error,
             excerpt: Some(Box::new(Excerpt::cut(self.line(at.line), at))),
@@ -123,7 +123,7 @@ impl Diagnostic {
             file: None,
             line: None,
             column: None,
-            message: message.into(),
+            message: printable(message.into()),
             hint: None,
             severity: Severity::Error,
             excerpt: None,
@@ -139,13 +139,16 @@ impl Diagnostic {
     /// The same with a hint.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+        Self { hint: Some(printable(hint.into())), ..self }
     }
 
     /// The same with a hint, if there is one.
     #[must_use]
     pub fn with_hint_if(self, hint: Option<String>) -> Self {
-        Self { hint: hint.or(self.hint), ..self }
+        match hint {
+            Some(hint) => self.with_hint(hint),
+            None => self,
+        }
     }
 
     /// The finding as a person reads it: message, place, the line itself, hint. Ends without a line break.
@@ -216,8 +219,7 @@ impl Excerpt {
                 break;
             }
             let start = kept.len();
-            // Control characters and escape sequences of a file must not reach the terminal.
-            kept.push(if c.is_control() && c != '\t' { '\u{fffd}' } else { c });
+            kept.push(if c == '\t' { c } else { harmless(c) });
             if index >= column && index < column + (at.length.max(1) as usize) {
                 span = Some(span.map_or(start, |span: Range<usize>| span.start)..kept.len());
             }
@@ -228,6 +230,15 @@ impl Excerpt {
         }
         Self { line: kept, span, cut: cut || skipped > 0 }
     }
+}
+
+/// Control characters and escape sequences of a file must not reach the terminal.
+fn harmless(c: char) -> char {
+    if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+fn printable(text: String) -> String {
+    if text.contains(char::is_control) { text.chars().map(harmless).collect() } else { text }
 }
 
 #[cfg(test)]

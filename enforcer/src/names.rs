@@ -2,6 +2,11 @@
 
 /// The names that are nearest to a mistyped one, best first, at most three, as a sentence; `None` if none is near.
 pub fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    /// Longer than any name: comparing it would only cost time.
+    const LONGEST: usize = 80;
+    if typed.len() > LONGEST {
+        return None;
+    }
     let lower = typed.to_lowercase();
     let mut near: Vec<(f64, &str)> = known
         .into_iter()
@@ -15,6 +20,7 @@ pub fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -
         })
         .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    near.dedup();
     near.truncate(3);
     let quoted: Vec<String> = near.iter().map(|(_, name)| format!("`{name}`")).collect();
     match quoted.as_slice() {

@@ -15,7 +15,7 @@ mod sources;
 mod tables;
 mod warnings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::civil::Date;
 
@@ -79,6 +79,9 @@ pub fn compile(site: &Site, catalogue: &Catalogue, today: Date) -> Result<Compil
     let ruleset = assemble(drafts.into_rules(), settings)?;
     warnings::warnings(site, catalogue, (&ruleset.rules, &ruleset.tables), today, &mut warnings);
     warnings.sort_by(|a, b| (a.line, a.column, &a.message).cmp(&(b.line, b.column, &b.message)));
+    // Two roles that include a third bring its warnings twice.
+    let mut said = HashSet::new();
+    warnings.retain(|warning| said.insert(warning.message.clone()));
     Ok(Compiled { ruleset, warnings })
 }
 

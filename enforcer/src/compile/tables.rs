@@ -25,9 +25,9 @@ fn build_one(rules: &[Rule], sources: &Sources, direction: Direction) -> Result<
     let mut found: Vec<(RangeInclusive<u32>, Decision)> = Vec::new();
     for protocol in PORT_PROTOCOLS {
         let Some(first) = ServiceIndex::port(protocol, 0) else { continue };
-        for (ports, active) in segments(rules, direction, protocol) {
-            found.push((first.0 + ports.start()..=first.0 + ports.end(), rows.decide(&active)));
-        }
+        segments(rules, direction, protocol, |ports, active| {
+            found.push((first.0 + ports.start()..=first.0 + ports.end(), rows.decide(active)));
+        });
     }
     let mut single: BTreeMap<ServiceIndex, Vec<usize>> = BTreeMap::new();
     for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.direction == direction) {
@@ -187,8 +187,8 @@ impl Row {
     }
 }
 
-/// Ranges of ports on which the same rules match, with those rules in their order.
-fn segments(rules: &[Rule], direction: Direction, protocol: u8) -> Vec<(RangeInclusive<u32>, Vec<usize>)> {
+/// Goes through the ranges of ports on which the same rules match, with those rules in their order.
+fn segments(rules: &[Rule], direction: Direction, protocol: u8, mut each: impl FnMut(RangeInclusive<u32>, &[usize])) {
     let mut changes: BTreeMap<u32, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
     for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.direction == direction) {
         if let Match::Ports { protocol: of, ports } = &rule.matches
@@ -201,11 +201,11 @@ fn segments(rules: &[Rule], direction: Direction, protocol: u8) -> Vec<(RangeInc
         }
     }
     let mut active = BTreeSet::new();
-    let mut segments = Vec::new();
     let mut previous = 0;
     for (port, (begin, end)) in changes {
         if !active.is_empty() {
-            segments.push((previous..=port - 1, active.iter().copied().collect()));
+            let list: Vec<usize> = active.iter().copied().collect();
+            each(previous..=port - 1, &list);
         }
         for rule in end {
             active.remove(&rule);
@@ -213,7 +213,6 @@ fn segments(rules: &[Rule], direction: Direction, protocol: u8) -> Vec<(RangeInc
         active.extend(begin);
         previous = port;
     }
-    segments
 }
 
 /// Mixes an entry into the digest of a row or column (the multiplier is that of FxHash).

@@ -27,6 +27,7 @@ pub(super) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> O
     };
     let parameters = catalogue.parameters(name);
     let mut settings = Settings::new();
+    let mut mistyped = Vec::new();
     for (key, key_node, value) in entries {
         let Some(parameter) = parameters.get(key) else {
             let known = ["role", "mode"].into_iter().chain(parameters.keys().copied());
@@ -34,6 +35,7 @@ pub(super) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> O
                 0 => format!("`{name}` has no parameters"),
                 _ => format!("`{name}` has {}", parameters.keys().copied().collect::<Vec<_>>().join(", ")),
             });
+            mistyped.push(key);
             let message = format!("the role `{name}` has no parameter {}", key_node.describe());
             reader.note(reader.text.error(key_node.at, message).with_hint(hint));
             continue;
@@ -53,7 +55,9 @@ pub(super) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> O
         match &parameter.default {
             Some(default) => drop(settings.insert((*key).to_owned(), default.clone())),
             // A value that was refused above has been complained about.
-            None if node_has(node, key) => complete = false,
+            None if node_has(node, key) || mistyped.iter().any(|typed| did_you_mean(typed, [*key]).is_some()) => {
+                complete = false;
+            }
             None => {
                 complete = false;
                 let message = format!("the role `{name}` needs `{key}`: {}", parameter.kind);

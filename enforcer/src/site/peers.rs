@@ -11,6 +11,9 @@ use crate::diagnostic::Position;
 use crate::names::did_you_mean;
 use crate::yaml::{Node, Reader};
 
+/// Prefixes that all peers may stand for together, counted again for every peer that others are made of.
+const RESOLVED: usize = 300_000;
+
 /// The peers of a site.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
@@ -33,7 +36,7 @@ pub(super) fn peers(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> 
     let mut definitions: BTreeMap<&str, Definition<'_>> = BTreeMap::new();
     let mut peers = Peers::default();
     let entries = reader.fields(node, "a mapping of peers and their addresses").map(|f| f.rest()).unwrap_or_default();
-    for (peer, key, value) in entries {
+    for (peer, key, value) in entries.into_iter().take_while(|_| !reader.is_full()) {
         if peer == "any" {
             reader.error(key, "`any` stands for every address and cannot be the name of a peer");
             continue;
@@ -44,7 +47,7 @@ pub(super) fn peers(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> 
         let mut definition = Definition { nets: Vec::new(), names: Vec::new() };
         let items =
             if value.is_null() { &[] } else { reader.one_or_more(value, "a list of addresses, prefixes or peers") };
-        for item in items {
+        for item in reader.each(items) {
             match written(reader, item) {
                 Some(Written::Net(net)) => definition.nets.push(net),
                 Some(Written::Name(name)) => definition.names.push((name, item)),
@@ -54,15 +57,16 @@ pub(super) fn peers(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> 
         peers.places.insert(peer.to_owned(), key.at);
         definitions.insert(peer, definition);
     }
-    for (peer, definition) in &definitions {
+    for definition in definitions.values() {
         for (other, node) in &definition.names {
             known(reader, node, other, &peers.places, catalogue);
             peers.names.insert((*other).to_owned());
-            if reaches(&definitions, other, peer) {
-                reader.error(node, format!("the peer `{peer}` is made of itself through `{other}`"));
-            }
         }
     }
+    if !cycles(reader, &definitions) {
+        return peers;
+    }
+    let mut budget = RESOLVED;
     for peer in definitions.keys() {
         let mut nets = Vec::new();
         let mut open = vec![*peer];
@@ -71,6 +75,13 @@ pub(super) fn peers(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> 
             if let (true, Some(definition)) = (seen.insert(name), definitions.get(name)) {
                 nets.extend_from_slice(&definition.nets);
                 open.extend(definition.names.iter().map(|(name, _)| *name));
+            }
+            budget = budget.saturating_sub(1 + nets.len());
+            if budget == 0 {
+                let message =
+                    format!("the peers stand for more than {RESOLVED} prefixes, counted through the peers they name");
+                reader.error(node, message);
+                return peers;
             }
         }
         if !nets.is_empty() {
@@ -91,6 +102,9 @@ pub(super) fn known(
     if places.contains_key(name) || catalogue.peers.contains_key(name) {
         return true;
     }
+    if reader.is_full() {
+        return false;
+    }
     let names = catalogue.peers.keys().chain(places.keys()).map(String::as_str);
     let hint =
         did_you_mean(name, names).unwrap_or_else(|| "define it under `peers:`, or write the addresses here".to_owned());
@@ -106,17 +120,31 @@ pub(crate) fn aggregated(nets: &[IpNet]) -> Arc<[IpNet]> {
     nets.into()
 }
 
-/// Whether following the names of a definition leads to a peer.
-fn reaches(definitions: &BTreeMap<&str, Definition<'_>>, from: &str, to: &str) -> bool {
-    let mut open = vec![from];
-    let mut seen = BTreeSet::new();
-    while let Some(name) = open.pop() {
-        if name == to {
-            return true;
-        }
-        if let (true, Some(definition)) = (seen.insert(name), definitions.get(name)) {
-            open.extend(definition.names.iter().map(|(name, _)| *name));
+/// Notes every name that leads back to the peer it is part of, by a depth-first search over names. Whether there is none.
+fn cycles(reader: &Reader<'_>, definitions: &BTreeMap<&str, Definition<'_>>) -> bool {
+    let mut none = true;
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    for start in definitions.keys() {
+        let mut path: BTreeSet<&str> = BTreeSet::new();
+        let mut stack: Vec<(&str, usize)> = vec![(start, 0)];
+        while let Some((name, next)) = stack.pop() {
+            if next == 0 && (done.contains(name) || !path.insert(name)) {
+                continue;
+            }
+            let names = definitions.get(name).map(|definition| definition.names.as_slice()).unwrap_or_default();
+            let Some((other, node)) = names.get(next) else {
+                path.remove(name);
+                done.insert(name);
+                continue;
+            };
+            stack.push((name, next + 1));
+            if path.contains(other) {
+                none = false;
+                reader.error(node, format!("the peer `{other}` is made of itself through `{name}`"));
+            } else {
+                stack.push((other, 0));
+            }
         }
     }
-    false
+    none
 }

@@ -1,6 +1,6 @@
 //! A site's tree, key by key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use enforcer_common::Mode;
@@ -13,6 +13,10 @@ use crate::diagnostic::{Diagnostic, Findings, Text};
 use crate::ruleset::{FlowSettings, Scope};
 use crate::yaml::{Node, Reader, Value};
 
+/// Roles of one host; each brings hundreds of rules.
+const MOST_ROLES: usize = 256;
+/// Rules of the site's own: ten times what is promised to compile at once.
+const MOST_RULES: usize = 10_000;
 const SCOPES: [(&str, Scope); 2] = [("all", Scope::All), ("host", Scope::Host)];
 /// Longest name of an interface (`IFNAMSIZ` without the final zero).
 const INTERFACE_NAME: usize = 15;
@@ -48,8 +52,11 @@ fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_requ
     let interfaces = interfaces.map(|node| self::interfaces(reader, node)).unwrap_or_default();
     let mode = fields.optional("mode").map(|node| modes(reader, node)).unwrap_or_default();
     let role_nodes = fields.optional("roles").map(|node| reader.one_or_more(node, "a list of roles"));
-    let roles: Vec<_> =
-        role_nodes.unwrap_or_default().iter().filter_map(|node| binding::role(reader, node, catalogue)).collect();
+    let roles = reader.each(role_nodes.unwrap_or_default());
+    let roles: Vec<_> = roles.filter_map(|node| binding::role(reader, node, catalogue)).collect();
+    if roles.len() > MOST_ROLES {
+        reader.error(root, format!("the site has {} roles; {MOST_ROLES} are the most", roles.len()));
+    }
     let peers = fields.optional("peers").map(|node| peers(reader, node, catalogue)).unwrap_or_default();
     let outbound_judged =
         fields.optional("outbound").and_then(|node| reader.word(node, &[("open", false), ("role", true)]));
@@ -64,7 +71,7 @@ fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_requ
         Some((text.to_owned(), node.at))
     });
     let rules = site_rules(reader, [fields.optional("allow"), fields.optional("deny")], &peers, catalogue);
-    if roles.is_empty() && rules.is_empty() && role_nodes.is_none_or(<[Node]>::is_empty) {
+    if roles.is_empty() && rules.is_empty() && reader.is_clean() && fields.rest().is_empty() {
         let hint = "`enforcer roles` lists the roles";
         let message = "the site has no roles and no rules, so it would refuse everything";
         reader.note(reader.text.error(fields.at, message).with_hint(hint));
@@ -95,9 +102,10 @@ fn interfaces(reader: &Reader<'_>, node: &Node) -> Vec<Interface> {
         reader.error(node, "the list of interfaces is empty");
     }
     let mut interfaces: Vec<Interface> = Vec::new();
-    for node in nodes {
+    let mut names = BTreeSet::new();
+    for node in reader.each(nodes) {
         let Some((interface, name)) = interface(reader, node) else { continue };
-        if interfaces.iter().any(|known| known.name == interface.name) {
+        if !names.insert(interface.name.clone()) {
             reader.error(name, format!("the interface `{}` stands twice", interface.name));
         }
         interfaces.push(interface);
@@ -180,7 +188,7 @@ fn site_rules(
     let mut found = Vec::new();
     for (list, deny) in lists.into_iter().zip([false, true]) {
         let what = if deny { "a list of rules to deny" } else { "a list of rules to allow" };
-        for node in list.map(|node| reader.list(node, what)).unwrap_or_default() {
+        for node in reader.each(list.map(|node| reader.list(node, what)).unwrap_or_default()) {
             let Some(rule) = rules::rule(reader, node, deny, peers, catalogue) else { continue };
             if let Some(line) = names.get(&rule.name) {
                 let message = format!("two rules are called `{}`", rule.name);
@@ -190,6 +198,11 @@ fn site_rules(
                 names.insert(rule.name.clone(), rule.at.line);
             }
             found.push(rule);
+        }
+        if let Some(node) = list
+            && found.len() > MOST_RULES
+        {
+            reader.error(node, format!("the site has more than {MOST_RULES} rules of its own"));
         }
     }
     found

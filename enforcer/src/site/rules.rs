@@ -149,13 +149,12 @@ fn ports(reader: &Reader<'_>, node: &Node, protocol: u8) -> Option<Match> {
         reader.error(node, "the list of ports is empty");
     }
     let mut texts = Vec::new();
-    for item in items {
-        let text = reader.string(item, what)?;
-        if parse_ranges(text).is_none() {
-            reader.expected(item, what);
-            return None;
+    for item in reader.each(items) {
+        match reader.string(item, what) {
+            Some(text) if parse_ranges(text).is_some() => texts.push(text),
+            Some(_) => reader.expected(item, what),
+            None => {}
         }
-        texts.push(text);
     }
     parse_ranges(&texts.join(",")).map(|ports| Match::Ports { protocol, ports })
 }
@@ -183,7 +182,7 @@ fn remotes(reader: &Reader<'_>, node: &Node, peers: &Peers, catalogue: &Catalogu
         let hint = "leave it out, or write `any`, to mean every address";
         reader.note(reader.text.error(node.at, "the list is empty, so the entry would match nobody").with_hint(hint));
     }
-    for item in items {
+    for item in reader.each(items) {
         match written(reader, item) {
             Some(Written::Net(net)) => remotes.push(Remote::Net(net)),
             Some(Written::Name(name)) if known(reader, item, name, &peers.places, catalogue) => {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
+use super::tree::{MOST, more_errors};
 use super::{Node, Value};
 use crate::diagnostic::{Diagnostic, Position, Text};
 use crate::names::{did_you_mean, one_of};
@@ -26,13 +27,35 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn into_findings(self) -> Vec<Diagnostic> {
         let mut findings = self.findings.into_inner();
-        findings.sort_by_key(|finding| (finding.line, finding.column));
+        findings.sort_by_key(|finding| (finding.line.unwrap_or(u32::MAX), finding.column));
         findings
     }
 
-    /// Notes a finding.
+    /// Notes a finding. Past a hundred of them one more says so, and nothing is added.
     pub fn note(&self, finding: Diagnostic) {
-        self.findings.borrow_mut().push(finding);
+        let mut findings = self.findings.borrow_mut();
+        if findings.len() < MOST {
+            findings.push(finding);
+        } else if findings.len() == MOST {
+            findings.push(more_errors(self.text));
+        }
+    }
+
+    /// Whether nothing has been found so far.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.findings.borrow().is_empty()
+    }
+
+    /// Whether nothing more is noted, so that looking for it is a waste.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.findings.borrow().len() > MOST
+    }
+
+    /// Nodes to go through, as long as what is wrong with them would still be noted: a hostile list is not read to its end.
+    pub fn each<'n>(&self, nodes: &'n [Node]) -> impl Iterator<Item = &'n Node> {
+        nodes.iter().take_while(|_| !self.is_full())
     }
 
     /// Notes an error at a node.
@@ -145,7 +168,9 @@ impl<'n> Fields<'_, 'n> {
     /// The value of a key that has to be there.
     pub fn required(&mut self, key: &'static str) -> Option<&'n Node> {
         let found = self.optional(key);
-        if found.is_none() {
+        // A key that is only mistyped is complained about as such.
+        let mistyped = || self.rest().iter().take(MOST).any(|(other, ..)| did_you_mean(other, [key]).is_some());
+        if found.is_none() && !mistyped() {
             let message = format!("`{key}` is missing in {}", self.what);
             self.reader.note(self.reader.text.error(self.at, message));
         }
@@ -170,7 +195,7 @@ impl<'n> Fields<'_, 'n> {
 
     /// Notes every key that nobody has asked for.
     pub fn finish(self) {
-        for (key, node, _) in self.rest() {
+        for (key, node, _) in self.rest().into_iter().take(MOST + 1) {
             let hint = did_you_mean(key, self.asked.iter().copied())
                 .unwrap_or_else(|| format!("{} has {}", self.what, self.asked.join(", ")));
             let message = format!("{} has no key `{}`", self.what, shortened(key));

@@ -106,12 +106,25 @@ pub fn parse(text: &Text, limits: Limits) -> Result<Node, Vec<Diagnostic>> {
             builder.errors.push(fatal);
             return Err(builder.errors);
         }
+        if builder.errors.len() >= MOST {
+            builder.errors.truncate(MOST);
+            builder.errors.push(more_errors(text));
+            return Err(builder.errors);
+        }
     }
     match builder.root {
         Some(root) if builder.errors.is_empty() => Ok(root),
         None if builder.errors.is_empty() => Err(vec![Diagnostic::of_file(&text.name, "the file is empty")]),
         _ => Err(builder.errors),
     }
+}
+
+/// Findings that are kept: who wrote more errors has mistaken the file.
+pub(super) const MOST: usize = 100;
+
+/// The last finding where there are more than are kept.
+pub(super) fn more_errors(text: &Text) -> Diagnostic {
+    Diagnostic::of_file(&text.name, format!("more than {MOST} errors; the rest is not shown"))
 }
 
 struct Builder<'a> {
