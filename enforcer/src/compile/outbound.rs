@@ -13,14 +13,11 @@ use enforcer_common::Direction;
 
 use super::Error;
 use super::inbound::{add_ports, rule_id};
-use super::remote::RemoteSide;
+use super::remote::{OWN_SIDE, RemoteSide};
 use super::rules::Drafts;
 use crate::catalogue::{Catalogue, Exposure, Kind, Printed, Role, Service, Setting, Settings};
 use crate::ruleset::Action;
 use crate::site::{RoleUse, Site};
-
-/// Names of groups that a host is itself a member of: towards them only the host's own roles have connections.
-const OWN_GROUPS: [&str; 2] = ["cluster", "https-networking"];
 
 /// Adds the connections of every role of the site.
 pub(super) fn connections(site: &Site, catalogue: &Catalogue, drafts: &mut Drafts) -> Result<(), Error> {
@@ -57,7 +54,7 @@ fn towards_own_groups(site: &Site, used: &RoleUse, role: &Role, drafts: &mut Dra
             (_, Some(group)) => RemoteSide::of_peers(site, [group]),
             (Exposure::Open, None) => {
                 let groups: Vec<&str> =
-                    OWN_GROUPS.into_iter().filter(|group| service.peers.iter().any(|peer| peer == group)).collect();
+                    OWN_SIDE.into_iter().filter(|group| service.peers.iter().any(|peer| peer == group)).collect();
                 if groups.is_empty() || !leaves(service) {
                     continue;
                 }
@@ -75,7 +72,7 @@ fn towards_own_groups(site: &Site, used: &RoleUse, role: &Role, drafts: &mut Dra
 /// (b): rows whose remote device is a role of this host.
 fn inverse(site: &Site, catalogue: &Catalogue, used: &RoleUse, own: &[&Role], drafts: &mut Drafts) {
     let kinds: BTreeSet<&str> =
-        own.iter().flat_map(|role| catalogue.peers_of(&role.name)).filter(|peer| !OWN_GROUPS.contains(peer)).collect();
+        own.iter().flat_map(|role| catalogue.peers_of(&role.name)).filter(|peer| !OWN_SIDE.contains(peer)).collect();
     for role in catalogue.roles.values() {
         let services = role.services.iter().filter(|service| {
             service.exposure == Exposure::Open
@@ -109,7 +106,7 @@ fn leaves(service: &Service) -> bool {
 
 /// The peers that stand for hosts with a role: those that name nothing else, where there are such.
 fn hosts_of<'a>(catalogue: &'a Catalogue, role: &'a str) -> Vec<&'a str> {
-    let names: Vec<&str> = catalogue.peers_of(role).filter(|peer| !OWN_GROUPS.contains(peer)).collect();
+    let names: Vec<&str> = catalogue.peers_of(role).filter(|peer| !OWN_SIDE.contains(peer)).collect();
     let breadth = |name: &&str| catalogue.peers.get(*name).map_or(usize::MAX, |peer| peer.roles.len());
     let narrowest = names.iter().map(breadth).min();
     names.into_iter().filter(|name| Some(breadth(name)) == narrowest).collect()

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use crate::catalogue::Service;
 use crate::site::{Remote, Site, SiteRule, aggregated};
 
-/// Peers that are this host's own side.
-const OWN_SIDE: [&str; 2] = ["cluster", "https-networking"];
+/// Groups that a host is itself a member of. Towards them only its own roles have connections.
+pub(super) const OWN_SIDE: [&str; 2] = ["cluster", "https-networking"];
 
 /// Who a rule is for.
 #[derive(Clone, Debug)]
@@ -44,14 +44,10 @@ impl RemoteSide {
     /// which are for it alone demand) says nothing about who the users are: it does not close such a service to them.
     pub(super) fn bound_or_any<'a>(site: &Site, names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: Vec<&str> = names.into_iter().collect();
-        let is_own = |name: &&str| OWN_SIDE.contains(name);
-        let is_bound = |name: &&str| site.peers.contains_key(*name);
-        let limits = if names.iter().all(is_own) {
-            names.iter().any(is_bound)
-        } else {
-            names.iter().any(|name| is_bound(name) && !is_own(name))
-        };
-        if limits { Self::of_peers(site, names.into_iter().filter(is_bound)) } else { Self::any() }
+        if !are_limited(site, &names) {
+            return Self::any();
+        }
+        Self::of_peers(site, names.into_iter().filter(|name| site.peers.contains_key(*name)))
     }
 
     /// The remote side of a service or connection: the one peer that its exposure admits, else its bound peers, else any.
@@ -61,6 +57,12 @@ impl RemoteSide {
             None => Self::bound_or_any(site, service.peers.iter().map(String::as_str)),
         }
     }
+}
+
+/// Whether the addresses of these peers limit an open service or connection that names them.
+pub(super) fn are_limited(site: &Site, names: &[&str]) -> bool {
+    let only_own = names.iter().all(|name| OWN_SIDE.contains(name));
+    names.iter().any(|name| site.peers.contains_key(*name) && (only_own || !OWN_SIDE.contains(name)))
 }
 
 /// The remote side of an entry of `allow` or `deny`. A peer without addresses is nobody there, because it was asked for.

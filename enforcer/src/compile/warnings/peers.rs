@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::remote::are_limited;
 use super::{Lint, some};
 use crate::catalogue::Exposure;
 use crate::diagnostic::{Diagnostic, Position};
@@ -31,9 +32,10 @@ impl Lint<'_> {
     pub(super) fn peers_left_out(&self, out: &mut Vec<Diagnostic>) {
         let mut found: BTreeMap<(Position, &str, BTreeSet<&str>), Vec<String>> = BTreeMap::new();
         for used in self.services.iter().filter(|used| used.service.exposure == Exposure::Open) {
-            let (bound, unbound): (Vec<&str>, Vec<&str>) =
-                used.service.peers.iter().map(String::as_str).partition(|peer| self.site.peers.contains_key(*peer));
-            if !bound.is_empty() && !unbound.is_empty() && !used.ports.is_empty() {
+            let names: Vec<&str> = used.service.peers.iter().map(String::as_str).collect();
+            let limited = are_limited(self.site, &names);
+            let unbound: Vec<&str> = names.into_iter().filter(|peer| !self.site.peers.contains_key(*peer)).collect();
+            if limited && !unbound.is_empty() && !used.ports.is_empty() {
                 let key = (used.by.at, used.by.role.as_str(), unbound.into_iter().collect());
                 found.entry(key).or_default().push(used.describe());
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use super::super::remote::are_limited;
 use super::{ByProtocol, Lint, Used, some};
 use crate::catalogue::Exposure;
 use crate::diagnostic::{Diagnostic, Position};
@@ -21,9 +22,9 @@ impl Lint<'_> {
     pub(super) fn management_ports(&self, out: &mut Vec<Diagnostic>) {
         let mut found: BTreeMap<(Position, &str, bool), Vec<String>> = BTreeMap::new();
         for used in self.services.iter().filter(|used| used.service.exposure == Exposure::Open) {
-            let names = &used.service.peers;
-            let any = !names.iter().any(|peer| self.site.peers.contains_key(peer));
-            let management = names.iter().any(|peer| ADMINISTRATORS.contains(&peer.as_str()))
+            let names: Vec<&str> = used.service.peers.iter().map(String::as_str).collect();
+            let any = !are_limited(self.site, &names);
+            let management = names.iter().any(|peer| ADMINISTRATORS.contains(peer))
                 || used.ports.values().any(|ranges| is_management(ranges));
             if any && management && !used.service.ephemeral && !used.ports.is_empty() {
                 let key = (used.by.at, used.by.role.as_str(), names.is_empty());
