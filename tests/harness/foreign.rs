@@ -1,12 +1,16 @@
-//! An XDP program of somebody else, attached to an interface: what makes a hook busy.
+//! An XDP program of somebody else, that passes everything: attached, it makes a hook busy; measured, it is what every
+//! program costs.
 
 use std::ffi::CString;
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use crate::netns::Namespace;
+use crate::program::Program;
 
 const PROG_LOAD: libc::c_long = 5;
+const OBJ_PIN: libc::c_long = 6;
 const LINK_CREATE: libc::c_long = 28;
 const TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
@@ -37,6 +41,14 @@ struct Load {
     name: [u8; 16],
 }
 
+/// The same for `BPF_OBJ_PIN`.
+#[repr(C)]
+struct Pin {
+    path: u64,
+    program: u32,
+    flags: u32,
+}
+
 /// The same for `BPF_LINK_CREATE`.
 #[repr(C)]
 #[derive(Default)]
@@ -62,7 +74,34 @@ impl ForeignXdp {
     }
 }
 
+/// The same program, attached nowhere, to be run by hand.
+///
+/// # Panics
+/// When the kernel refuses.
+#[must_use]
+#[track_caller]
+pub fn empty() -> Program {
+    let path = format!("/sys/fs/bpf/enforcer-bench-{}", std::process::id());
+    let pinned = load().and_then(|program| pin(&program, &path));
+    pinned.unwrap_or_else(|error| panic!("an empty program: {error}"));
+    let program = Program::pinned(path.as_ref());
+    // It was pinned to be opened, which has been done.
+    fs::remove_file(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    program
+}
+
 fn attach(interface: &str) -> io::Result<ForeignXdp> {
+    let program = load()?;
+    let name = CString::new(interface)?;
+    // SAFETY: the name ends with a zero byte.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    let fd = u32::try_from(program.as_raw_fd()).map_err(io::Error::other)?;
+    let link =
+        descriptor(bpf(LINK_CREATE, &Link { program: fd, interface: index, attach_type: ATTACH_XDP, flags: 0 })?);
+    Ok(ForeignXdp { _program: program, _link: link })
+}
+
+fn load() -> io::Result<OwnedFd> {
     // r0 = 2 (XDP_PASS); exit
     let code: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
     let license = c"GPL";
@@ -74,27 +113,26 @@ fn attach(interface: &str) -> io::Result<ForeignXdp> {
         ..Load::default()
     };
     load.name[..NAME.len()].copy_from_slice(NAME.as_bytes());
-    let program = bpf(PROG_LOAD, &load)?;
-
-    let name = CString::new(interface)?;
-    // SAFETY: the name ends with a zero byte.
-    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
-    let fd = u32::try_from(program.as_raw_fd()).map_err(io::Error::other)?;
-    let link = bpf(LINK_CREATE, &Link { program: fd, interface: index, attach_type: ATTACH_XDP, flags: 0 })?;
-    Ok(ForeignXdp { _program: program, _link: link })
+    Ok(descriptor(bpf(PROG_LOAD, &load)?))
 }
 
-/// A command of bpf(2) that answers with a descriptor.
-fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
+fn pin(program: &OwnedFd, path: &str) -> io::Result<()> {
+    let path = CString::new(path)?;
+    let fd = u32::try_from(program.as_raw_fd()).map_err(io::Error::other)?;
+    bpf(OBJ_PIN, &Pin { path: path.as_ptr() as u64, program: fd, flags: 0 }).map(drop)
+}
+
+fn descriptor(fd: i32) -> OwnedFd {
+    // SAFETY: bpf(2) has just made it, and it belongs to nobody else.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// A command of bpf(2).
+fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<i32> {
     // SAFETY: the attributes are the beginning of the union for this command, their true size is given, and what they
     // point to lives in the caller.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attributes, size_of::<T>()) };
-    let fd = i32::try_from(fd).map_err(io::Error::other)?;
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor was just made and belongs to nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attributes, size_of::<T>()) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { i32::try_from(answer).map_err(io::Error::other) }
 }
 
 #[cfg(test)]

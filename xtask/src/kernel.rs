@@ -12,6 +12,15 @@ pub(crate) fn build_binary() -> anyhow::Result<()> {
     ["build", "--quiet", "--package", "enforcer", "--bin", "enforcer"].into_iter().fold(build, CommandLine::arg).run()
 }
 
+/// Builds the `enforcer` binary and a binary of the kernel suite, and runs that as root.
+pub(crate) fn build_and_run(program: &str) -> anyhow::Result<()> {
+    build_binary()?;
+    let build = CommandLine::new(&[]).arg(cargo());
+    let words = ["build", "--quiet", "--package", "enforcer-tests", "--bin", program];
+    words.into_iter().fold(build, CommandLine::arg).run()?;
+    as_root(&built(program)).run()
+}
+
 /// Where cargo puts a binary of the workspace.
 pub(crate) fn built(binary: &str) -> PathBuf {
     workspace::target_dir().join("debug").join(binary)

@@ -1,7 +1,8 @@
-//! Development tasks: `cargo xtask setup|build-ebpf|test|demo`. One file a subcommand, each with `Options` and `run`.
+//! Development tasks: `cargo xtask setup|build-ebpf|test|demo|bench`. One file a subcommand, each with `Options` and `run`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
+mod bench;
 mod build_ebpf;
 mod demo;
 mod kernel;
@@ -32,6 +33,8 @@ enum Command {
     Test(test::Options),
     /// Protect a namespace, and try from another what the policy permits and what it does not.
     Demo(demo::Options),
+    /// Measure what a packet costs; fail where it costs more than was agreed.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::BuildEbpf(options) => build_ebpf::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Bench(options) => bench::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
