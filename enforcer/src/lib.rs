@@ -10,6 +10,7 @@ pub mod cli;
 pub mod compile;
 pub mod dataplane;
 pub mod diagnostic;
+pub mod diff;
 pub mod explain;
 #[doc(hidden)]
 pub mod fixtures;

@@ -6,6 +6,7 @@ pub mod check;
 pub mod compile;
 pub mod counters;
 pub mod detach;
+pub mod diff;
 pub mod explain;
 pub mod interfaces;
 pub mod mode;
@@ -47,6 +48,8 @@ enum Command {
     Compile(compile::Args),
     /// Say what a policy decides about a packet, and why.
     Explain(explain::Args),
+    /// Compare two policies by the traffic that they permit.
+    Diff(diff::Args),
     /// Put a policy in force.
     Apply(apply::Args),
     /// Change between audit and enforce.
@@ -212,6 +215,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Check(args) => check::run(args, output),
         Command::Compile(args) => compile::run(args, output),
         Command::Explain(args) => explain::run(args, output),
+        Command::Diff(args) => diff::run(args, output),
         Command::Apply(args) => apply::run(args, output),
         Command::Mode(args) => mode::run(args, output),
         Command::Status(args) => status::run(args, output),

@@ -1,0 +1,147 @@
+//! `enforcer diff`: what the second policy permits or refuses that the first does not.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::policy_args::{Error, PolicyFlags};
+use super::table::{print, table};
+use super::{Failure, Format, Output};
+use crate::diff::{Change, Difference, Effect, Judged, Sources, diff};
+use crate::ruleset::Ruleset;
+
+/// Compares two policies by the traffic that they permit, not by their text: what the second permits, only counts, or refuses
+/// where the first does something else. New conversations only; answers follow their questions.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  enforcer diff running.yaml planned.yaml\n  enforcer diff a.yaml b.yaml --format json | jq '.changes[] | select(.change == \"permit\")'\n\n\
+                        Exit code 0 whether or not they differ."
+)]
+pub struct Args {
+    /// Site file to compare with; `-` reads standard input.
+    first: String,
+    /// Site file that is compared.
+    second: String,
+    /// A catalogue instead of the built-in one.
+    #[arg(long, value_name = "DIR")]
+    catalogue: Option<PathBuf>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// The output as JSON.
+#[derive(Serialize)]
+struct Listing<'a> {
+    equal: bool,
+    #[serde(flatten)]
+    difference: &'a Difference,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// A policy is wrong, or the output cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    if args.first == "-" && args.second == "-" {
+        return Err(Failure::BadInput(anyhow::anyhow!("only one of the two site files can be standard input")));
+    }
+    let first = load(args, &args.first, output)?;
+    let second = load(args, &args.second, output)?;
+    let difference = diff(&first, &second);
+    match args.format {
+        Format::Json => output.json(&Listing { equal: difference.is_empty(), difference: &difference }),
+        Format::Table => show(args, &difference, output),
+    }
+}
+
+/// Compiles one of the two. Its warnings are for `check`.
+fn load(args: &Args, site: &str, output: &mut Output<'_>) -> Result<Ruleset, Failure> {
+    let flags = PolicyFlags { catalogue: args.catalogue.clone(), ..PolicyFlags::default() };
+    let compiled = flags.load(Some(site)).and_then(|policy| {
+        crate::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()).map_err(Error::from)
+    });
+    match compiled {
+        Ok(compiled) => Ok(compiled.ruleset),
+        Err(error) => Err(error.report(output)?),
+    }
+}
+
+fn show(args: &Args, difference: &Difference, output: &mut Output<'_>) -> Result<(), Failure> {
+    if difference.is_empty() {
+        return Ok(writeln!(output.out, "{} and {} permit and refuse the same traffic.", args.first, args.second)?);
+    }
+    for (effect, title) in
+        [(Effect::Permit, "NEWLY PERMITTED"), (Effect::Deny, "NEWLY REFUSED"), (Effect::Count, "NEWLY ONLY COUNTED")]
+    {
+        for direction in enforcer_common::Direction::ALL {
+            let mut table = table(output.terminal, &[title, "PORTS", "REMOTE", "BEFORE", "AFTER"]);
+            let changes = difference.changes.iter().filter(|change| change.change == effect);
+            for change in changes.filter(|change| change.direction == direction.name()) {
+                table.add_row([
+                    service(change),
+                    ports(change),
+                    sources(&change.remote),
+                    side(&change.before),
+                    side(&change.after),
+                ]);
+            }
+            if table.row_count() > 0 {
+                writeln!(output.out, "{}", print(&table))?;
+            }
+        }
+    }
+    for change in &difference.settings {
+        writeln!(output.out, "`{}` was {}, is {}", change.setting, change.before, change.after)?;
+    }
+    Ok(())
+}
+
+fn service(change: &Change) -> String {
+    let direction = if change.direction == enforcer_common::Direction::Inbound.name() { "in" } else { "out" };
+    format!("{direction} {}", change.protocol)
+}
+
+fn ports(change: &Change) -> String {
+    /// More is for JSON.
+    const MOST: usize = 12;
+    let Some(list) = change.ports.as_deref().or(change.numbers.as_deref()) else { return String::new() };
+    let ranges: Vec<&str> = list.split(',').collect();
+    let more = if ranges.len() > MOST { format!(" and {} more", ranges.len() - MOST) } else { String::new() };
+    format!("{}{more}", ranges[..ranges.len().min(MOST)].join(", "))
+}
+
+fn sources(sources: &Sources) -> String {
+    /// More is for JSON.
+    const MOST: usize = 6;
+    let list = |nets: &[ipnet::IpNet]| {
+        let shown: Vec<String> = nets.iter().take(MOST).map(short).collect();
+        let more = if nets.len() > MOST { format!(" and {} more", nets.len() - MOST) } else { String::new() };
+        format!("{}{more}", shown.join(", "))
+    };
+    let inside = match &sources.prefixes {
+        None => "any".to_owned(),
+        Some(prefixes) if prefixes.iter().filter(|net| net.prefix_len() == 0).count() == 2 => {
+            let others: Vec<ipnet::IpNet> = prefixes.iter().copied().filter(|net| net.prefix_len() > 0).collect();
+            if others.is_empty() { "any".to_owned() } else { format!("any, {}", list(&others)) }
+        }
+        Some(prefixes) => list(prefixes),
+    };
+    if sources.except.is_empty() { inside } else { format!("{inside} except {}", list(&sources.except)) }
+}
+
+fn short(net: &ipnet::IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
+}
+
+fn side(judged: &Judged) -> String {
+    let effect = match judged.effect {
+        Effect::Permit => "permit",
+        Effect::Count => "count",
+        Effect::Deny => "deny",
+    };
+    let source =
+        judged.source.as_ref().map_or_else(String::new, |row| format!(" ({} {}:{})", row.document, row.table, row.row));
+    judged.rule.as_ref().map_or_else(|| effect.to_owned(), |rule| format!("{effect} {rule}{source}"))
+}
