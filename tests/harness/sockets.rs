@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::netns::Namespace;
@@ -36,7 +34,7 @@ pub enum Reply {
 /// When no socket can be made, or the address is not one of the namespace.
 #[track_caller]
 pub fn tcp(namespace: &Namespace, from: IpAddr, to: SocketAddr) -> Reply {
-    let result = namespace.run(|| connect_from(from, to));
+    let result = namespace.run(|| connect(SocketAddr::new(from, 0), to).map(drop));
     match result {
         Ok(()) => Reply::Answered,
         Err(error) => match error.raw_os_error() {
@@ -68,15 +66,19 @@ pub fn udp(namespace: &Namespace, from: IpAddr, to: SocketAddr) -> Reply {
     }
 }
 
-fn connect_from(from: IpAddr, to: SocketAddr) -> io::Result<()> {
+/// Connects by TCP from an address and a port (0: any), within [`PATIENCE`], in the namespace of the calling thread.
+///
+/// # Errors
+/// What connect(2) says; `EINPROGRESS` when nobody answers.
+pub fn connect(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     // connect(2) keeps to the send timeout, and then fails with EINPROGRESS.
     let milliseconds = i64::try_from(PATIENCE.as_millis()).map_err(io::Error::other)?;
     setsockopt(&fd, sockopt::SendTimeout, &TimeVal::milliseconds(milliseconds))?;
-    bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(from, 0)))?;
-    connect(fd.as_raw_fd(), &SockaddrStorage::from(to))?;
-    Ok(())
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(from))?;
+    nix::sys::socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(to))?;
+    Ok(fd.into())
 }
 
 /// Servers on ports of a namespace, over both families, until they are dropped: TCP accepts, UDP echoes.

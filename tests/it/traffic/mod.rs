@@ -1,6 +1,8 @@
 //! Real clients and servers over a cable.
 
 mod cluster;
+mod flow;
+mod hook;
 mod mode;
 
 use std::net::IpAddr;
