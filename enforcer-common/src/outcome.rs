@@ -1,5 +1,6 @@
 //! What a judgement leaves behind: the outcome in one word, and what was seen of the packet.
 
+use crate::frame::Frame;
 use crate::packet::{Address, Network, Segment};
 use crate::{Direction, Reason, Verdict};
 
@@ -89,6 +90,14 @@ impl Outcome {
         if self.0 & Self::HAS_RULE == 0 { None } else { Some(self.0 as u16) }
     }
 
+    /// The rule, where a rule permits: one comparison for the outcome that most packets have.
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the rule is the low half of the word")]
+    pub const fn permitting_rule(self) -> Option<u16> {
+        if self.0 >> 16 == Self::by_rule(Reason::Rule, 0, false).0 >> 16 { Some(self.0 as u16) } else { None }
+    }
+
     /// Whether the rule that refuses is in audit by itself.
     #[must_use]
     #[inline(always)]
@@ -140,9 +149,9 @@ impl Seen {
     /// From the headers.
     #[must_use]
     #[inline(always)]
-    pub fn of<A: Address>(network: &Network<A>, direction: Direction, segment: Segment) -> Self {
+    pub fn of<A: Address, F: Frame>(frame: &F, network: &Network<A>, direction: Direction, segment: Segment) -> Self {
         let Segment { source_port, destination_port, asked, flags } = segment;
-        let (source, destination) = (network.source.mapped(), network.destination.mapped());
+        let (source, destination) = (network.source.mapped(), network.destination(frame).mapped());
         let (remote, local, remote_port, local_port) = match direction {
             Direction::Inbound => (source, destination, source_port, destination_port),
             Direction::Outbound => (destination, source, destination_port, source_port),

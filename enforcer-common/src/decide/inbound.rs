@@ -5,7 +5,7 @@ use super::{judge_later_fragment, judge_link, look_up, permit_or_refuse, refuse,
 use crate::frame::Frame;
 use crate::layout::Config;
 use crate::outcome::{Outcome, Seen};
-use crate::packet::{self, Address, ICMP, ICMPV6, IGMP, Network, SCTP, TCP, UDP};
+use crate::packet::{self, Address, ICMP, ICMPV6, IGMP, Network, SCTP, Segment, TCP, UDP};
 use crate::tables::Tables;
 use crate::{Direction, EntryKind, Reason, ServiceIndex};
 
@@ -21,13 +21,13 @@ pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T) -> Result<Outcom
     match link.ethertype {
         packet::IPV4 => {
             let network = packet::ipv4(frame, link.at)?;
-            pass_on(tables, &network)?;
+            pass_on(frame, tables, &network)?;
             judge_network(frame, tables, &network)
         }
         packet::IPV6 => {
             let network = packet::ipv6(frame, link.at)?;
             // What is for somebody else passes whatever extension headers it has: they are not ours to judge.
-            pass_on(tables, &network)?;
+            pass_on(frame, tables, &network)?;
             let network = packet::extensions(frame, network)?;
             judge_network(frame, tables, &network)
         }
@@ -51,8 +51,8 @@ fn is_bridged<F: Frame, T: Tables>(frame: &F, tables: &T) -> bool {
 /// # Errors
 /// `forwarded`.
 #[inline(always)]
-fn pass_on<A: Address, T: Tables>(tables: &T, network: &Network<A>) -> Result<(), Outcome> {
-    if tables.has(Config::SCOPE_HOST) && is_for_somebody_else(tables, network) {
+fn pass_on<A: Address, F: Frame, T: Tables>(frame: &F, tables: &T, network: &Network<A>) -> Result<(), Outcome> {
+    if tables.has(Config::SCOPE_HOST) && is_for_somebody_else(frame, tables, network) {
         return Err(Outcome::new(Reason::Forwarded));
     }
     Ok(())
@@ -68,24 +68,24 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
         return Ok(Outcome::new(Reason::Martian));
     }
     if network.fragment.is_later() {
-        return Ok(judge_later_fragment(tables, network));
+        return Ok(judge_later_fragment(frame, tables, network));
     }
     let outcome = match packet::transport(frame, network) {
-        Ok(segment) => judge_transport(tables, network, &Seen::of(network, IN, segment)),
+        Ok(segment) => judge_transport(frame, tables, network, segment),
         Err(outcome) => outcome,
     };
-    remember_first_fragment(tables, network, outcome);
+    remember_first_fragment(frame, tables, network, outcome);
     Ok(outcome)
 }
 
 /// Scope `host`: multicast and broadcast are always ours; of unicast the address table decides, and the kernel where it does
 /// not know. Whatever is not certainly forwarded is judged.
 #[inline(always)]
-fn is_for_somebody_else<A: Address, T: Tables>(tables: &T, network: &Network<A>) -> bool {
-    let (source, destination) = (network.source.mapped(), network.destination.mapped());
-    !network.destination.is_multicast()
-        && !tables.is_own(destination)
-        && tables.would_forward(A::FAMILY, source, destination)
+fn is_for_somebody_else<A: Address, F: Frame, T: Tables>(frame: &F, tables: &T, network: &Network<A>) -> bool {
+    let (source, destination) = (network.source, network.destination(frame));
+    !destination.is_multicast()
+        && !tables.is_own(destination.mapped())
+        && tables.would_forward(A::FAMILY, source.mapped(), destination.mapped())
 }
 
 /// Our own address, loopback, multicast or broadcast as a source. The unspecified address is judged by what it is used for.
@@ -95,20 +95,19 @@ fn is_martian<A: Address, T: Tables>(tables: &T, source: A) -> bool {
 }
 
 #[inline(always)]
-fn judge_transport<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Seen) -> Outcome {
-    let unspecified = network.source.is_unspecified();
+fn judge_transport<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    segment: Segment,
+) -> Outcome {
     match network.protocol {
-        ICMPV6 if A::FAMILY == 6 => return judge_icmp6(tables, network, seen, unspecified),
+        TCP | UDP | SCTP => judge_port(frame, tables, network, segment),
+        ICMPV6 if A::FAMILY == 6 => judge_icmp6(frame, tables, network, segment),
         // RFC 4541, section 2.1.1: a snooping switch asks from 0.0.0.0.
-        IGMP if A::FAMILY == 4 => return Outcome::new(Reason::Igmp),
-        // RFC 2131, section 4.1: a client that has no address yet.
-        UDP if A::FAMILY == 4 && seen.remote_port == DHCP_CLIENT && seen.local_port == DHCP_SERVER => {}
-        _ if unspecified => return Outcome::new(Reason::Martian),
-        _ => {}
-    }
-    match network.protocol {
-        TCP | UDP | SCTP => judge_port(tables, network, seen),
-        ICMP if A::FAMILY == 4 => judge_icmp4(tables, network, seen),
+        IGMP if A::FAMILY == 4 => Outcome::new(Reason::Igmp),
+        _ if network.source.is_unspecified() => Outcome::new(Reason::Martian),
+        ICMP if A::FAMILY == 4 => judge_icmp4(frame, tables, network, segment),
         protocol => {
             let entry = look_up(tables, IN, ServiceIndex::protocol(protocol), network.source);
             permit_or_refuse(entry, Reason::Protocol)
@@ -117,16 +116,25 @@ fn judge_transport<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen
 }
 
 #[inline(always)]
-fn judge_port<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Seen) -> Outcome {
+fn judge_port<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    segment: Segment,
+) -> Outcome {
+    if network.source.is_unspecified() && !is_dhcp_request(network, segment) {
+        return Outcome::new(Reason::Martian);
+    }
     let index = match network.protocol {
-        TCP => ServiceIndex::tcp(seen.local_port),
-        UDP => ServiceIndex::udp(seen.local_port),
-        _ => ServiceIndex::sctp(seen.local_port),
+        TCP => ServiceIndex::tcp(segment.destination_port),
+        UDP => ServiceIndex::udp(segment.destination_port),
+        _ => ServiceIndex::sctp(segment.destination_port),
     };
     let entry = look_up(tables, IN, index, network.source);
     if entry.kind() as u8 == EntryKind::Permit as u8 {
         return Outcome::by_rule(Reason::Rule, entry.number(), false);
     }
+    let seen = &Seen::of(frame, network, IN, segment);
     // A bare SYN opens a conversation; it answers none.
     if !seen.is_bare_syn() && tables.flow_uses_port(index.0) && flows::answers(tables, seen) {
         return Outcome::new(Reason::Flow);
@@ -138,13 +146,27 @@ fn judge_port<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Se
     refuse(entry, Reason::NoRule)
 }
 
+/// RFC 2131, section 4.1: a client that has no address yet.
 #[inline(always)]
-fn judge_icmp4<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Seen) -> Outcome {
-    match seen.asked {
+fn is_dhcp_request<A: Address>(network: &Network<A>, segment: Segment) -> bool {
+    A::FAMILY == 4
+        && network.protocol == UDP
+        && segment.source_port == DHCP_CLIENT
+        && segment.destination_port == DHCP_SERVER
+}
+
+#[inline(always)]
+fn judge_icmp4<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    segment: Segment,
+) -> Outcome {
+    match segment.asked {
         // Unreachable, time exceeded, parameter problem.
         3 | 11 | 12 => Outcome::new(Reason::Icmp),
         8 => judge_echo(tables, network),
-        0 => judge_echo_reply(tables, seen),
+        0 => judge_echo_reply(frame, tables, network, segment),
         5 => Outcome::new(Reason::Redirect),
         _ => Outcome::new(Reason::IcmpType),
     }
@@ -152,19 +174,24 @@ fn judge_icmp4<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &S
 
 /// RFC 4890, section 4.4: what a host needs to be reachable.
 #[inline(always)]
-fn judge_icmp6<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Seen, unspecified: bool) -> Outcome {
+fn judge_icmp6<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    segment: Segment,
+) -> Outcome {
     // Without an address a node solicits (duplicate address detection, router discovery) and reports its groups; no more.
-    if unspecified && !matches!(seen.asked, 130..=133 | 135 | 143) {
+    if network.source.is_unspecified() && !matches!(segment.asked, 130..=133 | 135 | 143) {
         return Outcome::new(Reason::Martian);
     }
-    match seen.asked {
+    match segment.asked {
         // Errors; multicast listener discovery and multicast router discovery.
         1..=4 | 130..=132 | 143 | 151..=153 => Outcome::new(Reason::Icmp),
         128 => judge_echo(tables, network),
-        129 => judge_echo_reply(tables, seen),
+        129 => judge_echo_reply(frame, tables, network, segment),
         // Neighbour discovery, inverse and secured included. RFC 4861, section 7.1: hop limit 255 proves that it is from the link.
         133..=136 | 141 | 142 | 148 | 149 => {
-            if network.hop_limit == 255 {
+            if A::hop_limit(frame, network.header) == 255 {
                 Outcome::new(Reason::Icmp)
             } else {
                 Outcome::new(Reason::IcmpType)
@@ -186,6 +213,12 @@ fn judge_echo<A: Address, T: Tables>(tables: &T, network: &Network<A>) -> Outcom
 }
 
 #[inline(always)]
-fn judge_echo_reply<T: Tables>(tables: &T, seen: &Seen) -> Outcome {
-    Outcome::new(if flows::answers(tables, seen) { Reason::Flow } else { Reason::IcmpType })
+fn judge_echo_reply<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    segment: Segment,
+) -> Outcome {
+    let seen = Seen::of(frame, network, IN, segment);
+    Outcome::new(if flows::answers(tables, &seen) { Reason::Flow } else { Reason::IcmpType })
 }

@@ -27,6 +27,11 @@ pub struct Judgement {
 #[inline(always)]
 pub fn inbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Judgement {
     let (Ok(outcome) | Err(outcome)) = inbound::judge(frame, tables);
+    if let Some(rule) = outcome.permitting_rule() {
+        // Most packets end here.
+        tables.count_rule(rule, size(frame, segments));
+        return Judgement { outcome, goes_on: true };
+    }
     let outcome = outcome.map(|word| frame.blur(word));
     if outcome.passes() {
         count_pass(tables, Direction::Inbound, outcome, size(frame, segments));
@@ -85,7 +90,7 @@ fn see<F: Frame>(frame: &F, direction: Direction) -> Seen {
         } else if link.ethertype == packet::IPV6
             && let Ok(network) = packet::ipv6(frame, link.at)
         {
-            seen = Seen::of(&network, direction, Segment::default());
+            seen = Seen::of(frame, &network, direction, Segment::default());
             if let Ok(network) = packet::extensions(frame, network) {
                 see_network(frame, &network, direction, &mut seen);
             }
@@ -102,7 +107,7 @@ fn see_network<A: Address, F: Frame>(frame: &F, network: &Network<A>, direction:
     } else {
         packet::transport(frame, network).unwrap_or_default()
     };
-    *seen = Seen::of(network, direction, segment);
+    *seen = Seen::of(frame, network, direction, segment);
 }
 
 /// All paths through [`see`] meet before this. See [`Frame::blur`].
@@ -133,12 +138,13 @@ fn size(frame: &impl Frame, segments: u32) -> Counter {
 /// Counts what is permitted: under its rule, which is the reason, or under another reason.
 #[inline(always)]
 fn count_pass<T: Tables>(tables: &T, direction: Direction, outcome: Outcome, size: Counter) {
+    if let Some(rule) = outcome.permitting_rule() {
+        // The sum over the rules is the count of this reason: one counter less for most packets there are.
+        tables.count_rule(rule, size);
+        return;
+    }
     if let Some(rule) = outcome.rule() {
         tables.count_rule(rule, size);
-        if outcome.is(Reason::Rule) {
-            // The sum over the rules is the count of this reason: one counter less for most packets there are.
-            return;
-        }
     }
     tables.count(direction, false, outcome, size);
 }
@@ -206,13 +212,13 @@ fn judge_link<F: Frame, T: Tables>(frame: &F, tables: &T, direction: Direction, 
 
 /// Later fragments follow the first (`fragment`); nothing else of them can be judged.
 #[inline(always)]
-fn judge_later_fragment<A: Address, T: Tables>(tables: &T, network: &Network<A>) -> Outcome {
+fn judge_later_fragment<A: Address, F: Frame, T: Tables>(frame: &F, tables: &T, network: &Network<A>) -> Outcome {
     let Fragment { id, offset, protocol, .. } = network.fragment;
     if protocol == packet::TCP && offset == 1 {
         // RFC 3128: it would overwrite the flags of the first.
         return Outcome::new(Reason::TinyFragment);
     }
-    let Some(state) = A::fragment(tables, network.source, network.destination, id, protocol) else {
+    let Some(state) = A::fragment(tables, network.source, network.destination(frame), id, protocol) else {
         return Outcome::new(Reason::FragmentDrop);
     };
     let lifetime =
@@ -230,7 +236,12 @@ fn judge_later_fragment<A: Address, T: Tables>(tables: &T, network: &Network<A>)
 /// Remembers what became of a first fragment. A refusal is written only over a permission: a flood of refused first fragments
 /// takes no room.
 #[inline(always)]
-fn remember_first_fragment<A: Address, T: Tables>(tables: &T, network: &Network<A>, outcome: Outcome) {
+fn remember_first_fragment<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    outcome: Outcome,
+) {
     use crate::layout::FragmentState;
     if !network.fragment.is_first() {
         return;
@@ -241,11 +252,11 @@ fn remember_first_fragment<A: Address, T: Tables>(tables: &T, network: &Network<
     } else if outcome.is_audited() {
         FragmentState::AUDITED
     } else {
-        if A::fragment(tables, network.source, network.destination, id, protocol).is_none() {
+        if A::fragment(tables, network.source, network.destination(frame), id, protocol).is_none() {
             return;
         }
         FragmentState::REFUSED
     };
     let state = FragmentState { last: tables.now(), verdict };
-    A::remember_fragment(tables, network.source, network.destination, id, protocol, state);
+    A::remember_fragment(tables, network.source, network.destination(frame), id, protocol, state);
 }

@@ -5,7 +5,7 @@ use super::{flows, judge_later_fragment, judge_link, look_up, permit_or_refuse, 
 use crate::frame::Frame;
 use crate::layout::Config;
 use crate::outcome::{Outcome, Seen};
-use crate::packet::{self, Address, ICMP, ICMPV6, IGMP, Network, SCTP, TCP, UDP};
+use crate::packet::{self, Address, ICMP, ICMPV6, IGMP, Network, SCTP, Segment, TCP, UDP};
 use crate::tables::Tables;
 use crate::{Direction, EntryKind, Reason, ServiceIndex};
 
@@ -66,44 +66,55 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
 ) -> Result<Outcome, Outcome> {
     let judged = tables.has(Config::OUTBOUND_JUDGED);
     if network.fragment.is_later() {
-        return Ok(if judged { judge_later_fragment(tables, network) } else { Outcome::new(Reason::Open) });
+        return Ok(if judged { judge_later_fragment(frame, tables, network) } else { Outcome::new(Reason::Open) });
     }
     let outcome = match packet::transport(frame, network) {
         Ok(segment) if judged || tables.has(Config::OUTBOUND_DENIES) => {
-            judge_transport(tables, network, &Seen::of(network, OUT, segment))
+            judge_transport(frame, tables, network, segment)
         }
         Ok(_) => Outcome::new(Reason::Open),
         Err(outcome) => outcome,
     };
     if judged {
-        remember_first_fragment(tables, network, outcome);
+        remember_first_fragment(frame, tables, network, outcome);
     }
     Ok(outcome)
 }
 
 #[inline(always)]
-fn judge_transport<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Seen) -> Outcome {
+fn judge_transport<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    segment: Segment,
+) -> Outcome {
     match network.protocol {
-        TCP | UDP | SCTP => judge_port(tables, network, seen),
+        TCP | UDP | SCTP => judge_port(frame, tables, network, segment),
         // The host's own ICMP and neighbour discovery always leave.
         ICMP if A::FAMILY == 4 => Outcome::new(Reason::Icmp),
         ICMPV6 if A::FAMILY == 6 => Outcome::new(Reason::Icmp),
         IGMP if A::FAMILY == 4 => Outcome::new(Reason::Igmp),
         protocol => {
-            let entry = look_up(tables, OUT, ServiceIndex::protocol(protocol), network.destination);
+            let entry = look_up(tables, OUT, ServiceIndex::protocol(protocol), network.destination(frame));
             permit_or_refuse(entry, Reason::Protocol)
         }
     }
 }
 
 #[inline(always)]
-fn judge_port<A: Address, T: Tables>(tables: &T, network: &Network<A>, seen: &Seen) -> Outcome {
+fn judge_port<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    segment: Segment,
+) -> Outcome {
+    let seen = &Seen::of(frame, network, OUT, segment);
     let index = match network.protocol {
         TCP => ServiceIndex::tcp(seen.remote_port),
         UDP => ServiceIndex::udp(seen.remote_port),
         _ => ServiceIndex::sctp(seen.remote_port),
     };
-    let entry = look_up(tables, OUT, index, network.destination);
+    let entry = look_up(tables, OUT, index, network.destination(frame));
     if entry.kind() as u8 == EntryKind::Permit as u8 {
         return Outcome::by_rule(Reason::Rule, entry.number(), false);
     }

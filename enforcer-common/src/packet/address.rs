@@ -1,6 +1,7 @@
 //! IPv4 and IPv6 addresses, as words in network order, behind one trait.
 
 use crate::Direction;
+use crate::frame::{Frame, Header};
 use crate::layout::{FragmentKey4, FragmentKey6, FragmentState, mapped};
 use crate::tables::Tables;
 
@@ -9,6 +10,10 @@ pub trait Address: Copy + Eq {
     /// 4 or 6.
     const FAMILY: u8;
 
+    /// The destination address of a header that has been read before.
+    fn destination<F: Frame>(frame: &F, header: usize) -> Self;
+    /// The time to live (hop limit) of it.
+    fn hop_limit<F: Frame>(frame: &F, header: usize) -> u8;
     /// Mapped into IPv6.
     fn mapped(self) -> [u32; 4];
     /// `0.0.0.0`, `::`.
@@ -35,6 +40,16 @@ pub trait Address: Copy + Eq {
 
 impl Address for u32 {
     const FAMILY: u8 = 4;
+
+    #[inline(always)]
+    fn destination<F: Frame>(frame: &F, header: usize) -> u32 {
+        frame.header::<20>(header).map_or(0, |header| header.word::<16>())
+    }
+
+    #[inline(always)]
+    fn hop_limit<F: Frame>(frame: &F, header: usize) -> u8 {
+        frame.header::<20>(header).map_or(0, |header| header.u8::<8>())
+    }
 
     #[inline(always)]
     fn mapped(self) -> [u32; 4] {
@@ -81,6 +96,18 @@ impl Address for u32 {
 
 impl Address for [u32; 4] {
     const FAMILY: u8 = 6;
+
+    #[inline(always)]
+    fn destination<F: Frame>(frame: &F, header: usize) -> [u32; 4] {
+        frame.header::<40>(header).map_or([0; 4], |header| {
+            [header.word::<24>(), header.word::<28>(), header.word::<32>(), header.word::<36>()]
+        })
+    }
+
+    #[inline(always)]
+    fn hop_limit<F: Frame>(frame: &F, header: usize) -> u8 {
+        frame.header::<40>(header).map_or(0, |header| header.u8::<7>())
+    }
 
     #[inline(always)]
     fn mapped(self) -> [u32; 4] {

@@ -40,13 +40,5 @@ pub fn ipv4(frame: &impl Frame, at: usize) -> Result<Network<u32>, Outcome> {
         more: fragment_word & MORE_FRAGMENTS,
         protocol,
     };
-    Ok(Network {
-        source: header.word::<12>(),
-        destination: header.word::<16>(),
-        protocol,
-        at: at + header_length,
-        end: at + total,
-        hop_limit: header.u8::<8>(),
-        fragment,
-    })
+    Ok(Network { source: header.word::<12>(), header: at, protocol, at: at + header_length, end: at + total, fragment })
 }

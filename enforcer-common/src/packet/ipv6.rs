@@ -40,11 +40,10 @@ pub fn ipv6(frame: &impl Frame, at: usize) -> Result<Network<[u32; 4]>, Outcome>
     }
     Ok(Network {
         source: [header.word::<8>(), header.word::<12>(), header.word::<16>(), header.word::<20>()],
-        destination: [header.word::<24>(), header.word::<28>(), header.word::<32>(), header.word::<36>()],
+        header: at,
         protocol: header.u8::<6>(),
         at: at + FIXED,
         end: at + FIXED + payload,
-        hop_limit: header.u8::<7>(),
         fragment: Fragment::default(),
     })
 }

@@ -24,18 +24,24 @@ use crate::outcome::Outcome;
 pub struct Network<A> {
     /// Source address.
     pub source: A,
-    /// Destination address.
-    pub destination: A,
+    /// Where the IP header begins: the destination is read from there when somebody asks, which for most packets nobody does.
+    pub header: usize,
     /// The protocol above, once they are walked behind all extension headers. Of a later fragment: what its fragment header says.
     pub protocol: u8,
     /// Where the protocol above begins.
     pub at: usize,
     /// Where the packet ends, by its own length.
     pub end: usize,
-    /// IPv6 hop limit, IPv4 time to live.
-    pub hop_limit: u8,
     /// Whether it is a fragment.
     pub fragment: Fragment,
+}
+
+impl<A: Address> Network<A> {
+    /// Destination address.
+    #[inline(always)]
+    pub fn destination(&self, frame: &impl Frame) -> A {
+        A::destination(frame, self.header)
+    }
 }
 
 /// Whether a packet is whole. The fields of the header as they are: nothing branches on them before it must, so the paths
