@@ -9,7 +9,15 @@ use std::process::ExitCode;
 use xtask::bpf_toolchain;
 
 fn main() -> ExitCode {
-    for path in ["../enforcer-ebpf/src", "../enforcer-ebpf/Cargo.toml", "../enforcer-common/src", "../Cargo.toml"] {
+    // `include_dir!` notices a policy that changes, but not one that is new.
+    let watched = [
+        "../enforcer-ebpf/src",
+        "../enforcer-ebpf/Cargo.toml",
+        "../enforcer-common/src",
+        "../Cargo.toml",
+        "../policies",
+    ];
+    for path in watched {
         println!("cargo::rerun-if-changed={path}");
     }
     println!("cargo::rerun-if-env-changed=PATH");

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use enforcer::catalogue::{Side, embedded, export};
+use enforcer::catalogue::{Side, embedded, export, lint, stale_decisions};
+use expect_test::expect_file;
 
 const SECOND_READING: &str = include_str!("../../tests/catalogue/second-reading.tsv");
 
@@ -63,4 +64,50 @@ fn every_record_is_printed_once_and_has_a_role() {
         let key = (&record.document, &record.table, record.row, record.side, record.protocol, &record.ports);
         assert!(keys.insert(key), "{record:?}");
     }
+}
+
+#[test]
+fn the_export_is_what_it_was() {
+    let mut text = String::new();
+    for r in export(embedded().unwrap()) {
+        let peer = r.peer.unwrap_or_default();
+        let doubt = r.doubt.unwrap_or_default();
+        let fields = [&*r.document, &r.table, &r.row.to_string(), &format!("{:?}", r.side), r.protocol, &r.ports];
+        let more = [r.direction, r.exposure, &peer, &r.roles.join(" "), &r.service, &doubt];
+        text += &(fields.join("\t") + "\t" + &more.join("\t") + "\n");
+    }
+    expect_file!["../../tests/catalogue/export.tsv"].assert_eq(&text);
+}
+
+#[test]
+fn every_contradiction_and_overlap_has_a_decision_and_every_missing_protocol_a_doubt() {
+    let catalogue = embedded().unwrap();
+    let findings = lint(catalogue);
+    let new: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.decision.is_none())
+        .map(|finding| format!("{} {:?} {:?} {}", finding.kind, finding.services, finding.ports, finding.message))
+        .collect();
+    assert!(new.is_empty(), "decide about these in policies/decisions.yaml:\n{}", new.join("\n"));
+    let stale: Vec<String> = stale_decisions(catalogue, &findings).into_iter().map(|d| d.subject()).collect();
+    assert!(stale.is_empty(), "these are about nothing:\n{}", stale.join("\n"));
+}
+
+/// Peers that neither a row names nor a role stands for would be a vocabulary that nobody speaks.
+#[test]
+fn every_peer_is_of_use() {
+    let catalogue = embedded().unwrap();
+    let named: BTreeSet<&str> = catalogue
+        .roles
+        .values()
+        .flat_map(|role| role.entries())
+        .flat_map(|service| service.peers.iter().map(String::as_str))
+        .collect();
+    let unused: Vec<_> = catalogue
+        .peers
+        .iter()
+        .filter(|(name, peer)| !named.contains(name.as_str()) && peer.roles.is_empty())
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(unused, Vec::<&String>::new());
 }

@@ -97,8 +97,7 @@ pub(super) fn from_texts(mut files: Vec<(String, Text)>) -> Result<Catalogue, Fi
         match stem.as_str() {
             "documents" => catalogue.documents = read::documents(&reader, &root),
             "peers" => catalogue.peers = read::peers(&reader, &root),
-            // Decisions on known contradictions are for `catalogue lint` and decide nothing about packets.
-            "decisions" => {}
+            "decisions" => catalogue.decisions = super::lint::read(&reader, &root),
             _ => {
                 if let Some(role) = read::role(&reader, &root, stem) {
                     catalogue.roles.insert(role.name.clone(), role);

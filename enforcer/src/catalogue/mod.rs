@@ -4,6 +4,7 @@
 //! whole: a [`Catalogue`] names no role, peer, document or parameter that it does not have.
 
 mod export;
+mod lint;
 mod load;
 mod parameter;
 mod port;
@@ -16,6 +17,7 @@ use std::ops::RangeInclusive;
 use serde::Serialize;
 
 pub use export::{Record, Side, export};
+pub use lint::{Decision, Decisions, Finding, Kind as FindingKind, lint, stale_decisions};
 pub use load::{Error, embedded, from_directory};
 pub use parameter::{Kind, Parameter, Setting, Settings};
 pub(crate) use port::merge_ranges;
@@ -33,6 +35,8 @@ pub struct Catalogue {
     pub peers: BTreeMap<String, Peer>,
     /// The roles.
     pub roles: BTreeMap<String, Role>,
+    /// What is known to be doubtful, and what was decided.
+    pub decisions: Decisions,
 }
 
 /// A vendor document.

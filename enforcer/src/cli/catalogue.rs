@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
+use super::check::count;
 use super::policy_args::{Error, load_catalogue};
-use super::{Failure, Output};
-use crate::catalogue::{Record, export};
+use super::table::{print, source_rows, table};
+use super::{Failure, Format, Output};
+use crate::catalogue::{Decision, Finding, FindingKind, Record, export, lint};
+use crate::names::one_of;
 
 /// Looks at the whole catalogue.
 #[derive(Debug, clap::Args)]
@@ -30,6 +33,18 @@ enum Command {
         #[arg(long, value_enum, default_value_t = ExportFormat::Json)]
         format: ExportFormat,
     },
+    /// List contradictions, collisions, overlaps and doubts, with what was decided about them.
+    #[command(
+        after_help = "Exit code 1 when something is found about which nothing was decided.\n\nExamples:\n  enforcer catalogue lint\n  enforcer catalogue lint --kind contradiction"
+    )]
+    Lint {
+        /// Only findings of these kinds.
+        #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind)]
+        kind: Vec<FindingKind>,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -48,10 +63,44 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Ok(catalogue) => catalogue,
         Err(error) => return Err(Error::from(error).report(output)?),
     };
-    match args.command {
+    match &args.command {
         Command::Export { format: ExportFormat::Json } => output.json(&export(&catalogue)),
         Command::Export { format: ExportFormat::Csv } => csv(&export(&catalogue), output.out),
+        Command::Lint { kind, format } => {
+            let mut findings = lint(&catalogue);
+            findings.retain(|finding| kind.is_empty() || kind.contains(&finding.kind));
+            match format {
+                Format::Json => output.json(&findings)?,
+                Format::Table => list(&findings, output)?,
+            }
+            if findings.iter().all(|finding| finding.decision.is_some()) { Ok(()) } else { Err(Failure::Reported) }
+        }
     }
+}
+
+fn kind(text: &str) -> Result<FindingKind, String> {
+    let known = FindingKind::WORDS.iter().find(|(name, _)| *name == text).map(|(_, kind)| *kind);
+    known.ok_or_else(|| format!("expected {}", one_of(&FindingKind::WORDS.map(|(name, _)| name))))
+}
+
+fn list(findings: &[Finding], output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut rows = table(output.terminal, &["KIND", "FINDING", "SOURCE", "DECISION"]);
+    for finding in findings {
+        let services = finding.services.join(", ");
+        let text = match (finding.kind, &finding.ports) {
+            (FindingKind::Doubt | FindingKind::Protocol, Some(ports)) => format!("{services}, {ports}"),
+            (FindingKind::Doubt | FindingKind::Protocol, None) => services,
+            _ => finding.message.clone(),
+        };
+        let decision = match &finding.decision {
+            Some(Decision { decision, why, .. }) => format!("{decision}: {why}"),
+            None => "NEW: nothing was decided".to_owned(),
+        };
+        rows.add_row(vec![finding.kind.to_string(), text, source_rows(&finding.sources), decision]);
+    }
+    write!(output.out, "{}", print(&rows))?;
+    let new = findings.iter().filter(|finding| finding.decision.is_none()).count();
+    Ok(writeln!(output.out, "\n{}, {new} of them new", count(findings.len(), "finding"))?)
 }
 
 fn csv(records: &[Record], out: &mut dyn Write) -> Result<(), Failure> {
