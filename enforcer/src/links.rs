@@ -1,11 +1,13 @@
 //! Network interfaces and addresses of this network namespace, over rtnetlink.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt as _;
+use rtnetlink::RouteMessageBuilder;
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkXdp};
+use rtnetlink::packet_route::route::RouteAttribute;
 use rtnetlink::packet_route::tc::TcHandle;
 
 /// Netlink did not answer.
@@ -36,6 +38,9 @@ pub struct Link {
     pub mtu: u32,
     /// Index of the bridge or bond above it.
     pub master: Option<u32>,
+    /// Index of the interface that carries its packets (of a VLAN, for example); `None` where that is no interface of this
+    /// namespace, or where `IFLA_LINK` means something else, as on veth.
+    pub lower: Option<u32>,
     /// Whether it is up.
     pub is_up: bool,
     /// Id of the XDP program on it.
@@ -49,6 +54,8 @@ pub struct Addresses {
     pub own: BTreeSet<IpAddr>,
     /// Broadcast addresses of the networks they are in.
     pub broadcasts: BTreeSet<Ipv4Addr>,
+    /// Interfaces by the unicast addresses they have.
+    pub interfaces: BTreeMap<IpAddr, BTreeSet<u32>>,
 }
 
 /// Every interface of this namespace, by index.
@@ -70,12 +77,18 @@ pub fn links() -> Result<Vec<Link>, LinksError> {
                 mac: None,
                 mtu: 0,
                 master: None,
+                lower: None,
                 is_up: message.header.flags.contains(LinkFlags::Up),
                 xdp_program: None,
             };
             for attribute in message.attributes {
                 read_attribute(&mut link, attribute);
             }
+            let is_above = matches!(
+                link.kind,
+                Some(InfoKind::Vlan | InfoKind::MacVlan | InfoKind::MacVtap | InfoKind::IpVlan | InfoKind::MacSec)
+            );
+            link.lower = link.lower.filter(|_| is_above);
             link
         })
         .collect();
@@ -90,6 +103,7 @@ fn read_attribute(link: &mut Link, attribute: LinkAttribute) {
         LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok(),
         LinkAttribute::Mtu(mtu) => link.mtu = mtu,
         LinkAttribute::Controller(index) => link.master = Some(index),
+        LinkAttribute::Link(index) => link.lower = Some(index),
         LinkAttribute::LinkInfo(infos) => {
             link.kind =
                 infos.into_iter().find_map(|info| if let LinkInfo::Kind(kind) = info { Some(kind) } else { None });
@@ -116,15 +130,21 @@ pub fn addresses() -> Result<Addresses, LinksError> {
     let messages =
         ask("its addresses", |handle| async move { handle.address().get().execute().try_collect::<Vec<_>>().await })?;
     let mut addresses = Addresses::default();
-    for attribute in messages.into_iter().flat_map(|message| message.attributes) {
+    let attributes = messages.into_iter().flat_map(|message| {
+        let index = message.header.index;
+        message.attributes.into_iter().map(move |attribute| (index, attribute))
+    });
+    for (index, attribute) in attributes {
         // IFA_LOCAL is ours on point-to-point links, where IFA_ADDRESS is the peer; IPv6 has IFA_ADDRESS alone.
         #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel tells much more than is asked for here")]
         match attribute {
             AddressAttribute::Local(address) => {
                 addresses.own.insert(address);
+                addresses.interfaces.entry(address).or_default().insert(index);
             }
             AddressAttribute::Address(address @ IpAddr::V6(_)) => {
                 addresses.own.insert(address);
+                addresses.interfaces.entry(address).or_default().insert(index);
             }
             AddressAttribute::Broadcast(address) => {
                 addresses.broadcasts.insert(address);
@@ -134,6 +154,33 @@ pub fn addresses() -> Result<Addresses, LinksError> {
     }
     addresses.own.retain(|address| !address.is_loopback());
     Ok(addresses)
+}
+
+/// By which interfaces packets to these addresses would leave. An address without a route is left out.
+///
+/// # Errors
+/// When netlink cannot be asked.
+pub fn outgoing_interfaces(remotes: &BTreeSet<IpAddr>) -> Result<BTreeMap<IpAddr, u32>, LinksError> {
+    if remotes.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    ask("its routes", |handle| async move {
+        let mut found = BTreeMap::new();
+        for remote in remotes {
+            let question = match remote {
+                IpAddr::V4(remote) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(*remote, 32).build(),
+                IpAddr::V6(remote) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(*remote, 128).build(),
+            };
+            // "Network is unreachable" is an answer.
+            let Ok(Some(route)) = handle.route().get(question).execute().try_next().await else { continue };
+            let index = route
+                .attributes
+                .iter()
+                .find_map(|one| if let RouteAttribute::Oif(index) = one { Some(*index) } else { None });
+            found.extend(index.map(|index| (*remote, index)));
+        }
+        Ok(found)
+    })
 }
 
 /// Removes the clsact qdisc of an interface if no filter is on it. Says whether it was removed.

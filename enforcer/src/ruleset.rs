@@ -36,14 +36,13 @@ impl Ruleset {
     /// What the tables say of a service and a remote address; the plain host-side reading of them.
     #[must_use]
     pub fn entry(&self, direction: Direction, service: ServiceIndex, remote: IpAddr) -> Entry {
-        let table = self.table(direction);
-        let entry = table.services.get(&service).copied().unwrap_or(Entry::NONE);
-        if entry.kind() != EntryKind::Scoped {
-            return entry;
-        }
-        let column = self.class(remote).column(direction);
-        let scoped = table.matrix[usize::from(entry.number()) * table.columns as usize + column as usize];
-        scoped.with(entry.0 & Entry::ANSWER_ANY)
+        self.lookup().entry(direction, service, remote)
+    }
+
+    /// The classes of a remote address: those of the longest prefix that covers it.
+    #[must_use]
+    pub fn class(&self, remote: IpAddr) -> SourceClass {
+        self.lookup().class(remote)
     }
 
     /// The features that the programs need for this policy, as [`Config`] names them; scope and hook are not the policy's alone.
@@ -66,6 +65,42 @@ impl Ruleset {
             (outbound().any(|rule| rule.answer_any), Config::ANSWER_ANY),
         ];
         wanted.iter().filter(|(is_wanted, _)| *is_wanted).fold(0, |features, (_, feature)| features | feature)
+    }
+
+    /// What the tables say, wherever they come from.
+    #[must_use]
+    pub const fn lookup(&self) -> Lookup<'_> {
+        let Self { tables, prefixes, settings, .. } = self;
+        Lookup { tables, prefixes, outbound_judged: settings.outbound_judged }
+    }
+}
+
+/// The decisions of a policy: of a [`Ruleset`], where entries name rules by their index, or of what the kernel has loaded, where
+/// they name the slots of their counters.
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup<'a> {
+    /// As [`Ruleset::tables`].
+    pub tables: &'a [Table; 2],
+    /// As [`Ruleset::prefixes`].
+    pub prefixes: &'a BTreeMap<IpNet, SourceClass>,
+    /// As [`Settings::outbound_judged`].
+    pub outbound_judged: bool,
+}
+
+impl Lookup<'_> {
+    /// What the tables say of a service and a remote address.
+    #[must_use]
+    pub fn entry(&self, direction: Direction, service: ServiceIndex, remote: IpAddr) -> Entry {
+        let table = &self.tables[direction as usize];
+        let entry = table.services.get(&service).copied().unwrap_or(Entry::NONE);
+        if entry.kind() != EntryKind::Scoped {
+            return entry;
+        }
+        let column = self.class(remote).column(direction);
+        let index = usize::from(entry.number()) * table.columns as usize + column as usize;
+        // Beyond the table (which the compiler never makes) the programs read nothing, and nothing permits.
+        let scoped = table.matrix.get(index).copied().unwrap_or(Entry::NONE);
+        scoped.with(entry.0 & Entry::ANSWER_ANY)
     }
 
     /// The classes of a remote address: those of the longest prefix that covers it.
@@ -165,7 +200,7 @@ pub struct SourceRow {
 }
 
 /// What a policy says beside its rules.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Settings {
     /// Whether outbound packets are judged (`outbound: role`) or not (`open`).
     pub outbound_judged: bool,
@@ -176,7 +211,8 @@ pub struct Settings {
 }
 
 /// Whose packets are judged.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// All that pass the hook.
     All,
@@ -185,7 +221,7 @@ pub enum Scope {
 }
 
 /// Timeouts in seconds and size of the flow table.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct FlowSettings {
     /// Conversations at most, for each of IPv4 and IPv6.
     pub entries: u32,

@@ -5,6 +5,7 @@ use std::fs;
 use enforcer_common::Mode;
 
 use super::interfaces::{ModeArg, modes_text, require_root};
+use super::live::{LiveArgs, Moment};
 use super::policy_args::{Policy, PolicyArgs};
 use super::{Failure, Output};
 use crate::compile::Compiled;
@@ -29,6 +30,8 @@ pub struct Args {
     /// Say what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    live: LiveArgs,
 }
 
 /// Runs the command.
@@ -44,6 +47,10 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         hook: args.hook,
     };
     refuse_unscoped_forwarding(&plan)?;
+    if !args.dry_run {
+        require_root()?;
+    }
+    settle_live_connections(args, &plan, output)?;
     if args.dry_run {
         for one in &plan.interfaces {
             writeln!(output.err, "{}: {} rules would be put in force", one.name, ruleset.rules.len())?;
@@ -51,12 +58,27 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         writeln!(output.err, "policy {}; nothing was changed (--dry-run)", ruleset.hash)?;
         return Ok(());
     }
-    require_root()?;
-    for applied in dataplane::apply(&plan)? {
-        say(output, &applied)?;
+    let applied = dataplane::apply(&plan)?;
+    for one in &applied {
+        say(output, one)?;
+    }
+    let seeded = applied.first().map_or(0, |one| one.seeded);
+    if seeded > 0 {
+        writeln!(output.err, "flows made for conversations that this host had opened before: {seeded}")?;
     }
     writeln!(output.err, "policy {}: {} rules in force", ruleset.hash, ruleset.rules.len())?;
     Ok(())
+}
+
+/// Says which live connections the plan would cut, and refuses to cut the operator's own.
+fn settle_live_connections(args: &Args, plan: &Plan<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let moment = Moment::now()?;
+    let outlook = dataplane::modes_after_apply(plan, &moment.links)?;
+    if !args.live.force {
+        moment.guard_ssh(plan.ruleset.lookup(), &outlook)?;
+    }
+    let cut = moment.cuts(plan.ruleset.lookup(), plan.ruleset, &outlook)?;
+    args.live.settle(&cut, !args.dry_run, output)
 }
 
 fn interfaces(site: &Site, mode: Option<Mode>) -> Result<Vec<PlannedInterface>, Failure> {
@@ -102,7 +124,7 @@ fn refuse_unscoped_forwarding(plan: &Plan<'_>) -> Result<(), Failure> {
 }
 
 fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Failure> {
-    let Applied { interface, inbound, outbound, before, modes, pin } = applied;
+    let Applied { interface, inbound, outbound, before, modes, pin, .. } = applied;
     writeln!(
         output.err,
         "{interface}: inbound {} ({}), outbound {}; {}; pinned at {}",

@@ -9,6 +9,7 @@ pub mod detach;
 pub mod diff;
 pub mod explain;
 pub mod interfaces;
+pub mod live;
 pub mod mode;
 pub mod policy_args;
 pub mod role;

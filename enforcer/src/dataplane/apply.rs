@@ -17,9 +17,12 @@ use super::host;
 use super::load::{self, Load};
 use super::pins::{self, HostPins, InterfacePins, check_bpffs, make_dir, netns, protected, remove_dir};
 use super::record::{DirectionRecord, InterfaceRecord, PolicyRecord, RecordedRule, write_record};
+use super::seed::seed;
 use super::slots::{self, Assignment};
 use crate::links::{Link, links};
+use crate::live::Snapshot;
 use crate::ruleset::{Ruleset, Scope};
+use crate::sockets::Sockets;
 
 /// Which hook the operator asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -88,6 +91,8 @@ pub struct Applied {
     pub before: Option<Modes>,
     /// Modes in force now.
     pub modes: Modes,
+    /// Flows made for conversations that this host had opened before; of the host, the same on every interface.
+    pub seeded: usize,
     /// The pin of the inbound program.
     pub pin: std::path::PathBuf,
 }
@@ -224,13 +229,27 @@ fn stage_and_switch(
     let in_force = protected(&[])?.iter().filter_map(|one| policy(&one.record).ok()).collect::<Vec<_>>();
     let assignment = slots::assign(host, &plan.ruleset.rules, &in_force, now)?;
     make_dir(&host.generation(generation))?;
+    let sockets = snapshot()?.sockets;
     for (position, target) in targets.into_iter().enumerate() {
-        stage(plan, links, target, host, netns, generation, clock.hz, &assignment, position == 0, staged)?;
+        stage(
+            plan,
+            links,
+            target,
+            host,
+            netns,
+            generation,
+            clock.hz,
+            &assignment,
+            (position == 0).then_some(&sockets),
+            staged,
+        )?;
     }
     let record = PolicyRecord {
         policy_hash: plan.ruleset.hash.clone(),
         origin: plan.origin.clone(),
         rules: RecordedRule::of(&plan.ruleset.rules, &assignment.slots),
+        settings: plan.ruleset.settings.clone(),
+        columns: Direction::ALL.map(|direction| plan.ruleset.table(direction).columns.max(1)),
     };
     write_record(&host.generation(generation).join("ruleset"), &record)?;
 
@@ -239,7 +258,16 @@ fn stage_and_switch(
         if one.is_new {
             control::write(&one.pins, one.modes)?;
         }
-        switch(one)?;
+        switch(one, Direction::Outbound)?;
+    }
+    // What the host opens from here on makes its flows by itself; what it opened before is looked up.
+    let seeded = if staged.iter().any(|one| one.protects == Protects::Host) {
+        seed(host, &snapshot()?, plan.ruleset.lookup(), &plan.ruleset.settings.flows, &clock)?
+    } else {
+        0
+    };
+    for one in staged.iter_mut() {
+        switch(one, Direction::Inbound)?;
     }
     let mut applied = Vec::new();
     for one in staged.iter() {
@@ -268,11 +296,16 @@ fn stage_and_switch(
             outbound: one.outbound.clone(),
             before: one.before,
             modes: one.modes,
+            seeded,
             pin: one.pins.program(Direction::Inbound),
         });
     }
     sweep(host)?;
     Ok(applied)
+}
+
+fn snapshot() -> Result<Snapshot, DataplaneError> {
+    Snapshot::read().doing(|| "cannot look at the conversations that are going on".to_owned())
 }
 
 const fn direction_record(attached: &Attached) -> DirectionRecord {
@@ -290,7 +323,8 @@ fn stage(
     generation: u64,
     hz: u32,
     assignment: &Assignment,
-    is_first: bool,
+    // With the first interface: what fills the maps that all share.
+    sockets: Option<&Sockets>,
     staged: &mut Vec<Staged>,
 ) -> Result<(), DataplaneError> {
     let Target { planned, link, mode, fallback, why } = target;
@@ -343,10 +377,10 @@ fn stage(
         hz,
     };
     let mut object = load::object(&loaded)?;
-    if is_first {
+    if let Some(sockets) = sockets {
         fill(&mut object, plan.ruleset, &assignment.slots)?;
         host::write_own_addresses(&mut object)?;
-        host::write_listeners(&object)?;
+        host::write_listeners(&object, sockets)?;
     }
     super::counters::zero(&pins, &assignment.reused)?;
     let folder = pins.generation(generation);
@@ -362,29 +396,26 @@ fn stage(
     Ok(())
 }
 
-/// Puts the staged programs of an interface in force.
-fn switch(one: &mut Staged) -> Result<(), DataplaneError> {
-    let folder = one.pins.generation(one.generation);
-    for direction in Direction::ALL {
-        let program = folder.join(direction.name());
-        let mode = match direction {
-            Direction::Inbound => one.inbound.attach_mode,
-            Direction::Outbound => one.outbound.attach_mode,
-        };
-        // A program of the old policy on another hook goes only when the new one is in force.
-        let old_mode = one.old.as_ref().and_then(|old| old.direction(direction)).map(|record| record.attach_mode);
-        if let Some(old) = old_mode
-            && old != mode
-        {
-            attach::set_aside(&one.pins, direction)?;
-            one.moved.push((direction, old));
-        }
-        let undo = match put_in_force(&one.link, &one.pins, direction, one.protects, mode, &program) {
-            Err(error) if one.fallback.is_some() && falls_back(&error) => fall_back(one, direction, &error)?,
-            other => other?,
-        };
-        one.undo.push((direction, undo));
+/// Puts the staged program of a direction in force on an interface.
+fn switch(one: &mut Staged, direction: Direction) -> Result<(), DataplaneError> {
+    let program = one.pins.generation(one.generation).join(direction.name());
+    let mode = match direction {
+        Direction::Inbound => one.inbound.attach_mode,
+        Direction::Outbound => one.outbound.attach_mode,
+    };
+    // A program of the old policy on another hook goes only when the new one is in force.
+    let old_mode = one.old.as_ref().and_then(|old| old.direction(direction)).map(|record| record.attach_mode);
+    if let Some(old) = old_mode
+        && old != mode
+    {
+        attach::set_aside(&one.pins, direction)?;
+        one.moved.push((direction, old));
     }
+    let undo = match put_in_force(&one.link, &one.pins, direction, one.protects, mode, &program) {
+        Err(error) if one.fallback.is_some() && falls_back(&error) => fall_back(one, direction, &error)?,
+        other => other?,
+    };
+    one.undo.push((direction, undo));
     Ok(())
 }
 

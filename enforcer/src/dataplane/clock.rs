@@ -37,6 +37,14 @@ impl Clock {
         Ok(Self { jiffies, monotonic, hz: hertz(jiffies, monotonic) })
     }
 
+    /// The count of jiffies now.
+    #[must_use]
+    pub fn jiffies_now(&self) -> u64 {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| Duration::from(now).as_nanos());
+        let ticks = now.saturating_sub(u128::from(self.monotonic)) * u128::from(self.hz) / 1_000_000_000;
+        self.jiffies.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
+    }
+
     /// When a count of jiffies was.
     #[must_use]
     pub fn time(&self, jiffies: u64) -> Option<Timestamp> {

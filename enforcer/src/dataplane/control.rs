@@ -53,6 +53,20 @@ pub struct ModeChange {
     pub outbound: bool,
 }
 
+impl ModeChange {
+    /// The modes after it, from those before it.
+    #[must_use]
+    pub const fn of(self, mut modes: Modes) -> Modes {
+        if self.inbound {
+            modes.inbound = self.mode;
+        }
+        if self.outbound {
+            modes.outbound = self.mode;
+        }
+        modes
+    }
+}
+
 /// Changes the mode of protected interfaces; gives back what was in force on each before.
 ///
 /// # Errors
@@ -60,14 +74,7 @@ pub struct ModeChange {
 pub fn set_modes(interfaces: &[Protected], change: ModeChange) -> Result<Vec<Modes>, DataplaneError> {
     let before = interfaces.iter().map(|one| modes(&one.pins)).collect::<Result<Vec<_>, _>>()?;
     for (one, old) in interfaces.iter().zip(&before) {
-        let mut new = *old;
-        if change.inbound {
-            new.inbound = change.mode;
-        }
-        if change.outbound {
-            new.outbound = change.mode;
-        }
-        write(&one.pins, new)?;
+        write(&one.pins, change.of(*old))?;
     }
     Ok(before)
 }

@@ -121,6 +121,7 @@ any_error!(
     serde_json::Error,
     crate::links::LinksError
 );
+any_error!(crate::live::LiveError);
 
 /// The error number behind an error of aya, however deep.
 pub(super) fn error_number(error: &(dyn std::error::Error + 'static)) -> Option<i32> {

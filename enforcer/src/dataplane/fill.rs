@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
@@ -29,8 +30,9 @@ pub(super) fn fill(object: &mut Ebpf, ruleset: &Ruleset, slots: &[Slot]) -> Resu
     fill_prefixes(object, ruleset)
 }
 
-/// Writes words of a memory-mapped array. Each element takes eight bytes (the kernel rounds the value size up).
-pub(super) fn write_words(data: &MapData, write: impl FnOnce(&mut [u64])) -> Result<(), DataplaneError> {
+/// Looks at the words of a memory-mapped array, or writes them. Each element takes eight bytes (the kernel rounds the value
+/// size up).
+pub(super) fn with_words<T>(data: &MapData, work: impl FnOnce(&[AtomicU64]) -> T) -> Result<T, DataplaneError> {
     let doing = || "cannot map a BPF array into memory".to_owned();
     let count = data.info().doing(doing)?.max_entries() as usize;
     let length = NonZeroUsize::new(count * 8).unwrap_or(NonZeroUsize::MIN);
@@ -39,12 +41,23 @@ pub(super) fn write_words(data: &MapData, write: impl FnOnce(&mut [u64])) -> Res
         mmap(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, data.fd().as_fd(), 0)
     }
     .map_err(|errno| DataplaneError::system(doing(), std::io::Error::from(errno)))?;
-    let words: NonNull<u64> = address.cast();
-    // SAFETY: page-aligned, `count` words long, and alive until `munmap` below. Programs only read words of it, and volatile.
-    write(unsafe { std::slice::from_raw_parts_mut(words.as_ptr(), count) });
+    let words: NonNull<AtomicU64> = address.cast();
+    // SAFETY: page-aligned, `count` words long, and alive until `munmap` below. Programs and other processes share it, and each
+    // word is read and written as a whole.
+    let result = work(unsafe { std::slice::from_raw_parts(words.as_ptr(), count) });
     // SAFETY: the mapping that was just made; the slice is gone.
     unsafe { munmap(address, length.get()) }
-        .map_err(|errno| DataplaneError::system(doing(), std::io::Error::from(errno)))
+        .map_err(|errno| DataplaneError::system(doing(), std::io::Error::from(errno)))?;
+    Ok(result)
+}
+
+/// Writes a whole array.
+pub(super) fn write_words(data: &MapData, words: &[u64]) -> Result<(), DataplaneError> {
+    with_words(data, |mapped| {
+        for (to, word) in mapped.iter().zip(words) {
+            to.store(*word, Ordering::Relaxed);
+        }
+    })
 }
 
 /// The data of an array of the object.
@@ -56,19 +69,16 @@ pub(super) fn array<'a>(object: &'a Ebpf, name: &str) -> Result<&'a MapData, Dat
 }
 
 fn write_services(data: &MapData, table: &Table, slots: &[Slot]) -> Result<(), DataplaneError> {
-    write_words(data, |words| {
+    with_words(data, |words| {
         for (index, entry) in &table.services {
-            words[index.0 as usize] = u64::from(with_slot(*entry, slots).0);
+            words[index.0 as usize].store(u64::from(with_slot(*entry, slots).0), Ordering::Relaxed);
         }
     })
 }
 
 fn write_matrix(data: &MapData, table: &Table, slots: &[Slot]) -> Result<(), DataplaneError> {
-    write_words(data, |words| {
-        for (word, entry) in words.iter_mut().zip(&table.matrix) {
-            *word = u64::from(with_slot(*entry, slots).0);
-        }
-    })
+    let words: Vec<u64> = table.matrix.iter().map(|entry| u64::from(with_slot(*entry, slots).0)).collect();
+    write_words(data, &words)
 }
 
 /// The programs know rules by the slot of their counter.
@@ -95,7 +105,7 @@ fn fill_prefixes(object: &mut Ebpf, ruleset: &Ruleset) -> Result<(), DataplaneEr
         object.map_mut(map::PREFIXES4).ok_or_else(|| missing(map::PREFIXES4))?.try_into().doing(doing)?;
     for (net, class) in &ruleset.prefixes {
         if let IpNet::V4(net) = net {
-            let key = Key::new(u32::from(net.prefix_len()), u32::from_ne_bytes(net.network().octets()));
+            let key = Key::new(u32::from(net.prefix_len()), super::host::address_word(net.network()));
             v4.insert(&key, class.0, 0).doing(doing)?;
         }
     }

@@ -2,23 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aya::Ebpf;
 use aya::maps::HashMap;
-use enforcer_common::layout::{OWN_FILTER_WORDS, map, mapped, own_bit};
+use enforcer_common::layout::{OWN_FILTER_WORDS, PORT_BITMAP_WORDS, map, mapped, own_bit};
 use enforcer_common::tables::port_bit;
-use procfs::net::{TcpState, UdpState};
 
 use super::error::{DataplaneError, Doing as _};
 use super::fill::{array, write_words};
 use crate::links::{Addresses, addresses};
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+use crate::sockets::Sockets;
 
 /// Entries of the table of own addresses: more than a host has, so that adding never fails half-way.
 pub(super) const OWN_ENTRIES: u32 = 4096;
+
+/// An IPv4 address as it stands in a packet.
+pub(super) fn address_word(address: Ipv4Addr) -> u32 {
+    u32::from_ne_bytes(address.octets())
+}
 
 /// An IPv6 address as words as they stand in a packet.
 pub(super) fn words(address: Ipv6Addr) -> [u32; 4] {
@@ -31,15 +33,24 @@ pub(super) fn words(address: Ipv6Addr) -> [u32; 4] {
 /// An address as it stands in a packet, IPv4 mapped into IPv6.
 pub(super) fn mapped_words(address: IpAddr) -> [u32; 4] {
     match address {
-        IpAddr::V4(address) => mapped(u32::from_ne_bytes(address.octets())),
+        IpAddr::V4(address) => mapped(address_word(address)),
         IpAddr::V6(address) => words(address),
     }
+}
+
+/// An address out of a map, back from [`words`].
+pub(super) fn address6(words: [u32; 4]) -> Ipv6Addr {
+    let mut octets = [0; 16];
+    for (chunk, word) in octets.chunks_mut(4).zip(words) {
+        chunk.copy_from_slice(&word.to_ne_bytes());
+    }
+    Ipv6Addr::from(octets)
 }
 
 /// Writes the addresses of this namespace, and takes out those that are gone.
 pub(super) fn write_own_addresses(object: &mut Ebpf) -> Result<(), DataplaneError> {
     let doing = || "cannot write the host's own addresses".to_owned();
-    let Addresses { own, broadcasts } = addresses().doing(doing)?;
+    let Addresses { own, broadcasts, .. } = addresses().doing(doing)?;
     let now: BTreeSet<[u32; 4]> =
         own.into_iter().chain(broadcasts.into_iter().map(IpAddr::V4)).map(mapped_words).collect();
     let missing = || DataplaneError::NotAllowed("the BPF object has no table of own addresses".to_owned());
@@ -59,20 +70,16 @@ pub(super) fn write_own_addresses(object: &mut Ebpf) -> Result<(), DataplaneErro
         let bit = own_bit(*address);
         filter[bit as usize / 64] |= 1 << (bit % 64);
     }
-    write_words(array(object, map::OWN_FILTER)?, |words| words.copy_from_slice(&filter))
+    write_words(array(object, map::OWN_FILTER)?, &filter)
 }
 
 /// Writes the ports that have a listener.
-pub(super) fn write_listeners(object: &Ebpf) -> Result<(), DataplaneError> {
-    let listeners = listeners()?;
-    write_words(array(object, map::LISTENERS)?, |words| {
-        words.fill(0);
-        for (protocol, port) in listeners {
-            if let Some(bit) = port_bit(protocol, port) {
-                words[bit as usize / 64] |= 1 << (bit % 64);
-            }
-        }
-    })
+pub(super) fn write_listeners(object: &Ebpf, sockets: &Sockets) -> Result<(), DataplaneError> {
+    let mut words = vec![0; PORT_BITMAP_WORDS as usize];
+    for bit in sockets.listeners().filter_map(|socket| port_bit(socket.protocol, socket.local.port())) {
+        words[bit as usize / 64] |= 1 << (bit % 64);
+    }
+    write_words(array(object, map::LISTENERS)?, &words)
 }
 
 /// First and last port of `net.ipv4.ip_local_port_range`, which counts for IPv6 as well.
@@ -84,37 +91,15 @@ pub(super) fn ephemeral_range() -> (u32, u32) {
     numbers.next().zip(numbers.next()).unwrap_or(DEFAULT)
 }
 
-/// Local ports that something listens on: TCP in state LISTEN, UDP that is not connected.
-fn listeners() -> Result<Vec<(u8, u16)>, DataplaneError> {
-    let doing = |error: procfs::ProcError| DataplaneError::system("cannot read the sockets from /proc/net", error);
-    let mut found = Vec::new();
-    let tcp = [procfs::net::tcp(), procfs::net::tcp6()];
-    for entries in tcp {
-        let entries = missing_is_empty(entries).map_err(doing)?;
-        found.extend(
-            entries
-                .iter()
-                .filter(|entry| entry.state == TcpState::Listen)
-                .map(|entry| (TCP, entry.local_address.port())),
-        );
-    }
-    let udp = [procfs::net::udp(), procfs::net::udp6()];
-    for entries in udp {
-        let entries = missing_is_empty(entries).map_err(doing)?;
-        found.extend(
-            entries
-                .iter()
-                .filter(|entry| entry.state != UdpState::Established)
-                .map(|entry| (UDP, entry.local_address.port())),
-        );
-    }
-    Ok(found)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A kernel without IPv6 has no such file.
-fn missing_is_empty<T>(entries: Result<Vec<T>, procfs::ProcError>) -> Result<Vec<T>, procfs::ProcError> {
-    match entries {
-        Err(procfs::ProcError::NotFound(_)) => Ok(Vec::new()),
-        other => other,
+    #[test]
+    fn an_address_survives_the_way_through_a_map() {
+        for text in ["10.1.2.3", "2001:db8::5", "255.255.255.255"] {
+            let before: IpAddr = text.parse().unwrap();
+            assert_eq!(IpAddr::from(address6(mapped_words(before))).to_canonical(), before);
+        }
     }
 }

@@ -15,7 +15,7 @@ use super::attach::{AttachMode, Hook};
 use super::clock::Clock;
 use super::error::{DataplaneError, Doing as _, error_number};
 use super::slots::Slot;
-use crate::ruleset::{Action, Rule, SourceRow};
+use crate::ruleset::{Action, Rule, Settings, SourceRow};
 
 const CHUNK: usize = 4096;
 
@@ -75,6 +75,10 @@ pub struct PolicyRecord {
     pub origin: String,
     /// Every rule, in the documented order.
     pub rules: Vec<RecordedRule>,
+    /// What is not a rule.
+    pub settings: Settings,
+    /// Columns of the class matrices, inbound and outbound.
+    pub columns: [u32; 2],
 }
 
 /// A rule as it was loaded.

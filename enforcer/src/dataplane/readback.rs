@@ -1,0 +1,104 @@
+//! The policy in force, read back from the maps that the programs judge by.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use aya::Pod;
+use aya::maps::lpm_trie::LpmTrie;
+use aya::maps::{Map, MapData};
+use enforcer_common::layout::map;
+use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass};
+use ipnet::IpNet;
+
+use super::counters::policy;
+use super::error::{DataplaneError, Doing as _};
+use super::fill::with_words;
+use super::host::address6;
+use super::pins::HostPins;
+use super::record::{InterfaceRecord, PolicyRecord, RecordedRule};
+use crate::ruleset::{Lookup, Table};
+
+/// A policy as the kernel holds it. Entries name rules by the slot of their counter.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What was recorded beside it.
+    pub record: PolicyRecord,
+    /// Inbound and outbound, as in a [`Ruleset`](crate::ruleset::Ruleset).
+    pub tables: [Table; 2],
+    /// Every prefix with its classes.
+    pub prefixes: BTreeMap<IpNet, SourceClass>,
+}
+
+impl Loaded {
+    /// The decisions.
+    #[must_use]
+    pub const fn lookup(&self) -> Lookup<'_> {
+        let Self { record, tables, prefixes } = self;
+        Lookup { tables, prefixes, outbound_judged: record.settings.outbound_judged }
+    }
+
+    /// The rule that an entry names.
+    #[must_use]
+    pub fn rule(&self, direction: Direction, slot: u16) -> Option<&RecordedRule> {
+        self.record.rules.iter().find(|rule| rule.slot == slot && rule.direction == direction.name())
+    }
+}
+
+/// Reads the policy of a protected interface.
+///
+/// # Errors
+/// When its maps are gone or cannot be read.
+pub fn readback(record: &InterfaceRecord) -> Result<Loaded, DataplaneError> {
+    let folder = HostPins::of(record.netns).generation(record.generation);
+    let policy = policy(record)?;
+    let table = |services: &str, matrix: &str, columns: u32| -> Result<Table, DataplaneError> {
+        let services = words(&folder.join(services))?;
+        let services = (0..).zip(services).filter(|(_, word)| *word != 0);
+        Ok(Table {
+            services: services.map(|(index, word)| (ServiceIndex(index), Entry(word))).collect(),
+            matrix: words(&folder.join(matrix))?.into_iter().map(Entry).collect(),
+            columns,
+        })
+    };
+    let [inbound, outbound] = policy.columns;
+    let tables =
+        [table(map::SERVICES_IN, map::MATRIX_IN, inbound)?, table(map::SERVICES_OUT, map::MATRIX_OUT, outbound)?];
+    let mut prefixes = BTreeMap::new();
+    for (length, word, class) in prefix_table::<u32>(&folder.join(map::PREFIXES4))? {
+        add(&mut prefixes, Ipv4Addr::from(word.to_ne_bytes()).into(), length, class);
+    }
+    for (length, words, class) in prefix_table::<[u32; 4]>(&folder.join(map::PREFIXES6))? {
+        add(&mut prefixes, address6(words).into(), length, class);
+    }
+    Ok(Loaded { record: policy, tables, prefixes })
+}
+
+fn add(prefixes: &mut BTreeMap<IpNet, SourceClass>, address: IpAddr, length: u32, class: u32) {
+    let length = u8::try_from(length).unwrap_or(u8::MAX);
+    // The kernel keeps no prefix longer than its key.
+    prefixes.extend(IpNet::new(address, length).map(|net| (net, SourceClass(class))));
+}
+
+/// The words of an array of 32-bit values.
+fn words(path: &Path) -> Result<Vec<u32>, DataplaneError> {
+    let data = MapData::from_pin(path).doing(|| doing(path))?;
+    #[expect(clippy::cast_possible_truncation, reason = "the kernel pads each value of four bytes to eight")]
+    with_words(&data, |words| words.iter().map(|word| word.load(Ordering::Relaxed) as u32).collect())
+}
+
+fn prefix_table<K: Pod>(path: &Path) -> Result<Vec<(u32, K, u32)>, DataplaneError> {
+    let data = MapData::from_pin(path).doing(|| doing(path))?;
+    let trie: LpmTrie<MapData, K, u32> = Map::from_map_data(data).and_then(TryInto::try_into).doing(|| doing(path))?;
+    let mut found = Vec::new();
+    for item in trie.iter() {
+        let (key, class) = item.doing(|| doing(path))?;
+        found.push((key.prefix_len(), key.data(), class));
+    }
+    Ok(found)
+}
+
+fn doing(path: &Path) -> String {
+    format!("cannot read the table {} back", path.display())
+}
