@@ -84,6 +84,24 @@ pub fn enforcer_with_input(namespace: &Namespace, arguments: &[&str], input: &st
     finish(&mut command(namespace, arguments), input)
 }
 
+/// Runs the binary in a namespace, with these variables in its environment.
+///
+/// # Panics
+/// When it cannot be started.
+#[track_caller]
+pub fn enforcer_with_environment(namespace: &Namespace, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+    enforcer_with(namespace, arguments, "", variables)
+}
+
+/// Runs the binary in a namespace, with this on its standard input and these variables in its environment.
+///
+/// # Panics
+/// When it cannot be started.
+#[track_caller]
+pub fn enforcer_with(namespace: &Namespace, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Ran {
+    finish(command(namespace, arguments).envs(variables.iter().copied()), input)
+}
+
 /// Runs the binary outside of any namespace of ours, for what looks at no interface.
 ///
 /// # Panics
@@ -99,7 +117,8 @@ pub fn enforcer_on_host(arguments: &[&str]) -> Ran {
 #[track_caller]
 pub fn command(namespace: &Namespace, arguments: &[&str]) -> Command {
     let mut command = namespace.command(binary());
-    command.args(arguments);
+    // The session of whoever runs the tests does not end in a namespace of ours.
+    command.args(arguments).env_remove("SSH_CONNECTION").env_remove("SSH_CLIENT");
     command
 }
 
