@@ -1,56 +1,127 @@
-//! What a packet costs, above a program that does nothing, in nanoseconds.
+//! The bench: how fast the loaded programs are, beside an empty program and beside other firewalls.
 //!
-//! The same run measures both, in turns, and the least of several rounds counts: whatever else the machine does can only
-//! make a round slower.
+//! Everything runs on namespaces and cables of its own, with the real binary. A figure is only as good as the machine is
+//! quiet: minima and medians of interleaved rounds are taken, and nothing here is a test that could fail for being slow.
 
-#![expect(clippy::print_stdout, reason = "a tool that talks to the person who started it")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
-use std::process::ExitCode;
+mod packets;
+mod programs;
+mod report;
+mod site;
 
-use harness::enforcer::Protected;
-use harness::foreign;
-use harness::netns::Cable;
-use harness::packet::Packet;
-use harness::program::Program;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
 
-const ROUNDS: usize = 7;
-const RUNS: u32 = 1_000_000;
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use serde_json::{Value, json};
 
-/// What is measured: a name, the frame, and how many nanoseconds it may cost, where that is agreed.
-fn cases() -> Vec<(&'static str, Packet, Option<u128>)> {
-    let [v4, v6] = [("198.18.0.2", "198.18.0.1"), ("2001:db8::2", "2001:db8::1")].map(|(a, b)| Packet::new().ip(a, b));
-    let member = Packet::new().ipv4("198.18.0.3", "198.18.0.1");
-    vec![
-        ("permitted, IPv4 TCP", v4.clone().tcp(40_000, 443), Some(15)),
-        ("permitted, IPv6 TCP", v6.tcp(40_000, 443), Some(15)),
-        ("permitted, IPv4 UDP", v4.clone().udp(40_000, 161), None),
-        ("permitted, IPv4 TCP behind two tags", v4.clone().vlan(1).vlan(2).tcp(40_000, 443), None),
-        ("permitted to a peer, IPv4 TCP", member.tcp(40_000, 1502), None),
-        ("refused, IPv4 TCP", v4.tcp(40_000, 4444), None),
-    ]
+use crate::report::Section;
+
+/// How fast the loaded programs are. Needs root.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Only these parts.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Fewer and shorter rounds: to see that everything runs, not how fast.
+    #[arg(long)]
+    quick: bool,
+    /// Where to write the figures as JSON.
+    #[arg(long, value_name = "PATH")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Part {
+    /// Nanoseconds a packet, by test run.
+    #[value(alias = "a")]
+    Packets,
+}
+
+/// How much time may be spent.
+#[derive(Clone, Copy)]
+struct Effort {
+    quick: bool,
+}
+
+impl Effort {
+    /// Rounds, and runs in each.
+    fn test_runs(self) -> (u32, u32) {
+        if self.quick { (3, 100_000) } else { (7, 1_000_000) }
+    }
+
+    /// Says what is measured next.
+    fn say(self, what: &str) {
+        eprintln!("measuring {what}");
+    }
+
+    /// Says how far a measurement is, where somebody watches.
+    fn progress(self, done: u32, of: u32) {
+        let mut err = io::stderr();
+        if err.is_terminal() {
+            let end = if done == of { "\r              \r" } else { "" };
+            let _ = write!(err, "\r  round {done} of {of}{end}");
+        }
+    }
 }
 
 fn main() -> ExitCode {
-    let arguments =
-        ["--role", "unity-connection", "--peer", "cluster=198.18.0.3", "--mode", "enforce", "--hook", "native"];
-    let protected = Protected::apply_on(Cable::quiet(), &arguments);
-    let (program, empty) = (protected.inbound(), foreign::empty());
-    println!("XDP, {RUNS} test runs a round, least of {ROUNDS} rounds, nanoseconds above an empty program:\n");
-    let mut is_slow = false;
-    for (name, packet, limit) in cases() {
-        let frame = packet.build();
-        let (floor, cost) = least(&empty, &program, &frame);
-        let above = cost.saturating_sub(floor);
-        let agreed = limit.map_or_else(String::new, |limit| format!("   at most {limit}"));
-        let verdict = if limit.is_some_and(|limit| above > limit) { "   <-- too slow" } else { "" };
-        is_slow |= !verdict.is_empty();
-        println!("  {name:<36} {above:>4}   ({cost} - {floor}){agreed}{verdict}");
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
-    if is_slow { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// The least that either program took.
-fn least(empty: &Program, program: &Program, frame: &[u8]) -> (u128, u128) {
-    let rounds = (0..ROUNDS).map(|_| (empty.nanoseconds(frame, RUNS), program.nanoseconds(frame, RUNS)));
-    rounds.fold((u128::MAX, u128::MAX), |(floor, cost), (empty, full)| (floor.min(empty), cost.min(full)))
+fn run(options: &Options) -> anyhow::Result<()> {
+    let effort = Effort { quick: options.quick };
+    let machine = machine(options.quick);
+    let mut sections = Vec::new();
+    for part in Part::value_variants() {
+        if !options.only.is_empty() && !options.only.contains(part) {
+            continue;
+        }
+        let section = match part {
+            Part::Packets => packets::section(effort),
+        };
+        println!("\n{}", section.text());
+        sections.push(section);
+    }
+    let (met, all) = sections.iter().map(Section::tally).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+    println!("{met} of {all} targets met; machine: {}", machine["text"].as_str().unwrap_or_default());
+    if let Some(path) = &options.json {
+        let json = json!({"machine": machine, "sections": sections.iter().map(Section::json).collect::<Vec<_>>()});
+        fs::write(path, format!("{json:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        println!("figures: {}", path.display());
+    }
+    Ok(())
+}
+
+/// What a reader has to know about where and when the figures were taken.
+fn machine(quick: bool) -> Value {
+    let output = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    };
+    let cpus = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let information = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("unknown", |(_, model)| model);
+    let virtual_machine = information.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor"));
+    let kernel = output("uname", &["-r"]);
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default().to_owned();
+    let revision = std::env::var("ENFORCER_REVISION").unwrap_or_default();
+    let kind = if virtual_machine { "virtual machine" } else { "machine" };
+    let text = format!("{kind} with {cpus} CPUs ({model}), Linux {kernel}, load {load} at the start");
+    json!({
+        "text": text, "kernel": kernel, "cpu": model, "cpus": cpus, "virtual_machine": virtual_machine,
+        "load": load, "date": output("date", &["-u", "+%FT%TZ"]), "revision": revision, "quick": quick,
+    })
 }

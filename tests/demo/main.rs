@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use harness::enforcer::Protected;
 use harness::sockets::Servers;
+use harness::table::table;
 
 use crate::attempt::{Attempt, MEMBER};
 use crate::report::Report;
@@ -85,6 +86,6 @@ fn play(protected: &Protected, mode: &str, attempts: &[Attempt], report: &mut Re
         let (reply, counted) = protected.counted(|| attempt.make(&protected.cable));
         rows.push(report.judge(mode, attempt, reply, &counted));
     }
-    print!("{}", report::table(&["from", "to", "policy", "why", "arrived", "counted as"], &rows));
+    print!("{}", table(&["from", "to", "policy", "why", "arrived", "counted as"], &rows));
     println!();
 }

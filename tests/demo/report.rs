@@ -2,6 +2,7 @@
 
 use harness::enforcer::Counters;
 use harness::sockets::Reply;
+use harness::table::table;
 use serde_json::Value;
 
 use crate::attempt::Attempt;
@@ -98,23 +99,4 @@ fn sources(rule: &Value) -> String {
 
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Columns side by side, each as wide as its widest cell.
-pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(String::len);
-        cells.chain([heads[column].len()]).max().unwrap_or_default()
-    };
-    let widths: Vec<_> = (0..heads.len()).map(width).collect();
-    let line = |cells: Vec<&str>| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("  {}", padded.collect::<Vec<_>>().join("  ")).trim_end().to_owned() + "\n"
-    };
-    let rule: Vec<_> = widths.iter().map(|width| "-".repeat(*width)).collect();
-    let mut text = line(heads.to_vec()) + &line(rule.iter().map(String::as_str).collect());
-    for row in rows {
-        text += &line(row.iter().map(String::as_str).collect());
-    }
-    text
 }

@@ -2,6 +2,7 @@
 //!
 //! Its functions panic where something is wrong, so that a failing test has a stack trace. It needs root.
 
+pub mod bpf;
 pub mod enforcer;
 pub mod foreign;
 pub mod netns;
@@ -10,3 +11,4 @@ pub mod program;
 pub mod raw;
 pub mod skip;
 pub mod sockets;
+pub mod table;

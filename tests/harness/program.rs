@@ -46,21 +46,6 @@ impl Program {
         }
     }
 
-    /// How long a run on this frame takes on average, in nanoseconds, by the kernel's own clock.
-    ///
-    /// # Panics
-    /// When the kernel refuses the run.
-    #[must_use]
-    #[track_caller]
-    pub fn nanoseconds(&self, frame: &[u8], runs: u32) -> u128 {
-        let options = TestRunOptions { data_in: Some(frame), repeat: runs, ..TestRunOptions::default() };
-        let result = match self {
-            Self::Xdp(program) => program.test_run(options),
-            Self::Tc(program) => program.test_run(options),
-        };
-        result.unwrap_or_else(|error| panic!("test run of {} bytes: {error:?}", frame.len())).duration.as_nanos()
-    }
-
     /// Runs the program once on a frame.
     ///
     /// # Panics

@@ -33,7 +33,7 @@ enum Command {
     Test(test::Options),
     /// Protect a namespace, and try from another what the policy permits and what it does not.
     Demo(demo::Options),
-    /// Measure what a packet costs; fail where it costs more than was agreed.
+    /// Measure how fast the programs are, beside an empty program and beside other firewalls.
     Bench(bench::Options),
 }
 

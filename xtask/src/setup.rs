@@ -60,6 +60,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Installs the firewalls and tools that `bench` compares with. What cannot be had is not measured, and the bench says so.
+pub(crate) fn peers() {
+    let Some(step) = tools::peers() else { return };
+    eprintln!("bench: {}, which other firewalls are measured with:", step.missing);
+    for line in &step.plan {
+        eprintln!("    {line}");
+    }
+    if let Err(error) = (step.run)() {
+        eprintln!("bench: {error:#}; what needs it will not be measured");
+    }
+}
+
 fn steps(scratch: &Path) -> Vec<Step> {
     [tools::step(), bpf_toolchain_step(scratch), bpffs::step()].into_iter().flatten().collect()
 }

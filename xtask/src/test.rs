@@ -10,8 +10,9 @@ use std::thread;
 use anyhow::{Context, bail};
 
 use self::tally::Tally;
+use crate::kernel::{self, Profile};
+use crate::setup;
 use crate::shell::{CommandLine, cargo};
-use crate::{kernel, setup};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -50,9 +51,9 @@ fn run_all(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
         return Ok(());
     }
     eprintln!("\n== tests of the kernel: as root, in namespaces of their own");
-    kernel::build_binary()?;
+    kernel::build_binary(Profile::Debug)?;
     for program in kernel_suite()? {
-        run_tests(&with_filter(kernel::as_root(&program), filter), tally)?;
+        run_tests(&with_filter(kernel::as_root(&program, Profile::Debug), filter), tally)?;
     }
     Ok(())
 }

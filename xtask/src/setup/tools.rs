@@ -13,9 +13,28 @@ const TOOLS: &[(&str, &str)] = &[
     ("cc", "gcc"),
 ];
 
+/// What `bench` compares with, and measures with; it goes on without what cannot be had.
+const PEERS: &[(&str, &str)] = &[
+    ("nft", "nftables"),
+    ("iptables", "iptables"),
+    ("xdp-filter", "xdp-tools"),
+    // Switches on what makes a cable take frames of a generator.
+    ("ethtool", "ethtool"),
+    ("iperf3", "iperf3"),
+];
+
 /// What is missing, if anything is.
 pub(super) fn step() -> Option<Step> {
-    let missing: Vec<_> = TOOLS.iter().filter(|(program, _)| shell::find(program).is_none()).collect();
+    missing(TOOLS)
+}
+
+/// What is missing for a comparison with others, if anything is.
+pub(super) fn peers() -> Option<Step> {
+    missing(PEERS)
+}
+
+fn missing(tools: &'static [(&str, &str)]) -> Option<Step> {
+    let missing: Vec<_> = tools.iter().filter(|(program, _)| shell::find(program).is_none()).collect();
     if missing.is_empty() {
         return None;
     }

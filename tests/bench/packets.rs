@@ -1,0 +1,436 @@
+//! What a packet costs: test runs of the loaded programs on one frame of each class, beside an empty program of the same type.
+//!
+//! The frame is the same a million times, so everything that it touches is in the cache, unless a class says otherwise. The
+//! kernel measures the mean of a round in whole nanoseconds; the least of the rounds is what counts, because whatever
+//! disturbs a measurement makes it longer.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use aya::programs::ProgramInfo;
+use harness::bpf::{self, Kind};
+use harness::netns::Cable;
+use harness::packet::{Extension, Packet, SERVICE_VLAN, protocol, tcp};
+use serde_json::json;
+
+use crate::Effort;
+use crate::programs::{self, DESTINATION, SOURCE, TC_NEXT, Varying, XDP_PASS};
+use crate::report::{Row, Section, Target};
+use crate::site::{Guarded, HOST, STRANGER, Site};
+
+/// A host with which this one has flows.
+const SERVER: [&str; 2] = ["198.18.0.9", "2001:db8::9"];
+/// The local port of those flows.
+const CLIENT_PORT: u16 = 40_000;
+/// Local ports that no rule permits and no flow uses.
+const UNUSED_PORT: u16 = 4444;
+/// The port that is permitted by prefix.
+const PREFIX_PORT: u16 = 9100;
+
+const ANY_SOURCE_V4: f64 = 12.0;
+const ANY_SOURCE_V6: f64 = 15.0;
+const DENIED_EARLY: f64 = 25.0;
+const DENIED: f64 = 45.0;
+const REPLY: f64 = 40.0;
+const PREFIXES_10_000: f64 = 100.0;
+const THREE_EXTENSIONS: f64 = 8.0;
+const KNOWN_EGRESS: f64 = 60.0;
+
+pub(crate) fn section(effort: Effort) -> Section {
+    let mut rows = Vec::new();
+    for hook in [Hook::Xdp, Hook::Tc] {
+        effort.say(&format!("nanoseconds a packet: {}", hook.name()));
+        collect(&mut rows, hook.name(), one_role(effort, hook));
+        for count in [10, 1000, 10_000, 100_000] {
+            if effort.quick && count == 100_000 {
+                continue;
+            }
+            effort.say(&format!("nanoseconds a packet: {}, one of {count} prefixes", hook.name()));
+            collect(&mut rows, hook.name(), by_prefix(effort, hook, count));
+        }
+        effort.say(&format!("nanoseconds a packet: {}, every role", hook.name()));
+        collect(&mut rows, hook.name(), every_role(effort, hook));
+    }
+    Section {
+        name: "packets",
+        title: "(a) Nanoseconds a packet by test run, above an empty program of the same type",
+        rows,
+    }
+}
+
+fn collect(rows: &mut Vec<Row>, group: &str, found: Result<Vec<Row>, String>) {
+    match found {
+        Ok(found) => rows.extend(found),
+        Err(why) => rows.push(Row::not_measured(group, "this policy", why)),
+    }
+}
+
+/// Where inbound packets are judged.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Hook {
+    Xdp,
+    Tc,
+}
+
+impl Hook {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Xdp => "inbound, XDP",
+            Self::Tc => "inbound, tc ingress",
+        }
+    }
+
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Xdp => "native",
+            Self::Tc => "tc",
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Xdp => Kind::Xdp,
+            Self::Tc => Kind::Tc,
+        }
+    }
+
+    fn pass(self) -> i32 {
+        match self {
+            Self::Xdp => XDP_PASS,
+            Self::Tc => TC_NEXT,
+        }
+    }
+
+    fn drop(self) -> i32 {
+        match self {
+            Self::Xdp => programs::XDP_DROP,
+            Self::Tc => 2,
+        }
+    }
+}
+
+/// The programs of one policy, and what they are compared with.
+struct Bench {
+    guarded: Guarded,
+    hook: Hook,
+    inbound: OwnedFd,
+    outbound: OwnedFd,
+    empty: OwnedFd,
+    empty_tc: OwnedFd,
+}
+
+impl Bench {
+    fn new(site: &Site, hook: Hook) -> Result<Self, String> {
+        let guarded = site.apply(Cable::quiet(), hook.flag(), "enforce")?;
+        let [inbound, outbound] = [&guarded.inbound, &guarded.outbound].map(|pin| bpf::pinned(pin));
+        let open = || -> io::Result<Self> {
+            Ok(Self {
+                hook,
+                inbound: inbound?,
+                outbound: outbound?,
+                empty: programs::empty(hook.kind(), hook.pass())?,
+                empty_tc: programs::empty(Kind::Tc, TC_NEXT)?,
+                guarded,
+            })
+        };
+        open().map_err(|error| format!("opening the programs: {error}"))
+    }
+
+    fn class<'a>(&'a self, name: &str, frame: &Packet) -> Class<'a> {
+        Class {
+            name: name.to_owned(),
+            group: self.hook.name(),
+            varying: None,
+            program: &self.inbound,
+            empty: &self.empty,
+            frame: frame.build(),
+            answer: self.hook.pass(),
+            before: Vec::new(),
+            target: None,
+            best: None,
+        }
+    }
+
+    fn outbound<'a>(&'a self, name: &str, frame: &Packet) -> Class<'a> {
+        Class {
+            group: "outbound, tc egress",
+            program: &self.outbound,
+            empty: &self.empty_tc,
+            answer: TC_NEXT,
+            ..self.class(name, frame)
+        }
+    }
+}
+
+/// One kind of packet.
+struct Class<'a> {
+    name: String,
+    group: &'static str,
+    /// What changes the frame before the program sees it.
+    varying: Option<&'a Varying>,
+    program: &'a OwnedFd,
+    empty: &'a OwnedFd,
+    frame: Vec<u8>,
+    answer: i32,
+    /// Frames that the host sends, or gets, before: they make the state that this one finds.
+    before: Vec<(&'a OwnedFd, Vec<u8>)>,
+    target: Option<f64>,
+    /// The least of the rounds: of the program, and of the empty one.
+    best: Option<(u32, u32)>,
+}
+
+impl<'a> Class<'a> {
+    fn dropped(self, bench: &Bench) -> Self {
+        Self { answer: bench.hook.drop(), ..self }
+    }
+
+    fn target(self, nanoseconds: f64) -> Self {
+        Self { target: Some(nanoseconds), ..self }
+    }
+
+    fn after(mut self, program: &'a OwnedFd, frame: &Packet) -> Self {
+        self.before.push((program, frame.build()));
+        self
+    }
+
+    fn varied(self, varying: &'a Varying) -> Self {
+        Self { varying: Some(varying), ..self }
+    }
+
+    /// One round: both programs, one after the other.
+    fn round(&mut self, repeat: u32) -> io::Result<()> {
+        let empty = self.run(self.empty, repeat)?.nanoseconds;
+        for (program, frame) in &self.before {
+            bpf::test_run(program, frame, 1)?;
+        }
+        let run = self.run(self.program, repeat)?;
+        if run.answer != u32::from_ne_bytes(self.answer.to_ne_bytes()) {
+            return Err(io::Error::other(format!("the program answered {}, not {}", run.answer, self.answer)));
+        }
+        let (best, best_empty) = self.best.unwrap_or((u32::MAX, u32::MAX));
+        self.best = Some((best.min(run.nanoseconds), best_empty.min(empty)));
+        Ok(())
+    }
+
+    fn run(&self, program: &OwnedFd, repeat: u32) -> io::Result<bpf::Run> {
+        match self.varying {
+            Some(varying) => bpf::test_run(varying.to(program)?, &self.frame, repeat),
+            None => bpf::test_run(program, &self.frame, repeat),
+        }
+    }
+
+    fn above_empty(&self) -> Option<f64> {
+        self.best.map(|(all, empty)| f64::from(all) - f64::from(empty))
+    }
+
+    fn row(&self) -> Row {
+        let (Some(above), Some((all, empty))) = (self.above_empty(), self.best) else {
+            return Row::not_measured(self.group, &*self.name, "no round");
+        };
+        Row::new(self.group, &*self.name, above, "ns")
+            .target(self.target.map(Target::AtMost))
+            .how(format!("{all} - {empty}"))
+            .raw(json!({"nanoseconds": all, "empty": empty}))
+    }
+}
+
+/// All rounds of all classes. Every round goes through every class, so that a bad second spoils one round of each and not all
+/// rounds of one.
+fn measure(effort: Effort, classes: &mut [Class<'_>]) -> Result<Vec<Row>, String> {
+    let (rounds, repeat) = effort.test_runs();
+    let mut failed: Vec<Option<String>> = classes.iter().map(|_| None).collect();
+    for round in 0..rounds {
+        effort.progress(round + 1, rounds);
+        for (class, failed) in classes.iter_mut().zip(&mut failed) {
+            if failed.is_none()
+                && let Err(error) = class.round(repeat)
+            {
+                *failed = Some(error.to_string());
+            }
+        }
+    }
+    let rows = classes.iter().zip(failed).map(|(class, failed)| match failed {
+        Some(why) => Row::not_measured(class.group, &*class.name, why),
+        None => class.row(),
+    });
+    Ok(rows.collect())
+}
+
+fn one_role(effort: Effort, hook: Hook) -> Result<Vec<Row>, String> {
+    let bench = Bench::new(&Site::one_role(), hook)?;
+    let varying = |kind, at| Varying::new(kind, at).map_err(|error| format!("the program that varies frames: {error}"));
+    let (sources, destinations) = (varying(hook.kind(), SOURCE)?, varying(Kind::Tc, DESTINATION)?);
+    let mut classes = inbound_classes(&bench);
+    classes.push(
+        bench
+            .class("denied, UDP, a random source each", &from_stranger(0).udp(40_000, UNUSED_PORT))
+            .dropped(&bench)
+            .target(DENIED_EARLY)
+            .varied(&sources),
+    );
+    // The outbound program is the same whatever the inbound hook is.
+    if hook == Hook::Tc {
+        classes.extend(outbound_classes(&bench, &destinations));
+    }
+    let mut rows = measure(effort, &mut classes)?;
+    let above = |name: &str| classes.iter().find(|class| class.name == name).and_then(Class::above_empty);
+    if let (Some(none), Some(three), Some(seven)) =
+        (above("permitted, IPv6 TCP"), above("IPv6, 3 extension headers"), above("IPv6, 7 extension headers"))
+    {
+        let row = |name: &str, value: f64| Row::new(hook.name(), name, value, "ns").how(format!("above {none}"));
+        rows.push(row("added by 3 extension headers", three - none).target(Some(Target::AtMost(THREE_EXTENSIONS))));
+        rows.push(row("added by 7 extension headers", seven - none));
+    }
+    rows.extend(sizes(&bench, "one role"));
+    Ok(rows)
+}
+
+fn inbound_classes(bench: &Bench) -> Vec<Class<'_>> {
+    let request = |family| from_stranger(family).tcp(40_000, 143).flags(tcp::ACK);
+    let reply = |family: usize| {
+        let [server, host] = [SERVER[family], HOST[family]];
+        Packet::new().ip(server, host).tcp(8443, CLIENT_PORT).flags(tcp::ACK)
+    };
+    let opening = |family: usize| Packet::new().ip(HOST[family], SERVER[family]).tcp(CLIENT_PORT, 8443);
+    let asking = |family: usize| Packet::new().ip(HOST[family], SERVER[family]).udp(CLIENT_PORT, 5000);
+    let first = from_stranger(0).fragment(0, true, 7).udp(40_000, 161).udp_length(200).payload(&[0; 64]);
+    let later = from_stranger(0).fragment(9, false, 7).raw(protocol::UDP, &[0; 64]);
+    let extended = |words: &[Extension]| {
+        words
+            .iter()
+            .fold(from_stranger(1), |packet, one| packet.extension(one.clone()))
+            .tcp(40_000, 143)
+            .flags(tcp::ACK)
+    };
+    let (hop, destination) = (Extension::HopByHop { words: 0 }, Extension::Destination { words: 0 });
+    let three = [hop.clone(), destination.clone(), Extension::Authentication { length: 4 }];
+    let seven: Vec<_> = [hop].into_iter().chain(std::iter::repeat_n(destination, 6)).collect();
+    let mut classes = vec![
+        bench.class("permitted, IPv4 TCP", &request(0)).target(ANY_SOURCE_V4),
+        bench.class("permitted, IPv4 UDP", &from_stranger(0).udp(40_000, 161)).target(ANY_SOURCE_V4),
+        bench.class("permitted, IPv6 TCP", &request(1)).target(ANY_SOURCE_V6),
+        bench.class("permitted, IPv4 TCP, tags 802.1ad and 802.1Q", &{
+            let tagged = Packet::new().tag(SERVICE_VLAN, 7).vlan(5).ipv4(STRANGER[0], HOST[0]);
+            tagged.tcp(40_000, 143).flags(tcp::ACK)
+        }),
+        bench.class("IPv6, 3 extension headers", &extended(&three)),
+        bench.class("IPv6, 7 extension headers", &extended(&seven)),
+        bench.class("reply to a flow, IPv4 TCP", &reply(0)).target(REPLY).after(&bench.outbound, &opening(0)),
+        bench.class("reply to a flow, IPv6 TCP", &reply(1)).target(REPLY).after(&bench.outbound, &opening(1)),
+        bench
+            .class("reply to a flow, IPv4 UDP", &Packet::new().ipv4(SERVER[0], HOST[0]).udp(5000, CLIENT_PORT))
+            .target(REPLY)
+            .after(&bench.outbound, &asking(0)),
+        bench.class("fragment, the first is known", &later).target(DENIED).after(&bench.inbound, &first),
+    ];
+    classes.extend(
+        [
+            bench.class("denied, SYN", &from_stranger(0).tcp(40_000, UNUSED_PORT)).target(DENIED_EARLY),
+            bench.class("denied, IPv6 SYN", &from_stranger(1).tcp(40_000, UNUSED_PORT)).target(DENIED_EARLY),
+            bench
+                .class("denied, UDP port that no flow uses", &from_stranger(0).udp(40_000, UNUSED_PORT))
+                .target(DENIED_EARLY),
+            bench
+                .class("denied, ACK on a port that flows use", &from_stranger(0).tcp(8443, CLIENT_PORT).flags(tcp::ACK))
+                .target(DENIED)
+                .after(&bench.outbound, &opening(0)),
+            bench
+                .class("denied, fragment of an unknown datagram", &{
+                    from_stranger(0).fragment(9, false, 8).raw(protocol::UDP, &[0; 64])
+                })
+                .target(DENIED),
+        ]
+        .map(|class| class.dropped(bench)),
+    );
+    classes
+}
+
+fn outbound_classes<'a>(bench: &'a Bench, destinations: &'a Varying) -> Vec<Class<'a>> {
+    let opening = |family: usize| Packet::new().ip(HOST[family], SERVER[family]).tcp(CLIENT_PORT, 8443);
+    let asking = Packet::new().ipv4(HOST[0], SERVER[0]).udp(CLIENT_PORT, 5000);
+    vec![
+        bench
+            .outbound("known flow, IPv4 TCP", &opening(0).flags(tcp::ACK))
+            .target(KNOWN_EGRESS)
+            .after(&bench.outbound, &opening(0)),
+        bench
+            .outbound("known flow, IPv6 TCP", &opening(1).flags(tcp::ACK))
+            .target(KNOWN_EGRESS)
+            .after(&bench.outbound, &opening(1)),
+        bench.outbound("known flow, IPv4 UDP", &asking).target(KNOWN_EGRESS).after(&bench.outbound, &asking),
+        bench.outbound("answer of a permitted service, IPv4 TCP", &{
+            Packet::new().ipv4(HOST[0], STRANGER[0]).tcp(143, 40_000).flags(tcp::ACK)
+        }),
+        bench.outbound("flow made anew, IPv4 TCP SYN, the same each time", &opening(0)),
+        bench.outbound("flow made, IPv4 UDP, a random destination each", &asking).varied(destinations),
+    ]
+}
+
+fn by_prefix(effort: Effort, hook: Hook, count: usize) -> Result<Vec<Row>, String> {
+    let (site, members) = Site::one_role().with_prefixes(PREFIX_PORT, count);
+    let bench = Bench::new(&site, hook)?;
+    let frame = |source: &str| Packet::new().ipv4(source, HOST[0]).tcp(40_000, PREFIX_PORT).flags(tcp::ACK);
+    let mut classes: Vec<_> = members.iter().map(|source| bench.class("member", &frame(&source.to_string()))).collect();
+    classes.push(bench.class("denied", &frame(STRANGER[0])).dropped(&bench));
+    classes.push(bench.class("any source", &from_stranger(0).tcp(40_000, 143).flags(tcp::ACK)));
+    measure(effort, &mut classes)?;
+    // Not all members are equally deep in the tree: the slowest of some speaks for them.
+    let slowest = classes[..members.len()]
+        .iter_mut()
+        .max_by(|a, b| a.above_empty().unwrap_or(0.0).total_cmp(&b.above_empty().unwrap_or(0.0)))
+        .ok_or("no member")?;
+    slowest.name = format!("permitted by one of {count} prefixes, slowest of {}", members.len());
+    slowest.target = (count == 10_000).then_some(PREFIXES_10_000);
+    let mut rows = vec![slowest.row()];
+    let [.., denied, any] = classes.as_mut_slice() else { return Err("no class".to_owned()) };
+    denied.name = format!("denied, in none of {count} prefixes");
+    any.name = format!("permitted to any source, beside {count} prefixes");
+    any.target = Some(ANY_SOURCE_V4);
+    rows.extend([denied.row(), any.row()]);
+    Ok(rows)
+}
+
+fn every_role(effort: Effort, hook: Hook) -> Result<Vec<Row>, String> {
+    let (site, count) = Site::every_role()?;
+    let bench = Bench::new(&site, hook)?;
+    let mut classes = [
+        bench
+            .class(&format!("permitted, IPv4 TCP, {count} roles"), &from_stranger(0).tcp(40_000, 143).flags(tcp::ACK))
+            .target(ANY_SOURCE_V4),
+        bench
+            .class(&format!("permitted, IPv6 TCP, {count} roles"), &from_stranger(1).tcp(40_000, 143).flags(tcp::ACK))
+            .target(ANY_SOURCE_V6),
+        bench
+            .class(&format!("denied, SYN, {count} roles"), &from_stranger(0).tcp(40_000, UNUSED_PORT))
+            .dropped(&bench)
+            .target(DENIED_EARLY),
+    ];
+    let mut rows = measure(effort, &mut classes)?;
+    rows.extend(sizes(&bench, &format!("{count} roles")));
+    Ok(rows)
+}
+
+/// How large the programs are.
+fn sizes(bench: &Bench, policy: &str) -> Vec<Row> {
+    let of = |group: &str, pin: &Path| match ProgramInfo::from_pin(pin) {
+        Ok(info) => {
+            let translated = info.size_translated().unwrap_or_default() / 8;
+            let verified = info.verified_instruction_count().unwrap_or_default();
+            let machine = info.size_jitted();
+            Row::new(group, format!("size, {policy}"), f64::from(translated), "instructions")
+                .how(format!("verified {verified}, machine code {machine} bytes"))
+                .raw(json!({"translated": translated, "verified": verified, "machine_code_bytes": machine}))
+        }
+        Err(error) => Row::not_measured(group, format!("size, {policy}"), error.to_string()),
+    };
+    let mut rows = vec![of(bench.hook.name(), &bench.guarded.inbound)];
+    if bench.hook == Hook::Tc {
+        rows.push(of("outbound, tc egress", &bench.guarded.outbound));
+    }
+    rows
+}
+
+fn from_stranger(family: usize) -> Packet {
+    Packet::new().ip(STRANGER[family], HOST[family])
+}

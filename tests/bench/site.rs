@@ -1,0 +1,115 @@
+//! Policies that are measured, put in force by the real binary on a cable of their own.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use harness::enforcer::{Protected, enforcer_on_host, enforcer_with_input};
+use harness::netns::Cable;
+
+/// The protected host, in both families.
+pub(crate) const HOST: [&str; 2] = ["198.18.0.1", "2001:db8::1"];
+/// A host that is bound to no peer.
+pub(crate) const STRANGER: [&str; 2] = ["198.18.0.2", "2001:db8::2"];
+/// The servers of the cluster.
+const CLUSTER: &str = "198.18.0.3, \"2001:db8::3\"";
+
+/// A policy in the making: lines of a site file.
+#[derive(Clone, Default)]
+pub(crate) struct Site {
+    roles: String,
+    peers: String,
+    allow: String,
+}
+
+impl Site {
+    /// Unity Connection with its cluster bound.
+    pub(crate) fn one_role() -> Self {
+        Self { roles: "  - unity-connection\n".to_owned(), ..Self::default() }
+    }
+
+    /// Every role of the catalogue on one host, which no estate has. Returns how many they are, too.
+    pub(crate) fn every_role() -> Result<(Self, usize), String> {
+        let roles = enforcer_on_host(&["roles", "--format", "json"]).expect_code(0).json();
+        let roles = roles.as_array().ok_or("`enforcer roles` prints no array")?;
+        let mut site = Self::default();
+        for role in roles {
+            let name = role["name"].as_str().ok_or("a role without a name")?;
+            let mut line = format!("  - {{role: {name}");
+            for parameter in role["parameters"].as_array().into_iter().flatten() {
+                if parameter["required"] == true {
+                    let name = parameter["name"].as_str().unwrap_or_default();
+                    let value = match name {
+                        "distributor" => "primary",
+                        "rtp_port_range_start" => "39500",
+                        _ => "a",
+                    };
+                    let _ = write!(line, ", {name}: {value}");
+                }
+            }
+            let _ = writeln!(site.roles, "{line}}}");
+        }
+        Ok((site, roles.len()))
+    }
+
+    /// Permits a TCP port to so many prefixes, and returns some addresses in them.
+    pub(crate) fn with_prefixes(mut self, port: u16, count: usize) -> (Self, Vec<Ipv4Addr>) {
+        let prefixes = prefixes(count);
+        let list: Vec<_> = prefixes.iter().map(|(address, length)| format!("{address}/{length}")).collect();
+        let _ = writeln!(self.peers, "  measured: [{}]", list.join(", "));
+        let _ = writeln!(self.allow, "  - {{name: measured, protocol: tcp, ports: [{port}], from: [measured]}}");
+        let some = [0, count / 2, count - 1].map(|index| prefixes[index].0);
+        (self, some.to_vec())
+    }
+
+    /// The site file, for these interfaces.
+    pub(crate) fn text(&self, interfaces: &[&str]) -> String {
+        let mut text = format!("interfaces: [{}]\nroles:\n{}", interfaces.join(", "), self.roles);
+        let _ = write!(text, "peers:\n  cluster: [{CLUSTER}]\n{}", self.peers);
+        if !self.allow.is_empty() {
+            let _ = write!(text, "allow:\n{}", self.allow);
+        }
+        text
+    }
+
+    /// Puts it in force on the near end of a cable.
+    pub(crate) fn apply(&self, cable: Cable, hook: &str, mode: &str) -> Result<Guarded, String> {
+        let interface = cable.near.interface.clone();
+        let protected = Protected { cable };
+        let text = self.text(&[&interface]);
+        let ran = enforcer_with_input(&protected.cable.host, &["apply", "-", "--hook", hook, "--mode", mode], &text);
+        if ran.code != Some(0) {
+            // The first line says what is wrong; what follows says where.
+            return Err(format!("`{}`: {}", ran.line, ran.stderr.lines().next().unwrap_or("no message")));
+        }
+        let inbound = protected.pin();
+        let outbound = inbound.with_file_name("outbound");
+        Ok(Guarded { _protected: protected, inbound, outbound })
+    }
+}
+
+/// An interface that is protected, and where its programs are pinned.
+pub(crate) struct Guarded {
+    _protected: Protected,
+    pub(crate) inbound: PathBuf,
+    pub(crate) outbound: PathBuf,
+}
+
+/// Different prefixes of 24 to 32 bits below 10.0.0.0/8, the same in every run.
+fn prefixes(count: usize) -> Vec<(Ipv4Addr, u32)> {
+    let mut state: u64 = 1;
+    let mut seen = BTreeSet::new();
+    let mut all = Vec::with_capacity(count);
+    while all.len() < count {
+        // Knuth's MMIX generator: any will do that does not repeat itself.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let [_, a, b, c, n, ..] = state.to_be_bytes();
+        let length = 24 + u32::from(n % 9);
+        let address = u32::from_be_bytes([10, a, b, c]) & (u32::MAX << (32 - length));
+        if seen.insert((address, length)) {
+            all.push((Ipv4Addr::from(address), length));
+        }
+    }
+    all
+}

@@ -1,0 +1,273 @@
+//! bpf(2) itself: programs of a few instructions, pinned objects of any type, and test runs by descriptor.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+const MAP_CREATE: libc::c_long = 0;
+const MAP_UPDATE: libc::c_long = 2;
+const PROG_LOAD: libc::c_long = 5;
+const OBJ_GET: libc::c_long = 7;
+const TEST_RUN: libc::c_long = 10;
+const LINK_CREATE: libc::c_long = 28;
+const ATTACH_XDP: u32 = 37;
+const PROGRAM_ARRAY: u32 = 3;
+const LIVE_FRAMES: u32 = 1 << 1;
+const HAS_FRAGS: u32 = 1 << 5;
+
+/// Type of a program.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Kind {
+    /// `BPF_PROG_TYPE_SCHED_CLS`.
+    Tc = 3,
+    /// `BPF_PROG_TYPE_XDP`, for frames of several buffers, too.
+    Xdp = 6,
+}
+
+/// The beginning of `union bpf_attr` for `BPF_PROG_LOAD`.
+#[repr(C)]
+#[derive(Default)]
+struct Load {
+    kind: u32,
+    instructions: u32,
+    code: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel: u32,
+    flags: u32,
+    name: [u8; 16],
+    interface: u32,
+    attach_type: u32,
+}
+
+/// The same for `BPF_LINK_CREATE`.
+#[repr(C)]
+#[derive(Default)]
+struct Link {
+    program: u32,
+    interface: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// The same for `BPF_MAP_CREATE`.
+#[repr(C)]
+#[derive(Default)]
+struct NewMap {
+    kind: u32,
+    key_size: u32,
+    value_size: u32,
+    entries: u32,
+    flags: u32,
+}
+
+/// The same for `BPF_MAP_UPDATE_ELEM`.
+#[repr(C)]
+#[derive(Default)]
+struct Update {
+    map: u32,
+    zero: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// The same for `BPF_OBJ_GET`.
+#[repr(C)]
+#[derive(Default)]
+struct Get {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+/// The same for `BPF_PROG_TEST_RUN`.
+#[repr(C)]
+#[derive(Default)]
+struct TestRun {
+    program: u32,
+    answer: u32,
+    data_in_size: u32,
+    data_out_size: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    context_in_size: u32,
+    context_out_size: u32,
+    context_in: u64,
+    context_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch: u32,
+    zero: u32,
+}
+
+/// One instruction.
+#[must_use]
+pub const fn instruction(code: u8, [to, from]: [u8; 2], offset: i16, immediate: i32) -> u64 {
+    u64::from_le_bytes({
+        let [o0, o1] = offset.to_le_bytes();
+        let [i0, i1, i2, i3] = immediate.to_le_bytes();
+        [code, from << 4 | to, o0, o1, i0, i1, i2, i3]
+    })
+}
+
+/// Loads a program that is nobody's business but ours.
+///
+/// # Errors
+/// What the kernel says; the verifier's log is not asked for.
+pub fn load(kind: Kind, name: &str, code: &[u64]) -> io::Result<OwnedFd> {
+    let license = c"GPL";
+    let mut load = Load {
+        kind: kind as u32,
+        instructions: u32::try_from(code.len()).map_err(io::Error::other)?,
+        code: code.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+        flags: if kind == Kind::Xdp { HAS_FRAGS } else { 0 },
+        attach_type: if kind == Kind::Xdp { ATTACH_XDP } else { 0 },
+        ..Load::default()
+    };
+    load.name[..name.len()].copy_from_slice(name.as_bytes());
+    descriptor(PROG_LOAD, &mut load)
+}
+
+/// Attaches an XDP program to an interface of this thread's namespace, until the descriptor is closed.
+///
+/// # Errors
+/// What the kernel says.
+pub fn attach_xdp(program: &impl AsFd, interface: &str) -> io::Result<OwnedFd> {
+    let mut link =
+        Link { program: number(program)?, interface: interface_index(interface)?, attach_type: ATTACH_XDP, flags: 0 };
+    descriptor(LINK_CREATE, &mut link)
+}
+
+/// Opens a pinned program, map or link.
+///
+/// # Errors
+/// What the kernel says.
+pub fn pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    descriptor(OBJ_GET, &mut Get { path: path.as_ptr() as u64, ..Get::default() })
+}
+
+/// An array of one program, for another one to jump to.
+///
+/// # Errors
+/// What the kernel says: of a program that no other may jump to, `EINVAL`.
+pub fn program_array() -> io::Result<OwnedFd> {
+    descriptor(MAP_CREATE, &mut NewMap { kind: PROGRAM_ARRAY, key_size: 4, value_size: 4, entries: 1, flags: 0 })
+}
+
+/// Writes one entry of a map.
+///
+/// # Errors
+/// What the kernel says.
+pub fn update(map: &impl AsFd, key: &[u8], value: &[u8]) -> io::Result<()> {
+    let mut update =
+        Update { map: number(map)?, key: key.as_ptr() as u64, value: value.as_ptr() as u64, ..Update::default() };
+    bpf(MAP_UPDATE, &mut update).map(drop)
+}
+
+/// What a program answered to a frame, and what a run cost on average.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Run {
+    /// The program's return value.
+    pub answer: u32,
+    /// Mean of the runs, in whole nanoseconds, as the kernel measured it.
+    pub nanoseconds: u32,
+}
+
+/// Runs a program so often on the same frame, which is as the program left it.
+///
+/// # Errors
+/// What the kernel says.
+pub fn test_run(program: &impl AsFd, frame: &[u8], repeat: u32) -> io::Result<Run> {
+    let mut run = TestRun {
+        program: number(program)?,
+        data_in_size: u32::try_from(frame.len()).map_err(io::Error::other)?,
+        data_in: frame.as_ptr() as u64,
+        repeat,
+        ..TestRun::default()
+    };
+    bpf(TEST_RUN, &mut run)?;
+    Ok(Run { answer: run.answer, nanoseconds: run.duration })
+}
+
+/// Runs an XDP program on live frames, `batch` at a time: `XDP_TX` sends them from the interface, which is one of this thread's
+/// namespace.
+///
+/// # Errors
+/// What the kernel says.
+pub fn send_live(program: &impl AsFd, interface: &str, frame: &[u8], repeat: u32, batch: u32) -> io::Result<()> {
+    let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+    // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+    let context: [u32; 6] = [0, length, 0, interface_index(interface)?, 0, 0];
+    let mut run = TestRun {
+        program: number(program)?,
+        data_in_size: length,
+        data_in: frame.as_ptr() as u64,
+        repeat,
+        context_in_size: u32::try_from(size_of_val(&context)).map_err(io::Error::other)?,
+        context_in: context.as_ptr() as u64,
+        flags: LIVE_FRAMES,
+        batch,
+        ..TestRun::default()
+    };
+    bpf(TEST_RUN, &mut run).map(drop)
+}
+
+/// The number of an interface of this thread's namespace.
+///
+/// # Errors
+/// There is none of this name.
+pub fn interface_index(interface: &str) -> io::Result<u32> {
+    let name = CString::new(interface)?;
+    // SAFETY: the name ends with a zero byte.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        index => Ok(index),
+    }
+}
+
+fn number(fd: &impl AsFd) -> io::Result<u32> {
+    u32::try_from(fd.as_fd().as_raw_fd()).map_err(io::Error::other)
+}
+
+/// A command that answers with a descriptor.
+fn descriptor<T>(command: libc::c_long, attributes: &mut T) -> io::Result<OwnedFd> {
+    let fd = bpf(command, attributes)?;
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<i32> {
+    // SAFETY: the attributes are the beginning of the union for this command, their true size is given, and what they
+    // point to lives in the caller.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size_of::<T>()) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(answer).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Packet;
+
+    #[test]
+    fn a_program_of_two_instructions_answers_what_it_was_told() {
+        for kind in [Kind::Xdp, Kind::Tc] {
+            let code = [instruction(0xb7, [0, 0], 0, 2), instruction(0x95, [0, 0], 0, 0)];
+            let program = load(kind, "two", &code).unwrap();
+            let frame = Packet::new().ipv4("198.18.0.2", "198.18.0.1").udp(1, 2).build();
+            assert_eq!(test_run(&program, &frame, 3).unwrap().answer, 2);
+        }
+    }
+}
