@@ -367,6 +367,43 @@ impl Config {
         load(&self.features) & feature != 0
     }
 
+    /// The whole of it as numbers, for a record.
+    #[must_use]
+    pub fn to_words(&self) -> [u64; 14] {
+        let Self { macs, features, interface, columns_in, columns_out, hz, .. } = *self;
+        let timeouts = [self.timeout_tcp, self.timeout_tcp_closing, self.timeout_udp, self.timeout_icmp];
+        let [tcp, closing, udp, icmp] = timeouts.map(u64::from);
+        let [features, interface, columns_in, columns_out, hz] =
+            [features, interface, columns_in, columns_out, hz].map(u64::from);
+        let [first, last, events] = [self.ephemeral_first, self.ephemeral_last, self.events_per_second].map(u64::from);
+        let [mac, bridge] = macs;
+        [mac, bridge, features, interface, columns_in, columns_out, hz, tcp, closing, udp, icmp, first, last, events]
+    }
+
+    /// Back from [`Self::to_words`].
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "each number goes back to where it came from")]
+    pub fn from_words(words: [u64; 14]) -> Self {
+        let [mac, bridge, numbers @ ..] = words;
+        let [features, interface, columns_in, columns_out, hz, tcp, closing, udp, icmp, first, last, events] =
+            numbers.map(|number| number as u32);
+        Self {
+            macs: [mac, bridge],
+            features,
+            interface,
+            columns_in,
+            columns_out,
+            hz,
+            timeout_tcp: tcp,
+            timeout_tcp_closing: closing,
+            timeout_udp: udp,
+            timeout_icmp: icmp,
+            ephemeral_first: first,
+            ephemeral_last: last,
+            events_per_second: events,
+        }
+    }
+
     /// Hardware address number 0 or 1.
     #[must_use]
     #[inline(always)]

@@ -32,9 +32,13 @@ fn words_and_order_are_no_difference() {
 
 #[test]
 fn a_peer_that_grows_is_shown_by_what_it_gains() {
-    check(SITE, &SITE.replace("[10.1.1.10]", "[10.1.1.10, 10.1.1.12]"), &expect![[r#"
+    check(
+        SITE,
+        &SITE.replace("[10.1.1.10]", "[10.1.1.10, 10.1.1.12]"),
+        &expect![[r#"
         Permit inbound tcp 7000-7002,7005 remote 10.1.1.12/32: Some("site/sync") -> Some("site/sync")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

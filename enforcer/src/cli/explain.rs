@@ -2,10 +2,13 @@
 
 use enforcer_common::{Mode, Verdict};
 
+use super::interfaces::InterfaceArgs;
 use super::policy_args::PolicyArgs;
 use super::table::source_rows;
 use super::{Failure, Format, Output};
-use crate::explain::{self, Explanation};
+use crate::dataplane::{ask, modes_in_force};
+use crate::explain::{self, Explanation, Found};
+use crate::ruleset::Ruleset;
 use crate::tuple::Tuple;
 
 /// Says what a policy decides about a packet, by which rule and which row of the documents, and the smallest change that would
@@ -24,6 +27,9 @@ pub struct Args {
     policy: PolicyArgs,
     /// The packet.
     tuple: String,
+    /// Ask the program that is loaded on this interface (or on the only protected one), by a test run that leaves no trace.
+    #[arg(long, value_name = "IF", num_args = 0..=1, default_missing_value = "")]
+    live: Option<String>,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -51,12 +57,46 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Ok(compiled) => compiled,
         Err(error) => return Err(super::policy_args::Error::from(error).report(output)?),
     };
-    let found = explain::judge(&compiled.ruleset, &tuple);
+    let (found, mode) = match &args.live {
+        None => (explain::judge(&compiled.ruleset, &tuple), explain::mode_of(&policy.site, tuple.direction)),
+        Some(interface) => ask_the_program(interface, &compiled.ruleset, &tuple, output)?,
+    };
     let explanation = explain::describe(&policy.site, &policy.catalogue, &compiled.ruleset, &tuple, found);
     match args.format {
         Format::Json => output.json(&explanation),
-        Format::Table => print(&explanation, explain::mode_of(&policy.site, tuple.direction), output),
+        Format::Table => print(&explanation, mode, output),
     }
+}
+
+/// The judgement of the loaded program. What is in force may be another policy than the one that explains it: that is said.
+fn ask_the_program(
+    interface: &str,
+    ruleset: &Ruleset,
+    tuple: &Tuple,
+    output: &mut Output<'_>,
+) -> Result<(Found, Mode), Failure> {
+    let named = if interface.is_empty() { Vec::new() } else { vec![interface.to_owned()] };
+    let interfaces = InterfaceArgs { interface: named }.some_protected()?;
+    let [protected] = interfaces.as_slice() else {
+        let names: Vec<&str> = interfaces.iter().map(|one| one.interface.as_str()).collect();
+        return Err(Failure::BadInput(anyhow::anyhow!(
+            "several interfaces are protected ({}): name one, `--live={}`",
+            names.join(", "),
+            names[0]
+        )));
+    };
+    if protected.record.policy_hash != ruleset.hash {
+        writeln!(
+            output.err,
+            "{}: the policy in force is another than this one; verdict and rule are the program's, the rest is said of this one",
+            protected.interface
+        )?;
+    }
+    let answer = ask(protected, tuple.direction, &tuple.frame())?;
+    let rule = answer
+        .rule
+        .and_then(|id| ruleset.rules.iter().position(|rule| rule.id == id && rule.direction == tuple.direction));
+    Ok(Found { reason: answer.reason, rule, audited: answer.audited })
 }
 
 fn print(explanation: &Explanation, mode: Mode, output: &mut Output<'_>) -> Result<(), Failure> {
@@ -75,7 +115,7 @@ fn print(explanation: &Explanation, mode: Mode, output: &mut Output<'_>) -> Resu
         if explanation.audited {
             writeln!(output.out, "mode    the rule is in audit by itself: counted, not dropped")?;
         } else if mode == Mode::Audit {
-            writeln!(output.out, "mode    the site is in audit: counted, not dropped")?;
+            writeln!(output.out, "mode    audit: counted, not dropped")?;
         }
     }
     if let Some(hint) = &explanation.hint {

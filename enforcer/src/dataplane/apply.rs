@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use enforcer_common::layout::Config;
 use enforcer_common::{Direction, Mode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -179,6 +180,7 @@ struct Staged {
     modes: Modes,
     is_new: bool,
     undo: Vec<(Direction, Undo)>,
+    config: Config,
     /// Hooks of the old policy that were left for others.
     moved: Vec<(Direction, AttachMode)>,
 }
@@ -287,6 +289,7 @@ fn stage_and_switch(
             since: one.old.as_ref().map_or(now, |old| old.since),
             applied: now,
             clock,
+            config: one.config.to_words(),
         };
         write_record(&one.pins.map("record"), &record)?;
         publish(one)?;
@@ -362,6 +365,7 @@ fn stage(
         before,
         modes,
         undo: Vec::new(),
+        config: Config::default(),
         moved: Vec::new(),
     });
     make_dir(&pins.generation(generation))?;
@@ -377,6 +381,9 @@ fn stage(
         hz,
     };
     let mut object = load::object(&loaded)?;
+    if let Some(one) = staged.last_mut() {
+        one.config = load::config(&loaded);
+    }
     if let Some(sockets) = sockets {
         fill(&mut object, plan.ruleset, &assignment.slots)?;
         host::write_own_addresses(&mut object)?;

@@ -79,6 +79,14 @@ pub fn set_modes(interfaces: &[Protected], change: ModeChange) -> Result<Vec<Mod
     Ok(before)
 }
 
+/// The modes in force on a protected interface.
+///
+/// # Errors
+/// When its control map cannot be read.
+pub fn modes_in_force(protected: &Protected) -> Result<Modes, DataplaneError> {
+    modes(&protected.pins)
+}
+
 /// The modes in force on an interface.
 pub(super) fn modes(pins: &InterfacePins) -> Result<Modes, DataplaneError> {
     let control = open(pins)?.get(&0, 0).doing(|| doing(pins))?;

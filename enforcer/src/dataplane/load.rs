@@ -8,7 +8,7 @@ use enforcer_common::layout::{self, Config, map};
 use enforcer_common::{Direction, ServiceIndex};
 
 use super::error::{DataplaneError, Doing as _, error_number};
-use super::pins::{HostPins, InterfacePins};
+use super::pins::{HostPins, InterfacePins, Protected};
 use crate::links::Link;
 use crate::ruleset::{Ruleset, Scope};
 
@@ -41,6 +41,29 @@ pub(super) struct Load<'a> {
 /// Loads the object only to read the clock: nothing of it is pinned.
 pub(super) fn bare() -> Result<Ebpf, DataplaneError> {
     let mut loader = EbpfLoader::new();
+    loader.load(OBJECT).doing(|| "the kernel did not take the BPF object".to_owned())
+}
+
+/// The programs of a protected interface once more, over the policy in force and the host's addresses, with memory and counters
+/// of their own: what they are asked leaves no trace.
+pub(super) fn copy(protected: &Protected) -> Result<Ebpf, DataplaneError> {
+    let config = Config::from_words(protected.record.config);
+    let host = HostPins::of(protected.record.netns);
+    let of_policy = host.generation(protected.record.generation);
+    let policy = [map::SERVICES_IN, map::SERVICES_OUT, map::MATRIX_IN, map::MATRIX_OUT, map::PREFIXES4, map::PREFIXES6];
+    let mut loader = EbpfLoader::new();
+    loader.override_global(map::CONFIG, &config, true);
+    for name in policy {
+        loader.map_max_entries(name, reused(&of_policy.join(name), 1)?).map_pin_path(name, of_policy.join(name));
+    }
+    for name in [map::OWN, map::OWN_FILTER, map::LISTENERS] {
+        loader.map_max_entries(name, reused(&host.map(name), 1)?).map_pin_path(name, host.map(name));
+    }
+    for name in [map::FLOWS4, map::FLOWS6, map::DENIALS4, map::DENIALS6, map::FRAGMENTS4, map::FRAGMENTS6, map::DENIED]
+    {
+        // LRU maps of a few entries have none to give on some CPUs.
+        loader.map_max_entries(name, 1024);
+    }
     loader.load(OBJECT).doing(|| "the kernel did not take the BPF object".to_owned())
 }
 
@@ -116,7 +139,8 @@ fn reused(path: &Path, wanted: u32) -> Result<u32, DataplaneError> {
     }
 }
 
-fn config(load: &Load<'_>) -> Config {
+/// The constants of an interface's programs.
+pub(super) fn config(load: &Load<'_>) -> Config {
     let table = |direction| load.ruleset.table(direction);
     let settings = &load.ruleset.settings;
     let features = [

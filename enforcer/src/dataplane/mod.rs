@@ -4,6 +4,7 @@
 //! nothing can disagree with it.
 
 mod apply;
+mod ask;
 mod attach;
 mod clock;
 mod control;
@@ -22,8 +23,9 @@ mod slots;
 mod status;
 
 pub use apply::{Applied, Attached, HookChoice, Plan, PlannedInterface, Protects, apply};
+pub use ask::{Answer, ask};
 pub use attach::{AttachMode, Hook};
-pub use control::{ModeChange, Modes, set_modes};
+pub use control::{ModeChange, Modes, modes_in_force, set_modes};
 pub use counters::{Count, InterfaceCounters, ReasonCount, RuleCount, VerdictCounts, counters};
 pub use detach::{Removed, detach};
 pub use error::DataplaneError;

@@ -85,6 +85,15 @@ impl InterfacePins {
         read_record(&self.state().join("record"))
     }
 
+    /// Whether a record is there, and of this network namespace; reads no more of it than that.
+    fn is_of(&self, netns: u64) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Whose {
+            netns: u64,
+        }
+        matches!(read_record::<Whose>(&self.state().join("record")), Ok(Some(record)) if record.netns == netns)
+    }
+
     /// Layout versions that are there, other than ours.
     pub(super) fn other_layouts(&self) -> Vec<String> {
         let names = names_in(&self.dir);
@@ -151,6 +160,10 @@ pub fn protected(only: &[String]) -> Result<Vec<Protected>, DataplaneError> {
             continue;
         }
         let pins = InterfacePins { dir: Path::new(ROOT).join(&name) };
+        // What another network namespace has, whatever wrote it, is none of our business.
+        if !pins.is_of(netns) {
+            continue;
+        }
         if let Some(record) = pins.record()?
             && record.netns == netns
         {

@@ -44,6 +44,8 @@ pub struct InterfaceRecord {
     pub applied: Timestamp,
     /// For turning jiffies into time.
     pub clock: Clock,
+    /// The constants of the programs, as [`Config::to_words`](enforcer_common::layout::Config::to_words) gives them.
+    pub config: [u64; 14],
 }
 
 /// How a direction is attached.
