@@ -93,10 +93,14 @@ fn ask_the_program(
         )?;
     }
     let answer = ask(protected, tuple.direction, &tuple.frame())?;
-    let rule = answer
+    let named = answer
         .rule
         .and_then(|id| ruleset.rules.iter().position(|rule| rule.id == id && rule.direction == tuple.direction));
-    Ok(Found { reason: answer.reason, rule, audited: answer.audited })
+    // A rule that permits the port to others counts nothing: then the policy is asked which one it is.
+    let by_policy = explain::judge(ruleset, tuple);
+    let rule = named.or(by_policy.rule.filter(|_| by_policy.reason == answer.reason));
+    let mode = modes_in_force(protected)?.of(tuple.direction);
+    Ok((Found { reason: answer.reason, rule, audited: answer.audited }, mode))
 }
 
 fn print(explanation: &Explanation, mode: Mode, output: &mut Output<'_>) -> Result<(), Failure> {
