@@ -22,6 +22,7 @@ pub mod memory;
 pub mod names;
 pub mod reference;
 pub mod ruleset;
+pub mod schema;
 pub mod site;
 pub mod sockets;
 pub mod tuple;

@@ -14,6 +14,7 @@ pub mod mode;
 pub mod policy_args;
 pub mod role;
 pub mod roles;
+pub mod schema;
 pub mod status;
 pub mod table;
 
@@ -43,6 +44,9 @@ enum Command {
     Role(role::Args),
     /// Look at the whole catalogue.
     Catalogue(catalogue::Args),
+    /// Print the JSON Schema of role or site files.
+    #[command(hide = true)]
+    Schema(schema::Args),
     /// Check a policy: errors, warnings, lints.
     Check(check::Args),
     /// Print the rules that a policy compiles to.
@@ -213,6 +217,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Roles(args) => roles::run(args, output),
         Command::Role(args) => role::run(args, output),
         Command::Catalogue(args) => catalogue::run(args, output),
+        Command::Schema(args) => schema::run(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Compile(args) => compile::run(args, output),
         Command::Explain(args) => explain::run(args, output),

@@ -182,7 +182,7 @@ impl PolicyFlags {
         if !interfaces.is_empty() {
             fields.push(entry("interfaces", Value::Sequence(interfaces)));
         }
-        let text = Text::new("<command line>", line.text);
+        let text = Text::new(site::COMMAND_LINE, line.text);
         let findings = findings.into_iter().map(|(at, message, hint)| text.error(at, message).with_hint_if(hint));
         let findings = findings.collect();
         (text, Node { at: start, value: Value::Mapping(fields) }, findings)
@@ -311,4 +311,136 @@ fn part(whole: Position, text: &str, slice: &str) -> Position {
 
 fn length(text: &str) -> u32 {
     u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        policy: PolicyArgs,
+    }
+
+    #[test]
+    fn flags_make_the_site_that_a_file_makes() {
+        let flags = load(
+            "--role unity-connection,cce-router --interface eth0 --interface eth1 --set side=a --set cce-router.instance=2 \
+             --set sip_ports=5060,5070-5080 --peer cluster=10.1.1.10,10.1.1.11 --peer cluster=2001:db8::1",
+        );
+        let file = "interfaces: [eth0, eth1]\nroles:\n  - {role: unity-connection, sip_ports: [5060, 5070-5080]}\n  \
+                    - {role: cce-router, side: a, instance: 2}\npeers: {cluster: [10.1.1.10/31, \"2001:db8::1\"]}\n";
+        let flags = flags.unwrap();
+        let file = site::read(Text::new("site.yaml", file), &flags.catalogue).unwrap();
+        let hash =
+            |site| compile::compile(site, &flags.catalogue, jiff::civil::date(2026, 11, 22)).unwrap().ruleset.hash;
+        assert_eq!(flags.site.interfaces, file.interfaces);
+        assert_eq!(hash(&flags.site), hash(&file));
+    }
+
+    #[test]
+    fn errors_point_into_the_command_line() {
+        check(
+            "--role cce-router,vbv --set sid=a --set cuic.x=1 --set side --peer phones --peer cluster=10.1 --interface lo",
+            &expect![[r#"
+                error: the role `cce-router` needs `side`: `a` or `b`
+                 --> <command line>:1:8
+                  |
+                1 | --role cce-router,vbv --interface lo --set sid=a --set cuic.x=1 --set side --peer phones --peer cluster=10.1
+                  |        ^^^^^^^^^^
+                  |
+                  = help: write `--set side=…`. Side of the duplexed pair this host is.
+
+                error: no role is called `vbv`
+                 --> <command line>:1:19
+                  |
+                1 | --role cce-router,vbv --interface lo --set sid=a --set cuic.x=1 --set side --peer phones --peer cluster=10.1
+                  |                   ^^^
+                  |
+                  = help: did you mean `vvb`?
+
+                error: `lo` cannot be protected
+                 --> <command line>:1:35
+                  |
+                1 | --role cce-router,vbv --interface lo --set sid=a --set cuic.x=1 --set side --peer phones --peer cluster=10.1
+                  |                                   ^^
+                  |
+                  = help: programs of one host talk over it; name the interfaces that lead to others
+
+                error: `cuic` is not among the roles of `--role`
+                 --> <command line>:1:56
+                  |
+                1 | --role cce-router,vbv --interface lo --set sid=a --set cuic.x=1 --set side --peer phones --peer cluster=10.1
+                  |                                                        ^^^^^^
+
+                error: expected `key=value` or `role.key=value`
+                 --> <command line>:1:71
+                  |
+                 ::: 
+                1 | …-router,vbv --interface lo --set sid=a --set cuic.x=1 --set side --peer phones --peer cluster=10.1
+                  |                                                              ^^^^
+
+                error: expected `name=address`
+                 --> <command line>:1:83
+                  |
+                 ::: 
+                1 | …--interface lo --set sid=a --set cuic.x=1 --set side --peer phones --peer cluster=10.1
+                  |                                                              ^^^^^^
+
+                error: `10.1` is not an address or prefix
+                 --> <command line>:1:105
+                  |
+                 ::: 
+                1 | …id=a --set cuic.x=1 --set side --peer phones --peer cluster=10.1
+                  |                                                              ^^^^
+                  |
+                  = help: write it such as `10.1.1.10`, `10.20.0.0/16` or `2001:db8::/64`
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_setting_that_no_role_has() {
+        check(
+            "--role vvb --set side=a",
+            &expect![[r#"
+            error: none of the roles has a parameter `side`
+             --> <command line>:1:18
+              |
+            1 | --role vvb --set side=a
+              |                  ^^^^
+        "#]],
+        );
+    }
+
+    #[test]
+    fn neither_a_file_nor_a_role() {
+        check(
+            "",
+            &expect![[r#"
+            error: name a site file, or at least one `--role`
+        "#]],
+        );
+        check(
+            "--interface eth0",
+            &expect![[r#"
+            error: name a site file, or at least one `--role`
+        "#]],
+        );
+    }
+
+    fn load(line: &str) -> Result<Policy, Error> {
+        let arguments = std::iter::once("enforcer").chain(line.split_whitespace());
+        Command::try_parse_from(arguments).unwrap().policy.load()
+    }
+
+    fn check(line: &str, expected: &Expect) {
+        let findings = load(line).unwrap_err().findings();
+        let rendered: Vec<String> = findings.iter().map(|finding| finding.render(false)).collect();
+        expected.assert_eq(&(rendered.join("\n\n") + "\n"));
+    }
 }

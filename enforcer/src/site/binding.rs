@@ -1,7 +1,7 @@
 //! Roles of a site: names to roles of the catalogue, parameters to complete settings.
 
-use super::RoleUse;
 use super::read::modes_words;
+use super::{COMMAND_LINE, RoleUse};
 use crate::catalogue::{Catalogue, Parameter, Service, Settings};
 use crate::names::did_you_mean;
 use crate::yaml::{Node, Reader, Value};
@@ -61,7 +61,11 @@ pub(super) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> O
             None => {
                 complete = false;
                 let message = format!("the role `{name}` needs `{key}`: {}", parameter.kind);
-                let hint = format!("write `{{role: {name}, {key}: …}}`. {}", parameter.summary);
+                let how = match reader.text.name.as_str() {
+                    COMMAND_LINE => format!("--set {key}=…"),
+                    _ => format!("{{role: {name}, {key}: …}}"),
+                };
+                let hint = format!("write `{how}`. {}", parameter.summary);
                 reader.note(reader.text.error(name_node.at, message).with_hint(hint));
             }
         }

@@ -183,5 +183,8 @@ pub(crate) fn host(address: IpAddr) -> IpNet {
     IpNet::from(address.to_canonical())
 }
 
+/// Name of the text that flags make.
+pub(crate) const COMMAND_LINE: &str = "<command line>";
+
 /// Every port.
 pub(crate) const ALL_PORTS: RangeInclusive<u16> = 0..=u16::MAX;

@@ -44,7 +44,7 @@ impl Lint<'_> {
             let names: Vec<String> = unbound.iter().map(|peer| format!("`{peer}`")).collect();
             let have = if names.len() == 1 { "has" } else { "have" };
             let message = format!(
-                "`{role}`: {} {have} no addresses and cannot reach {}, which other peers limit",
+                "`{role}`: {} {have} no addresses and cannot reach {}, which only peers with addresses can",
                 some(&names),
                 some(&services)
             );

@@ -176,7 +176,8 @@ impl Lint<'_> {
             }
         }
         for (known, roles) in others {
-            let message = format!("the site runs release {release}, and {} is described for {known}", some(&roles));
+            let are = if roles.len() == 1 { "is" } else { "are" };
+            let message = format!("the site runs release {release}, and {} {are} described for {known}", some(&roles));
             let hint = "ports change between releases: compare with the vendor's document for yours";
             out.push(self.site.text.warning(*at, message).with_hint(hint));
         }
@@ -201,11 +202,12 @@ fn common(one: &ByProtocol, other: &ByProtocol) -> Option<(u8, u16)> {
 fn opens_negotiated(rule: &SiteRule, peers: &[String]) -> bool {
     let ports = matches!(&rule.matches, Match::Ports { ports, .. }
         if ports.iter().any(|range| range.start() <= NEGOTIATED.start() && range.end() >= NEGOTIATED.end()));
-    let remote = rule.remotes.as_ref().is_none_or(|remotes| {
-        remotes.iter().any(|remote| match remote {
-            Remote::Peer(peer) => peers.contains(peer),
-            Remote::Net(_) => true,
-        })
-    });
+    let remote = peers.is_empty()
+        || rule.remotes.as_ref().is_none_or(|remotes| {
+            remotes.iter().any(|remote| match remote {
+                Remote::Peer(peer) => peers.contains(peer),
+                Remote::Net(_) => true,
+            })
+        });
     !rule.deny && ports && remote
 }

@@ -1,0 +1,33 @@
+//! `enforcer schema`: the schemas that editors use, for those who keep their site files elsewhere.
+
+use clap::ValueEnum;
+
+use super::{Failure, Output};
+use crate::schema;
+
+/// Prints the JSON Schema of a role or site file.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Of which kind of file.
+    #[arg(value_enum)]
+    file: File,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum File {
+    Role,
+    Site,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// The output cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let text = match args.file {
+        File::Role => schema::role(),
+        File::Site => schema::site(),
+    };
+    Ok(write!(output.out, "{text}")?)
+}

@@ -1,0 +1,297 @@
+//! What `enforcer check` says about sites that compile.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+use enforcer::catalogue::embedded;
+use enforcer::compile::compile;
+use enforcer::diagnostic::Text;
+use enforcer::site;
+use expect_test::{Expect, expect};
+use jiff::civil::date;
+
+#[test]
+fn a_cluster_without_addresses() {
+    check(
+        "interfaces: [eth0]\nroles: [cuic]\n",
+        &expect![[r#"
+        2: `cuic`: `cluster` has no addresses, so nobody reaches `cuic/database` (tcp 1500-1501), `cuic/soap-real-time` (tcp 5001), `cuic/soap-performance` (tcp 5002), `cuic/soap-control-center` (tcp 5003), `cuic/hazelcast-discovery` (udp 54327) and `cuic/hazelcast` (tcp 57011)
+           list its members under `peers: {cluster: [...]}`
+    "#]],
+    );
+}
+
+#[test]
+fn an_open_service_that_other_peers_limit() {
+    check(
+        "interfaces: [eth0]\nroles: [unity-connection]\npeers: {cluster: [10.1.1.1], https-networking: [10.1.1.2], phones: [10.2.0.0/16], admin-workstations: [10.3.0.0/24]}\n",
+        &expect![[r#"
+            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule lets ESP in
+               where IPsec is used: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; what is inside ESP is then not judged
+            2: `unity-connection`: `client-workstations` has no addresses and cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444), which only peers with addresses can
+               list their addresses under `peers:`
+            2: `unity-connection`: `voice-gateways` has no addresses and cannot reach `unity-connection/rtp` (udp 16384-21511), which only peers with addresses can
+               list their addresses under `peers:`
+            2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
+               the document names no remote device, so no peer limits them; `deny` the networks that have no business there
+        "#]],
+    );
+}
+
+#[test]
+fn management_ports_that_anybody_may_use() {
+    check(
+        "interfaces: [eth0]\nroles: [vvb]\npeers: {cluster: [10.1.1.1]}\nallow:\n  - {name: ssh, protocol: tcp, ports: [22]}\n  - {name: web, protocol: tcp, ports: [8080]}\n",
+        &expect![[r#"
+        2: `vvb`: any source may reach the management ports of `vvb/rmi` (tcp 6999)
+           list the administrators' addresses under `peers: {admin-workstations: [...]}`
+        5: `ssh` opens a management port to any source
+           say who may connect with `from:`
+    "#]],
+    );
+}
+
+#[test]
+fn an_ephemeral_range_that_is_opened() {
+    check(
+        "interfaces: [eth0]\nroles: [unity-connection]\nephemeral: open\npeers: {cluster: [10.1.1.1], https-networking: [10.1.1.2], admin-workstations: [10.3.0.0/24]}\ndeny: [{name: snmp, protocol: udp, ports: [161]}]\n",
+        &expect![[r#"
+            2: `ephemeral: open` lets any source reach `unity-connection/ephemeral` (tcp 32768-61000, udp 32768-61000)
+               flow tracking lets the answers in without it; leave `ephemeral: tracked`
+            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule lets ESP in
+               where IPsec is used: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; what is inside ESP is then not judged
+            2: `unity-connection`: `client-workstations` has no addresses and cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444), which only peers with addresses can
+               list their addresses under `peers:`
+            2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
+               the document names no remote device, so no peer limits them; `deny` the networks that have no business there
+            5: `snmp` closes `unity-connection/snmp` altogether
+        "#]],
+    );
+}
+
+#[test]
+fn instances_that_meet() {
+    check(
+        "interfaces: [eth0]\nroles: [{role: unity-connection, sip_ports: 4999-5000}, {role: cce-outbound-dialer, rtp_port_range_start: 16384}]\n",
+        &expect![[r#"
+            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule lets ESP in
+               where IPsec is used: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; what is inside ESP is then not judged
+            2: `unity-connection`: `cluster` has no addresses, so nobody reaches `unity-connection/conversation-cluster` (tcp 1935,19003,20500-20502), `unity-connection/licence-server` (tcp 20055), `unity-connection/database` (tcp 1502-1503), `unity-connection/role-manager-rpc` (tcp 22000, udp 22000), `unity-connection/role-manager-heartbeat` (tcp 22001, udp 22001) and 5 more
+               list its members under `peers: {cluster: [...]}`
+            2: `unity-connection`: `https-networking` has no addresses, so nobody reaches `unity-connection/https-networking` (tcp 8081,8444)
+               list its members under `peers: {https-networking: [...]}`
+            2: `unity-connection`: any source may reach the management ports of `unity-connection/port-status` (tcp 5000), `unity-connection/database-proxy` (tcp 20532), `unity-connection/ssh` (tcp 22) and `unity-connection/web` (tcp 80,443,8080,8443-8444)
+               list the administrators' addresses under `peers: {admin-workstations: [...]}`
+            2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
+               the document names no remote device, so no peer limits them; `deny` the networks that have no business there
+            2: tcp 5000 belongs to `unity-connection/port-status` and to `unity-connection/sip`, and only one of them can listen on it
+               check the instances and base ports of these roles
+            2: `cce-outbound-dialer`: any source may reach the management ports of `windows-authentication/rpc` (tcp 135, udp 135), `windows-authentication/smb` (tcp 445, udp 445) and `windows-authentication/sql-server` (tcp 1433, udp 1434)
+               the document names no remote device, so no peer limits them; `deny` the networks that have no business there
+            2: `windows-authentication/rpc` (tcp 135, udp 135): The endpoint mapper refers clients to ports that Windows assigns when a service starts.
+               if it is used, allow what it negotiates: `allow: [{name: rpc-negotiated, protocol: tcp, ports: [49152-65535]}]`
+            2: udp 16384 belongs to `unity-connection/rtp` and to `cce-outbound-dialer/rtp`, and only one of them can listen on it
+               check the instances and base ports of these roles
+        "#]],
+    );
+}
+
+#[test]
+fn services_that_negotiate_ports() {
+    check(
+        "interfaces: [eth0]\nroles: [cvp-operations-console]\npeers: {cvp-servers: [10.1.0.0/24]}\n",
+        &expect![[r#"
+        2: `cvp-operations-console/ftp` (tcp 21): FTP opens a data connection of its own for every file and listing.
+           if it is used, allow what it negotiates: `allow: [{name: ftp-negotiated, protocol: tcp, ports: [49152-65535], from: [content-switches]}]`
+        2: `cvp-operations-console/http` (tcp 9000): The console and the other CVP servers talk on ports they agree upon, so the vendor supports no firewall between them.
+           if it is used, allow what it negotiates: `allow: [{name: http-negotiated, protocol: tcp, ports: [49152-65535], from: [admin-workstations]}]`
+        2: `cvp-operations-console/https` (tcp 9443): The console and the other CVP servers talk on ports they agree upon, so the vendor supports no firewall between them.
+           if it is used, allow what it negotiates: `allow: [{name: https-negotiated, protocol: tcp, ports: [49152-65535], from: [admin-workstations]}]`
+        2: `cvp-operations-console`: any source may reach the management ports of `cvp-network-management/ssh` (tcp 22), `cvp-network-management/telnet` (tcp 23), `cvp-windows/rpc` (tcp 135) and `cvp-windows/smb` (tcp 445, udp 445)
+           the document names no remote device, so no peer limits them; `deny` the networks that have no business there
+        2: `cvp-operations-console`: any source may reach the management ports of `cvp-operations-console/http` (tcp 9000), `cvp-operations-console/https` (tcp 9443), `cvp-network-management/snmp` (udp 161), `cvp-network-management/remote-desktop` (tcp 3389) and `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
+           list the administrators' addresses under `peers: {admin-workstations: [...]}`
+        2: `cvp-resource-manager/jmx` (tcp 2099): The operations console moves on to ports it agrees upon with this server, so the vendor supports no firewall between them.
+           if it is used, allow what it negotiates: `allow: [{name: jmx-negotiated, protocol: tcp, ports: [49152-65535], from: [cvp-operations-consoles]}]`
+        2: `cvp-windows/rpc` (tcp 135): RPC moves every call to a port that Windows assigns, from 49152-65535 by default.
+           if it is used, allow what it negotiates: `allow: [{name: rpc-negotiated, protocol: tcp, ports: [49152-65535]}]`
+        3: nothing asks for the peer `cvp-servers`
+           did you mean `dhcp-servers`, `ftp-servers` or `ntp-servers`?
+    "#]],
+    );
+}
+
+#[test]
+fn negotiated_ports_that_are_allowed() {
+    check(
+        "interfaces: [eth0]\nroles: [cvp-windows]\nallow: [{name: rpc, protocol: tcp, ports: [49152-65535], from: [10.1.0.0/16]}]\n",
+        &expect![[r#"
+        2: `cvp-windows`: any source may reach the management ports of `cvp-windows/rpc` (tcp 135) and `cvp-windows/smb` (tcp 445, udp 445)
+           the document names no remote device, so no peer limits them; `deny` the networks that have no business there
+    "#]],
+    );
+}
+
+#[test]
+fn connections_that_negotiate_ports() {
+    check(
+        "interfaces: [eth0]\nroles: [unity-connection]\noutbound: role\npeers: {cluster: [10.1.1.1], https-networking: [10.1.1.2], admin-workstations: [10.3.0.0/24]}\n",
+        &expect![[r#"
+            2: `unity-connection/ftp`: FTP transfers data on further ports that client and server negotiate.
+               if it is used, allow what it negotiates: `allow: [{name: ftp-negotiated, direction: out, protocol: tcp, ports: [49152-65535], to: [ftp-servers]}]`
+            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule lets ESP in
+               where IPsec is used: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; what is inside ESP is then not judged
+            2: `unity-connection`: `client-workstations` has no addresses and cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444), which only peers with addresses can
+               list their addresses under `peers:`
+            2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
+               the document names no remote device, so no peer limits them; `deny` the networks that have no business there
+        "#]],
+    );
+}
+
+#[test]
+fn another_release() {
+    check(
+        "interfaces: [eth0]\nroles: [cvp-web-services, cvp-windows]\nrelease: \"12.6\"\n",
+        &expect![[r#"
+            2: `cvp-web-services`: any source may reach the management ports of `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
+               list the administrators' addresses under `peers: {admin-workstations: [...]}`
+            2: `cvp-windows/rpc` (tcp 135): RPC moves every call to a port that Windows assigns, from 49152-65535 by default.
+               if it is used, allow what it negotiates: `allow: [{name: rpc-negotiated, protocol: tcp, ports: [49152-65535]}]`
+            2: `cvp-windows`: any source may reach the management ports of `cvp-windows/rpc` (tcp 135) and `cvp-windows/smb` (tcp 445, udp 445)
+               the document names no remote device, so no peer limits them; `deny` the networks that have no business there
+            3: the site runs release 12.6, and `cvp-web-services` and `cvp-windows` are described for 11.5(1)
+               ports change between releases: compare with the vendor's document for yours
+        "#]],
+    );
+}
+
+#[test]
+fn key_exchange_without_esp() {
+    check(
+        "interfaces: [eth0]\nroles: [unity-connection]\npeers: {cluster: [10.1.1.1], https-networking: [10.1.1.2], admin-workstations: [10.3.0.0/24]}\n",
+        &expect![[r#"
+            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule lets ESP in
+               where IPsec is used: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; what is inside ESP is then not judged
+            2: `unity-connection`: `client-workstations` has no addresses and cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444), which only peers with addresses can
+               list their addresses under `peers:`
+            2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
+               the document names no remote device, so no peer limits them; `deny` the networks that have no business there
+        "#]],
+    );
+}
+
+#[test]
+fn esp() {
+    check(
+        "interfaces: [eth0]\nroles: [cvp-web-services]\nallow: [{name: esp, protocol: esp, from: [10.1.1.1]}]\n",
+        &expect![[r#"
+        2: `cvp-web-services`: any source may reach the management ports of `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
+           list the administrators' addresses under `peers: {admin-workstations: [...]}`
+        3: `esp` permits ESP, and what is inside it is not judged
+           judge it on the host that decrypts it
+    "#]],
+    );
+}
+
+#[test]
+fn peers_without_addresses_or_use() {
+    check(
+        "interfaces: [eth0]\nroles: [cvp-web-services]\npeers: {phones: [], fones: [10.1.1.1], base: [10.1.1.2], own: [base]}\nallow:\n  - {name: a, protocol: tcp, ports: [1], from: [vvb]}\n  - {name: b, protocol: tcp, ports: [2], from: [phones, own]}\n",
+        &expect![[r#"
+        2: `cvp-web-services`: any source may reach the management ports of `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
+           list the administrators' addresses under `peers: {admin-workstations: [...]}`
+        3: the peer `phones` has no addresses and is taken as not listed
+           services that are open and name no other peer accept any source
+        3: nothing asks for the peer `fones`
+           did you mean `phones`?
+        5: `a` names `vvb`, which has no addresses: it matches nobody
+           list them under `peers: {vvb: [...]}`
+    "#]],
+    );
+}
+
+#[test]
+fn rules_that_expire() {
+    check(
+        "interfaces: [eth0]\nallow:\n  - {name: gone, protocol: tcp, ports: [1], expires: 2026-11-21}\n  - {name: today, protocol: tcp, ports: [2], expires: 2026-11-22}\n  - {name: soon, protocol: tcp, ports: [3], expires: 2026-12-22}\n  - {name: later, protocol: tcp, ports: [4], expires: 2026-12-23}\ndeny:\n  - {name: over, protocol: tcp, ports: [5], expires: 2020-01-01}\n",
+        &expect![[r#"
+        3: `allow` entry `gone` expired on 2026-11-21 and is left out
+           remove it, or give it a later day
+        4: `today` expires on 2026-11-22
+           remove it by then, or give it a later day
+        5: `soon` expires on 2026-12-22
+           remove it by then, or give it a later day
+        8: `deny` entry `over` expired on 2020-01-01 and is left out
+           remove it, or give it a later day
+    "#]],
+    );
+}
+
+#[test]
+fn rules_that_decide_nothing() {
+    check(
+        "interfaces: [eth0]\nroles: [cvp-web-services]\nallow:\n  - {name: a, protocol: tcp, ports: [1-100]}\n  - {name: b, protocol: tcp, ports: [50], from: [10.0.0.1]}\n  - {name: c, protocol: tcp, ports: [200], from: [10.0.0.0/24]}\n  - {name: d, protocol: tcp, ports: [200], from: [10.0.0.0/25]}\n  - {name: e, protocol: tcp, ports: [200], from: [10.0.0.0/23]}\ndeny:\n  - {name: web, protocol: tcp, ports: [8000-8999]}\n  - {name: x, protocol: udp, ports: [1-10]}\n  - {name: y, protocol: udp, ports: [5]}\n",
+        &expect![[r#"
+        2: `cvp-web-services`: any source may reach the management ports of `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
+           list the administrators' addresses under `peers: {admin-workstations: [...]}`
+        4: `a` opens a management port to any source
+           say who may connect with `from:`
+        5: `b` never decides: `site/a` comes first
+           deny comes before permit, the site before the roles, then names in their order
+        7: `d` never decides: `site/c` comes first
+           deny comes before permit, the site before the roles, then names in their order
+        12: `y` never decides: `site/x` comes first
+           deny comes before permit, the site before the roles, then names in their order
+    "#]],
+    );
+}
+
+#[test]
+fn outbound_rules_that_are_not_judged() {
+    check(
+        "interfaces: [eth0]\nroles: [cvp-web-services]\nallow: [{name: out, direction: out, protocol: tcp, ports: [1]}]\ndeny: [{name: no, direction: out, protocol: tcp, ports: [2]}]\n",
+        &expect![[r#"
+        2: `cvp-web-services`: any source may reach the management ports of `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
+           list the administrators' addresses under `peers: {admin-workstations: [...]}`
+        3: `out` has no effect: outbound packets are not judged
+           write `outbound: role` to judge them
+        4: `no` has no effect: outbound packets are not judged
+           write `outbound: role` to judge them
+    "#]],
+    );
+}
+
+#[test]
+fn ping_for_peers_where_there_are_none() {
+    check(
+        "interfaces: [eth0]\nroles: [cvp-web-services]\nicmp_echo: peers\n",
+        &expect![[r#"
+        0: `icmp_echo: peers` lets nobody ping, because no peer has addresses
+        2: `cvp-web-services`: any source may reach the management ports of `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
+           list the administrators' addresses under `peers: {admin-workstations: [...]}`
+    "#]],
+    );
+}
+
+#[test]
+fn a_role_twice() {
+    check(
+        "interfaces: [eth0]\nroles: [cvp-windows, cvp-windows, {role: cvp-windows, mode: audit}]\nallow: [{name: rpc, protocol: tcp, ports: [49152-65535]}]\n",
+        &expect![[r#"
+        2: `cvp-windows`: any source may reach the management ports of `cvp-windows/rpc` (tcp 135) and `cvp-windows/smb` (tcp 445, udp 445)
+           the document names no remote device, so no peer limits them; `deny` the networks that have no business there
+    "#]],
+    );
+}
+
+/// Every warning with its line and its hint.
+fn check(text: &str, expected: &Expect) {
+    let catalogue = embedded().unwrap();
+    let site = site::read(Text::new("site.yaml", text), catalogue).unwrap_or_else(|error| panic!("{error}"));
+    let warnings = compile(&site, catalogue, date(2026, 11, 22)).unwrap().warnings;
+    let lines = warnings.iter().map(|warning| {
+        let hint = warning.hint.as_ref().map(|hint| format!("   {hint}\n")).unwrap_or_default();
+        format!("{}: {}\n{hint}", warning.line.unwrap_or_default(), warning.message)
+    });
+    expected.assert_eq(&lines.collect::<String>());
+}

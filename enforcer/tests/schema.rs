@@ -1,0 +1,128 @@
+//! The schemas are those of the types, and the types are those of the files.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use enforcer::catalogue::embedded;
+use enforcer::compile::compile;
+use enforcer::schema::{self, RoleFile, SiteFile};
+use enforcer::site;
+use expect_test::{Expect, expect, expect_file};
+use jiff::civil::date;
+
+/// `UPDATE_EXPECT=1 cargo test -p enforcer --test schema` writes them anew.
+#[test]
+fn the_schemas_are_current() {
+    expect_file!["../../schema/role.schema.json"].assert_eq(&schema::role());
+    expect_file!["../../schema/site.schema.json"].assert_eq(&schema::site());
+}
+
+#[test]
+fn every_role_file_has_the_shape_of_the_schema() {
+    for path in yaml_files("../policies") {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if !["documents", "peers", "decisions"].contains(&name) {
+            let text = fs::read_to_string(&path).unwrap();
+            let role: RoleFile = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(role.role, name);
+            assert!(text.starts_with("# yaml-language-server: $schema=../schema/role.schema.json\n"), "{name}");
+        }
+    }
+}
+
+/// Keys that only one of them knows would be refused by the program or underlined by the editor.
+#[test]
+fn reader_and_schema_know_the_same_keys() {
+    let value: serde_json::Value = serde_json::from_str(&schema::site()).unwrap();
+    let keys = |pointer: &str| {
+        let mut keys: Vec<String> = value.pointer(pointer).unwrap().as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(keys("/properties"), known("qqq: 1\n", "a site has no key"));
+    assert_eq!(keys("/definitions/Rule/properties"), known("allow: [{qqq: 1}]\n", "an entry of `allow` has no key"));
+    assert_eq!(keys("/definitions/Flows/properties"), known("flows: {qqq: 1}\n", "`flows` has no key"));
+    assert_eq!(
+        keys("/definitions/InterfaceSettings/properties"),
+        known("interfaces: [{qqq: 1}]\n", "an interface has no key")
+    );
+    assert_eq!(keys("/definitions/ModeByDirection/properties"), known("mode: {qqq: 1}\n", "`mode` has no key"));
+}
+
+#[test]
+fn the_example_of_a_unity_connection_pair() {
+    check(
+        "unity-connection-pair",
+        &expect![[r#"
+        80 rules
+        8: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
+        26: `ipsec` permits ESP, and what is inside it is not judged
+    "#]],
+    );
+}
+
+#[test]
+fn the_example_of_a_cce_router() {
+    check(
+        "cce-router-a",
+        &expect![[r#"
+            69 rules
+            10: `cce-router`: any source may reach the management ports of `windows-authentication/rpc` (tcp 135, udp 135), `windows-authentication/smb` (tcp 445, udp 445) and `windows-authentication/sql-server` (tcp 1433, udp 1434)
+            11: `cce-logger`: any source may reach the management ports of `windows-authentication/rpc` (tcp 135, udp 135), `windows-authentication/smb` (tcp 445, udp 445) and `windows-authentication/sql-server` (tcp 1433, udp 1434)
+        "#]],
+    );
+}
+
+#[test]
+fn the_example_of_a_mixed_vos_host() {
+    check(
+        "mixed-vos-host",
+        &expect![[r#"
+            103 rules
+            13: `live-data`: any source may reach the management ports of `vos-system-services/ssh` (tcp 22)
+        "#]],
+    );
+}
+
+#[test]
+fn every_example_has_a_test() {
+    let names: Vec<_> = yaml_files("../examples").iter().map(|path| path.file_stem().unwrap().to_owned()).collect();
+    assert_eq!(names, ["cce-router-a", "mixed-vos-host", "unity-connection-pair"]);
+}
+
+/// What `enforcer check` says of an example, in short, and that it has the shape of the schema.
+fn check(name: &str, expected: &Expect) {
+    let path = format!("../examples/{name}.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("# yaml-language-server: $schema=../schema/site.schema.json\n"));
+    serde_yaml::from_str::<SiteFile>(&text).unwrap();
+    let site = site::load(&path, embedded().unwrap()).unwrap_or_else(|error| panic!("{error}"));
+    let compiled = compile(&site, embedded().unwrap(), date(2026, 11, 22)).unwrap();
+    let warnings: String = compiled
+        .warnings
+        .iter()
+        .map(|warning| format!("{}: {}\n", warning.line.unwrap_or_default(), warning.message))
+        .collect();
+    expected.assert_eq(&format!("{} rules\n{warnings}", compiled.ruleset.rules.len()));
+}
+
+/// The keys that the reader names when it meets one that it does not know.
+fn known(text: &str, message: &str) -> Vec<String> {
+    let text = enforcer::diagnostic::Text::new("site.yaml", text);
+    let findings = site::read(text, embedded().unwrap()).unwrap_err().0;
+    let finding = findings.iter().find(|finding| finding.message.starts_with(message)).unwrap();
+    let hint = finding.hint.as_deref().unwrap();
+    let mut keys: Vec<String> = hint.split(" has ").nth(1).unwrap().split(", ").map(str::to_owned).collect();
+    keys.sort();
+    keys
+}
+
+fn yaml_files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect();
+    files.sort();
+    files
+}
