@@ -1,5 +1,6 @@
 //! `enforcer apply`: compile a policy and put it in force.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use enforcer_common::Mode;
@@ -7,6 +8,7 @@ use enforcer_common::Mode;
 use super::interfaces::{ModeArg, modes_text, require_root};
 use super::live::{LiveArgs, Moment};
 use super::policy_args::{Policy, PolicyArgs};
+use super::usage::Usage;
 use super::{Failure, Output};
 use crate::compile::Compiled;
 use crate::dataplane::{self, Applied, HookChoice, Plan, PlannedInterface};
@@ -66,7 +68,13 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     if seeded > 0 {
         writeln!(output.err, "flows made for conversations that this host had opened before: {seeded}")?;
     }
-    writeln!(output.err, "policy {}: {} rules in force", ruleset.hash, ruleset.rules.len())?;
+    let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
+    for one in dataplane::protected(&names)? {
+        writeln!(output.err, "{}: {}", one.interface, Usage::of(&one)?.memory_line())?;
+    }
+    // One that speaks of TCP and of UDP is one rule to a person.
+    let rules: BTreeSet<_> = ruleset.rules.iter().map(|rule| (rule.direction, &rule.id)).collect();
+    writeln!(output.err, "policy {}: {} rules in force", ruleset.hash, rules.len())?;
     Ok(())
 }
 

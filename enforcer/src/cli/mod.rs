@@ -17,6 +17,7 @@ pub mod roles;
 pub mod schema;
 pub mod status;
 pub mod table;
+pub mod usage;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::interfaces::InterfaceArgs;
 use super::table::table;
+use super::usage::Usage;
 use super::{Failure, Format, Output};
 use crate::dataplane::{InterfaceStatus, status};
 
@@ -39,6 +40,8 @@ struct Listed {
     problems: Vec<String>,
     since: String,
     applied: String,
+    #[serde(flatten)]
+    usage: Usage,
 }
 
 #[derive(Serialize)]
@@ -56,18 +59,19 @@ struct ListedDirection {
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let interfaces = args.interfaces.protected()?;
     let statuses = interfaces.iter().map(status).collect::<Result<Vec<_>, _>>()?;
+    let usages = interfaces.iter().map(Usage::of).collect::<Result<Vec<_>, _>>()?;
     let is_well = statuses.iter().all(|one| one.problems.is_empty());
     match args.format {
-        Format::Json => output.json(&Listing { interfaces: statuses.iter().map(listed).collect() })?,
+        Format::Json => output.json(&Listing { interfaces: statuses.iter().zip(usages).map(listed).collect() })?,
         Format::Table if statuses.is_empty() => {
             writeln!(output.err, "no interface of this network namespace is protected")?;
         }
-        Format::Table => print(output, &statuses)?,
+        Format::Table => print(output, &statuses, &usages)?,
     }
     if is_well { Ok(()) } else { Err(Failure::Reported) }
 }
 
-fn listed(status: &InterfaceStatus) -> Listed {
+fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {
     let direction = |direction: Direction| {
         status.record.direction(direction).map(|record| ListedDirection {
             hook: record.hook.name(),
@@ -89,10 +93,11 @@ fn listed(status: &InterfaceStatus) -> Listed {
         problems: status.problems.clone(),
         since: status.record.since.to_string(),
         applied: status.record.applied.to_string(),
+        usage,
     }
 }
 
-fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus]) -> Result<(), Failure> {
+fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], usages: &[Usage]) -> Result<(), Failure> {
     let mut rows =
         table(output.terminal, &["INTERFACE", "DIRECTION", "MODE", "HOOK", "PASSED", "DROPPED", "WOULD DROP"]);
     for status in statuses {
@@ -111,7 +116,7 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus]) -> Result<(), Fa
         }
     }
     writeln!(output.out, "{}", super::table::print(&rows))?;
-    for status in statuses {
+    for (status, usage) in statuses.iter().zip(usages) {
         let InterfaceStatus { record, origin, rules, problems, .. } = status;
         writeln!(
             output.out,
@@ -121,6 +126,8 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus]) -> Result<(), Fa
             record.since,
             record.applied
         )?;
+        writeln!(output.out, "{}: {}", record.interface, usage.flows_line())?;
+        writeln!(output.out, "{}: {}", record.interface, usage.memory_line())?;
         for problem in problems {
             writeln!(output.err, "{}: PROBLEM: {problem}", record.interface)?;
         }

@@ -6,6 +6,7 @@ use std::fs;
 use enforcer_common::layout::Config;
 use enforcer_common::{Direction, Mode};
 use jiff::Timestamp;
+use rtnetlink::packet_route::link::InfoKind;
 use serde::{Deserialize, Serialize};
 
 use super::attach::{self, AttachMode, Undo, hook_of, put_in_force};
@@ -160,6 +161,18 @@ fn target<'a>(planned: &'a PlannedInterface, links: &'a [Link], plan: &Plan<'_>)
     }
     if !link.is_ethernet {
         return Err(unsuitable("its frames have no Ethernet header; protect the interface below it"));
+    }
+    let is_bridge = |master: &&Link| Some(master.index) == link.master && master.kind == Some(InfoKind::Bridge);
+    let scope = planned.scope.or(plan.ruleset.settings.scope);
+    if let Some(bridge) = links.iter().find(is_bridge)
+        && scope.is_none()
+        && planned.protects == Protects::Host
+    {
+        return Err(DataplaneError::Refused(format!(
+            "{} is a port of the bridge {}, and the policy does not say whether what is bridged to others is judged; add \
+             `scope: host` (only what is addressed to this host) or `scope: all` (everything) to the site file",
+            link.name, bridge.name
+        )));
     }
     let (mode, fallback, why) = attach::choose(link, planned.protects, plan.hook)?;
     Ok(Target { planned, link, mode, fallback, why })

@@ -75,7 +75,7 @@ fn is_attached(protected: &Protected, problems: &mut Vec<String>) -> bool {
         match program_in_force(pins, direction) {
             None => problems.push(format!("the {name} program is not on its hook: the link is gone")),
             found if found != applied => {
-                problems.push(format!("another {name} program than the applied one is on the hook"))
+                problems.push(format!("another {name} program than the applied one is on the hook"));
             }
             Some(_) => {}
         }

@@ -1,0 +1,95 @@
+//! Memory of the maps and use of the flow table, for `apply` and `status`.
+
+use serde::Serialize;
+
+use super::Failure;
+use crate::dataplane::{FlowUse, Memory, Protected, flow_use, memory};
+
+/// Both, as JSON has them. Memory is in bytes.
+#[derive(Debug, Serialize)]
+pub struct Usage {
+    memory: ListedMemory,
+    flows: ListedFlows,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedMemory {
+    total: u64,
+    flows: u64,
+    denials_and_fragments: u64,
+    policy: u64,
+    counters: u64,
+    events: u64,
+    host: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedFlows {
+    entries: u32,
+    ipv4: u64,
+    ipv6: u64,
+    made: u64,
+    revived: u64,
+    gone_estimate: u64,
+    denials_remembered: u64,
+}
+
+impl Usage {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn of(protected: &Protected) -> Result<Self, Failure> {
+        let Memory { flows, memory: remembered, policy, counters, events, host } = memory(protected)?;
+        let total = memory(protected)?.total();
+        let FlowUse { most, v4, v6, made, revived, gone_estimate, denials_remembered } = flow_use(protected)?;
+        Ok(Self {
+            memory: ListedMemory { total, flows, denials_and_fragments: remembered, policy, counters, events, host },
+            flows: ListedFlows { entries: most, ipv4: v4, ipv6: v6, made, revived, gone_estimate, denials_remembered },
+        })
+    }
+
+    /// "maps take 45.1 MiB: flows 23.5, ...".
+    #[must_use]
+    pub fn memory_line(&self) -> String {
+        let ListedMemory { total, flows, denials_and_fragments, policy, counters, events, host } = self.memory;
+        format!(
+            "maps take {} MiB: flows {}, denials and fragments {}, policy {}, counters {}, events {}, host {}",
+            mebibytes(total),
+            mebibytes(flows),
+            mebibytes(denials_and_fragments),
+            mebibytes(policy),
+            mebibytes(counters),
+            mebibytes(events),
+            mebibytes(host)
+        )
+    }
+
+    /// "flows: 12 of 131072 for IPv4, ..".
+    #[must_use]
+    pub fn flows_line(&self) -> String {
+        let ListedFlows { entries, ipv4, ipv6, made, revived, gone_estimate, .. } = self.flows;
+        format!(
+            "flows: {ipv4} IPv4 and {ipv6} IPv6 of {entries} each; {made} made, {revived} revived, about {gone_estimate} \
+             evicted or replaced (an estimate)"
+        )
+    }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    // Hundredths, in whole numbers.
+    let hundredths = bytes.saturating_mul(100) / (1024 * 1024);
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mebibytes;
+
+    #[test]
+    fn memory_reads_in_mebibytes() {
+        assert_eq!(mebibytes(0), "0.00");
+        assert_eq!(mebibytes(1_572_864), "1.50");
+        assert_eq!(mebibytes(64 << 20), "64.00");
+    }
+}
