@@ -20,6 +20,7 @@ pub mod links;
 pub mod live;
 pub mod memory;
 pub mod names;
+pub mod preflight;
 pub mod reference;
 pub mod ruleset;
 pub mod schema;

@@ -1,7 +1,6 @@
 //! `enforcer apply`: compile a policy and put it in force.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use enforcer_common::Mode;
 
@@ -12,6 +11,7 @@ use super::usage::Usage;
 use super::{Failure, Output};
 use crate::compile::Compiled;
 use crate::dataplane::{self, Applied, HookChoice, Plan, PlannedInterface};
+use crate::preflight::forwards;
 use crate::site::{self, Site};
 
 /// Puts a policy in force on the interfaces that it names. The host stays protected when the command returns.
@@ -45,7 +45,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let plan = Plan {
         ruleset: &ruleset,
         origin: args.policy.site.clone().unwrap_or_else(|| "command line".to_owned()),
-        interfaces: interfaces(&site, args.mode.map(Mode::from))?,
+        interfaces: planned_interfaces(&site, args.mode.map(Mode::from))?,
         hook: args.hook,
     };
     refuse_unscoped_forwarding(&plan)?;
@@ -89,7 +89,11 @@ fn settle_live_connections(args: &Args, plan: &Plan<'_>, output: &mut Output<'_>
     args.live.settle(&cut, !args.dry_run, output)
 }
 
-fn interfaces(site: &Site, mode: Option<Mode>) -> Result<Vec<PlannedInterface>, Failure> {
+/// The interfaces of a site, each with the mode that it gives them or with this one.
+///
+/// # Errors
+/// When it names none.
+pub(super) fn planned_interfaces(site: &Site, mode: Option<Mode>) -> Result<Vec<PlannedInterface>, Failure> {
     if site.interfaces.is_empty() {
         return Err(Failure::BadInput(anyhow::anyhow!(
             "the policy names no interface; add `interfaces: [eth0]` to the site file, or `--interface eth0`"
@@ -116,12 +120,11 @@ fn interfaces(site: &Site, mode: Option<Mode>) -> Result<Vec<PlannedInterface>, 
 
 /// On a host that forwards, "everything is judged" may be the end of somebody else's traffic: the operator has to choose.
 fn refuse_unscoped_forwarding(plan: &Plan<'_>) -> Result<(), Failure> {
-    let forwards = |path: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() != "0");
     let unscoped = |one: &&PlannedInterface| {
         one.scope.or(plan.ruleset.settings.scope).is_none() && one.protects == dataplane::Protects::Host
     };
     let Some(one) = plan.interfaces.iter().find(unscoped) else { return Ok(()) };
-    if !forwards("/proc/sys/net/ipv4/ip_forward") && !forwards("/proc/sys/net/ipv6/conf/all/forwarding") {
+    if !forwards() {
         return Ok(());
     }
     Err(Failure::Refused(anyhow::anyhow!(

@@ -12,6 +12,7 @@ pub mod interfaces;
 pub mod live;
 pub mod mode;
 pub mod policy_args;
+pub mod preflight;
 pub mod role;
 pub mod roles;
 pub mod schema;
@@ -56,6 +57,8 @@ enum Command {
     Explain(explain::Args),
     /// Compare two policies by the traffic that they permit.
     Diff(diff::Args),
+    /// Say what would not be filtered here, and what would be cut.
+    Preflight(preflight::Args),
     /// Put a policy in force.
     Apply(apply::Args),
     /// Change between audit and enforce.
@@ -223,6 +226,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Compile(args) => compile::run(args, output),
         Command::Explain(args) => explain::run(args, output),
         Command::Diff(args) => diff::run(args, output),
+        Command::Preflight(args) => preflight::run(args, output),
         Command::Apply(args) => apply::run(args, output),
         Command::Mode(args) => mode::run(args, output),
         Command::Status(args) => status::run(args, output),

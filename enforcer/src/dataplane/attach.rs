@@ -387,7 +387,7 @@ fn explain_xdp(error: ProgramError, link: &Link, mode: AttachMode) -> DataplaneE
 }
 
 /// "program 42 `name`".
-fn describe_program(id: u32) -> String {
+pub(super) fn describe_program(id: u32) -> String {
     let named = aya::programs::loaded_programs().flatten().find(|program| program.id() == id);
     match named.as_ref().and_then(ProgramInfo::name_as_str) {
         Some(name) if !name.is_empty() => format!("the program `{name}` (id {id})"),

@@ -199,20 +199,12 @@ pub(super) fn netns() -> Result<u64, DataplaneError> {
 
 /// Makes sure that pins made here will be there tomorrow: that `/sys/fs/bpf` is a bpffs, and the one that PID 1 sees.
 pub(super) fn check_bpffs() -> Result<(), DataplaneError> {
-    use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
-    let path = Path::new(BPFFS);
-    let is_bpffs = |path: &Path| statfs(path).is_ok_and(|answer| answer.filesystem_type() == BPF_FS_MAGIC);
-    let of_init = Path::new("/proc/1/root/sys/fs/bpf");
-    if is_bpffs(path) {
-        let ours = fs::metadata(path).map_err(at(path.to_owned()))?.dev();
-        // Without CAP_SYS_PTRACE the root of PID 1 cannot be looked at; then ours is taken for the right one.
-        if fs::metadata(of_init).is_ok_and(|init| init.dev() != ours) {
-            return Err(wrong_bpffs());
-        }
-        return Ok(());
+    if let Some(error) = wrong_bpffs_here() {
+        return Err(error);
     }
-    if is_bpffs(of_init) {
-        return Err(wrong_bpffs());
+    let path = Path::new(BPFFS);
+    if is_bpffs(path) {
+        return Ok(());
     }
     nix::mount::mount(Some("bpf"), path, Some("bpf"), nix::mount::MsFlags::empty(), Some("mode=0700")).map_err(
         |error| {
@@ -221,6 +213,24 @@ pub(super) fn check_bpffs() -> Result<(), DataplaneError> {
             ))
         },
     )
+}
+
+/// Why pins made here would not be there tomorrow, where that is so.
+pub(super) fn wrong_bpffs_here() -> Option<DataplaneError> {
+    let (path, of_init) = (Path::new(BPFFS), Path::new("/proc/1/root/sys/fs/bpf"));
+    let is_private = if is_bpffs(path) {
+        let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
+        // Without CAP_SYS_PTRACE the root of PID 1 cannot be looked at; then ours is taken for the right one.
+        device(of_init).is_ok_and(|init| device(path).is_ok_and(|ours| ours != init))
+    } else {
+        is_bpffs(of_init)
+    };
+    is_private.then(wrong_bpffs)
+}
+
+fn is_bpffs(path: &Path) -> bool {
+    use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+    statfs(path).is_ok_and(|answer| answer.filesystem_type() == BPF_FS_MAGIC)
 }
 
 fn wrong_bpffs() -> DataplaneError {

@@ -3,6 +3,7 @@
 mod drill;
 mod guard;
 mod list;
+mod preflight;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

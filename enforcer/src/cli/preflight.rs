@@ -1,0 +1,114 @@
+//! `enforcer preflight`: what would not be filtered here, and what would be cut, before anything is applied.
+
+use enforcer_common::Mode;
+use serde::Serialize;
+
+use super::apply::planned_interfaces;
+use super::live::{CutConnection, Moment, cut_table};
+use super::policy_args::{Policy, PolicyArgs};
+use super::table::table;
+use super::{Failure, Format, Output};
+use crate::compile::Compiled;
+use crate::dataplane::{HookChoice, Modes, Outlook, Plan, Protects};
+use crate::preflight::{Facts, Finding, InterfaceFacts, Level, Listener, findings, unpermitted};
+use crate::sockets::Owners;
+
+/// Says what on this machine would not be filtered, and which live connections would be cut. Changes nothing.
+///
+/// Levels: `fix` is what `apply` would fail at or refuse (an interface that is missing or unsuitable, a hook that is taken, no BTF,
+/// forwarding without a scope, your own SSH session cut), `warning` is what is not filtered or not as one might think, `note` is
+/// good to know. Connections and listeners are judged as if the policy were enforced in both directions.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code 1 when something must be fixed before apply, else 0. Without root, process names and the programs of \
+                  others may be missing.\n\nExamples:\n  enforcer preflight site.yaml\n  \
+                  enforcer preflight site.yaml --format json | jq '.findings[] | select(.level == \"fix\")'"
+)]
+pub struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// Where inbound packets would be judged.
+    #[arg(long, value_enum, default_value_t = HookChoice::Auto)]
+    hook: HookChoice,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Listing {
+    ready: bool,
+    findings: Vec<Finding>,
+    cut: Vec<CutConnection>,
+    listeners: Vec<Listener>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure::Reported`] when something must be fixed before apply.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let (Policy { site, .. }, Compiled { ruleset, .. }) = args.policy.compile(output)?;
+    let plan = Plan {
+        ruleset: &ruleset,
+        origin: String::new(),
+        interfaces: planned_interfaces(&site, Some(Mode::Enforce))?,
+        hook: args.hook,
+    };
+    let moment = Moment::now()?;
+    let facts = Facts::read(moment.links.clone());
+    let mut found = findings(&plan, &facts, |planned, link| InterfaceFacts::read(planned, link, args.hook));
+    let outlook = outlook(&plan, &moment);
+    match moment.guard_ssh(ruleset.lookup(), &outlook) {
+        Err(Failure::Refused(error)) => {
+            found.insert(0, Finding { level: Level::Fix, interface: None, topic: "ssh", message: error.to_string() });
+        }
+        other => other?,
+    }
+    let listing = Listing {
+        ready: found.iter().all(|finding| finding.level != Level::Fix),
+        findings: found,
+        cut: moment.cuts(ruleset.lookup(), &ruleset, &outlook)?,
+        listeners: unpermitted(&ruleset, &moment.snapshot.sockets, &Owners::read()),
+    };
+    match args.format {
+        Format::Json => output.json(&listing)?,
+        Format::Table => print(&listing, output)?,
+    }
+    if listing.ready { Ok(()) } else { Err(Failure::Reported) }
+}
+
+fn outlook(plan: &Plan<'_>, moment: &Moment) -> Vec<Outlook> {
+    let hosts = plan.interfaces.iter().filter(|planned| planned.protects == Protects::Host);
+    let links = hosts.filter_map(|planned| moment.links.iter().find(|link| link.name == planned.name));
+    links.map(|link| (link.index, Modes::both(Mode::Enforce))).collect()
+}
+
+fn print(listing: &Listing, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut rows = table(output.terminal, &["LEVEL", "INTERFACE", "TOPIC", "FOUND"]);
+    for Finding { level, interface, topic, message } in &listing.findings {
+        rows.add_row([level.name(), interface.as_deref().unwrap_or("(host)"), topic, message]);
+    }
+    writeln!(output.out, "{}", super::table::print(&rows))?;
+    if listing.cut.is_empty() {
+        writeln!(output.out, "No live connection would be cut.")?;
+    } else {
+        writeln!(output.out, "Live connections that enforcement would cut:")?;
+        writeln!(output.out, "{}", cut_table(&listing.cut, output.terminal))?;
+    }
+    if listing.listeners.is_empty() {
+        writeln!(output.out, "Every listener can be reached by somebody.")?;
+    } else {
+        writeln!(output.out, "Listeners that no rule permits to anybody:")?;
+        let mut rows = table(output.terminal, &["PROTOCOL", "LOCAL", "PROCESS", "WHY"]);
+        for Listener { protocol, local, process, reason, rule } in &listing.listeners {
+            let why = rule.as_ref().map_or_else(|| (*reason).to_owned(), |rule| format!("{reason} ({rule})"));
+            rows.add_row([protocol, local.as_str(), process.as_deref().unwrap_or("?"), &why]);
+        }
+        writeln!(output.out, "{}", super::table::print(&rows))?;
+    }
+    let verdict =
+        if listing.ready { "nothing must be fixed before apply" } else { "something must be fixed before apply" };
+    writeln!(output.err, "{verdict}")?;
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Before anything is attached: what the kernel can do, and who is on the hooks already.
+
+use std::path::Path;
+
+use aya::Btf;
+use aya::programs::{SchedClassifier, TcAttachType};
+use enforcer_common::Direction;
+
+use super::apply::{HookChoice, PlannedInterface};
+use super::attach::{self, AttachMode, Hook, describe_program};
+use super::error::{DataplaneError, error_number};
+use super::pins::{self, protected};
+use crate::links::Link;
+
+/// How inbound would be attached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectedHook {
+    /// What is tried.
+    pub mode: AttachMode,
+    /// What is done where the driver or the kernel cannot do that.
+    pub fallback: Option<AttachMode>,
+    /// Why so.
+    pub why: String,
+}
+
+impl ExpectedHook {
+    /// Whether it is XDP that is tried.
+    #[must_use]
+    pub fn is_xdp(&self) -> bool {
+        attach::hook_of(self.mode) == Hook::Xdp
+    }
+}
+
+/// Programs on the hooks of an interface.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OnHooks {
+    /// The XDP program that is not ours.
+    pub xdp: Option<String>,
+    /// tc programs by links, ingress and egress, in the order in which they run; `None` stands for ours. No lists where the kernel
+    /// has no such links, or does not tell.
+    pub tcx: Option<[Vec<Option<String>>; 2]>,
+}
+
+/// What keeps programs from being loaded and pinned here; `None`: nothing that can be seen beforehand.
+#[must_use]
+pub fn kernel_problem() -> Option<String> {
+    if let Err(error) = Btf::from_sys_fs() {
+        return Some(format!("the kernel has no BTF ({error}); it must be built with CONFIG_DEBUG_INFO_BTF"));
+    }
+    pins::wrong_bpffs_here().map(|error| error.to_string())
+}
+
+/// How an interface would be attached.
+///
+/// # Errors
+/// When the hook that was asked for does not suit it.
+pub fn expected_hook(
+    planned: &PlannedInterface,
+    link: &Link,
+    choice: HookChoice,
+) -> Result<ExpectedHook, DataplaneError> {
+    let (mode, fallback, why) = attach::choose(link, planned.protects, choice)?;
+    Ok(ExpectedHook { mode, fallback, why })
+}
+
+/// Looks at the hooks of an interface.
+#[must_use]
+pub fn on_hooks(link: &Link) -> OnHooks {
+    let ours = own_programs(&link.name);
+    let foreign = |id: &u32| !ours.contains(id);
+    let query = |side| match SchedClassifier::query_tcx(&link.name, side) {
+        Ok((_, programs)) => {
+            Some(programs.iter().map(|program| Some(program.id()).filter(foreign).map(describe_program)).collect())
+        }
+        Err(_) => None,
+    };
+    let tcx = query(TcAttachType::Ingress).zip(query(TcAttachType::Egress)).map(|(ingress, egress)| [ingress, egress]);
+    OnHooks { xdp: link.xdp_program.filter(foreign).map(describe_program), tcx }
+}
+
+/// Whether this kernel lacks tc links (Linux 6.6); `None` where it does not tell us.
+#[must_use]
+pub fn lacks_tcx(link: &Link) -> Option<bool> {
+    match SchedClassifier::query_tcx(&link.name, TcAttachType::Ingress) {
+        Ok(_) => Some(false),
+        Err(error) if error_number(&error) == Some(libc::EPERM) => None,
+        Err(_) => Some(true),
+    }
+}
+
+fn own_programs(interface: &str) -> Vec<u32> {
+    let all = protected(&[]).unwrap_or_default();
+    let Some(one) = all.into_iter().find(|one| one.interface == interface) else { return Vec::new() };
+    let id = |direction| attach::program_id(Path::new(&one.pins.program(direction)));
+    Direction::ALL.into_iter().filter_map(id).collect()
+}

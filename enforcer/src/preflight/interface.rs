@@ -1,0 +1,273 @@
+//! Findings about single interfaces.
+
+use std::collections::BTreeSet;
+
+use rtnetlink::packet_route::link::InfoKind;
+
+use super::{Facts, Finding, InterfaceFacts, Level};
+use crate::dataplane::{AttachMode, PlannedInterface, Protects};
+use crate::links::Link;
+
+/// Drivers that have native XDP, as of Linux 6.18. A driver that is not here may have it too: `apply` tries.
+const NATIVE: [&str; 32] = [
+    "atlantic",
+    "bnxt_en",
+    "bonding",
+    "cxgb4",
+    "dpaa2-eth",
+    "ena",
+    "enetc",
+    "fec",
+    "gve",
+    "hv_netvsc",
+    "i40e",
+    "ice",
+    "igb",
+    "igc",
+    "ixgbe",
+    "ixgbevf",
+    "lan966x-switch",
+    "mana",
+    "mlx4_en",
+    "mlx5_core",
+    "mvneta",
+    "mvpp2",
+    "nfp",
+    "qede",
+    "sfc",
+    "st_gmac",
+    "thunder-nicvf",
+    "tun",
+    "veth",
+    "virtio_net",
+    "vif",
+    "vmxnet3",
+];
+
+/// Largest MTU that a driver without multi-buffer XDP takes: a page less what the kernel puts around a packet.
+const SINGLE_BUFFER: u32 = 3506;
+
+/// What is found about an interface that is to be protected.
+pub(super) fn findings(
+    planned: &PlannedInterface,
+    link: &Link,
+    facts: &Facts,
+    about: &InterfaceFacts,
+    protected: &[&str],
+    found: &mut Vec<Finding>,
+) {
+    let mut add = |level, topic, message: String| {
+        found.push(Finding { level, interface: Some(link.name.clone()), topic, message });
+    };
+    if link.is_loopback {
+        add(Level::Fix, "interface", "the loopback interface carries the host's talk with itself".to_owned());
+    } else if !link.is_ethernet {
+        let message = "its frames have no Ethernet header; protect the interface below it";
+        add(Level::Fix, "interface", message.to_owned());
+    }
+    if !link.is_up {
+        add(Level::Warning, "interface", "it is down".to_owned());
+    }
+    hooks(link, about, &mut add);
+    layers(planned, link, facts, protected, &mut add);
+}
+
+fn hooks(link: &Link, about: &InterfaceFacts, add: &mut impl FnMut(Level, &'static str, String)) {
+    let driver = about.device.driver.as_deref().unwrap_or("unknown");
+    let expected = match &about.expected {
+        Ok(expected) => expected,
+        Err(message) => return add(Level::Fix, "hook", message.clone()),
+    };
+    let native = expected.mode == AttachMode::Native;
+    let mut text = format!("driver {driver}; inbound {} ({}), outbound tc", expected.mode.name(), expected.why);
+    if native && !NATIVE.contains(&driver) {
+        text += "; this driver is not known to have native XDP";
+    }
+    match expected.fallback {
+        Some(fallback) => text += &format!("; {} where that is refused", fallback.name()),
+        None if native && !NATIVE.contains(&driver) => text += ", and nothing else was allowed",
+        None => {}
+    }
+    add(Level::Note, "hook", text);
+    if expected.mode == AttachMode::Generic {
+        add(Level::Warning, "hook", "generic XDP is slower than native XDP and than tc".to_owned());
+    }
+    if about.lacks_tcx == Some(true) {
+        let message = "the kernel has no tc links (Linux 6.6): filters of a clsact qdisc are used, which anybody with \
+                       CAP_NET_ADMIN can remove";
+        add(Level::Warning, "kernel", message.to_owned());
+    }
+    if native && link.mtu > SINGLE_BUFFER {
+        let message = format!(
+            "MTU {}: our programs take packets in several buffers, but a driver without multi-buffer XDP refuses more \
+             than about {SINGLE_BUFFER}",
+            link.mtu
+        );
+        add(Level::Warning, "mtu", message);
+    }
+    if expected.is_xdp() && about.device.strips_vlan == Some(true) {
+        let message = "the hardware takes the outer VLAN tag off: XDP judges what is inside, and counts it untagged";
+        add(Level::Note, "vlan", message.to_owned());
+    }
+    if let Some(other) = &about.on_hooks.xdp {
+        if expected.is_xdp() {
+            add(
+                Level::Fix,
+                "programs",
+                format!("the XDP hook is taken by {other}; remove it, or apply with --hook tc"),
+            );
+        } else {
+            let message =
+                format!("{other} is on the XDP hook: it sees packets first, and what it takes away is not judged");
+            add(Level::Warning, "programs", message);
+        }
+    }
+    match &about.on_hooks.tcx {
+        None => {
+            let message = "what other programs are on its tc hooks could not be asked (root can)";
+            add(Level::Note, "programs", message.to_owned());
+        }
+        Some([ingress, egress]) => {
+            for (side, programs) in [("ingress", ingress), ("egress", egress)] {
+                let (level, message) = order(side, programs);
+                if programs.iter().any(Option::is_some) {
+                    add(level, "programs", message);
+                }
+            }
+        }
+    }
+}
+
+/// In which order the programs of a tc hook run. Ours goes first when it is attached, but others may come before it later.
+fn order(side: &str, programs: &[Option<String>]) -> (Level, String) {
+    let ours = programs.iter().position(Option::is_none);
+    let others = |programs: &[Option<String>]| programs.iter().flatten().cloned().collect::<Vec<_>>().join(", then ");
+    match ours {
+        Some(0) | None => (Level::Note, format!("on tc {side}, in this order: enforcer, then {}", others(programs))),
+        Some(ours) => {
+            let (before, after) = programs.split_at(ours);
+            let then = if after.len() > 1 { format!(", then {}", others(after)) } else { String::new() };
+            let text = format!(
+                "on tc {side}, in this order: {}, then enforcer{then}; what runs before us may pass packets that we never see",
+                others(before)
+            );
+            (Level::Warning, text)
+        }
+    }
+}
+
+fn layers(
+    planned: &PlannedInterface,
+    link: &Link,
+    facts: &Facts,
+    protected: &[&str],
+    add: &mut impl FnMut(Level, &'static str, String),
+) {
+    let find = |index: Option<u32>| facts.links.iter().find(|link| Some(link.index) == index);
+    let names = |links: &[&Link]| links.iter().map(|link| link.name.as_str()).collect::<Vec<_>>().join(", ");
+    let master = find(link.master);
+    if let Some(master) = master {
+        let others: Vec<&Link> = facts
+            .links
+            .iter()
+            .filter(|one| one.master == link.master && !protected.contains(&one.name.as_str()))
+            .collect();
+        let kind = master.kind.as_ref().map_or_else(|| "interface".to_owned(), ToString::to_string);
+        let (level, rest) = if others.is_empty() || planned.protects == Protects::Guest {
+            (Level::Note, String::new())
+        } else {
+            (Level::Warning, format!("; what comes in by its other ports is not filtered: {}", names(&others)))
+        };
+        add(level, "layers", format!("it is a port of the {kind} {}{rest}", master.name));
+    }
+    let below: Vec<&Link> = facts.links.iter().filter(|one| one.master == Some(link.index)).collect();
+    if !below.is_empty() {
+        let message =
+            format!("its packets come by {}, and are judged after these have put them together", names(&below));
+        add(Level::Note, "layers", message);
+    }
+    let above: Vec<&Link> = facts.links.iter().filter(|one| one.lower == Some(link.index)).collect();
+    if !above.is_empty() {
+        add(Level::Note, "layers", format!("what belongs to the interfaces above it is judged too: {}", names(&above)));
+    }
+    if let Some(lower) = find(link.lower) {
+        let message = format!("it is carried by {}, whose other traffic is not filtered", lower.name);
+        add(Level::Warning, "layers", message);
+    }
+}
+
+/// Interfaces that carry packets past the protected ones.
+pub(super) fn unprotected(facts: &Facts, protected: &[&str], found: &mut Vec<Finding>) {
+    let seen = seen(facts, protected);
+    for link in facts.links.iter().filter(|link| link.is_up && !link.is_loopback && !seen.contains(&link.index)) {
+        let (topic, message) = if is_tunnel(link) {
+            let message = "a tunnel: on the protected interfaces its packets are judged as the protocol outside, and what is \
+                           inside is not filtered";
+            ("tunnel", message)
+        } else {
+            let message = "it is up and not protected: what arrives by it is not filtered, and what leaves by it makes no flow, \
+                           so an answer that comes back by a protected interface is refused";
+            ("unprotected", message)
+        };
+        found.push(Finding {
+            level: Level::Warning,
+            interface: Some(link.name.clone()),
+            topic,
+            message: message.to_owned(),
+        });
+    }
+}
+
+/// The protected interfaces, those above them, and those below them.
+fn seen(facts: &Facts, protected: &[&str]) -> BTreeSet<u32> {
+    let mut seen: BTreeSet<u32> =
+        facts.links.iter().filter(|link| protected.contains(&link.name.as_str())).map(|link| link.index).collect();
+    let below: Vec<u32> = facts
+        .links
+        .iter()
+        .filter(|link| link.master.is_some_and(|master| seen.contains(&master)))
+        .map(|link| link.index)
+        .collect();
+    loop {
+        let above = facts.links.iter().filter(|link| {
+            let on_seen = link.lower.is_some_and(|lower| seen.contains(&lower));
+            on_seen || facts.links.iter().any(|port| port.master == Some(link.index) && seen.contains(&port.index))
+        });
+        let new: Vec<u32> = above.map(|link| link.index).filter(|index| !seen.contains(index)).collect();
+        if new.is_empty() {
+            break;
+        }
+        seen.extend(new);
+    }
+    // What carries a protected VLAN has other traffic too, and is told of at the VLAN.
+    let lower = facts.links.iter().filter(|link| seen.contains(&link.index)).filter_map(|link| link.lower);
+    let lower: Vec<u32> = lower.collect();
+    seen.extend(below);
+    seen.extend(lower);
+    seen
+}
+
+fn is_tunnel(link: &Link) -> bool {
+    matches!(
+        link.kind,
+        Some(
+            InfoKind::Tun
+                | InfoKind::Vxlan
+                | InfoKind::GreTap
+                | InfoKind::GreTap6
+                | InfoKind::IpIp
+                | InfoKind::Ip6Tnl
+                | InfoKind::SitTun
+                | InfoKind::GreTun
+                | InfoKind::GreTun6
+                | InfoKind::Vti
+                | InfoKind::Vti6
+                | InfoKind::Gtp
+                | InfoKind::Wireguard
+                | InfoKind::Xfrm
+                | InfoKind::Geneve
+                | InfoKind::ErSpan
+                | InfoKind::Ip6ErSpan
+        )
+    )
+}
