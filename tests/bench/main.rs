@@ -5,10 +5,14 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
+mod apply;
+mod floods;
 mod packets;
+mod peers;
 mod programs;
 mod report;
 mod site;
+mod streams;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -40,6 +44,15 @@ enum Part {
     /// Nanoseconds a packet, by test run.
     #[value(alias = "a")]
     Packets,
+    /// Floods over a cable, beside other firewalls.
+    #[value(alias = "b")]
+    Floods,
+    /// TCP between two namespaces.
+    #[value(alias = "c")]
+    Streams,
+    /// Time to put a policy in force, memory of the maps.
+    #[value(alias = "d")]
+    Apply,
 }
 
 /// How much time may be spent.
@@ -52,6 +65,21 @@ impl Effort {
     /// Rounds, and runs in each.
     fn test_runs(self) -> (u32, u32) {
         if self.quick { (3, 100_000) } else { (7, 1_000_000) }
+    }
+
+    /// Rounds of floods, which are short.
+    fn rounds(self) -> u32 {
+        if self.quick { 3 } else { 21 }
+    }
+
+    /// Rounds of streams, a second and a half each for every host.
+    fn streams(self) -> u32 {
+        if self.quick { 2 } else { 11 }
+    }
+
+    /// Rounds of applying.
+    fn applies(self) -> u32 {
+        if self.quick { 2 } else { 7 }
     }
 
     /// Says what is measured next.
@@ -89,6 +117,9 @@ fn run(options: &Options) -> anyhow::Result<()> {
         }
         let section = match part {
             Part::Packets => packets::section(effort),
+            Part::Floods => floods::section(effort),
+            Part::Streams => streams::section(effort),
+            Part::Apply => apply::section(effort),
         };
         println!("\n{}", section.text());
         sections.push(section);

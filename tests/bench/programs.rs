@@ -9,6 +9,8 @@ use harness::bpf::{self, Kind, instruction};
 pub(crate) const XDP_DROP: i32 = 1;
 /// `XDP_PASS`.
 pub(crate) const XDP_PASS: i32 = 2;
+/// `XDP_TX`.
+const XDP_TX: i32 = 3;
 /// `TCX_NEXT`.
 pub(crate) const TC_NEXT: i32 = -1;
 
@@ -47,19 +49,28 @@ const fn store32(to: u8, offset: i16, from: u8) -> u64 {
     instruction(0x63, [to, from], offset, 0)
 }
 
+/// `*(u16 *)(to + offset) = from`.
+const fn store16(to: u8, offset: i16, from: u8) -> u64 {
+    instruction(0x6b, [to, from], offset, 0)
+}
+
 const fn call(helper: i32) -> u64 {
     instruction(0x85, [0, 0], 0, helper)
 }
 
 const EXIT: u64 = instruction(0x95, [0, 0], 0, 0);
 
-/// `w` instructions on 32 bits with an immediate: and, or.
+/// `w` instructions on 32 bits with an immediate: and, or, right shift, exclusive or.
 const fn alu32(code: u8, r: u8, value: i32) -> u64 {
     instruction(code, [r, 0], 0, value)
 }
 
 const AND: u8 = 0x54;
 const OR: u8 = 0x44;
+const SHIFT_RIGHT: u8 = 0x74;
+const XOR: u8 = 0xa4;
+/// `to += from`, on 32 bits.
+const ADD_REGISTER: u8 = 0x0c;
 
 /// Returns at once: what a test run costs by itself.
 pub(crate) fn empty(kind: Kind, answer: i32) -> io::Result<OwnedFd> {
@@ -120,4 +131,32 @@ impl Varying {
         bpf::update(&self.array, &[0; 4], &next.as_fd().as_raw_fd().to_ne_bytes())?;
         Ok(&self.program)
     }
+}
+
+/// Sends every frame back out of the interface it is said to have come in by.
+pub(crate) fn sender() -> io::Result<OwnedFd> {
+    bpf::load(Kind::Xdp, "bench_sender", &[set(R0, XDP_TX), EXIT])
+}
+
+/// The same, each frame from another source `10.x.x.x`. The identification makes up for it in the header's checksum, which
+/// must have been computed with both fields zero.
+pub(crate) fn spoofing_sender() -> io::Result<OwnedFd> {
+    let mut code = prologue(Kind::Xdp, XDP_DROP);
+    code.extend(random_address(SOURCE));
+    code.extend([
+        // r1 = low half + high half, folded to 16 bits; its complement goes into the identification.
+        instruction(0xbc, [R1, R0], 0, 0),
+        alu32(AND, R1, 0xffff),
+        alu32(SHIFT_RIGHT, R0, 16),
+        instruction(ADD_REGISTER, [R1, R0], 0, 0),
+        instruction(0xbc, [R0, R1], 0, 0),
+        alu32(SHIFT_RIGHT, R0, 16),
+        instruction(ADD_REGISTER, [R1, R0], 0, 0),
+        alu32(AND, R1, 0xffff),
+        alu32(XOR, R1, 0xffff),
+        store16(R7, 18, R1),
+        set(R0, XDP_TX),
+        EXIT,
+    ]);
+    bpf::load(Kind::Xdp, "bench_spoofing", &code)
 }

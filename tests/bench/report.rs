@@ -24,6 +24,7 @@ pub(crate) struct Row {
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
     AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Row {
@@ -63,6 +64,7 @@ impl Row {
         let value = *self.value.as_ref().ok()?;
         Some(match self.target? {
             Target::AtMost(limit) => value <= limit,
+            Target::AtLeast(limit) => value >= limit,
         })
     }
 
@@ -73,6 +75,7 @@ impl Row {
         };
         let target = match self.target {
             Some(Target::AtMost(limit)) => format!("<= {}", number(limit)),
+            Some(Target::AtLeast(limit)) => format!(">= {}", number(limit)),
             None => String::new(),
         };
         let met = match self.met() {
@@ -86,6 +89,7 @@ impl Row {
     fn json(&self) -> Value {
         let target = match self.target {
             Some(Target::AtMost(limit)) => json!({"at_most": limit}),
+            Some(Target::AtLeast(limit)) => json!({"at_least": limit}),
             None => Value::Null,
         };
         json!({

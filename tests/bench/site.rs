@@ -63,6 +63,12 @@ impl Site {
         (self, some.to_vec())
     }
 
+    /// Permits a TCP port to everybody.
+    pub(crate) fn with_port(mut self, port: u16) -> Self {
+        let _ = writeln!(self.allow, "  - {{name: port-{port}, protocol: tcp, ports: [{port}]}}");
+        self
+    }
+
     /// The site file, for these interfaces.
     pub(crate) fn text(&self, interfaces: &[&str]) -> String {
         let mut text = format!("interfaces: [{}]\nroles:\n{}", interfaces.join(", "), self.roles);
@@ -85,13 +91,13 @@ impl Site {
         }
         let inbound = protected.pin();
         let outbound = inbound.with_file_name("outbound");
-        Ok(Guarded { _protected: protected, inbound, outbound })
+        Ok(Guarded { protected, inbound, outbound })
     }
 }
 
 /// An interface that is protected, and where its programs are pinned.
 pub(crate) struct Guarded {
-    _protected: Protected,
+    pub(crate) protected: Protected,
     pub(crate) inbound: PathBuf,
     pub(crate) outbound: PathBuf,
 }

@@ -10,7 +10,7 @@ use crate::{setup, workspace};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Only these parts, by name; so far there is `packets`.
+    /// Only these parts, by name: packets, floods, streams, apply.
     #[arg(long, value_name = "PART[,PART]")]
     only: Option<String>,
     /// Fewer and shorter rounds: to see that everything runs, not how fast.
