@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use serde::{Serialize, Serializer};
+
 use super::port::{format_ranges, parse_ranges};
 
 /// A parameter of a role.
@@ -76,6 +78,20 @@ impl fmt::Display for Kind {
             }
             Self::Port => f.write_str("a port from 1 to 65535"),
             Self::Ports => f.write_str("ports such as `5060`, `5060-5199` or `5060,5070-5080`"),
+        }
+    }
+}
+
+/// A number where it is one, else a text.
+impl Serialize for Setting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Integer(number) => serializer.serialize_i64(*number),
+            Self::Ports(ranges) => match ranges.as_slice() {
+                [one] if one.start() == one.end() => serializer.serialize_u16(*one.start()),
+                _ => serializer.serialize_str(&self.to_string()),
+            },
+            Self::Choice(word) => serializer.serialize_str(word),
         }
     }
 }

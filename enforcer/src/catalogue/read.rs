@@ -156,9 +156,12 @@ fn service(reader: &Reader<'_>, node: &Node, kind: Entry, document: &str) -> Opt
         Entry::Connection => None,
     };
     fields.finish();
-    let (source, direction) = (source?, direction?);
-    let read = |nodes: &[Node]| nodes.iter().filter_map(|node| port(reader, node, &source)).collect::<Vec<_>>();
+    // Ports are read even where their service is wrong, so that all errors are found at once.
+    let read = |nodes: &[Node]| -> Vec<Port> {
+        nodes.iter().filter_map(|node| port(reader, node, source.as_ref(), document)).collect()
+    };
     let (ports, remote) = (read(ports), read(remote.unwrap_or_default()));
+    let (source, direction) = (source?, direction?);
     Some(Service {
         name: name_text?.to_owned(),
         summary: summary?,
@@ -179,7 +182,7 @@ fn service(reader: &Reader<'_>, node: &Node, kind: Entry, document: &str) -> Opt
     })
 }
 
-fn port(reader: &Reader<'_>, node: &Node, source: &SourceRow) -> Option<Port> {
+fn port(reader: &Reader<'_>, node: &Node, source: Option<&SourceRow>, document: &str) -> Option<Port> {
     let mut fields = reader.fields(node, "a port")?;
     let protocol = fields.required("protocol").and_then(|node| reader.word(node, &Protocol::WORDS));
     let what = "a port such as `443`, `16384-32767`, `41004 + 40 * instance` or `random`";
@@ -193,8 +196,8 @@ fn port(reader: &Reader<'_>, node: &Node, source: &SourceRow) -> Option<Port> {
     let length = fields.optional("length").and_then(|node| reader.integer(node, "a length", &PORTS));
     let parameter = fields.optional("parameter").and_then(|node| reader.string(node, "a parameter")).map(str::to_owned);
     let source = match fields.optional("source") {
-        Some(node) => source_row(reader, node, &source.document)?,
-        None => source.clone(),
+        Some(node) => source_row(reader, node, source.map_or(document, |source| &source.document)),
+        None => source.cloned(),
     };
     let when = fields.optional("when").map(|node| condition(reader, node)).unwrap_or_default();
     let doubt_node = fields.optional("doubt");
@@ -205,7 +208,7 @@ fn port(reader: &Reader<'_>, node: &Node, source: &SourceRow) -> Option<Port> {
         port: expression?,
         length: length.and_then(|length| u16::try_from(length).ok()),
         parameter,
-        source,
+        source: source?,
         when,
         doubt,
     })

@@ -71,6 +71,11 @@ impl Check<'_> {
                 self.findings.push(Diagnostic::of_file(&text.name, message));
             }
         }
+        // In a site file they stand beside the role's name and mode.
+        for reserved in ["role", "mode"].into_iter().filter(|name| role.parameters.contains_key(*name)) {
+            let message = format!("`{}`: a parameter cannot be called `{reserved}`", role.name);
+            self.findings.push(Diagnostic::of_file(&text.name, message));
+        }
         let mut names = BTreeSet::new();
         for service in role.entries() {
             if !names.insert(service.name.as_str()) {

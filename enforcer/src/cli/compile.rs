@@ -48,7 +48,7 @@ struct ListedRule<'a> {
     protocol: String,
     ports: Option<String>,
     peers: Option<&'a [String]>,
-    prefixes: Option<Vec<String>>,
+    prefixes: Option<usize>,
     exposure: &'a str,
     mode: Option<&'static str>,
     answer_any: bool,
@@ -121,7 +121,7 @@ fn listed(rule: &Rule) -> ListedRule<'_> {
         protocol,
         ports,
         peers: rule.peers.as_deref(),
-        prefixes: rule.prefixes.as_ref().map(|prefixes| prefixes.iter().map(ToString::to_string).collect()),
+        prefixes: rule.prefixes.as_ref().map(|prefixes| prefixes.len()),
         exposure: &rule.exposure,
         mode: rule.mode.map(enforcer_common::Mode::name),
         answer_any: rule.answer_any,
@@ -130,9 +130,9 @@ fn listed(rule: &Rule) -> ListedRule<'_> {
 }
 
 fn peers(rule: &ListedRule<'_>) -> String {
-    match (rule.peers, &rule.prefixes) {
+    match (rule.peers, rule.prefixes) {
         (None, _) => "any".to_owned(),
-        (Some(names), Some(prefixes)) if prefixes.is_empty() => format!("{} (no addresses: nobody)", names.join(", ")),
+        (Some(names), Some(0)) => format!("{} (no addresses: nobody)", names.join(", ")),
         (Some(names), _) if names.len() > 6 => format!("{}, and {} more", names[..6].join(", "), names.len() - 6),
         (Some(names), _) => names.join(", "),
     }

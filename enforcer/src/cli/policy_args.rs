@@ -26,24 +26,25 @@ pub struct PolicyArgs {
     pub flags: PolicyFlags,
 }
 
+const HEADING: &str = "Policy without a file";
+
 /// A policy in flags.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Policy without a file")]
 pub struct PolicyFlags {
     /// Roles of this host.
-    #[arg(long, value_name = "NAME[,NAME]")]
+    #[arg(long, value_name = "NAME[,NAME]", help_heading = HEADING)]
     pub role: Vec<String>,
     /// Interfaces to protect.
-    #[arg(long, value_name = "IF[,IF]")]
+    #[arg(long, value_name = "IF[,IF]", help_heading = HEADING)]
     pub interface: Vec<String>,
     /// A parameter, of one role or of all that have it.
-    #[arg(long, value_name = "[ROLE.]KEY=VALUE")]
+    #[arg(long, value_name = "[ROLE.]KEY=VALUE", help_heading = HEADING)]
     pub set: Vec<String>,
     /// Addresses of a peer.
-    #[arg(long, value_name = "NAME=CIDR[,CIDR]")]
+    #[arg(long, value_name = "NAME=CIDR[,CIDR]", help_heading = HEADING)]
     pub peer: Vec<String>,
     /// A catalogue instead of the built-in one.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = HEADING)]
     pub catalogue: Option<PathBuf>,
 }
 

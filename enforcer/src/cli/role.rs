@@ -61,6 +61,9 @@ struct Shown<'a> {
 #[derive(Serialize)]
 struct ShownService<'a> {
     id: String,
+    #[serde(skip)]
+    role: &'a str,
+    name: &'a str,
     summary: &'a str,
     exposure: &'static str,
     direction: &'static str,
@@ -160,7 +163,7 @@ fn shown<'a>(catalogue: &'a Catalogue, role: &'a Role, settings: &Settings) -> S
     }
 }
 
-fn shown_service<'a>(role: &str, service: &'a Service, settings: &Settings) -> ShownService<'a> {
+fn shown_service<'a>(role: &'a str, service: &'a Service, settings: &Settings) -> ShownService<'a> {
     let ports = |ports: &'a [Port]| -> Vec<ShownPort<'a>> {
         ports.iter().filter(|port| possible(&port.when, settings)).map(|port| shown_port(port, settings)).collect()
     };
@@ -176,6 +179,8 @@ fn shown_service<'a>(role: &str, service: &'a Service, settings: &Settings) -> S
     }
     ShownService {
         id: format!("{role}/{}", service.name),
+        role,
+        name: &service.name,
         summary: &service.summary,
         exposure: service.exposure.name(),
         direction: service.direction.name(),
@@ -197,7 +202,7 @@ fn shown_port<'a>(port: &'a Port, settings: &Settings) -> ShownPort<'a> {
         (PortExpression::Formula { base: Base::Number(number), factor }, Some(length)) => {
             format!("{number}-{}+{factor}*instance", u32::from(*number) + u32::from(length))
         }
-        (PortExpression::Formula { .. }, Some(length)) => format!("{} to +{length}", port.port),
+        (PortExpression::Formula { .. }, Some(length)) => format!("{} and {length} further", port.port),
         (expression, _) => expression.to_string(),
     };
     let ranges = port.ranges(settings).ok().filter(|ranges| !ranges.is_empty());
@@ -224,44 +229,32 @@ fn print(shown: &Shown<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     if !shown.parameters.is_empty() {
         let mut rows = table::table(terminal, &["PARAMETER", "DEFAULT", "VALUES", "MEANING"]);
         for parameter in &shown.parameters {
-            rows.add_row(vec![
-                parameter.name,
-                parameter.default.as_deref().unwrap_or("(required)"),
-                &parameter.values,
-                parameter.summary,
-            ]);
+            let default = parameter.default.map_or_else(|| "(required)".to_owned(), ToString::to_string);
+            rows.add_row(vec![parameter.name, &default, &parameter.values, parameter.summary]);
         }
         write!(output.out, "\n{}", table::print(&rows))?;
     }
     let mut doubts: Vec<&str> = Vec::new();
     for (services, remote, title) in [(&shown.services, "FROM", "SERVICE"), (&shown.connections, "TO", "CONNECTION")] {
-        if services.is_empty() {
-            continue;
+        // Services of included roles come after the role's own, each under the name of its role.
+        for of in services.chunk_by(|one, other| one.role == other.role) {
+            let title = match of.first() {
+                Some(service) if service.role != shown.name => format!("{title} of {}", service.role),
+                _ => title.to_owned(),
+            };
+            let mut rows = table::table(terminal, &[&title, "PORTS", remote, "SOURCE", "WHAT FOR"]);
+            for service in of {
+                let marks: String = service.doubts.iter().map(|doubt| mark(&mut doubts, doubt)).collect();
+                rows.add_row(vec![
+                    service.name.to_owned(),
+                    ports(service),
+                    who(service),
+                    source_rows(&service.sources),
+                    format!("{} {marks}", service.summary).trim_end().to_owned(),
+                ]);
+            }
+            write!(output.out, "\n{}", table::print(&rows))?;
         }
-        let mut rows = table::table(terminal, &[title, "PORTS", remote, "EXPOSURE", "SOURCE", "WHAT FOR"]);
-        for service in services {
-            let marks: Vec<String> = service
-                .doubts
-                .iter()
-                .map(|doubt| {
-                    let known = doubts.iter().position(|known| known == doubt);
-                    let index = known.unwrap_or_else(|| {
-                        doubts.push(doubt);
-                        doubts.len() - 1
-                    });
-                    format!("[{}]", index + 1)
-                })
-                .collect();
-            rows.add_row(vec![
-                service.id.clone(),
-                ports(service),
-                if service.peers.is_empty() { "-".to_owned() } else { service.peers.join(", ") },
-                if service.ephemeral { "ephemeral".to_owned() } else { service.exposure.to_owned() },
-                source_rows(&service.sources),
-                format!("{} {}", service.summary, marks.join("")).trim_end().to_owned(),
-            ]);
-        }
-        write!(output.out, "\n{}", table::print(&rows))?;
     }
     if !doubts.is_empty() {
         writeln!(output.out, "\nDoubts")?;
@@ -272,6 +265,27 @@ fn print(shown: &Shown<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The number of a doubt, which is new or stands in the list already.
+fn mark<'a>(doubts: &mut Vec<&'a str>, doubt: &'a str) -> String {
+    let known = doubts.iter().position(|known| *known == doubt);
+    let index = known.unwrap_or_else(|| {
+        doubts.push(doubt);
+        doubts.len() - 1
+    });
+    format!("[{}]", index + 1)
+}
+
+/// Who may connect, or where to.
+fn who(service: &ShownService<'_>) -> String {
+    match (service.exposure, service.peers) {
+        _ if service.ephemeral => "answers (ephemeral range)".to_owned(),
+        ("internal", _) => "this host only".to_owned(),
+        ("open", []) => "any".to_owned(),
+        ("open", peers) => peers.join(", "),
+        (only, _) => format!("{only} only"),
+    }
+}
+
 /// `tcp 80, 443; udp 69`.
 fn ports(service: &ShownService<'_>) -> String {
     let mut protocols: Vec<(&str, Vec<String>)> = Vec::new();
@@ -280,7 +294,7 @@ fn ports(service: &ShownService<'_>) -> String {
         let text = match (&port.ports, port.parameter) {
             (Some(ports), _) => ports.clone(),
             (None, Some(parameter)) => format!("{} ({parameter})", port.printed),
-            (None, None) => port.printed.clone(),
+            (None, None) => port.printed.replace('+', " + ").replace('*', " * "),
         };
         match protocols.iter_mut().find(|(known, _)| *known == protocol) {
             Some((_, ports)) if ports.contains(&text) => {}

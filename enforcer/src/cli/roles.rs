@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::policy_args::{Error, load_catalogue};
 use super::table::{print, table};
 use super::{Failure, Format, Output};
-use crate::catalogue::{Catalogue, Role};
+use crate::catalogue::{Catalogue, Role, Setting};
 
 /// Lists every role, or those of a product.
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,7 @@ struct Listed<'a> {
 #[derive(Serialize)]
 pub(super) struct ListedParameter<'a> {
     pub name: &'a str,
-    pub default: Option<String>,
+    pub default: Option<&'a Setting>,
     pub required: bool,
     pub values: String,
     pub summary: &'a str,
@@ -87,7 +87,7 @@ pub(super) fn parameters<'a>(catalogue: &'a Catalogue, role: &'a str) -> Vec<Lis
     let parameters = catalogue.parameters(role).into_iter();
     let listed = parameters.map(|(name, parameter)| ListedParameter {
         name,
-        default: parameter.default.as_ref().map(ToString::to_string),
+        default: parameter.default.as_ref(),
         required: parameter.default.is_none(),
         values: parameter.kind.to_string(),
         summary: &parameter.summary,

@@ -1,6 +1,6 @@
 //! Tables on the terminal: columns that align, no borders, and no more width than there is.
 
-use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::Terminal;
 use crate::ruleset::SourceRow;
@@ -29,10 +29,24 @@ pub fn table(terminal: Terminal, header: &[&str]) -> Table {
     table
 }
 
-/// The table as lines without trailing blanks.
+/// The table as lines without trailing blanks. Lines break between words, and within one only if it is very long.
 #[must_use]
 pub fn print(table: &Table) -> String {
+    let mut table = table.clone();
+    let widths: Vec<u16> = (0..table.column_count()).map(|index| longest_word(&table, index)).collect();
+    for (column, width) in table.column_iter_mut().zip(widths).skip(1) {
+        // The padding behind the column counts.
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width + 2)));
+    }
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+fn longest_word(table: &Table, column: usize) -> u16 {
+    /// A word that is longer may be broken, or one formula would take the room of a sentence.
+    const MOST: usize = 31;
+    let cells = table.column_cells_with_header_iter(column).flatten().map(Cell::content);
+    let words = cells.flat_map(|text| text.split_whitespace().map(|word| word.chars().count()).collect::<Vec<_>>());
+    words.max().unwrap_or(0).min(MOST).try_into().unwrap_or(u16::MAX)
 }
 
 /// Rows of documents in short, as a person looks them up: `cce 2:1,3` is rows 1 and 3 of table 2.
