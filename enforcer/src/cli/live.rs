@@ -1,8 +1,9 @@
 //! What `apply` and `mode enforce` do about the connections of this moment: say which would be cut, ask, and protect the
 //! operator's own.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, IsTerminal as _};
+use std::net::IpAddr;
 
 use enforcer_common::{Direction, Entry, EntryKind};
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use super::table::{print, table};
 use super::{Failure, Output, Terminal};
 use crate::dataplane::{Loaded, Outlook, cut_already};
-use crate::links::{Link, LinksError, links};
+use crate::links::{Link, LinksError, links, outgoing_interfaces};
 use crate::live::{Coverage, Cut, LiveError, Session, Snapshot, cuts, own_sessions, refusal};
 use crate::ruleset::{Lookup, Ruleset};
 use crate::sockets::{Owners, Socket, TCP};
@@ -36,6 +37,8 @@ pub struct Moment {
     pub snapshot: Snapshot,
     /// Interfaces.
     pub links: Vec<Link>,
+    /// By which interfaces remote addresses are reached.
+    routes: BTreeMap<IpAddr, u32>,
     sessions: Vec<Session>,
     already: HashSet<Socket>,
 }
@@ -100,8 +103,12 @@ impl Moment {
     /// When the kernel does not tell its sockets, addresses, interfaces or routes.
     pub fn now() -> Result<Self, Failure> {
         let (snapshot, links) = (Snapshot::read()?, links()?);
-        let already = cut_already(&snapshot, &links)?;
-        Ok(Self { sessions: own_sessions(&snapshot), snapshot, links, already })
+        let sessions = own_sessions(&snapshot);
+        let mut remotes = snapshot.remotes();
+        remotes.extend(sessions.iter().map(|session| session.remote.ip()));
+        let routes = outgoing_interfaces(&remotes)?;
+        let already = cut_already(&snapshot, &links, &routes);
+        Ok(Self { snapshot, links, routes, sessions, already })
     }
 
     /// Connections that a policy would cut and that nothing cuts now.
@@ -114,7 +121,7 @@ impl Moment {
         rules: &impl Rules,
         outlook: &[Outlook],
     ) -> Result<Vec<CutConnection>, Failure> {
-        let mut found = cuts(&self.snapshot, policy, &self.coverage(outlook)?);
+        let mut found = cuts(&self.snapshot, policy, &self.coverage(outlook));
         found.retain(|cut| !self.already.contains(&cut.socket));
         let owners = if found.is_empty() { Owners::default() } else { Owners::read() };
         Ok(found.into_iter().map(|cut| describe(&cut, rules, &owners)).collect())
@@ -125,16 +132,14 @@ impl Moment {
     /// # Errors
     /// When the kernel does not tell its routes; [`Failure::Refused`] with the rule that is needed.
     pub fn guard_ssh(&self, policy: Lookup<'_>, outlook: &[Outlook]) -> Result<(), Failure> {
-        match refusal(&self.sessions, policy, &self.coverage(outlook)?) {
+        match refusal(&self.sessions, policy, &self.coverage(outlook)) {
             Some(text) => Err(Failure::Refused(anyhow::Error::msg(text))),
             None => Ok(()),
         }
     }
 
-    fn coverage(&self, outlook: &[Outlook]) -> Result<Coverage, LinksError> {
-        let mut remotes = self.snapshot.remotes();
-        remotes.extend(self.sessions.iter().map(|session| session.remote.ip()));
-        Coverage::new(outlook, &self.links, &self.snapshot.addresses, &remotes)
+    fn coverage(&self, outlook: &[Outlook]) -> Coverage {
+        Coverage::new(outlook, &self.links, &self.snapshot.addresses, &self.routes)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use enforcer_common::layout::Config;
+use enforcer_common::layout::{Config, map};
 use enforcer_common::{Direction, Mode};
 use jiff::Timestamp;
 use rtnetlink::packet_route::link::InfoKind;
@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::control::{self, Modes};
 use super::counters::policy;
 use super::error::{DataplaneError, Doing as _, at};
-use super::fill::fill;
+use super::fill::{array, fill};
 use super::host;
 use super::load::{self, Load};
 use super::pins::{self, HostPins, InterfacePins, check_bpffs, make_dir, netns, protected, remove_dir};
@@ -400,7 +400,7 @@ fn stage(
     if let Some(sockets) = sockets {
         fill(&mut object, plan.ruleset, &assignment.slots)?;
         host::write_own_addresses(&mut object)?;
-        host::write_listeners(&object, sockets)?;
+        host::write_listeners(array(&object, map::LISTENERS)?, sockets)?;
     }
     super::counters::zero(&pins, &assignment.reused)?;
     let folder = pins.generation(generation);

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aya::Ebpf;
-use aya::maps::HashMap;
+use aya::maps::{HashMap, MapData};
 use enforcer_common::layout::{OWN_FILTER_WORDS, PORT_BITMAP_WORDS, map, mapped, own_bit};
 use enforcer_common::tables::port_bit;
 
@@ -74,12 +74,12 @@ pub(super) fn write_own_addresses(object: &mut Ebpf) -> Result<(), DataplaneErro
 }
 
 /// Writes the ports that have a listener.
-pub(super) fn write_listeners(object: &Ebpf, sockets: &Sockets) -> Result<(), DataplaneError> {
+pub(super) fn write_listeners(listeners: &MapData, sockets: &Sockets) -> Result<(), DataplaneError> {
     let mut words = vec![0; PORT_BITMAP_WORDS as usize];
     for bit in sockets.listeners().filter_map(|socket| port_bit(socket.protocol, socket.local.port())) {
         words[bit as usize / 64] |= 1 << (bit % 64);
     }
-    write_words(array(object, map::LISTENERS)?, &words)
+    write_words(listeners, &words)
 }
 
 /// First and last port of `net.ipv4.ip_local_port_range`, which counts for IPv6 as well.

@@ -1,6 +1,7 @@
 //! Before a change: the modes that it would leave in force, and what the policy in force cuts already.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 
 use enforcer_common::Mode;
 
@@ -9,7 +10,7 @@ use super::control::{ModeChange, Modes, modes};
 use super::error::DataplaneError;
 use super::pins::{Protected, protected};
 use super::readback::{Loaded, readback};
-use crate::links::{Link, LinksError};
+use crate::links::Link;
 use crate::live::{Coverage, Cut, Snapshot, cuts};
 use crate::sockets::Socket;
 
@@ -62,16 +63,15 @@ pub fn policies_after_change(
     Ok(generations.into_values().collect())
 }
 
-/// Conversations that the policies in force cut already: they are still there, because nobody has told their ends.
-///
-/// # Errors
-/// When the kernel does not tell its routes. Policies that cannot be read back cut nothing.
-pub fn cut_already(snapshot: &Snapshot, links: &[Link]) -> Result<HashSet<Socket>, LinksError> {
+/// Conversations that the policies in force cut already: they are still there, because nobody has told their ends. Policies that
+/// cannot be read back cut nothing.
+#[must_use]
+pub fn cut_already(snapshot: &Snapshot, links: &[Link], routes: &BTreeMap<IpAddr, u32>) -> HashSet<Socket> {
     let in_force = protected(&[]).and_then(|all| policies_after_change(&all, None)).unwrap_or_default();
     let mut found = HashSet::new();
     for (loaded, outlook) in in_force {
-        let coverage = Coverage::new(&outlook, links, &snapshot.addresses, &snapshot.remotes())?;
+        let coverage = Coverage::new(&outlook, links, &snapshot.addresses, routes);
         found.extend(cuts(snapshot, loaded.lookup(), &coverage).into_iter().map(|Cut { socket, .. }| socket));
     }
-    Ok(found)
+    found
 }

@@ -14,14 +14,15 @@ use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
 use super::clock::Clock;
 use super::error::{DataplaneError, Doing as _};
 use super::fill::with_words;
-use super::host::{address_word, words};
+use super::host::{address_word, words, write_listeners};
 use super::pins::{HostPins, Protected};
 use super::readback::readback;
 use crate::live::Snapshot;
 use crate::ruleset::{FlowSettings, Lookup};
 use crate::sockets::{Socket, State, TCP, UDP};
 
-/// Makes the flows that are missing for enforcement by the policies that these interfaces have now; gives back how many.
+/// Makes the flows that are missing for enforcement by the policies that these interfaces have now; gives back how many. Brings
+/// the table of listeners up to date as well: it decides which conversations may be revived.
 ///
 /// # Errors
 /// When sockets or maps cannot be read or written.
@@ -31,6 +32,8 @@ pub fn seed_protected(interfaces: &[Protected], snapshot: &Snapshot) -> Result<u
     for one in generations.into_values() {
         let loaded = readback(&one.record)?;
         let host = HostPins::of(one.record.netns);
+        let listeners = MapData::from_pin(host.map(map::LISTENERS)).doing(|| doing(map::LISTENERS))?;
+        write_listeners(&listeners, &snapshot.sockets)?;
         made += seed(&host, snapshot, loaded.lookup(), &loaded.record.settings.flows, &one.record.clock)?;
     }
     Ok(made)

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use enforcer_common::{Direction, Mode};
 
 use crate::dataplane::Modes;
-use crate::links::{Addresses, Link, LinksError, outgoing_interfaces};
+use crate::links::{Addresses, Link};
 
 /// The modes that a policy would have, by the interfaces whose packets it sees.
 #[derive(Clone, Debug, Default)]
@@ -20,21 +20,15 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// The coverage of protected interfaces with these modes, for conversations with these remote addresses.
-    ///
-    /// # Errors
-    /// When the kernel does not tell its routes.
+    /// The coverage of protected interfaces with these modes. `routes`: by which interfaces remote addresses are reached.
+    #[must_use]
     pub fn new(
         protected: &[(u32, Modes)],
         links: &[Link],
         addresses: &Addresses,
-        remotes: &BTreeSet<IpAddr>,
-    ) -> Result<Self, LinksError> {
-        Ok(Self {
-            modes: with_those_above(protected, links),
-            owners: addresses.interfaces.clone(),
-            routes: outgoing_interfaces(remotes)?,
-        })
+        routes: &BTreeMap<IpAddr, u32>,
+    ) -> Self {
+        Self { modes: with_those_above(protected, links), owners: addresses.interfaces.clone(), routes: routes.clone() }
     }
 
     /// Whether any direction of any interface would enforce.

@@ -23,10 +23,10 @@ pub struct Cut {
 }
 
 impl Snapshot {
-    /// Remote addresses of all conversations.
+    /// Remote addresses of all live conversations.
     #[must_use]
     pub fn remotes(&self) -> BTreeSet<IpAddr> {
-        self.on_the_wire().map(|socket| socket.remote.ip()).collect()
+        self.on_the_wire().filter(|socket| socket.is_live()).map(|socket| socket.remote.ip()).collect()
     }
 }
 

@@ -24,11 +24,22 @@ pub struct Session {
     pub remote: SocketAddr,
 }
 
+/// The port of SSH, where nothing tells which one it is.
+const SSH: u16 = 22;
+
 /// A process above this one that carries SSH sessions.
 struct Server {
-    inodes: Vec<u64>,
+    /// Its sockets; `None`: we may not look at them.
+    inodes: Option<Vec<u64>>,
     /// It is in this network namespace.
     is_here: bool,
+}
+
+impl Server {
+    /// Without the right to look, every session on the usual port may be the one.
+    fn carries(&self, socket: &Socket) -> bool {
+        self.inodes.as_ref().map_or(socket.local.port() == SSH, |inodes| inodes.contains(&socket.inode))
+    }
 }
 
 /// The SSH sessions that this process runs in.
@@ -43,7 +54,7 @@ fn sessions(told: Option<Session>, above: &[Server], snapshot: &Snapshot) -> Vec
     let is_carried = |socket: &&Socket| {
         socket.protocol == TCP
             && matches!(socket.state, State::Open | State::ClosedHere | State::ClosedThere)
-            && above.iter().any(|server| server.is_here && server.inodes.contains(&socket.inode))
+            && above.iter().any(|server| server.is_here && server.carries(socket))
             // What the server forwards for its client is opened by it; the session itself is not.
             && !snapshot.sockets.opened_here(socket)
     };
@@ -174,14 +185,20 @@ mod tests {
 
     #[test]
     fn a_server_above_tells_of_its_session_and_not_of_what_it_forwards() {
-        let above = [Server { inodes: vec![2, 3], is_here: true }];
+        let above = [Server { inodes: Some(vec![2, 3]), is_here: true }];
+        assert_eq!(sessions(None, &above, &snapshot()), [session("10.0.0.1:22", "10.0.0.9:50000")]);
+    }
+
+    #[test]
+    fn a_server_that_hides_its_sockets_may_carry_any_session_on_its_port() {
+        let above = [Server { inodes: None, is_here: true }];
         assert_eq!(sessions(None, &above, &snapshot()), [session("10.0.0.1:22", "10.0.0.9:50000")]);
     }
 
     #[test]
     fn a_session_that_ends_in_another_namespace_is_none_of_ours() {
         let told = session("192.0.2.1:22", "192.0.2.9:50000");
-        let above = [Server { inodes: vec![2], is_here: false }];
+        let above = [Server { inodes: Some(vec![2]), is_here: false }];
         assert_eq!(sessions(Some(told.clone()), &above, &snapshot()), []);
         assert_eq!(sessions(Some(told.clone()), &[], &snapshot()), [told]);
     }

@@ -33,7 +33,7 @@ impl Owners {
         let mut by_inode: HashMap<u64, Process> = HashMap::new();
         let processes = procfs::process::all_processes().into_iter().flatten().flatten();
         for process in processes {
-            let inodes = socket_inodes(&process);
+            let inodes = socket_inodes(&process).unwrap_or_default();
             if inodes.is_empty() {
                 continue;
             }
@@ -54,10 +54,9 @@ impl Owners {
     }
 }
 
-/// Inodes of the sockets that a process holds.
-pub(crate) fn socket_inodes(process: &Proc) -> Vec<u64> {
-    let descriptors = process.fd().into_iter().flatten().flatten();
-    descriptors
-        .filter_map(|descriptor| if let FDTarget::Socket(inode) = descriptor.target { Some(inode) } else { None })
-        .collect()
+/// Inodes of the sockets that a process holds; `None`: we may not look at them.
+pub(crate) fn socket_inodes(process: &Proc) -> Option<Vec<u64>> {
+    let descriptors = process.fd().ok()?.flatten();
+    let inode = |target| if let FDTarget::Socket(inode) = target { Some(inode) } else { None };
+    Some(descriptors.filter_map(|descriptor| inode(descriptor.target)).collect())
 }

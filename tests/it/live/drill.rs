@@ -1,7 +1,7 @@
 //! The first enforcement: what this host opened and what a rule permits goes on without one retransmission timeout.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -62,7 +62,7 @@ impl Drop for Download {
 /// Everything that is going on when enforcement begins.
 struct Drill {
     ssh: Conversation,
-    idle: [Conversation; 2],
+    idle: [Conversation; 3],
     download: Download,
     datagrams: [Datagrams; 2],
     intruder: Conversation,
@@ -72,7 +72,9 @@ impl Drill {
     #[track_caller]
     fn begin(cable: &Cable) -> Self {
         let mut ssh = Conversation::from_peer(cable, PERMITTED);
-        let idle = [Conversation::from_host(cable, cable.far.v4), Conversation::from_host(cable, cable.far.v6)];
+        let mapped = cable.far.v4.to_ipv6_mapped();
+        let idle = [cable.far.v4.into(), cable.far.v6.into(), IpAddr::from(mapped)];
+        let idle = idle.map(|to| Conversation::from_host(cable, to));
         let datagrams = [Datagrams::from_host(cable, cable.far.v4), Datagrams::from_host(cable, cable.far.v6)];
         let mut intruder = Conversation::from_peer(cable, UNLISTED);
         let download = Download::start(cable);

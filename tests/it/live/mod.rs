@@ -41,9 +41,12 @@ impl Conversation {
     /// One that the host opened to a port of the remote side.
     #[track_caller]
     fn from_host(cable: &Cable, to: impl Into<std::net::IpAddr>) -> Self {
-        let to = to.into();
-        let listener = cable.remote.run(|| TcpListener::bind((to, 0)).expect("an address of the remote side"));
-        let host = tcp_stream(&cable.host, listener.local_addr().expect("it is bound"));
+        let to: std::net::IpAddr = to.into();
+        // By a mapped address the host speaks IPv4 through an IPv6 socket; the other side never knows.
+        let bound = to.to_canonical();
+        let listener = cable.remote.run(|| TcpListener::bind((bound, 0)).expect("an address of the remote side"));
+        let port = listener.local_addr().expect("it is bound").port();
+        let host = tcp_stream(&cable.host, (to, port).into());
         let (peer, _) = listener.accept().expect("the host has connected");
         Self::of(host, peer, listener)
     }
