@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod capture;
 pub mod catalogue;
 pub mod cli;
 pub mod compile;
@@ -24,6 +25,7 @@ pub mod preflight;
 pub mod reference;
 pub mod ruleset;
 pub mod schema;
+pub mod simulate;
 pub mod site;
 pub mod sockets;
 pub mod tuple;

@@ -16,6 +16,7 @@ pub mod preflight;
 pub mod role;
 pub mod roles;
 pub mod schema;
+pub mod simulate;
 pub mod status;
 pub mod table;
 pub mod usage;
@@ -59,6 +60,8 @@ enum Command {
     Diff(diff::Args),
     /// Say what would not be filtered here, and what would be cut.
     Preflight(preflight::Args),
+    /// Judge the packets of a capture.
+    Simulate(simulate::Args),
     /// Put a policy in force.
     Apply(apply::Args),
     /// Change between audit and enforce.
@@ -227,6 +230,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(args, output),
         Command::Diff(args) => diff::run(args, output),
         Command::Preflight(args) => preflight::run(args, output),
+        Command::Simulate(args) => simulate::run(args, output),
         Command::Apply(args) => apply::run(args, output),
         Command::Mode(args) => mode::run(args, output),
         Command::Status(args) => status::run(args, output),

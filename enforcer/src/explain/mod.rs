@@ -5,7 +5,7 @@ mod hint;
 use enforcer_common::{Direction, Mode, Reason, Verdict};
 use serde::Serialize;
 
-pub use hint::{Known, candidates, hint};
+pub use hint::{Candidate, Known, candidates, hint};
 
 use crate::catalogue::{Catalogue, Service};
 use crate::host::Host;
@@ -77,6 +77,12 @@ pub fn describe(site: &Site, catalogue: &Catalogue, ruleset: &Ruleset, tuple: &T
         hint: hint(&known, tuple, found, rule),
         summary: service.map(|service| service.summary.clone()),
     }
+}
+
+/// The hint alone.
+#[must_use]
+pub fn describe_hint(known: &Known<'_>, tuple: &Tuple, found: Found) -> Option<String> {
+    hint(known, tuple, found, responsible(known.ruleset, tuple, found))
 }
 
 /// The rule that a person would look at. The answer of a permitted service leaves by the rule that permits the question, and

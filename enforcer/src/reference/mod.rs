@@ -3,6 +3,7 @@
 //! It parses packets by itself, reads the rules instead of the tables, and keeps its own memory: with the decision code it
 //! shares the names of directions, modes, verdicts and reasons, and nothing else. It is not fast and need not be.
 
+mod look;
 mod memory;
 mod packet;
 mod policy;
@@ -16,6 +17,7 @@ use enforcer_common::{Direction, Mode, Reason, Verdict};
 
 use crate::host::Host;
 use crate::ruleset::{Ruleset, Scope};
+pub use look::{Looked, ethertype, look};
 use memory::{Conversation, Datagram, First, Flows};
 use packet::{Fragment, Ip, Link, Rest, Upper};
 pub use policy::{Asked, Ruling, is_for, ruling};

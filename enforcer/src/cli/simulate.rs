@@ -1,0 +1,264 @@
+//! `enforcer simulate`: what a policy would have done with the packets of a capture.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::IsTerminal;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::policy_args::PolicyArgs;
+use super::table::{print, table};
+use super::{Failure, Format, Output};
+use crate::capture::{self, Addresses, End, Packet};
+use crate::explain::Known;
+use crate::host::Host;
+use crate::simulate::{Locals, Origin, Report, Reported, Simulation, Survey};
+
+/// Packets between two looks at the clock of the progress line.
+const EVERY: u64 = 1 << 14;
+/// Files smaller than this are read before anybody could read a progress line.
+const LARGE: u64 = 16 << 20;
+/// Groups that are printed; the rest is for JSON.
+const SHOWN: usize = 40;
+
+/// Judges the packets of a capture (pcap or pcapng; Ethernet, Linux cooked or raw IP) by a policy, as in audit: what would be
+/// refused and what would permit it, then what would pass. Needs no privileges.
+#[derive(Debug, clap::Args)]
+#[command(
+    allow_missing_positional = true,
+    after_help = "Conversations that began before the capture have no flow yet: their first answers may be shown as refused.\n\n\
+                        Examples:\n  enforcer simulate site.yaml monday.pcapng\n  enforcer simulate site.yaml span.pcap --local 10.1.1.10 --local 2001:db8::10\n  \
+                        enforcer simulate --role finesse monday.pcapng --format json\n\n\
+                        Exit code 2 for a file that is no capture, is cut short or is corrupt; what could be read is printed."
+)]
+pub struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// The capture.
+    capture: PathBuf,
+    /// Address of the protected host; may be repeated. Else the capture is asked, else it is guessed.
+    #[arg(long, value_name = "ADDRESS")]
+    local: Vec<IpAddr>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// The output as JSON.
+#[derive(Serialize)]
+struct Listing<'a> {
+    local: &'a BTreeSet<IpAddr>,
+    complete: bool,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// The policy or the capture is wrong, or the output cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let policy = match args.policy.load() {
+        Ok(policy) => policy,
+        Err(error) => return Err(error.report(output)?),
+    };
+    let compiled = match crate::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
+        Ok(compiled) => compiled,
+        Err(error) => return Err(super::policy_args::Error::from(error).report(output)?),
+    };
+    let locals = locals(args, output)?;
+    let host = Host::with_addresses(locals.addresses.iter().copied());
+    let known = Known { site: &policy.site, catalogue: &policy.catalogue, ruleset: &compiled.ruleset };
+    let mut simulation = Simulation::new(known, &host);
+    let (end, _) = read(&args.capture, "judging", output, |packet| simulation.packet(packet))?;
+    let report = simulation.report();
+    match args.format {
+        Format::Json => {
+            let complete = end == End::Complete;
+            output.json(&Listing { local: &locals.addresses, complete, report: &report })?;
+        }
+        Format::Table => show(&report, output)?,
+    }
+    finish(&args.capture, &end)
+}
+
+/// The host's addresses: named, or looked for in a first reading of the file.
+fn locals(args: &Args, output: &mut Output<'_>) -> Result<Locals, Failure> {
+    if !args.local.is_empty() {
+        let addresses = args.local.iter().copied().collect();
+        return Ok(Locals { addresses, origin: Origin::Named, share: None });
+    }
+    let mut survey = Survey::default();
+    let (_, interface) = read(&args.capture, "looking for the host", output, |packet| survey.packet(packet))?;
+    let Some(locals) = survey.locals(&interface) else {
+        return Err(Failure::BadInput(anyhow::anyhow!(
+            "no address is in most packets of {}, so the protected host cannot be guessed; name it with `--local ADDRESS`",
+            args.capture.display()
+        )));
+    };
+    let list = locals.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match (locals.origin, locals.share) {
+        (Origin::Guess, Some((with, all))) => writeln!(
+            output.err,
+            "note: taking {list} for the protected host, which is in {with} of {all} packets; `--local ADDRESS` says otherwise"
+        )?,
+        (Origin::Interface, _) => writeln!(output.err, "note: the capture says that its interface has {list}")?,
+        (Origin::Direction, _) => {
+            writeln!(output.err, "note: the capture says that packets from {list} left the host")?;
+        }
+        (Origin::Named | Origin::Guess, _) => {}
+    }
+    Ok(locals)
+}
+
+/// Reads the file, with a line of progress where somebody sees it.
+fn read(
+    path: &Path,
+    doing: &str,
+    output: &mut Output<'_>,
+    mut each: impl FnMut(&Packet<'_>),
+) -> Result<(End, Addresses), Failure> {
+    let open = || -> anyhow::Result<(File, u64)> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok((file, length))
+    };
+    let (file, length) =
+        open().with_context(|| format!("cannot open {}", path.display())).map_err(Failure::BadInput)?;
+    let shows = length > LARGE && std::io::stderr().is_terminal();
+    let read = capture::read(file, |packet| {
+        if shows && packet.number.is_multiple_of(EVERY) {
+            let percent = (packet.read as u64).saturating_mul(100) / length.max(1);
+            // A line that cannot be written is not worth stopping for.
+            let _ = write!(output.err, "\r{doing}: {percent}% ({} packets)\x1b[K", packet.number);
+        }
+        each(packet);
+    });
+    if shows {
+        write!(output.err, "\r\x1b[K")?;
+    }
+    read.with_context(|| path.display().to_string()).map_err(Failure::BadInput)
+}
+
+/// Says where a broken file broke.
+fn finish(path: &Path, end: &End) -> Result<(), Failure> {
+    let path = path.display();
+    match end {
+        End::Complete => Ok(()),
+        End::Truncated { byte, packets } => Err(Failure::BadInput(anyhow::anyhow!(
+            "{path} is cut short: the block at byte {byte}, after packet {packets}, has no end; what is printed is of the packets before it"
+        ))),
+        End::Corrupt { byte, packets, what } => Err(Failure::BadInput(anyhow::anyhow!(
+            "{path} is corrupt at byte {byte}, after packet {packets}: {what}; what is printed is of the packets before it"
+        ))),
+    }
+}
+
+fn show(report: &Report, output: &mut Output<'_>) -> Result<(), Failure> {
+    let of = |verdict| report.groups.iter().filter(move |group: &&Reported| group.verdict == verdict);
+    let total = |verdict| of(verdict).map(|group| group.packets).sum::<u64>();
+    writeln!(
+        output.out,
+        "{} in {} s: {} would pass, {} would be refused",
+        packets(report.packets),
+        report.seconds,
+        total("pass"),
+        total("drop")
+    )?;
+    unjudged(report, output)?;
+    let mut refused =
+        table(output.terminal, &["REFUSED", "PACKETS", "REASON", "FROM OR TO", "FIRST", "WHAT WOULD PERMIT IT"]);
+    for group in of("drop").take(SHOWN) {
+        refused.add_row([
+            name(group),
+            group.packets.to_string(),
+            if group.audited { format!("{} (only counted)", group.reason) } else { group.reason.to_owned() },
+            remotes(group),
+            format!("#{}", group.first),
+            permit(group),
+        ]);
+    }
+    let mut passed = table(output.terminal, &["PASSED", "PACKETS", "REASON", "FROM OR TO", "FIRST", "RULE"]);
+    for group in of("pass").take(SHOWN) {
+        passed.add_row([
+            name(group),
+            group.packets.to_string(),
+            group.reason.to_owned(),
+            remotes(group),
+            format!("#{}", group.first),
+            group.rule.clone().unwrap_or_default(),
+        ]);
+    }
+    for (table, verdict) in [(refused, "drop"), (passed, "pass")] {
+        if table.row_count() > 0 {
+            write!(output.out, "\n{}", print(&table))?;
+        }
+        let all = of(verdict).count();
+        if all > SHOWN {
+            writeln!(output.out, "and {} more; `--format json` has all", all - SHOWN)?;
+        }
+    }
+    Ok(())
+}
+
+fn unjudged(report: &Report, output: &mut Output<'_>) -> Result<(), Failure> {
+    let unjudged = &report.unjudged;
+    if unjudged.cut > 0 {
+        writeln!(
+            output.out,
+            "{} not judged: too little was captured (a larger snapshot length helps: `tcpdump -s 256`)",
+            packets(unjudged.cut)
+        )?;
+    }
+    if unjudged.foreign > 0 {
+        writeln!(output.out, "{} not judged: between other hosts", packets(unjudged.foreign))?;
+    }
+    for (number, count) in &unjudged.link_types {
+        writeln!(output.out, "{} not judged: link type {number} is not understood", packets(*count))?;
+    }
+    Ok(())
+}
+
+fn packets(number: u64) -> String {
+    if number == 1 { "1 packet".to_owned() } else { format!("{number} packets") }
+}
+
+fn name(group: &Reported) -> String {
+    let direction = if group.direction == enforcer_common::Direction::Inbound.name() { "in" } else { "out" };
+    format!("{direction} {}", group.service)
+}
+
+fn remotes(group: &Reported) -> String {
+    let shown: Vec<String> = group.some_remotes.iter().take(2).map(ToString::to_string).collect();
+    let more = group.remotes.saturating_sub(shown.len());
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
+/// In one line: the rule that is for others, or entries of the catalogue, or that an `allow` is needed.
+fn permit(group: &Reported) -> String {
+    let rows: Vec<String> = group
+        .candidates
+        .iter()
+        .take(3)
+        .map(|candidate| {
+            format!(
+                "{} ({} {}:{})",
+                candidate.id, candidate.source.document, candidate.source.table, candidate.source.row
+            )
+        })
+        .collect();
+    let more =
+        if group.candidates.len() > 3 { format!(" and {} more", group.candidates.len() - 3) } else { String::new() };
+    match (&group.rule, rows.is_empty(), &group.hint) {
+        (Some(rule), ..) if group.reason == "peer" => format!("{rule}, if its peers had the address"),
+        (Some(rule), ..) => format!("refused by {rule}"),
+        (None, false, _) => format!("{}{more}", rows.join(", ")),
+        (None, true, Some(_)) => "an `allow` of the site".to_owned(),
+        (None, true, None) if group.reason == "ethertype" => "an `allow` of the site".to_owned(),
+        (None, true, None) => "nothing".to_owned(),
+    }
+}
