@@ -201,8 +201,9 @@ fn merged(key: &str, entry: &str) -> String {
 fn outbound_that_is_not_judged_is_open() {
     let site = SITE.replace("outbound: role", "outbound: open");
     check(
-        &explained(&site, "out tcp -> 10.0.0.5:44444"),
+        &format!("not judged\n{}", explained(&site, "out tcp -> 10.0.0.5:44444")),
         &expect![[r#"
+            not judged
               pass open -
                 `outbound: role` would judge it; to refuse it by itself:
                 deny:
