@@ -18,7 +18,9 @@ use crate::site::{self, Site};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  enforcer apply site.yaml\n  enforcer apply --role unity-connection --interface eth0 --peer cluster=10.1.1.10,10.1.1.11\n  \
-                  enforcer apply site.yaml --mode enforce --hook native\n\nWhere neither --mode nor the site says otherwise, a new interface is in audit: nothing is dropped."
+                  enforcer apply site.yaml --mode enforce --hook native\n\nWhere neither --mode nor the site says otherwise, a new interface is in audit: nothing is dropped. Connections that this \
+                  host opened go on when enforcement begins; those of peers go on only by a rule, and those that would be cut are listed: on a \
+                  terminal apply asks, elsewhere it goes on. Exit code 4: refused for safety, nothing was changed."
 )]
 pub struct Args {
     #[command(flatten)]

@@ -9,7 +9,10 @@ use crate::dataplane::{self, ModeChange, Protected, set_modes};
 
 /// Changes the mode of protected interfaces at run time.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  enforcer mode enforce\n  enforcer mode audit --interface eth0 --inbound")]
+#[command(
+    after_help = "Examples:\n  enforcer mode enforce\n  enforcer mode audit --interface eth0 --inbound\n\nBefore it enforces, it lists the live connections that this would cut: on a \
+                        terminal it asks, elsewhere it goes on. Exit code 4: refused for safety, nothing was changed."
+)]
 pub struct Args {
     /// The new mode.
     #[arg(value_enum)]
