@@ -21,6 +21,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
+use harness::interrupt;
 use serde_json::{Value, json};
 
 use crate::report::Section;
@@ -87,8 +88,9 @@ impl Effort {
         eprintln!("measuring {what}");
     }
 
-    /// Says how far a measurement is, where somebody watches.
+    /// Says how far a measurement is, where somebody watches; ends it, where somebody has had enough.
     fn progress(self, done: u32, of: u32) {
+        interrupt::check();
         let mut err = io::stderr();
         if err.is_terminal() {
             let end = if done == of { "\r              \r" } else { "" };
@@ -98,12 +100,20 @@ impl Effort {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+    let options = Options::parse();
+    interrupt::listen();
+    match std::panic::catch_unwind(|| run(&options)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+        // The cables, the pins and the namespaces went with the stack that was unwound.
+        Err(panic) if panic.is::<interrupt::Interrupted>() => {
+            eprintln!("\ninterrupted; nothing is left behind");
+            ExitCode::from(130)
+        }
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

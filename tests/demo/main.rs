@@ -6,12 +6,12 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
 mod attempt;
-mod interrupt;
 mod report;
 
 use std::process::ExitCode;
 
 use harness::enforcer::Protected;
+use harness::interrupt;
 use harness::sockets::Servers;
 use harness::table::table;
 

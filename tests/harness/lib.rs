@@ -5,6 +5,7 @@
 pub mod bpf;
 pub mod enforcer;
 pub mod foreign;
+pub mod interrupt;
 pub mod netns;
 pub mod packet;
 pub mod program;

@@ -1,4 +1,4 @@
-//! Ctrl-C ends the demo between two steps, by unwinding, so that everything is taken down in order.
+//! Ctrl-C ends a program between two steps, by unwinding, so that everything is taken down in order.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,10 +7,11 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 static SEEN: AtomicBool = AtomicBool::new(false);
 
 /// What [`check`] unwinds with.
-pub(crate) struct Interrupted;
+#[derive(Debug)]
+pub struct Interrupted;
 
 /// From here on, SIGINT, SIGTERM and SIGHUP are remembered.
-pub(crate) fn listen() {
+pub fn listen() {
     let action = SigAction::new(SigHandler::Handler(remember), SaFlags::SA_RESTART, SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the handler stores to an atomic, which is allowed in a signal handler (signal-safety(7)).
@@ -21,7 +22,10 @@ pub(crate) fn listen() {
 }
 
 /// Unwinds if one of the signals came.
-pub(crate) fn check() {
+///
+/// # Panics
+/// Then, and with [`Interrupted`].
+pub fn check() {
     if SEEN.load(Ordering::Relaxed) {
         std::panic::resume_unwind(Box::new(Interrupted));
     }
