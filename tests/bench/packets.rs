@@ -105,7 +105,7 @@ impl Hook {
     fn drop(self) -> i32 {
         match self {
             Self::Xdp => programs::XDP_DROP,
-            Self::Tc => 2,
+            Self::Tc => programs::TC_DROP,
         }
     }
 }

@@ -11,6 +11,8 @@ pub(crate) const XDP_DROP: i32 = 1;
 pub(crate) const XDP_PASS: i32 = 2;
 /// `XDP_TX`.
 const XDP_TX: i32 = 3;
+/// `TC_ACT_SHOT`.
+pub(crate) const TC_DROP: i32 = 2;
 /// `TCX_NEXT`.
 pub(crate) const TC_NEXT: i32 = -1;
 

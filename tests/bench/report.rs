@@ -139,3 +139,17 @@ fn number(value: f64) -> String {
         format!("{value:.2}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_held_against_its_target() {
+        let row = |value, target| Row::new("", "", value, "ns").target(target);
+        assert_eq!(row(12.0, Some(Target::AtMost(12.0))).met(), Some(true));
+        assert_eq!(row(0.8, Some(Target::AtLeast(0.9))).met(), Some(false));
+        assert_eq!(row(1.0, None).met(), None);
+        assert_eq!(Row::not_measured("", "", "no tool").target(Some(Target::AtMost(1.0))).met(), None);
+    }
+}

@@ -119,3 +119,16 @@ fn prefixes(count: usize) -> Vec<(Ipv4Addr, u32)> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_different_and_the_same_in_every_run() {
+        let all = prefixes(1000);
+        assert_eq!(all, prefixes(1000));
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 1000);
+        assert!(all.iter().all(|(address, length)| u32::from(*address).trailing_zeros() >= 32 - length));
+    }
+}

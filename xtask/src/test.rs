@@ -68,8 +68,18 @@ fn with_filter(line: CommandLine, filter: Option<&str>) -> CommandLine {
 
 /// Builds the kernel suite and returns its executables.
 fn kernel_suite() -> anyhow::Result<Vec<PathBuf>> {
-    let line = cargo_line(&["test", "--no-run", "--package", "enforcer-tests", "--lib", "--test", "it"])
-        .arg("--message-format=json-render-diagnostics");
+    let line = cargo_line(&[
+        "test",
+        "--no-run",
+        "--package",
+        "enforcer-tests",
+        "--lib",
+        "--bin",
+        "enforcer-bench",
+        "--test",
+        "it",
+    ])
+    .arg("--message-format=json-render-diagnostics");
     eprintln!("$ {line}");
     let output = line.command().stderr(Stdio::inherit()).output().with_context(|| format!("cannot start `{line}`"))?;
     if !output.status.success() {
