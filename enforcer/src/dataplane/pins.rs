@@ -217,15 +217,37 @@ pub(super) fn check_bpffs() -> Result<(), DataplaneError> {
 
 /// Why pins made here would not be there tomorrow, where that is so.
 pub(super) fn wrong_bpffs_here() -> Option<DataplaneError> {
-    let (path, of_init) = (Path::new(BPFFS), Path::new("/proc/1/root/sys/fs/bpf"));
+    let (path, of_init) = (Path::new(BPFFS), bpffs_of_init());
+    let of_init = of_init.as_path();
     let is_private = if is_bpffs(path) {
         let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
-        // Without CAP_SYS_PTRACE the root of PID 1 cannot be looked at; then ours is taken for the right one.
+        // Where nobody above can be looked at (it takes CAP_SYS_PTRACE), ours is taken for the right one.
         device(of_init).is_ok_and(|init| device(path).is_ok_and(|ours| ours != init))
     } else {
         is_bpffs(of_init)
     };
     is_private.then(wrong_bpffs)
+}
+
+/// The BPF file system as PID 1 sees it, or where that cannot be looked at (in a container) the eldest process above this one
+/// that can: `ip netns exec` gives only what it starts a file system of its own.
+fn bpffs_of_init() -> PathBuf {
+    let of = |pid: i32| PathBuf::from(format!("/proc/{pid}/root{BPFFS}"));
+    let parent = |pid: i32| procfs::process::Process::new(pid).and_then(|process| process.stat()).map(|stat| stat.ppid);
+    let mut eldest = of(1);
+    if fs::metadata(&eldest).is_ok() {
+        return eldest;
+    }
+    let mut pid = i32::try_from(std::process::id()).unwrap_or(0);
+    while let Ok(above) = parent(pid)
+        && above > 1
+    {
+        if fs::metadata(of(above)).is_ok() {
+            eldest = of(above);
+        }
+        pid = above;
+    }
+    eldest
 }
 
 fn is_bpffs(path: &Path) -> bool {
