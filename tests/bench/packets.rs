@@ -368,11 +368,11 @@ fn outbound_classes<'a>(bench: &'a Bench, destinations: &'a Varying) -> Vec<Clas
 }
 
 fn by_prefix(effort: Effort, hook: Hook, count: usize) -> Result<Vec<Row>, String> {
-    let (site, members) = Site::one_role().with_prefixes(PREFIX_PORT, count);
+    let (site, members, beside) = Site::one_role().with_prefixes(PREFIX_PORT, count);
     let bench = Bench::new(&site, hook)?;
     let frame = |source: &str| Packet::new().ipv4(source, HOST[0]).tcp(40_000, PREFIX_PORT).flags(tcp::ACK);
     let mut classes: Vec<_> = members.iter().map(|source| bench.class("member", &frame(&source.to_string()))).collect();
-    classes.push(bench.class("denied", &frame(STRANGER[0])).dropped(&bench));
+    classes.push(bench.class("denied", &frame(&beside.to_string())).dropped(&bench));
     classes.push(bench.class("any source", &from_stranger(0).tcp(40_000, 143).flags(tcp::ACK)));
     measure(effort, &mut classes)?;
     // Not all members are equally deep in the tree: the slowest of some speaks for them.
@@ -384,7 +384,7 @@ fn by_prefix(effort: Effort, hook: Hook, count: usize) -> Result<Vec<Row>, Strin
     slowest.target = (count == 10_000).then_some(PREFIXES_10_000);
     let mut rows = vec![slowest.row()];
     let [.., denied, any] = classes.as_mut_slice() else { return Err("no class".to_owned()) };
-    denied.name = format!("denied, in none of {count} prefixes");
+    denied.name = format!("denied, beside one of {count} prefixes");
     any.name = format!("permitted to any source, beside {count} prefixes");
     any.target = Some(ANY_SOURCE_V4);
     rows.extend([denied.row(), any.row()]);

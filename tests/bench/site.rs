@@ -53,14 +53,15 @@ impl Site {
         Ok((site, roles.len()))
     }
 
-    /// Permits a TCP port to so many prefixes, and returns some addresses in them.
-    pub(crate) fn with_prefixes(mut self, port: u16, count: usize) -> (Self, Vec<Ipv4Addr>) {
+    /// Permits a TCP port to so many prefixes, and returns some addresses in them, and one beside them.
+    pub(crate) fn with_prefixes(mut self, port: u16, count: usize) -> (Self, [Ipv4Addr; 3], Ipv4Addr) {
         let prefixes = prefixes(count);
         let list: Vec<_> = prefixes.iter().map(|(address, length)| format!("{address}/{length}")).collect();
         let _ = writeln!(self.peers, "  measured: [{}]", list.join(", "));
         let _ = writeln!(self.allow, "  - {{name: measured, protocol: tcp, ports: [{port}], from: [measured]}}");
         let some = [0, count / 2, count - 1].map(|index| prefixes[index].0);
-        (self, some.to_vec())
+        let beside = beside(&prefixes).unwrap_or(Ipv4Addr::new(198, 18, 0, 77));
+        (self, some, beside)
     }
 
     /// Permits a TCP port to everybody.
@@ -120,6 +121,15 @@ fn prefixes(count: usize) -> Vec<(Ipv4Addr, u32)> {
     all
 }
 
+/// An address that differs from one of the prefixes in its last bit only, and is in none: a search has to go all the way down
+/// to find nothing.
+fn beside(prefixes: &[(Ipv4Addr, u32)]) -> Option<Ipv4Addr> {
+    let covers =
+        |(network, length): &(Ipv4Addr, u32), address: u32| (address ^ u32::from(*network)) >> (32 - length) == 0;
+    let mut siblings = prefixes.iter().map(|(network, length)| u32::from(*network) ^ 1 << (32 - length));
+    siblings.find(|address| !prefixes.iter().any(|one| covers(one, *address))).map(Ipv4Addr::from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,5 +140,11 @@ mod tests {
         assert_eq!(all, prefixes(1000));
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 1000);
         assert!(all.iter().all(|(address, length)| u32::from(*address).trailing_zeros() >= 32 - length));
+    }
+
+    #[test]
+    fn an_address_beside_the_prefixes_is_in_none_of_them() {
+        let prefixes = [([10, 0, 2, 0], 24), ([10, 0, 3, 0], 24), ([10, 0, 6, 0], 24)].map(|(net, n)| (net.into(), n));
+        assert_eq!(beside(&prefixes), Some(Ipv4Addr::new(10, 0, 7, 0)));
     }
 }
