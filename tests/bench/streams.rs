@@ -23,6 +23,8 @@ use crate::site::Site;
 
 const STREAM_PORT: u16 = 5201;
 const QUESTION_PORT: u16 = 5202;
+/// How long a server may take to be ready, on a busy machine.
+const SERVER_MAY_TAKE: Duration = Duration::from_secs(10);
 const QUESTIONS_FOR: Duration = Duration::from_millis(400);
 
 const NOTHING: &str = "no firewall";
@@ -94,11 +96,9 @@ impl Host {
         let [port, address] = [STREAM_PORT.to_string(), self.cable().near.v4.to_string()];
         let arguments = ["--client", &address, "--port", &port, "--time", "1", "--json"];
         let run = || output(self.cable().remote.command("iperf3").args(arguments), "");
+        let end = Instant::now() + SERVER_MAY_TAKE;
         let mut answer = run();
-        for _ in 0..5 {
-            if answer.is_ok() {
-                break;
-            }
+        while answer.is_err() && Instant::now() < end {
             // The server is only just starting, or still busy with the round before.
             thread::sleep(Duration::from_millis(200));
             answer = run();
