@@ -196,9 +196,9 @@ fn measure(effort: Effort, rows: &mut Vec<Row>) -> Result<(), String> {
         for host in &hosts {
             let values = of.values(host);
             rows.push(match (&host.failed, median(values)) {
-                (None, Some(value)) => Row::new(group, host.name, value, unit)
-                    .how(format!("median of {}", values.len()))
-                    .raw(json!({"rounds": values})),
+                (None, Some(value)) => {
+                    Row::new(group, host.name, value, unit).how(spread(values, "rounds")).raw(json!({"rounds": values}))
+                }
                 (why, _) => Row::not_measured(group, host.name, why.clone().unwrap_or_default()),
             });
         }
@@ -209,6 +209,8 @@ fn measure(effort: Effort, rows: &mut Vec<Row>) -> Result<(), String> {
             (XDP, NOTHING, None),
             (NFT, NOTHING, None),
         ] {
+            // What was agreed is about a stream.
+            let target = target.filter(|_| matches!(of, Of::Stream));
             rows.push(ratio(group, &hosts, of, (one, other), target));
         }
     }
@@ -240,11 +242,18 @@ fn ratio(group: &str, hosts: &[Host], of: Of, (one, other): (&str, &str), target
     };
     let ratios: Vec<_> = a.iter().zip(b).map(|(a, b)| a / b).collect();
     match median(&ratios) {
-        Some(value) => Row::new(group, name, value, "times")
-            .target(target.map(Target::AtLeast))
-            .how(format!("median of {} pairs", ratios.len())),
+        Some(value) => {
+            Row::new(group, name, value, "times").target(target.map(Target::AtLeast)).how(spread(&ratios, "pairs"))
+        }
         None => Row::not_measured(group, name, "no round"),
     }
+}
+
+/// How far the values behind a median lie apart: a wide spread is a busy machine.
+fn spread(values: &[f64], what: &str) -> String {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(0.0, f64::max);
+    format!("median of {} {what}, {least:.2} to {most:.2}", values.len())
 }
 
 fn median(values: &[f64]) -> Option<f64> {
