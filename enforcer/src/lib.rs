@@ -28,5 +28,6 @@ pub mod schema;
 pub mod simulate;
 pub mod site;
 pub mod sockets;
+pub mod state;
 pub mod tuple;
 pub mod yaml;

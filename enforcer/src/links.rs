@@ -202,6 +202,21 @@ pub fn remove_clsact_if_unused(index: u32) -> Result<bool, LinksError> {
     })
 }
 
+/// Whether a filter with this handle is on the clsact qdisc of an interface.
+///
+/// # Errors
+/// When netlink cannot be asked, or there is no such interface.
+pub fn has_clsact_filter(index: u32, is_egress: bool, handle: u16) -> Result<bool, LinksError> {
+    let index = i32::try_from(index).unwrap_or(i32::MAX);
+    let handle = TcHandle { major: 0, minor: handle };
+    ask("the filters of an interface", |client| async move {
+        let request = client.traffic_filter(index).get();
+        let request = if is_egress { request.egress() } else { request.ingress() };
+        let filters = request.execute().try_collect::<Vec<_>>().await?;
+        Ok(filters.iter().any(|filter| filter.header.handle == handle))
+    })
+}
+
 fn ask<T, F, Fut>(what: &'static str, question: F) -> Result<T, LinksError>
 where
     F: FnOnce(rtnetlink::Handle) -> Fut,

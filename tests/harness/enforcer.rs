@@ -119,7 +119,14 @@ pub fn command(namespace: &Namespace, arguments: &[&str]) -> Command {
     let mut command = namespace.command(binary());
     // The session of whoever runs the tests does not end in a namespace of ours.
     command.args(arguments).env_remove("SSH_CONNECTION").env_remove("SSH_CLIENT");
+    command.env("ENFORCER_STATE_DIR", state_folder());
     command
+}
+
+/// Where the tests keep the last good policies, whose names are those of their interfaces: not where the host does.
+#[must_use]
+pub fn state_folder() -> PathBuf {
+    env::temp_dir().join("enforcer-tests-state")
 }
 
 #[track_caller]

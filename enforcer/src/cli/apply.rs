@@ -1,10 +1,12 @@
 //! `enforcer apply`: compile a policy and put it in force.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use clap::ValueEnum as _;
 use enforcer_common::Mode;
 
-use super::interfaces::{ModeArg, modes_text, require_root};
+use super::interfaces::{ModeArg, deadline_text, duration, modes_text, require_root};
 use super::live::{LiveArgs, Moment};
 use super::policy_args::{Policy, PolicyArgs};
 use super::usage::Usage;
@@ -13,6 +15,7 @@ use crate::compile::Compiled;
 use crate::dataplane::{self, Applied, HookChoice, Plan, PlannedInterface};
 use crate::preflight::forwards;
 use crate::site::{self, Site};
+use crate::state::Source;
 
 /// Puts a policy in force on the interfaces that it names. The host stays protected when the command returns.
 #[derive(Debug, clap::Args)]
@@ -20,7 +23,12 @@ use crate::site::{self, Site};
     after_help = "Examples:\n  enforcer apply site.yaml\n  enforcer apply --role unity-connection --interface eth0 --peer cluster=10.1.1.10,10.1.1.11\n  \
                   enforcer apply site.yaml --mode enforce --hook native\n\nWhere neither --mode nor the site says otherwise, a new interface is in audit: nothing is dropped. Connections that this \
                   host opened go on when enforcement begins; those of peers go on only by a rule, and those that would be cut are listed: on a \
-                  terminal apply asks, elsewhere it goes on. Exit code 4: refused for safety, nothing was changed."
+                  terminal apply asks, elsewhere it goes on. Exit code 4: refused for safety, nothing was changed.\n\n\
+                  With --confirm-within the kernel itself ends enforcement at the deadline, and a process that waits in the \
+                  background puts back the policy and the modes that were confirmed last; where there were none, the policy stays \
+                  in audit. Applying again with --confirm-within starts the deadline anew; without it, the policy is for good and \
+                  a deadline that is armed is lifted. An open change window (`enforcer mode audit --for`) goes on unless a mode is \
+                  asked for. Only a policy that is for good is kept for the next boot."
 )]
 pub struct Args {
     #[command(flatten)]
@@ -31,6 +39,9 @@ pub struct Args {
     /// Where inbound packets are judged.
     #[arg(long, value_enum, default_value_t = HookChoice::Auto)]
     hook: HookChoice,
+    /// End enforcement again, and put back what was in force, unless `enforcer confirm` follows within this time (like 60s).
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    confirm_within: Option<Duration>,
     /// Say what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
@@ -49,6 +60,8 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         origin: args.policy.site.clone().unwrap_or_else(|| "command line".to_owned()),
         interfaces: planned_interfaces(&site, args.mode.map(Mode::from))?,
         hook: args.hook,
+        confirm_within: args.confirm_within,
+        source: source(args, &site),
     };
     refuse_unscoped_forwarding(&plan)?;
     if !args.dry_run {
@@ -89,6 +102,22 @@ fn settle_live_connections(args: &Args, plan: &Plan<'_>, output: &mut Output<'_>
     }
     let cut = moment.cuts(plan.ruleset.lookup(), plan.ruleset, &outlook)?;
     args.live.settle(&cut, !args.dry_run, output)
+}
+
+/// What it takes to compile the same policy again.
+fn source(args: &Args, site: &Site) -> Source {
+    let PolicyArgs { site: path, flags } = &args.policy;
+    Source {
+        site: path.clone(),
+        text: path.is_some().then(|| site.text.content.clone()),
+        role: flags.role.clone(),
+        interface: flags.interface.clone(),
+        set: flags.set.clone(),
+        peer: flags.peer.clone(),
+        // The next boot starts elsewhere.
+        catalogue: flags.catalogue.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+        hook: args.hook.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default(),
+    }
 }
 
 /// The interfaces of a site, each with the mode that it gives them or with this one.
@@ -137,7 +166,7 @@ fn refuse_unscoped_forwarding(plan: &Plan<'_>) -> Result<(), Failure> {
 }
 
 fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Failure> {
-    let Applied { interface, inbound, outbound, before, modes, pin, .. } = applied;
+    let Applied { interface, inbound, outbound, before, modes, deadline, lifted, pin, .. } = applied;
     writeln!(
         output.err,
         "{interface}: inbound {} ({}), outbound {}; {}; pinned at {}",
@@ -157,6 +186,13 @@ fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Failure> {
             modes_text(*before),
             modes_text(*modes)
         )?;
+    }
+    match (deadline, lifted) {
+        (Some(deadline), _) => writeln!(output.err, "{interface}: {}", deadline_text(deadline))?,
+        (None, Some(lifted)) => {
+            writeln!(output.err, "{interface}: this is for good; the deadline of {} is lifted", lifted.at())?;
+        }
+        (None, None) => {}
     }
     Ok(())
 }

@@ -1,12 +1,16 @@
 //! `enforcer detach`: remove everything of ours.
 
-use super::interfaces::InterfaceArgs;
+use super::interfaces::{InterfaceArgs, require_root};
 use super::{Failure, Output};
 use crate::dataplane::detach;
 
 /// Takes the programs off their hooks and removes all pins. What others have attached stays.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  enforcer detach\n  enforcer detach --interface eth0")]
+#[command(
+    after_help = "It works in whatever state things are: interface gone, pins removed by hand, an apply that was killed; and says \
+                  what it found. A deadline that is armed goes as well, and the next boot does not protect the interface.\n\n\
+                  Examples:\n  enforcer detach\n  enforcer detach --interface eth0"
+)]
 pub struct Args {
     #[command(flatten)]
     interfaces: InterfaceArgs,
@@ -17,12 +21,12 @@ pub struct Args {
 /// # Errors
 /// When something of ours cannot be removed.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
-    let interfaces = args.interfaces.protected()?;
-    if interfaces.is_empty() {
+    require_root()?;
+    let removed = detach(&args.interfaces.interface)?;
+    if removed.is_empty() {
         writeln!(output.err, "no interface of this network namespace is protected: nothing to remove")?;
-        return Ok(());
     }
-    for removed in detach(&interfaces)? {
+    for removed in removed {
         writeln!(output.err, "{}: no longer protected", removed.interface)?;
         for sentence in removed.found {
             writeln!(output.err, "{}: {sentence}", removed.interface)?;

@@ -1,10 +1,12 @@
 //! What the commands about running programs share: which interfaces, which modes, and what their errors mean.
 
+use std::time::Duration;
+
 use enforcer_common::Mode;
 use serde::Serialize;
 
 use super::Failure;
-use crate::dataplane::{DataplaneError, Modes, Protected, protected};
+use crate::dataplane::{DataplaneError, Kind, Modes, Pending, Protected, protected};
 
 /// Interfaces of a command; all protected ones when none is named.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -54,6 +56,30 @@ impl From<ModeArg> for Mode {
             ModeArg::Audit => Self::Audit,
             ModeArg::Enforce => Self::Enforce,
         }
+    }
+}
+
+/// A length of time on the command line: `60s`, `2h`, `1h 30m`.
+///
+/// # Errors
+/// When it is none, or nothing.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let length = humantime::parse_duration(text).map_err(|error| format!("{error}; write it like `60s` or `2h`"))?;
+    if length < Duration::from_secs(1) {
+        return Err("less than a second is too short for anybody".to_owned());
+    }
+    Ok(length)
+}
+
+/// Says what a deadline that is armed means for the operator.
+#[must_use]
+pub fn deadline_text(pending: &Pending) -> String {
+    match pending.kind() {
+        Kind::Unconfirmed => format!(
+            "run `enforcer confirm` before {}; otherwise enforcement ends then, and what was in force before comes back",
+            pending.at()
+        ),
+        Kind::Window => format!("a change window until {}: then enforcement is back by itself", pending.at()),
     }
 }
 

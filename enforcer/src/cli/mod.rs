@@ -4,6 +4,7 @@ pub mod apply;
 pub mod catalogue;
 pub mod check;
 pub mod compile;
+pub mod confirm;
 pub mod counters;
 pub mod detach;
 pub mod diff;
@@ -13,6 +14,7 @@ pub mod live;
 pub mod mode;
 pub mod policy_args;
 pub mod preflight;
+pub mod restore;
 pub mod role;
 pub mod roles;
 pub mod schema;
@@ -66,12 +68,17 @@ enum Command {
     Apply(apply::Args),
     /// Change between audit and enforce.
     Mode(mode::Args),
+    /// Make a change for good before its deadline.
+    Confirm(confirm::Args),
     /// Show what is in force.
     Status(status::Args),
     /// Show what passed and what was refused.
     Counters(counters::Args),
     /// Remove everything of ours.
     Detach(detach::Args),
+    /// Wait for a deadline, and put back what was in force before.
+    #[command(hide = true)]
+    Restore(restore::Args),
 }
 
 /// Why a command did not do what it was asked, and with it the exit code.
@@ -233,8 +240,10 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Simulate(args) => simulate::run(args, output),
         Command::Apply(args) => apply::run(args, output),
         Command::Mode(args) => mode::run(args, output),
+        Command::Confirm(args) => confirm::run(args, output),
         Command::Status(args) => status::run(args, output),
         Command::Counters(args) => counters::run(args, output),
         Command::Detach(args) => detach::run(args, output),
+        Command::Restore(args) => restore::run(args, output),
     }
 }

@@ -1,17 +1,25 @@
 //! `enforcer mode`: audit or enforce, by one store into a map.
 
+use std::time::Duration;
+
 use enforcer_common::Mode;
 
-use super::interfaces::{InterfaceArgs, ModeArg, modes_text};
+use super::interfaces::{InterfaceArgs, ModeArg, deadline_text, duration, modes_text};
 use super::live::{LiveArgs, Moment};
 use super::{Failure, Output};
-use crate::dataplane::{self, ModeChange, Protected, set_modes};
+use crate::dataplane::{self, Changed, ModeChange, Protected, Until, set_modes};
 
 /// Changes the mode of protected interfaces at run time.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  enforcer mode enforce\n  enforcer mode audit --interface eth0 --inbound\n\nBefore it enforces, it lists the live connections that this would cut: on a \
-                        terminal it asks, elsewhere it goes on. Exit code 4: refused for safety, nothing was changed."
+    after_help = "Before it enforces, it lists the live connections that this would cut: on a terminal it asks, elsewhere it goes \
+                  on. Exit code 4: refused for safety, nothing was changed.\n\n\
+                  A mode without a deadline is for good: it is kept for the next boot, and a deadline that is armed is lifted, \
+                  whether of `apply` or of `mode`.\n\
+                  --confirm-within again starts the deadline anew; what comes back stays what was confirmed last.\n\
+                  --for again starts the window anew. A window and a deadline to confirm exclude each other (exit code 4).\n\n\
+                  Examples:\n  enforcer mode enforce\n  enforcer mode enforce --confirm-within 60s\n  \
+                  enforcer mode audit --for 2h\n  enforcer mode audit --interface eth0 --inbound"
 )]
 pub struct Args {
     /// The new mode.
@@ -23,10 +31,34 @@ pub struct Args {
     /// Only outbound.
     #[arg(long)]
     outbound: bool,
+    /// End enforcement again unless `enforcer confirm` follows within this time (like 60s).
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    confirm_within: Option<Duration>,
+    /// Only with audit: return to enforcement by itself after this time (like 2h).
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "confirm_within")]
+    window: Option<Duration>,
     #[command(flatten)]
     interfaces: InterfaceArgs,
     #[command(flatten)]
     live: LiveArgs,
+}
+
+impl Args {
+    fn until(&self) -> Result<Until, Failure> {
+        let wrong = |text: &str| Failure::BadInput(anyhow::anyhow!("{text}"));
+        match (self.mode, self.confirm_within, self.window) {
+            (_, None, None) => Ok(Until::Good),
+            (ModeArg::Enforce, Some(within), _) => Ok(Until::Confirmed(within)),
+            (ModeArg::Audit, _, Some(length)) => Ok(Until::Window(length)),
+            (ModeArg::Audit, Some(_), _) => Err(wrong(
+                "audit drops nothing, so nobody has to confirm it; `enforcer mode audit --for 2h` returns to enforcement",
+            )),
+            (ModeArg::Enforce, _, Some(_)) => Err(wrong(
+                "--for belongs to audit: `enforcer mode audit --for 2h` returns to enforcement by itself; for enforcement \
+                 until you confirm it, use --confirm-within",
+            )),
+        }
+    }
 }
 
 /// Runs the command.
@@ -37,16 +69,38 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let interfaces = args.interfaces.some_protected()?;
     let both = args.inbound == args.outbound;
     let change = ModeChange { mode: args.mode.into(), inbound: args.inbound || both, outbound: args.outbound || both };
+    let until = args.until()?;
     if change.mode == Mode::Enforce {
         settle_live_connections(args, &interfaces, change, output)?;
     }
-    for (one, before) in interfaces.iter().zip(set_modes(&interfaces, change)?) {
-        let (before, now) = (modes_text(before), modes_text(change.of(before)));
-        if before == now {
-            writeln!(output.err, "{}: {now} already", one.interface)?;
-        } else {
-            writeln!(output.err, "{}: {now} (was {before})", one.interface)?;
-        }
+    let all = set_modes(&interfaces, change, until)?;
+    for one in &all {
+        say(output, one)?;
+    }
+    if matches!(until, Until::Window(_)) && all.iter().all(|one| one.deadline.is_none()) {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "nothing enforces here, so there is nothing to return to; no window was opened"
+        )));
+    }
+    if all.iter().any(|one| one.not_kept.is_some()) { Err(Failure::Reported) } else { Ok(()) }
+}
+
+fn say(output: &mut Output<'_>, changed: &Changed) -> Result<(), Failure> {
+    let Changed { interface, before, now, deadline, lifted, not_kept } = changed;
+    let (before, now) = (modes_text(*before), modes_text(*now));
+    if before == now {
+        writeln!(output.err, "{interface}: {now} already")?;
+    } else {
+        writeln!(output.err, "{interface}: {now} (was {before})")?;
+    }
+    if let Some(lifted) = lifted {
+        writeln!(output.err, "{interface}: this is for good; the deadline of {} is lifted", lifted.at())?;
+    }
+    if let Some(deadline) = deadline {
+        writeln!(output.err, "{interface}: {}", deadline_text(deadline))?;
+    }
+    if let Some(why) = not_kept {
+        writeln!(output.err, "{interface}: in force, but the next boot will not know of it: {why}")?;
     }
     Ok(())
 }

@@ -54,6 +54,8 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         origin: String::new(),
         interfaces: planned_interfaces(&site, Some(Mode::Enforce))?,
         hook: args.hook,
+        confirm_within: None,
+        source: crate::state::Source::default(),
     };
     let moment = Moment::now()?;
     let facts = Facts::read(moment.links.clone());

@@ -38,6 +38,7 @@ struct Listed {
     rules: usize,
     drift: bool,
     problems: Vec<String>,
+    notes: Vec<String>,
     since: String,
     applied: String,
     #[serde(flatten)]
@@ -85,12 +86,13 @@ fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {
         pin: status.pins.program(Direction::Inbound).display().to_string(),
         inbound: direction(Direction::Inbound),
         outbound: direction(Direction::Outbound),
-        deadline: None,
+        deadline: status.pending.as_ref().filter(|pending| pending.is_armed()).map(|pending| pending.at().to_string()),
         policy_hash: status.record.policy_hash.clone(),
         policy: status.origin.clone(),
         rules: status.rules,
         drift: status.drift,
         problems: status.problems.clone(),
+        notes: status.notes.clone(),
         since: status.record.since.to_string(),
         applied: status.record.applied.to_string(),
         usage,
@@ -117,7 +119,7 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], usages: &[Usage]
     }
     writeln!(output.out, "{}", super::table::print(&rows))?;
     for (status, usage) in statuses.iter().zip(usages) {
-        let InterfaceStatus { record, origin, rules, problems, .. } = status;
+        let InterfaceStatus { record, origin, rules, problems, notes, .. } = status;
         writeln!(
             output.out,
             "{}: {rules} rules of {origin}, policy {}, protected since {}, applied {}",
@@ -128,6 +130,9 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], usages: &[Usage]
         )?;
         writeln!(output.out, "{}: {}", record.interface, usage.flows_line())?;
         writeln!(output.out, "{}: {}", record.interface, usage.memory_line())?;
+        for note in notes {
+            writeln!(output.out, "{}: {note}", record.interface)?;
+        }
         for problem in problems {
             writeln!(output.err, "{}: PROBLEM: {problem}", record.interface)?;
         }

@@ -2,6 +2,7 @@
 //! step nothing of the old policy is touched, and what fails leaves all interfaces as they were.
 
 use std::fs;
+use std::time::Duration;
 
 use enforcer_common::layout::{Config, map};
 use enforcer_common::{Direction, Mode};
@@ -9,22 +10,29 @@ use jiff::Timestamp;
 use rtnetlink::packet_route::link::InfoKind;
 use serde::{Deserialize, Serialize};
 
-use super::attach::{self, AttachMode, Undo, hook_of, put_in_force};
+use super::attach::{self, AttachMode, hook_of};
 use super::clock::Clock;
 use super::control::{self, Modes};
 use super::counters::policy;
+use super::deadline::Deadline;
+use super::drift;
 use super::error::{DataplaneError, Doing as _, at};
 use super::fill::{array, fill};
 use super::host;
 use super::load::{self, Load};
-use super::pins::{self, HostPins, InterfacePins, check_bpffs, make_dir, netns, protected, remove_dir};
-use super::record::{DirectionRecord, InterfaceRecord, PolicyRecord, RecordedRule, write_record};
+use super::lock::lock;
+use super::netns;
+use super::pending::{Kind, Pending};
+use super::pins::{self, HostPins, InterfacePins, check_bpffs, make_dir, protected, remove_dir};
+use super::record::{InterfaceRecord, PolicyRecord, RecordedRule, write_record};
 use super::seed::seed;
 use super::slots::{self, Assignment};
+use super::switch::{ORDER, Old, Staged, direction_record, sweep};
 use crate::links::{Link, links};
 use crate::live::Snapshot;
 use crate::ruleset::{Ruleset, Scope};
 use crate::sockets::Sockets;
+use crate::state::{LastGood, Source, State};
 
 /// Which hook the operator asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -67,6 +75,17 @@ pub struct PlannedInterface {
     pub outbound: Option<Mode>,
 }
 
+impl Protects {
+    /// The word used in the site file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Guest => "guest",
+        }
+    }
+}
+
 /// What to put in force, and where.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
@@ -78,6 +97,10 @@ pub struct Plan<'a> {
     pub interfaces: Vec<PlannedInterface>,
     /// The hook.
     pub hook: HookChoice,
+    /// How long the operator has to confirm it; `None`: it is for good.
+    pub confirm_within: Option<Duration>,
+    /// What the policy was compiled from, to be kept for the next boot.
+    pub source: Source,
 }
 
 /// What was done on one interface.
@@ -95,6 +118,10 @@ pub struct Applied {
     pub modes: Modes,
     /// Flows made for conversations that this host had opened before; of the host, the same on every interface.
     pub seeded: usize,
+    /// The deadline that is armed now.
+    pub deadline: Option<Pending>,
+    /// The deadline that was armed before.
+    pub lifted: Option<Pending>,
     /// The pin of the inbound program.
     pub pin: std::path::PathBuf,
 }
@@ -118,14 +145,17 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     let links = links().doing(|| "cannot look at the interfaces".to_owned())?;
     let targets = plan.interfaces.iter().map(|one| target(one, &links, plan)).collect::<Result<Vec<_>, _>>()?;
     let _lock = lock()?;
-    let netns = netns()?;
+    let netns = netns::own()?;
     let host = HostPins::of(netns);
+    let slots = slots::read(&host)?;
     let mut staged = Vec::new();
     let result = stage_and_switch(plan, &links, targets, &host, netns, &mut staged);
     if result.is_err() {
         for one in &staged {
-            one.discard();
+            one.staged.discard();
         }
+        slots::put_back(&host, &slots);
+        let _ = sweep(&host);
         if protected(&[]).is_ok_and(|left| left.is_empty()) {
             let _ = remove_dir(host.dir());
             // Only when no other network namespace has anything there.
@@ -178,55 +208,13 @@ fn target<'a>(planned: &'a PlannedInterface, links: &'a [Link], plan: &Plan<'_>)
     Ok(Target { planned, link, mode, fallback, why })
 }
 
-/// An interface whose new programs are loaded and pinned, and not in force yet.
-struct Staged {
-    interface: String,
-    link: Link,
-    protects: Protects,
-    pins: InterfacePins,
-    generation: u64,
-    inbound: Attached,
-    outbound: Attached,
-    fallback: Option<AttachMode>,
-    old: Option<InterfaceRecord>,
-    before: Option<Modes>,
+/// An interface with what is to be in force on it.
+struct Upcoming {
+    staged: Staged,
     modes: Modes,
-    is_new: bool,
-    undo: Vec<(Direction, Undo)>,
     config: Config,
-    /// Hooks of the old policy that were left for others.
-    moved: Vec<(Direction, AttachMode)>,
-}
-
-impl Staged {
-    /// Puts back what was in force, and removes what was made.
-    fn discard(&self) {
-        // Nothing more can be done about an error here than was tried; the first error is the one that is told.
-        for (direction, undo) in self.undo.iter().rev() {
-            match undo {
-                Undo::Remove(record) => {
-                    let _ =
-                        attach::take_off(&self.interface, &self.pins, *direction, self.protects, record.attach_mode);
-                }
-                Undo::PutBack(record) => {
-                    if let Some(old) = &self.old {
-                        let program = self.pins.generation(old.generation).join(direction.name());
-                        let mode = record.attach_mode;
-                        let _ = put_in_force(&self.link, &self.pins, *direction, self.protects, mode, &program);
-                    }
-                }
-            }
-        }
-        for (direction, _) in &self.moved {
-            let _ = attach::put_back_aside(&self.pins, *direction);
-        }
-        if let (Some(before), false) = (self.before, self.is_new) {
-            let _ = control::write(&self.pins, before);
-        }
-        let folder = if self.is_new { self.pins.dir().to_owned() } else { self.pins.generation(self.generation) };
-        let _ = remove_dir(&folder);
-        let _ = remove_dir(&HostPins::of(netns().unwrap_or(0)).generation(self.generation));
-    }
+    /// A change window is open and stays open; these are the modes that it returns to.
+    window: Option<Modes>,
 }
 
 fn stage_and_switch(
@@ -235,7 +223,7 @@ fn stage_and_switch(
     targets: Vec<Target<'_>>,
     host: &HostPins,
     netns: u64,
-    staged: &mut Vec<Staged>,
+    staged: &mut Vec<Upcoming>,
 ) -> Result<Vec<Applied>, DataplaneError> {
     let now = Timestamp::now();
     let clock = Clock::read(&mut load::bare()?)?;
@@ -262,34 +250,39 @@ fn stage_and_switch(
     let record = PolicyRecord {
         policy_hash: plan.ruleset.hash.clone(),
         origin: plan.origin.clone(),
+        tables_hash: drift::intended(plan.ruleset, &assignment.slots),
         rules: RecordedRule::of(&plan.ruleset.rules, &assignment.slots),
         settings: plan.ruleset.settings.clone(),
         columns: Direction::ALL.map(|direction| plan.ruleset.table(direction).columns.max(1)),
     };
     write_record(&host.generation(generation).join("ruleset"), &record)?;
 
-    // From here on packets are judged by the new policy, hook by hook.
-    for one in staged.iter_mut() {
-        if one.is_new {
-            control::write(&one.pins, one.modes)?;
-        }
-        switch(one, Direction::Outbound)?;
-    }
-    // What the host opens from here on makes its flows by itself; what it opened before is looked up.
-    let seeded = if staged.iter().any(|one| one.protects == Protects::Host) {
-        seed(host, &snapshot()?, plan.ruleset.lookup(), &plan.ruleset.settings.flows, &clock)?
-    } else {
-        0
+    let deadline = match plan.confirm_within {
+        Some(within) => Some(Deadline::start(within)?),
+        None => None,
     };
     for one in staged.iter_mut() {
-        switch(one, Direction::Inbound)?;
+        keep_for_later(plan, one, netns)?;
+    }
+
+    // From here on packets are judged by the new policy, hook by hook.
+    for one in staged.iter_mut() {
+        before_switch(one, deadline.as_ref())?;
+    }
+    let mut seeded = 0;
+    for direction in ORDER {
+        if direction == Direction::Inbound && staged.iter().any(|one| one.staged.protects == Protects::Host) {
+            // What the host opens from here on makes its flows by itself; what it opened before is looked up.
+            seeded = seed(host, &snapshot()?, plan.ruleset.lookup(), &plan.ruleset.settings.flows, &clock)?;
+        }
+        for one in staged.iter_mut() {
+            one.staged.switch(direction)?;
+        }
     }
     let mut applied = Vec::new();
     for one in staged.iter() {
-        for (direction, mode) in &one.moved {
-            attach::drop_aside(&one.interface, &one.pins, *direction, one.protects, *mode)?;
-        }
-        control::write(&one.pins, one.modes)?;
+        after_switch(one, deadline.as_ref())?;
+        let Upcoming { staged: one, modes, config, .. } = one;
         let record = InterfaceRecord {
             interface: one.interface.clone(),
             netns,
@@ -299,24 +292,34 @@ fn stage_and_switch(
             inbound: direction_record(&one.inbound),
             outbound: Some(direction_record(&one.outbound)),
             policy_hash: plan.ruleset.hash.clone(),
-            since: one.old.as_ref().map_or(now, |old| old.since),
+            since: one.old.as_ref().map_or(now, |old| old.record.since),
             applied: now,
             clock,
-            config: one.config.to_words(),
+            config: config.to_words(),
         };
-        write_record(&one.pins.map("record"), &record)?;
-        publish(one)?;
+        one.publish(&record)?;
         applied.push(Applied {
             interface: one.interface.clone(),
             inbound: one.inbound.clone(),
             outbound: one.outbound.clone(),
-            before: one.before,
-            modes: one.modes,
             seeded,
+            before: one.old.as_ref().map(|old| old.modes),
+            modes: *modes,
+            deadline: Pending::read(&one.pins)?.filter(Pending::is_armed),
+            lifted: one.old.as_ref().and_then(|old| old.pending.clone()).filter(Pending::is_armed),
             pin: one.pins.program(Direction::Inbound),
         });
     }
-    sweep(host)?;
+    for one in staged.iter() {
+        if deadline.is_none() {
+            State::of(one.staged.pins.name()).keep().doing(|| "the policy cannot be kept".to_owned())?;
+        }
+    }
+    // All of it is in force, and from here on nothing goes back: what cannot be removed is tried again by the next command.
+    for one in staged.iter() {
+        let _ = one.staged.drop_moved();
+    }
+    let _ = sweep(host);
     Ok(applied)
 }
 
@@ -324,8 +327,46 @@ fn snapshot() -> Result<Snapshot, DataplaneError> {
     Snapshot::read().doing(|| "cannot look at the conversations that are going on".to_owned())
 }
 
-const fn direction_record(attached: &Attached) -> DirectionRecord {
-    DirectionRecord { hook: hook_of(attached.attach_mode), attach_mode: attached.attach_mode }
+/// Writes down what the policy is compiled from, before anything of it is in force: a full disk is found here.
+fn keep_for_later(plan: &Plan<'_>, one: &Upcoming, netns: u64) -> Result<(), DataplaneError> {
+    let Upcoming { staged, modes, window, .. } = one;
+    // A change window is not for good: what it returns to is.
+    let modes = window.unwrap_or(*modes);
+    let modes = Direction::ALL.map(|direction| modes.of(direction).name());
+    let next = LastGood::new(&staged.interface, netns, modes, &plan.source, &plan.ruleset.hash);
+    State::of(staged.pins.name()).stage(&next).doing(|| "nothing was changed".to_owned())
+}
+
+/// While the hooks are switched one by one, only what both policies enforce is enforced. A deadline is armed before.
+fn before_switch(one: &mut Upcoming, deadline: Option<&Deadline>) -> Result<(), DataplaneError> {
+    let Upcoming { staged, modes, window, .. } = one;
+    staged.is_touched = true;
+    let Some(old) = &staged.old else {
+        // Nothing judges by this entry yet.
+        return match deadline {
+            Some(deadline) => deadline.arm(&staged.pins, None, *modes, Modes::both(Mode::Audit)),
+            None => control::write(&staged.pins, *modes),
+        };
+    };
+    let meanwhile = old.modes.and(*modes);
+    match deadline {
+        Some(deadline) => deadline.arm(&staged.pins, Some(old), meanwhile, Modes::both(Mode::Audit)),
+        None if window.is_some() || meanwhile == old.modes => Ok(()),
+        None => control::write(&staged.pins, meanwhile),
+    }
+}
+
+/// The new policy judges: now its modes count.
+fn after_switch(one: &Upcoming, deadline: Option<&Deadline>) -> Result<(), DataplaneError> {
+    let Upcoming { staged, modes, window, .. } = one;
+    if deadline.is_some() {
+        return control::write_until(&staged.pins, *modes);
+    }
+    if window.is_some() {
+        return Ok(());
+    }
+    control::write(&staged.pins, *modes)?;
+    Pending::remove(&staged.pins)
 }
 
 /// Loads and pins the programs of one interface.
@@ -341,7 +382,7 @@ fn stage(
     assignment: &Assignment,
     // With the first interface: what fills the maps that all share.
     sockets: Option<&Sockets>,
-    staged: &mut Vec<Staged>,
+    staged: &mut Vec<Upcoming>,
 ) -> Result<(), DataplaneError> {
     let Target { planned, link, mode, fallback, why } = target;
     let pins = InterfacePins::of(&link.name, netns)?;
@@ -352,35 +393,56 @@ fn stage(
             link.name, link.name
         )));
     }
-    let old = pins.record()?;
-    let before = if old.is_some() { Some(control::modes(&pins)?) } else { None };
-    let in_force = before.unwrap_or(Modes::both(Mode::Audit));
+    let old = match pins.record()? {
+        Some(record) => {
+            attach::finish_interrupted(&pins, &record)?;
+            Some(Old::read(&pins, record)?)
+        }
+        None => None,
+    };
+    if old.is_none() && pins.exists() {
+        // Half of an apply that was killed: nothing of it was ever said to be in force.
+        remove_dir(pins.dir()).map_err(at(pins.dir().to_owned()))?;
+    }
+    if let Some(old) = &old
+        && old.record.protects != planned.protects
+    {
+        return Err(DataplaneError::Refused(format!(
+            "{} is protected for the {} already; run `enforcer detach --interface {}` before it protects the {}",
+            link.name,
+            old.record.protects.name(),
+            link.name,
+            planned.protects.name()
+        )));
+    }
+    let in_force = old.as_ref().map_or(Modes::both(Mode::Audit), |old| old.modes);
     let modes = Modes {
         inbound: planned.inbound.unwrap_or(in_force.inbound),
         outbound: planned.outbound.unwrap_or(in_force.outbound),
     };
-    if old.is_none() && pins.exists() {
-        // Half of an apply that was killed: nothing of it is recorded, so nothing of it is in force.
-        remove_dir(pins.dir()).map_err(at(pins.dir().to_owned()))?;
-    }
-    let outbound_mode = if mode == AttachMode::Clsact { AttachMode::Clsact } else { AttachMode::Tcx };
-    staged.push(Staged {
-        interface: link.name.clone(),
-        link: link.clone(),
-        protects: planned.protects,
-        pins: pins.clone(),
-        generation,
-        inbound: Attached { attach_mode: mode, why },
-        outbound: Attached { attach_mode: outbound_mode, why: String::new() },
-        fallback,
-        is_new: old.is_none(),
-        old,
-        before,
-        modes,
-        undo: Vec::new(),
-        config: Config::default(),
-        moved: Vec::new(),
+    let window = old.as_ref().and_then(|old| {
+        let pending = old.pending.as_ref().filter(|pending| pending.is_armed() && pending.kind() == Kind::Window)?;
+        pending.before.as_ref().map(|before| (before.modes, pending.at()))
     });
+    if let (Some((_, until)), Some(_)) = (window, plan.confirm_within) {
+        return Err(DataplaneError::Refused(format!(
+            "a change window is open on {} until {until}, and a deadline cannot stand inside it; end it first with \
+             `enforcer mode enforce` or `enforcer mode audit`",
+            link.name
+        )));
+    }
+    // A mode that somebody asks for ends the window; otherwise it goes on.
+    let window = window.filter(|_| planned.inbound.is_none() && planned.outbound.is_none()).map(|(after, _)| after);
+    let outbound_mode = if mode == AttachMode::Clsact { AttachMode::Clsact } else { AttachMode::Tcx };
+    let attached = [Attached { attach_mode: mode, why }, Attached { attach_mode: outbound_mode, why: String::new() }];
+    let mut next = Staged::new(link, planned.protects, &pins, generation, attached, old);
+    next.fallback = fallback;
+    let is_new = next.old.is_none();
+    staged.push(Upcoming { staged: next, modes, config: Config::default(), window });
+    make_dir(&pins.state())?;
+    if is_new {
+        pins.write_owner(&link.name, netns, link.index)?;
+    }
     make_dir(&pins.generation(generation))?;
     let loaded = Load {
         ruleset: plan.ruleset,
@@ -414,99 +476,4 @@ fn stage(
         attach::pin_program(&mut object, Direction::Inbound, attach::Hook::Tc, &folder.join("inbound_tc"))?;
     }
     Ok(())
-}
-
-/// Puts the staged program of a direction in force on an interface.
-fn switch(one: &mut Staged, direction: Direction) -> Result<(), DataplaneError> {
-    let program = one.pins.generation(one.generation).join(direction.name());
-    let mode = match direction {
-        Direction::Inbound => one.inbound.attach_mode,
-        Direction::Outbound => one.outbound.attach_mode,
-    };
-    // A program of the old policy on another hook goes only when the new one is in force.
-    let old_mode = one.old.as_ref().and_then(|old| old.direction(direction)).map(|record| record.attach_mode);
-    if let Some(old) = old_mode
-        && old != mode
-    {
-        attach::set_aside(&one.pins, direction)?;
-        one.moved.push((direction, old));
-    }
-    let undo = match put_in_force(&one.link, &one.pins, direction, one.protects, mode, &program) {
-        Err(error) if one.fallback.is_some() && falls_back(&error) => fall_back(one, direction, &error)?,
-        other => other?,
-    };
-    one.undo.push((direction, undo));
-    Ok(())
-}
-
-/// Whether another hook may do what this one cannot.
-const fn falls_back(error: &DataplaneError) -> bool {
-    matches!(error, DataplaneError::NotAllowed(_))
-}
-
-fn fall_back(one: &mut Staged, direction: Direction, error: &DataplaneError) -> Result<Undo, DataplaneError> {
-    let Some(mode) = one.fallback else { return Err(DataplaneError::NotAllowed(error.to_string())) };
-    let folder = one.pins.generation(one.generation);
-    let attached = match direction {
-        Direction::Inbound => {
-            if one.inbound.attach_mode == AttachMode::Native {
-                let (tc, name) = (folder.join("inbound_tc"), folder.join("inbound"));
-                fs::rename(&tc, &name).map_err(at(tc))?;
-            }
-            &mut one.inbound
-        }
-        Direction::Outbound => &mut one.outbound,
-    };
-    *attached = Attached { attach_mode: mode, why: format!("{} instead: {error}", mode.name()) };
-    put_in_force(&one.link, &one.pins, direction, one.protects, mode, &folder.join(direction.name()))
-}
-
-/// Shows the programs in force under their public names.
-fn publish(one: &Staged) -> Result<(), DataplaneError> {
-    let folder = one.pins.generation(one.generation);
-    for direction in Direction::ALL {
-        let name = one.pins.program(direction);
-        let new = folder.join(format!("new_{}", direction.name()));
-        let doing = || format!("cannot pin the program at {}", name.display());
-        let _ = fs::remove_file(&new);
-        aya::programs::SchedClassifier::from_pin(folder.join(direction.name())).doing(doing)?.pin(&new).doing(doing)?;
-        fs::rename(&new, &name).doing(doing)?;
-    }
-    Ok(())
-}
-
-/// Removes what no interface uses any more.
-fn sweep(host: &HostPins) -> Result<(), DataplaneError> {
-    let all = protected(&[])?;
-    for one in &all {
-        for name in pins::names_in(&one.pins.state()) {
-            if name
-                .strip_prefix('g')
-                .and_then(|number| number.parse().ok())
-                .is_some_and(|g: u64| g != one.record.generation)
-            {
-                let folder = one.pins.map(&name);
-                remove_dir(&folder).map_err(at(folder))?;
-            }
-        }
-    }
-    for number in host.generations() {
-        if !all.iter().any(|one| one.record.generation == number) {
-            let folder = host.generation(number);
-            remove_dir(&folder).map_err(at(folder))?;
-        }
-    }
-    Ok(())
-}
-
-/// Holds others off while the pins are changed: released when it is dropped.
-fn lock() -> Result<nix::fcntl::Flock<fs::File>, DataplaneError> {
-    use nix::fcntl::{Flock, FlockArg};
-    let folder = std::path::Path::new("/run/enforcer");
-    make_dir(folder)?;
-    let path = folder.join("lock");
-    let file = fs::File::create(&path).map_err(at(path.clone()))?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| {
-        DataplaneError::system(format!("cannot lock {}", path.display()), std::io::Error::from(errno))
-    })
 }

@@ -1,7 +1,10 @@
 //! Hooks: where a program is attached, how, and how it is replaced without a packet passing in between.
 
+use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use aya::Ebpf;
@@ -15,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::apply::{HookChoice, Protects};
 use super::error::{AnyError, DataplaneError, Doing as _, error_number};
 use super::pins::InterfacePins;
-use super::record::DirectionRecord;
-use crate::links::{Link, remove_clsact_if_unused};
+use super::record::{DirectionRecord, InterfaceRecord};
+use crate::links::{Link, has_clsact_filter, remove_clsact_if_unused};
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -205,8 +208,9 @@ pub(super) fn put_in_force(
             let mut classifier = SchedClassifier::from_pin(program).doing(doing)?;
             let side = side(direction, protects);
             let handle = TcHandle::new(0, CLSACT_HANDLE);
-            if let Ok(old) = SchedClassifierLink::attached(&link.name, side, CLSACT_PRIORITY, handle, None)
-                && clsact_is_ours(pins, direction)
+            if clsact_marker(pins, direction).exists()
+                && has_filter(link.index, direction, protects)
+                && let Ok(old) = SchedClassifierLink::attached(&link.name, side, CLSACT_PRIORITY, handle, None)
             {
                 let id = classifier.attach_to_link(old).doing(doing)?;
                 // The filter stays when nothing of ours is left: forget the handle instead of dropping it.
@@ -218,11 +222,12 @@ pub(super) fn put_in_force(
                 Err(error) if error_number(&error) == Some(libc::EEXIST) => {}
                 Err(error) => return Err(DataplaneError::system(doing(), error)),
             }
+            // The marker first: a filter that nobody knows to be ours would stay for ever.
+            super::pins::make_dir(&clsact_marker(pins, direction))?;
             let options = NlOptions { priority: CLSACT_PRIORITY, handle, ..NlOptions::default() };
             let id =
                 classifier.attach_with_options(&link.name, side, TcAttachOptions::Netlink(options)).doing(doing)?;
             std::mem::forget(classifier.take_link(id).doing(doing)?);
-            super::pins::make_dir(&pins.map(&format!("clsact_{}", direction.name())))?;
         }
     }
     Ok(Undo::Remove(record))
@@ -243,12 +248,14 @@ pub(super) fn take_off(
         }
         AttachMode::Clsact => {
             let handle = TcHandle::new(0, CLSACT_HANDLE);
-            if clsact_is_ours(pins, direction)
+            if clsact_marker(pins, direction).exists()
+                && nix::net::if_::if_nametoindex(interface).is_ok_and(|index| has_filter(index, direction, protects))
                 && let Ok(link) =
                     SchedClassifierLink::attached(interface, side(direction, protects), CLSACT_PRIORITY, handle, None)
             {
                 aya::programs::links::Link::detach(link).doing(doing)?;
             }
+            let _ = fs::remove_dir(clsact_marker(pins, direction));
         }
     }
     Ok(())
@@ -282,6 +289,18 @@ fn aside(pins: &InterfacePins, direction: Direction) -> PathBuf {
     pins.map(&format!("old_link_{}", direction.name()))
 }
 
+/// What a command that was killed in the middle of a change of hooks has left: its program goes, the recorded one stays.
+pub(super) fn finish_interrupted(pins: &InterfacePins, record: &InterfaceRecord) -> Result<(), DataplaneError> {
+    for direction in Direction::ALL {
+        let Some(DirectionRecord { attach_mode, .. }) = record.direction(direction) else { continue };
+        // A link that it had made in the place of the old one goes with the rename.
+        put_back_aside(pins, direction)?;
+        let left = if attach_mode == AttachMode::Clsact { AttachMode::Tcx } else { AttachMode::Clsact };
+        take_off(&record.interface, pins, direction, record.protects, left)?;
+    }
+    Ok(())
+}
+
 /// A filter has no link: nothing to rename.
 fn rename_link(from: &Path, to: &Path) -> Result<(), DataplaneError> {
     match fs::rename(from, to) {
@@ -309,10 +328,66 @@ pub(super) fn remove_clsact(interface: &str) -> Result<bool, DataplaneError> {
     remove_clsact_if_unused(index).doing(|| format!("cannot remove the clsact qdisc of {interface}"))
 }
 
-/// The kernel's id of the program that a link of ours holds on its hook.
-pub(super) fn program_in_force(pins: &InterfacePins, direction: Direction) -> Option<u32> {
-    let link: FdLink = PinnedLink::from_pin(pins.link(direction)).ok()?.into();
-    Some(link.info().ok()?.program_id())
+/// What a link of ours holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Held {
+    /// The kernel's id of the program.
+    pub(super) program: u32,
+    /// Index of the interface; 0 when it was deleted.
+    pub(super) interface: u32,
+}
+
+/// What a pinned link holds on its hook; `None`: there is no link.
+pub(super) fn held(path: &Path) -> Option<Held> {
+    /// The beginning of `struct bpf_link_info`, as far as it is the same for XDP and TCX, with room for the rest.
+    #[derive(Default)]
+    #[repr(C)]
+    struct Info {
+        kind: u32,
+        id: u32,
+        program: u32,
+        padding: u32,
+        interface: u32,
+        rest: [u32; 31],
+    }
+    #[repr(C)]
+    struct Get {
+        path: u64,
+        fd: u32,
+        flags: u32,
+    }
+    #[repr(C)]
+    struct GetInfo {
+        fd: u32,
+        length: u32,
+        info: u64,
+    }
+    const OBJ_GET: libc::c_long = 7;
+    const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+
+    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+    let get = Get { path: path.as_ptr().expose_provenance() as u64, fd: 0, flags: 0 };
+    // SAFETY: the attributes are those of this command, their true size is given, and the path outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET, &raw const get, size_of::<Get>()) };
+    let fd = RawFd::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut info = Info::default();
+    let get = GetInfo {
+        fd: u32::try_from(fd.as_raw_fd()).ok()?,
+        length: u32::try_from(size_of::<Info>()).ok()?,
+        info: (&raw mut info).expose_provenance() as u64,
+    };
+    // SAFETY: likewise; the answer goes where there is room for as much as they say.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET_INFO_BY_FD, &raw const get, size_of::<GetInfo>()) };
+    (result == 0).then_some(Held { program: info.program, interface: info.interface })
+}
+
+/// Whether the filter of a direction is on its qdisc.
+pub(super) fn has_filter(index: u32, direction: Direction, protects: Protects) -> bool {
+    let is_egress = side(direction, protects) == TcAttachType::Egress;
+    // A qdisc that is not there has no filter.
+    has_clsact_filter(index, is_egress, CLSACT_HANDLE).unwrap_or(false)
 }
 
 /// The kernel's id of a pinned program.
@@ -328,9 +403,9 @@ pub(super) const fn hook_of(mode: AttachMode) -> Hook {
     }
 }
 
-/// Whether a clsact filter with our handle was made by us.
-fn clsact_is_ours(pins: &InterfacePins, direction: Direction) -> bool {
-    pins.map(&format!("clsact_{}", direction.name())).exists()
+/// The sign that the filter with our handle was made by us.
+fn clsact_marker(pins: &InterfacePins, direction: Direction) -> PathBuf {
+    pins.map(&format!("clsact_{}", direction.name()))
 }
 
 /// Replaces the program that a link of ours holds. `false`: there is none, or its interface was deleted (another of the same

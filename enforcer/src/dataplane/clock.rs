@@ -61,6 +61,20 @@ impl Clock {
     }
 }
 
+/// Nanoseconds of the boot clock, which the programs compare a deadline with. It goes on while the machine sleeps.
+pub(super) fn since_boot() -> u64 {
+    // The clock is there since Linux 2.6.39; without it every deadline has passed, which errs on the side of the operator.
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_or(u64::MAX, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// When a moment of the boot clock is, in whole seconds.
+pub(super) fn wall_time(boot: u64) -> Timestamp {
+    let ahead = i128::from(boot) - i128::from(since_boot());
+    let wall = (Timestamp::now().as_nanosecond() + ahead).div_euclid(1_000_000_000);
+    i64::try_from(wall).ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(Timestamp::MAX)
+}
+
 /// `CONFIG_HZ`: jiffies start at -300 s in 32 bits (`INITIAL_JIFFIES`) when the monotonic clock starts at 0, so only one of the
 /// values that a kernel can be built with fits.
 fn hertz(jiffies: u64, monotonic: u64) -> u32 {

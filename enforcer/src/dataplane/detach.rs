@@ -1,12 +1,18 @@
-//! Removing everything of ours from an interface, and nothing else.
+//! Removing everything of ours from an interface, and nothing else: whatever state it is found in.
 
 use std::fs;
+use std::path::Path;
 
 use enforcer_common::Direction;
 
-use super::attach::{AttachMode, take_off};
-use super::error::{DataplaneError, at};
-use super::pins::{HostPins, Protected, ROOT, protected, remove_dir};
+use super::attach::{AttachMode, held, remove_clsact, take_off};
+use super::error::{DataplaneError, Doing as _, at};
+use super::lock::lock;
+use super::netns::{is_alive, own};
+use super::pending::Pending;
+use super::pins::{self, HostPins, InterfacePins, Owner, ROOT, remove_dir};
+use super::record::InterfaceRecord;
+use crate::state::State;
 
 /// What was removed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,43 +23,149 @@ pub struct Removed {
     pub found: Vec<String>,
 }
 
-/// Takes the programs off the hooks and removes all pins.
+/// Takes the programs off the hooks and removes all pins: of the interfaces with these names, or of all of this network
+/// namespace. What a namespace that is gone has left goes as well.
 ///
 /// # Errors
-/// When something of ours cannot be removed; what was removed before stays removed, and the call can be repeated.
-pub fn detach(interfaces: &[Protected]) -> Result<Vec<Removed>, DataplaneError> {
+/// When a name has nothing of ours, or something of ours cannot be removed; what was removed before stays removed, and the
+/// call can be repeated.
+pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
+    let _lock = lock()?;
+    let netns = own()?;
+    let found = remains(netns)?;
+    for name in only {
+        if !found.iter().any(|one| one.interface == *name) {
+            let others: Vec<&str> = found.iter().map(|one| one.interface.as_str()).collect();
+            return Err(DataplaneError::NotProtected(if others.is_empty() {
+                format!("interface `{name}` is not protected by enforcer (no interface is)")
+            } else {
+                format!("interface `{name}` is not protected by enforcer (protected: {})", others.join(", "))
+            }));
+        }
+    }
     let mut removed = Vec::new();
-    for one in interfaces {
-        removed.push(Removed { interface: one.interface.clone(), found: detach_one(one)? });
+    for one in found.into_iter().filter(|one| only.is_empty() || only.contains(&one.interface)) {
+        removed.push(Removed { found: one.remove(netns)?, interface: one.interface });
     }
-    if let Some(one) = interfaces.first()
-        && protected(&[])?.is_empty()
-    {
-        let host = HostPins::of(one.record.netns);
-        remove_dir(host.dir()).map_err(at(host.dir().to_owned()))?;
-        // Only when no other network namespace has anything there.
-        let _ = fs::remove_dir(ROOT);
-    }
+    remove_hosts(netns)?;
     Ok(removed)
 }
 
-fn detach_one(one: &Protected) -> Result<Vec<String>, DataplaneError> {
+/// Something of ours, whole or in part.
+struct Remains {
+    interface: String,
+    pins: InterfacePins,
+    record: Result<Option<InterfaceRecord>, DataplaneError>,
+    owner: Option<Owner>,
+}
+
+/// Everything that belongs to a network namespace, or to none that is still there.
+fn remains(netns: u64) -> Result<Vec<Remains>, DataplaneError> {
     let mut found = Vec::new();
-    for direction in Direction::ALL {
-        let Some(record) = one.record.direction(direction) else { continue };
-        let is_link = record.attach_mode != AttachMode::Clsact;
-        if is_link && !one.pins.link(direction).exists() {
-            found.push(format!("the {} link had been removed already", direction.name()));
-        }
-        take_off(&one.interface, &one.pins, direction, one.record.protects, record.attach_mode)?;
-    }
-    if one.pins.map("made_clsact").exists() {
-        match super::attach::remove_clsact(&one.interface) {
-            Ok(true) => {}
-            Ok(false) => found.push("the clsact qdisc stays: filters of others are on it".to_owned()),
-            Err(error) => found.push(format!("the clsact qdisc stays: {error}")),
+    for pins in pins::all() {
+        let (record, owner) = (pins.record(), pins.owner().ok().flatten());
+        let interface = owner.as_ref().map_or_else(|| pins.interface_by_name(), |owner| owner.interface.clone());
+        let is_ours = match &owner {
+            Some(owner) => owner.netns == netns || !is_alive(owner.netns),
+            // Another layout is for another version to remove; pins by which nobody is named are everybody's.
+            None => pins.other_layouts().is_empty(),
+        };
+        if is_ours {
+            found.push(Remains { interface, pins, record, owner });
         }
     }
-    remove_dir(one.pins.dir()).map_err(at(one.pins.dir().to_owned()))?;
+    found.sort_by(|a, b| a.interface.cmp(&b.interface));
     Ok(found)
+}
+
+impl Remains {
+    fn remove(&self, netns: u64) -> Result<Vec<String>, DataplaneError> {
+        let Self { interface, pins, record, owner } = self;
+        let mut found = Vec::new();
+        let is_here = owner.as_ref().is_none_or(|owner| owner.netns == netns);
+        if !is_here {
+            found.push("its network namespace is gone; what was left of it is removed".to_owned());
+        }
+        match record {
+            Ok(Some(record)) => self.describe(record, is_here, &mut found),
+            Ok(None) => found.push("no record is there: an apply was killed, or pins were removed by hand".to_owned()),
+            Err(error) => found.push(format!("{error}: removed without it")),
+        }
+        if let Ok(Some(pending)) = Pending::read(pins)
+            && pending.is_armed()
+        {
+            found.push(format!("the deadline of {} is gone with it", pending.at()));
+        }
+        if is_here {
+            self.remove_filters(&mut found)?;
+        }
+        // Unpinning a link takes its program off the hook.
+        remove_dir(pins.dir()).map_err(at(pins.dir().to_owned()))?;
+        State::of(pins.name())
+            .forget()
+            .doing(|| format!("{interface} is detached, but would be protected by the next boot"))?;
+        Ok(found)
+    }
+
+    /// Says what is not as it was left.
+    fn describe(&self, record: &InterfaceRecord, is_here: bool, found: &mut Vec<String>) {
+        let Self { interface, pins, .. } = self;
+        if is_here {
+            match nix::net::if_::if_nametoindex(interface.as_str()) {
+                Err(_) => found.push("the interface is not in this network namespace any more".to_owned()),
+                Ok(index) if index != record.index => {
+                    found.push("the interface was deleted and made again: nothing judged it".to_owned());
+                }
+                Ok(_) => {}
+            }
+        }
+        for direction in Direction::ALL {
+            let Some(attached) = record.direction(direction) else { continue };
+            if attached.attach_mode == AttachMode::Clsact {
+                continue;
+            }
+            match held(&pins.link(direction)) {
+                None => found.push(format!("the {} link had been removed already", direction.name())),
+                Some(held) if held.interface == 0 => {
+                    found.push(format!("the {} link was severed: its interface was deleted", direction.name()));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Filters have no pins: they are taken off by name.
+    fn remove_filters(&self, found: &mut Vec<String>) -> Result<(), DataplaneError> {
+        let Self { interface, pins, record, .. } = self;
+        if nix::net::if_::if_nametoindex(interface.as_str()).is_err() {
+            return Ok(());
+        }
+        let protects = record.as_ref().ok().and_then(Option::as_ref).map(|record| record.protects).unwrap_or_default();
+        for direction in Direction::ALL {
+            take_off(interface, pins, direction, protects, AttachMode::Clsact)?;
+        }
+        if pins.map("made_clsact").exists() {
+            match remove_clsact(interface) {
+                Ok(true) => {}
+                Ok(false) => found.push("the clsact qdisc stays: filters of others are on it".to_owned()),
+                Err(error) => found.push(format!("the clsact qdisc stays: {:#}", anyhow::Error::from(error))),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes what belonged to whole namespaces: ours, when nothing of it is protected any more, and those that are gone.
+fn remove_hosts(netns: u64) -> Result<(), DataplaneError> {
+    let owners: Vec<u64> = pins::all().iter().filter_map(|pins| Some(pins.owner().ok()??.netns)).collect();
+    for host in HostPins::all() {
+        let is_over = host == netns || !is_alive(host);
+        if is_over && !owners.contains(&host) {
+            let pins = HostPins::of(host);
+            remove_dir(pins.dir()).map_err(at(pins.dir().to_owned()))?;
+        }
+    }
+    // Only when no other network namespace has anything there.
+    let _ = fs::remove_dir(Path::new(ROOT));
+    Ok(())
 }

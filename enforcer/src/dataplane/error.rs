@@ -119,7 +119,8 @@ any_error!(
     LinkError,
     io::Error,
     serde_json::Error,
-    crate::links::LinksError
+    crate::links::LinksError,
+    crate::state::StateError
 );
 any_error!(crate::live::LiveError);
 

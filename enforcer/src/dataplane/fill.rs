@@ -82,7 +82,7 @@ fn write_matrix(data: &MapData, table: &Table, slots: &[Slot]) -> Result<(), Dat
 }
 
 /// The programs know rules by the slot of their counter.
-fn with_slot(entry: Entry, slots: &[Slot]) -> Entry {
+pub(super) fn with_slot(entry: Entry, slots: &[Slot]) -> Entry {
     let number = match entry.kind() {
         EntryKind::None | EntryKind::Scoped => return entry,
         EntryKind::Permit | EntryKind::Deny | EntryKind::Internal | EntryKind::Peer => {

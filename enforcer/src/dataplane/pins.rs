@@ -11,14 +11,17 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use enforcer_common::Direction;
 use enforcer_common::layout::LAYOUT_VERSION;
+use serde::{Deserialize, Serialize};
 
+use super::attach::held;
 use super::error::{DataplaneError, at};
-use super::record::{InterfaceRecord, read_record};
+use super::netns::{is_alive, own};
+use super::record::{InterfaceRecord, read_record, write_record};
 
 /// The folder of everything that is ours.
 pub(super) const ROOT: &str = "/sys/fs/bpf/enforcer";
@@ -39,14 +42,42 @@ impl InterfacePins {
         if qualified.exists() {
             return Ok(qualified);
         }
-        let other = plain.record()?.is_some_and(|record| record.netns != netns);
-        Ok(if other { qualified } else { plain })
+        match plain.owner()? {
+            Some(owner) if owner.netns == netns => Ok(plain),
+            Some(owner) if is_alive(owner.netns) => Ok(qualified),
+            Some(owner) => plain.reuse(&owner),
+            None => Ok(plain),
+        }
+    }
+
+    /// Makes room where a namespace that is gone has left its pins.
+    fn reuse(self, owner: &Owner) -> Result<Self, DataplaneError> {
+        let held = Direction::ALL.iter().filter_map(|direction| held(&self.link(*direction)));
+        if let Some(held) = held.into_iter().find(|held| held.interface != 0) {
+            // A hardware interface outlives its namespace and goes to the first one, programs and all.
+            return Err(DataplaneError::Refused(format!(
+                "{} belongs to {} of a network namespace that is gone, and its program is still on the interface with index \
+                 {}; run `enforcer detach --interface {}` first",
+                self.dir.display(),
+                owner.interface,
+                held.interface,
+                owner.interface
+            )));
+        }
+        remove_dir(&self.dir).map_err(at(self.dir.clone()))?;
+        Ok(self)
     }
 
     /// The folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The name of the folder, which tells the interface from all others of this machine.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.dir.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
     /// Whether anything is there.
@@ -85,13 +116,29 @@ impl InterfacePins {
         read_record(&self.state().join("record"))
     }
 
-    /// Whether a record is there, and of this network namespace; reads no more of it than that.
+    /// Whether they were made in this network namespace.
     fn is_of(&self, netns: u64) -> bool {
-        #[derive(serde::Deserialize)]
-        struct Whose {
-            netns: u64,
+        matches!(self.owner(), Ok(Some(owner)) if owner.netns == netns)
+    }
+
+    /// Who made the pins; known from the first pin on, while the record is the last one. Reads no more of the record than that.
+    pub(super) fn owner(&self) -> Result<Option<Owner>, DataplaneError> {
+        match read_record(&self.map("record")) {
+            Ok(Some(owner)) => Ok(Some(owner)),
+            _ => read_record(&self.map("owner")),
         }
-        matches!(read_record::<Whose>(&self.state().join("record")), Ok(Some(record)) if record.netns == netns)
+    }
+
+    /// Says whose the pins are.
+    pub(super) fn write_owner(&self, interface: &str, netns: u64, index: u32) -> Result<(), DataplaneError> {
+        let interface = interface.to_owned();
+        write_record(&self.map("owner"), &Owner { interface, netns, index })
+    }
+
+    /// The interface, by the name of the folder: where nothing in it says so.
+    pub(super) fn interface_by_name(&self) -> String {
+        let name = self.name();
+        unescape(name.rsplit_once('@').map_or(name, |(name, _)| name))
     }
 
     /// Layout versions that are there, other than ours.
@@ -99,6 +146,17 @@ impl InterfacePins {
         let names = names_in(&self.dir);
         names.into_iter().filter(|name| name.starts_with('v') && *name != format!("v{LAYOUT_VERSION}")).collect()
     }
+}
+
+/// Whose pins they are.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct Owner {
+    /// Name of the interface.
+    pub(super) interface: String,
+    /// Inode number of its network namespace.
+    pub(super) netns: u64,
+    /// Index.
+    pub(super) index: u32,
 }
 
 /// The pins of a network namespace.
@@ -128,6 +186,12 @@ impl HostPins {
         self.state().join(format!("g{number}"))
     }
 
+    /// The namespaces that have any, by inode number.
+    pub(super) fn all() -> Vec<u64> {
+        let names = names_in(Path::new(ROOT));
+        names.iter().filter_map(|name| name.strip_prefix("host:")?.parse().ok()).collect()
+    }
+
     /// Numbers of the generations that are there.
     pub(super) fn generations(&self) -> Vec<u64> {
         let names = names_in(&self.state());
@@ -148,22 +212,21 @@ pub struct Protected {
     pub record: InterfaceRecord,
 }
 
+/// The pins of every interface, of whatever namespace and in whatever state.
+pub(super) fn all() -> Vec<InterfacePins> {
+    let names = names_in(Path::new(ROOT)).into_iter().filter(|name| !name.starts_with("host:"));
+    names.map(|name| InterfacePins { dir: Path::new(ROOT).join(name) }).collect()
+}
+
 /// Every protected interface of this network namespace, by name; with `only`, those.
 ///
 /// # Errors
 /// When the pins cannot be read, or when a name in `only` is not protected.
 pub fn protected(only: &[String]) -> Result<Vec<Protected>, DataplaneError> {
-    let netns = netns()?;
+    let netns = own()?;
     let mut found = Vec::new();
-    for name in names_in(Path::new(ROOT)) {
-        if name.starts_with("host:") {
-            continue;
-        }
-        let pins = InterfacePins { dir: Path::new(ROOT).join(&name) };
-        // What another network namespace has, whatever wrote it, is none of our business.
-        if !pins.is_of(netns) {
-            continue;
-        }
+    // What another network namespace has, whatever wrote it, is none of our business.
+    for pins in all().into_iter().filter(|pins| pins.is_of(netns)) {
         if let Some(record) = pins.record()?
             && record.netns == netns
         {
@@ -191,22 +254,15 @@ pub fn protected(only: &[String]) -> Result<Vec<Protected>, DataplaneError> {
     Ok(found)
 }
 
-/// Inode number of this network namespace.
-pub(super) fn netns() -> Result<u64, DataplaneError> {
-    let path = Path::new("/proc/self/ns/net");
-    Ok(fs::metadata(path).map_err(at(path.to_owned()))?.ino())
-}
-
 /// Makes sure that pins made here will be there tomorrow: that `/sys/fs/bpf` is a bpffs, and the one that PID 1 sees.
 pub(super) fn check_bpffs() -> Result<(), DataplaneError> {
     if let Some(error) = wrong_bpffs_here() {
         return Err(error);
     }
-    let path = Path::new(BPFFS);
-    if is_bpffs(path) {
+    if bpffs_of("self").is_some() {
         return Ok(());
     }
-    nix::mount::mount(Some("bpf"), path, Some("bpf"), nix::mount::MsFlags::empty(), Some("mode=0700")).map_err(
+    nix::mount::mount(Some("bpf"), BPFFS, Some("bpf"), nix::mount::MsFlags::empty(), Some("mode=0700")).map_err(
         |error| {
             DataplaneError::NotAllowed(format!(
                 "{BPFFS} is not a BPF file system and cannot be mounted ({error}); run `mount -t bpf bpf {BPFFS}`"
@@ -217,42 +273,20 @@ pub(super) fn check_bpffs() -> Result<(), DataplaneError> {
 
 /// Why pins made here would not be there tomorrow, where that is so.
 pub(super) fn wrong_bpffs_here() -> Option<DataplaneError> {
-    let (path, of_init) = (Path::new(BPFFS), bpffs_of_init());
-    let of_init = of_init.as_path();
-    let is_private = if is_bpffs(path) {
-        let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
-        // Where nobody above can be looked at (it takes CAP_SYS_PTRACE), ours is taken for the right one.
-        device(of_init).is_ok_and(|init| device(path).is_ok_and(|ours| ours != init))
-    } else {
-        is_bpffs(of_init)
-    };
-    is_private.then(wrong_bpffs)
+    // Unlike its root, the mounts of PID 1 can be read without CAP_SYS_PTRACE.
+    let of_init = bpffs_of("1");
+    (of_init.is_some() && of_init != bpffs_of("self")).then(wrong_bpffs)
 }
 
-/// The BPF file system as PID 1 sees it, or where that cannot be looked at (in a container) the eldest process above this one
-/// that can: `ip netns exec` gives only what it starts a file system of its own.
-fn bpffs_of_init() -> PathBuf {
-    let of = |pid: i32| PathBuf::from(format!("/proc/{pid}/root{BPFFS}"));
-    let parent = |pid: i32| procfs::process::Process::new(pid).and_then(|process| process.stat()).map(|stat| stat.ppid);
-    let mut eldest = of(1);
-    if fs::metadata(&eldest).is_ok() {
-        return eldest;
-    }
-    let mut pid = i32::try_from(std::process::id()).unwrap_or(0);
-    while let Ok(above) = parent(pid)
-        && above > 1
-    {
-        if fs::metadata(of(above)).is_ok() {
-            eldest = of(above);
-        }
-        pid = above;
-    }
-    eldest
-}
-
-fn is_bpffs(path: &Path) -> bool {
-    use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
-    statfs(path).is_ok_and(|answer| answer.filesystem_type() == BPF_FS_MAGIC)
+/// Device number of the bpffs that a process sees at its place, from its mountinfo (proc_pid_mountinfo(5)).
+fn bpffs_of(process: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{process}/mountinfo")).ok()?;
+    // The last mount on a place hides those before it.
+    let line = text.lines().rfind(|line| line.split(' ').nth(4).is_some_and(|place| BPFFS.starts_with(place)))?;
+    let mut fields = line.split(' ');
+    let (device, place) = (fields.nth(2)?, fields.nth(1)?);
+    let kind = line.split(" - ").nth(1)?.split(' ').next()?;
+    (place == BPFFS && kind == "bpf").then(|| device.to_owned())
 }
 
 fn wrong_bpffs() -> DataplaneError {
@@ -288,6 +322,11 @@ fn escape(interface: &str) -> String {
     interface.replace('%', "%25").replace('.', "%2e")
 }
 
+/// Back from [`escape`].
+fn unescape(name: &str) -> String {
+    name.replace("%2e", ".").replace("%25", "%")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,5 +335,8 @@ mod tests {
     fn a_vlan_interface_gets_a_name_without_a_dot() {
         assert_eq!(escape("eth0.100"), "eth0%2e100");
         assert_eq!(escape("a%2eb"), "a%252eb");
+        for name in ["eth0.100", "a%b.c"] {
+            assert_eq!(unescape(&escape(name)), name);
+        }
     }
 }

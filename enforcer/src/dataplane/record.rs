@@ -75,6 +75,8 @@ pub struct PolicyRecord {
     pub policy_hash: String,
     /// Where it came from: the path of the site file, `-`, or the command line.
     pub origin: String,
+    /// Hash of the tables as they were filled; other ones in the kernel are drift.
+    pub tables_hash: String,
     /// Every rule, in the documented order.
     pub rules: Vec<RecordedRule>,
     /// What is not a rule.

@@ -15,7 +15,7 @@ use crate::ruleset::{Action, Match, Rule};
 
 /// Slot and date of birth of every rule that was ever counted, by direction and id.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-struct Registry {
+pub(super) struct Registry {
     slots: BTreeMap<String, Slot>,
 }
 
@@ -39,6 +39,21 @@ pub(super) struct Assignment {
     pub(super) slots: Vec<Slot>,
     /// Slots that belonged to a rule which is gone, to be zeroed before they count for another.
     pub(super) reused: Vec<Slot>,
+}
+
+/// The registry as it is, to be put back when an `apply` fails.
+pub(super) fn read(host: &HostPins) -> Result<Option<Registry>, DataplaneError> {
+    read_record(&host.map("slots"))
+}
+
+/// Puts it back: the slots of rules that never came into force are free again.
+pub(super) fn put_back(host: &HostPins, registry: &Option<Registry>) {
+    let path = host.map("slots");
+    // Slots that nobody uses cost nothing but themselves.
+    let _ = match registry {
+        Some(registry) => write_record(&path, registry),
+        None => std::fs::remove_file(&path).map_err(super::error::at(path)),
+    };
 }
 
 /// Gives every rule a slot and writes the registry.

@@ -2,10 +2,12 @@
 
 use enforcer_common::Direction;
 
-use super::attach::{AttachMode, program_id, program_in_force};
+use super::attach::{AttachMode, has_filter, held, program_id};
 use super::control::{Modes, modes};
 use super::counters::{VerdictCounts, counters, policy};
+use super::drift;
 use super::error::DataplaneError;
+use super::pending::{Kind, Outcome, Pending};
 use super::pins::{InterfacePins, Protected};
 use super::record::InterfaceRecord;
 
@@ -28,6 +30,10 @@ pub struct InterfaceStatus {
     pub drift: bool,
     /// What is not as it should be, in sentences.
     pub problems: Vec<String>,
+    /// What is worth knowing, likewise.
+    pub notes: Vec<String>,
+    /// A change that waits to be confirmed, or a change window, or what became of one.
+    pub pending: Option<Pending>,
 }
 
 /// Looks at a protected interface.
@@ -39,7 +45,27 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
     let policy = policy(record)?;
     let counters = counters(protected)?;
     let mut problems = Vec::new();
-    let drift = !is_attached(protected, &mut problems);
+    let mut drift = !is_attached(protected, &mut problems);
+    match drift::in_force(record) {
+        Ok(found) if found == policy.tables_hash => {}
+        Ok(_) => {
+            drift = true;
+            problems.push(
+                "the tables in the kernel are not the ones that were applied: somebody has changed them; run `enforcer apply` \
+                 again"
+                    .to_owned(),
+            );
+        }
+        Err(error) => {
+            drift = true;
+            problems.push(format!("{:#}", anyhow::Error::from(error)));
+        }
+    }
+    let pending = Pending::read(pins)?;
+    let mut notes = Vec::new();
+    if let Some(pending) = &pending {
+        judge(pending, &mut problems, &mut notes);
+    }
     Ok(InterfaceStatus {
         pins: pins.clone(),
         record: record.clone(),
@@ -49,7 +75,37 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
         verdicts: counters.verdicts,
         drift,
         problems,
+        notes,
+        pending,
     })
+}
+
+/// Says how things stand with a deadline.
+fn judge(pending: &Pending, problems: &mut Vec<String>, notes: &mut Vec<String>) {
+    let at = pending.at();
+    match (pending.kind(), pending.outcome()) {
+        (Kind::Window, _) if pending.is_armed() => notes.push(format!("a change window is open: enforcement is back at {at}")),
+        (Kind::Window, _) => {}
+        (Kind::Unconfirmed, None) if !pending.is_armed() => problems.push(format!(
+            "the change was not confirmed by {at}, so enforcement ended then, and nobody was left to put back what was in \
+             force before: nothing is dropped; run `enforcer apply` again"
+        )),
+        (Kind::Unconfirmed, None) => {
+            notes.push(format!("waits to be confirmed until {at}: `enforcer confirm`"));
+            if !pending.has_restorer() {
+                problems.push(format!(
+                    "the process that would put back what was in force before is gone: unless confirmed, enforcement ends at \
+                     {at} and nothing is dropped"
+                ));
+            }
+        }
+        (Kind::Unconfirmed, Some(Outcome::Restored(when))) => notes
+            .push(format!("a change was not confirmed by {at}: what was in force before is in force again since {when}")),
+        (Kind::Unconfirmed, Some(Outcome::LeftInAudit(_))) => problems.push(format!(
+            "the policy was not confirmed by {at}, and nothing was in force before it: it stays, in audit, and nothing is \
+             dropped; run `enforcer apply` or `enforcer mode enforce`"
+        )),
+    }
 }
 
 /// Whether the programs that were applied are the ones on the hooks.
@@ -70,11 +126,18 @@ fn is_attached(protected: &Protected, problems: &mut Vec<String>) -> bool {
             problems.push(format!("the pin {} is not the program that was applied", pins.program(direction).display()));
         }
         if attached.attach_mode == AttachMode::Clsact {
+            if !has_filter(record.index, direction, record.protects) {
+                problems.push(format!("the {name} program is not on its hook: the filter is gone"));
+            }
             continue;
         }
-        match program_in_force(pins, direction) {
+        match held(&pins.link(direction)) {
             None => problems.push(format!("the {name} program is not on its hook: the link is gone")),
-            found if found != applied => {
+            Some(found) if found.interface == 0 => {
+                problems
+                    .push(format!("the {name} program is not on its hook: the interface under the link was deleted"));
+            }
+            Some(found) if Some(found.program) != applied => {
                 problems.push(format!("another {name} program than the applied one is on the hook"));
             }
             Some(_) => {}

@@ -224,7 +224,14 @@ mod tests {
             inbound: None,
             outbound: None,
         };
-        let plan = Plan { ruleset: &ruleset, origin: String::new(), interfaces: vec![eth0], hook: HookChoice::Native };
+        let plan = Plan {
+            ruleset: &ruleset,
+            origin: String::new(),
+            interfaces: vec![eth0],
+            hook: HookChoice::Native,
+            confirm_within: None,
+            source: crate::state::Source::default(),
+        };
         let found = findings(&plan, facts, |_, _| about.clone());
         let found = found.iter().filter(|finding| finding.level != Level::Note);
         let line =

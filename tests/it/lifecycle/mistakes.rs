@@ -7,7 +7,6 @@ use harness::enforcer::{Protected, binary, enforcer};
 use harness::netns::Cable;
 use harness::packet::Packet;
 use harness::program::Outcome;
-use harness::skip::skip;
 
 use super::{ENFORCE, has_xdp, pins_of, program_id};
 
@@ -67,9 +66,6 @@ fn the_loopback_is_refused() {
 
 #[test]
 fn under_ip_netns_exec_pins_would_be_lost_so_it_is_refused() {
-    if std::fs::read_dir("/proc/1/root").is_err() {
-        return skip("the mounts of PID 1 cannot be looked at here, so a private bpffs is not recognised");
-    }
     let cable = Cable::new();
     let mut command = Command::new("ip");
     command.args(["netns", "exec", cable.host.name()]).arg(binary());

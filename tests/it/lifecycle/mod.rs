@@ -2,18 +2,56 @@
 
 mod apply;
 mod busy;
+mod deadline;
 mod detach;
+mod drift;
 mod killed;
 mod mistakes;
+mod window;
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aya::programs::ProgramInfo;
 use harness::enforcer::Protected;
+use serde_json::Value;
 
 /// The arguments of a policy that enforces.
 const ENFORCE: &[&str] = &["--role", "unity-connection", "--mode", "enforce", "--hook", "native"];
+
+/// A port that the policy refuses.
+const REFUSED_PORT: u16 = 4444;
+
+/// What `status` says of the interface, whatever its exit code.
+#[track_caller]
+fn status(protected: &Protected) -> (Option<i32>, Value) {
+    let near = &protected.cable.near.interface;
+    let ran = protected.run(&["status", "--format", "json", "--interface", near]);
+    let json = ran.json()["interfaces"][0].clone();
+    (ran.code, json)
+}
+
+/// The sentences that `status` has under a name, in one.
+fn sentences(status: &Value, name: &str) -> String {
+    let all = status[name].as_array().into_iter().flatten().filter_map(Value::as_str);
+    all.collect::<Vec<_>>().join("; ")
+}
+
+/// Asks until the answer is the wanted one, for what comes with time.
+#[track_caller]
+fn wait_for<T: PartialEq + std::fmt::Debug>(wanted: &T, mut ask: impl FnMut() -> T) {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let found = ask();
+        if found == *wanted {
+            return;
+        }
+        assert!(Instant::now() < end, "still {found:?} instead of {wanted:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// The kernel's number of the program that judges what comes in.
 #[track_caller]

@@ -1,0 +1,45 @@
+//! `enforcer confirm`: what waits to be confirmed is for good.
+
+use super::interfaces::InterfaceArgs;
+use super::{Failure, Output};
+use crate::dataplane::{Confirmation, Outcome, confirm};
+
+/// Confirms what `--confirm-within` made depend on it: the deadline is lifted, and the policy is the one that boots.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Confirming again does nothing. After the deadline it is too late (exit code 1): apply the policy again.\n\n\
+                  Example:\n  enforcer apply site.yaml --mode enforce --confirm-within 60s && enforcer confirm"
+)]
+pub struct Args {
+    #[command(flatten)]
+    interfaces: InterfaceArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When no interface is protected, or a deadline has passed.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let interfaces = args.interfaces.some_protected()?;
+    let mut is_too_late = false;
+    for (one, found) in interfaces.iter().zip(confirm(&interfaces)?) {
+        let said = match found {
+            Confirmation::Confirmed => "confirmed: it is for good".to_owned(),
+            Confirmation::Nothing => "nothing waits to be confirmed".to_owned(),
+            Confirmation::Window(until) => {
+                format!("a change window is open until {until}: it needs no confirmation")
+            }
+            Confirmation::TooLate(at, outcome) => {
+                is_too_late = true;
+                let since = match outcome {
+                    Some(Outcome::Restored(_)) => "what was in force before is in force again",
+                    Some(Outcome::LeftInAudit(_)) => "it is in audit, because nothing was in force before",
+                    None => "enforcement has ended",
+                };
+                format!("too late: the deadline was {at}, and since then {since}; apply again")
+            }
+        };
+        writeln!(output.err, "{}: {said}", one.interface)?;
+    }
+    if is_too_late { Err(Failure::Reported) } else { Ok(()) }
+}

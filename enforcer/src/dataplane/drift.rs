@@ -1,0 +1,47 @@
+//! Whether the tables that the programs judge by still hold what was applied.
+
+use std::collections::BTreeMap;
+
+use enforcer_common::{Direction, Entry, SourceClass};
+use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
+
+use super::error::DataplaneError;
+use super::fill::with_slot;
+use super::readback::readback;
+use super::record::InterfaceRecord;
+use super::slots::Slot;
+use crate::ruleset::{Ruleset, Table};
+
+/// The hash of the tables as a ruleset is to fill them.
+pub(super) fn intended(ruleset: &Ruleset, slots: &[Slot]) -> String {
+    let tables = Direction::ALL.map(|direction| ruleset.table(direction));
+    hash(&tables, &ruleset.prefixes, |entry| with_slot(entry, slots))
+}
+
+/// The hash of the tables as the kernel holds them.
+pub(super) fn in_force(record: &InterfaceRecord) -> Result<String, DataplaneError> {
+    let loaded = readback(record)?;
+    let [inbound, outbound] = &loaded.tables;
+    Ok(hash(&[inbound, outbound], &loaded.prefixes, |entry| entry))
+}
+
+/// Only what is not zero counts: maps are as large as they are.
+fn hash(tables: &[&Table; 2], prefixes: &BTreeMap<IpNet, SourceClass>, word: impl Fn(Entry) -> Entry) -> String {
+    let mut hasher = Sha256::new();
+    for table in tables {
+        let services: BTreeMap<u32, u32> =
+            table.services.iter().map(|(index, entry)| (index.0, word(*entry).0)).collect();
+        let matrix: BTreeMap<u32, u32> = (0..).zip(table.matrix.iter().map(|entry| word(*entry).0)).collect();
+        for words in [services, matrix] {
+            for (index, word) in words.into_iter().filter(|(_, word)| *word != 0) {
+                hasher.update(format!("{index} {word}\n"));
+            }
+            hasher.update("--\n");
+        }
+    }
+    for (net, class) in prefixes {
+        hasher.update(format!("{net} {}\n", class.0));
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

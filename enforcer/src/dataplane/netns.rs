@@ -1,0 +1,30 @@
+//! Network namespaces, by the inode number that tells them apart.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+use super::error::{DataplaneError, at};
+
+/// Inode number of this network namespace.
+pub(super) fn own() -> Result<u64, DataplaneError> {
+    let path = PathBuf::from("/proc/self/ns/net");
+    Ok(fs::metadata(&path).map_err(at(path))?.ino())
+}
+
+/// Whether a network namespace is still there, as far as can be seen: a process is in it, or it is mounted (`ip netns add`).
+/// One that is held by nothing but an open file looks gone.
+pub(super) fn is_alive(inode: u64) -> bool {
+    let named = format!("net:[{inode}]");
+    let mounted = |path: &str| {
+        fs::read_to_string(path)
+            .is_ok_and(|text| text.lines().any(|line| line.split(' ').nth(3).is_some_and(|root| root == named)))
+    };
+    if mounted("/proc/self/mountinfo") || mounted("/proc/1/mountinfo") {
+        return true;
+    }
+    fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
+        entry.file_name().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+            && fs::metadata(entry.path().join("ns/net")).is_ok_and(|meta| meta.ino() == inode)
+    })
+}

@@ -1,0 +1,236 @@
+//! From one generation of programs to another on an interface, and back when something fails.
+
+use std::fs;
+
+use enforcer_common::Direction;
+use enforcer_common::layout::Control;
+
+use super::apply::{Attached, Protects};
+use super::attach::{self, AttachMode, Undo, hook_of, put_in_force};
+use super::control::{self, Modes};
+use super::error::{DataplaneError, Doing as _, at};
+use super::pending::Pending;
+use super::pins::{self, HostPins, InterfacePins, Protected, protected, remove_dir};
+use super::record::{DirectionRecord, InterfaceRecord, write_record};
+use crate::links::Link;
+use crate::state::{LastGood, State};
+
+/// Outbound first: the new program makes the flows that the new inbound program will ask for, and the old one has no use for
+/// less of them. The other way round, answers to what the host has just asked could be refused.
+pub(super) const ORDER: [Direction; 2] = [Direction::Outbound, Direction::Inbound];
+
+/// What was in force on an interface.
+pub(super) struct Old {
+    pub(super) record: InterfaceRecord,
+    pub(super) control: Control,
+    /// The modes that the control entry stood for.
+    pub(super) modes: Modes,
+    pub(super) pending: Option<Pending>,
+}
+
+/// An interface whose programs of another generation are loaded and pinned, and not in force yet.
+pub(super) struct Staged {
+    pub(super) interface: String,
+    pub(super) link: Link,
+    pub(super) protects: Protects,
+    pub(super) pins: InterfacePins,
+    pub(super) generation: u64,
+    pub(super) inbound: Attached,
+    pub(super) outbound: Attached,
+    pub(super) fallback: Option<AttachMode>,
+    /// `None`: it was not protected.
+    pub(super) old: Option<Old>,
+    /// What was waiting beside the last good policy; told apart from what we wrote there ourselves.
+    pub(super) old_staged: Option<LastGood>,
+    /// Whether anything but the new generation was written.
+    pub(super) is_touched: bool,
+    undo: Vec<(Direction, Undo)>,
+    /// Hooks of the old programs that were left for others.
+    moved: Vec<(Direction, AttachMode)>,
+}
+
+impl Old {
+    /// Reads what is in force.
+    pub(super) fn read(pins: &InterfacePins, record: InterfaceRecord) -> Result<Self, DataplaneError> {
+        let control = control::read(pins)?;
+        let modes = control::in_force(&control, super::clock::since_boot());
+        Ok(Self { record, control, modes, pending: Pending::read(pins)? })
+    }
+}
+
+impl Staged {
+    /// Another generation for an interface.
+    pub(super) fn new(
+        link: &Link,
+        protects: Protects,
+        pins: &InterfacePins,
+        generation: u64,
+        [inbound, outbound]: [Attached; 2],
+        old: Option<Old>,
+    ) -> Self {
+        Self {
+            interface: link.name.clone(),
+            link: link.clone(),
+            protects,
+            pins: pins.clone(),
+            generation,
+            inbound,
+            outbound,
+            fallback: None,
+            old,
+            old_staged: State::of(pins.name()).staged(),
+            is_touched: false,
+            undo: Vec::new(),
+            moved: Vec::new(),
+        }
+    }
+
+    /// Puts the program of a direction in force.
+    pub(super) fn switch(&mut self, direction: Direction) -> Result<(), DataplaneError> {
+        self.is_touched = true;
+        let program = self.pins.generation(self.generation).join(direction.name());
+        let mode = match direction {
+            Direction::Inbound => self.inbound.attach_mode,
+            Direction::Outbound => self.outbound.attach_mode,
+        };
+        // A program of the old policy on another hook goes only when the new one is in force.
+        let old_mode =
+            self.old.as_ref().and_then(|old| old.record.direction(direction)).map(|record| record.attach_mode);
+        if let Some(old) = old_mode
+            && old != mode
+        {
+            attach::set_aside(&self.pins, direction)?;
+            self.moved.push((direction, old));
+        }
+        let undo = match put_in_force(&self.link, &self.pins, direction, self.protects, mode, &program) {
+            Err(error @ DataplaneError::NotAllowed(_)) if self.fallback.is_some() => {
+                self.fall_back(direction, &error)?
+            }
+            other => other?,
+        };
+        self.undo.push((direction, undo));
+        Ok(())
+    }
+
+    /// Takes another hook, where this one cannot be had.
+    fn fall_back(&mut self, direction: Direction, error: &DataplaneError) -> Result<Undo, DataplaneError> {
+        let Some(mode) = self.fallback else { return Err(DataplaneError::NotAllowed(error.to_string())) };
+        let folder = self.pins.generation(self.generation);
+        let attached = match direction {
+            Direction::Inbound => {
+                if self.inbound.attach_mode == AttachMode::Native {
+                    let (tc, name) = (folder.join("inbound_tc"), folder.join("inbound"));
+                    fs::rename(&tc, &name).map_err(at(tc))?;
+                }
+                &mut self.inbound
+            }
+            Direction::Outbound => &mut self.outbound,
+        };
+        *attached = Attached { attach_mode: mode, why: format!("{} instead: {error}", mode.name()) };
+        put_in_force(&self.link, &self.pins, direction, self.protects, mode, &folder.join(direction.name()))
+    }
+
+    /// Records what is in force now, and shows the programs under their public names.
+    pub(super) fn publish(&self, record: &InterfaceRecord) -> Result<(), DataplaneError> {
+        write_record(&self.pins.map("record"), record)?;
+        publish(&self.pins, self.generation)
+    }
+
+    /// Takes the old programs off the hooks that the new ones do not use.
+    pub(super) fn drop_moved(&self) -> Result<(), DataplaneError> {
+        for (direction, mode) in &self.moved {
+            attach::drop_aside(&self.interface, &self.pins, *direction, self.protects, *mode)?;
+        }
+        Ok(())
+    }
+
+    /// Puts back what was in force, and removes what was made. Nothing more can be done about an error here than is tried: the
+    /// first one is the one that is told.
+    pub(super) fn discard(&self) {
+        for (direction, undo) in self.undo.iter().rev() {
+            match (undo, &self.old) {
+                (Undo::Remove(record), _) => {
+                    let mode = record.attach_mode;
+                    let _ = attach::take_off(&self.interface, &self.pins, *direction, self.protects, mode);
+                }
+                (Undo::PutBack(record), Some(old)) => {
+                    let program = self.pins.generation(old.record.generation).join(direction.name());
+                    let mode = record.attach_mode;
+                    let _ = put_in_force(&self.link, &self.pins, *direction, self.protects, mode, &program);
+                }
+                (Undo::PutBack(_), None) => {}
+            }
+        }
+        for (direction, _) in &self.moved {
+            let _ = attach::put_back_aside(&self.pins, *direction);
+        }
+        let state = State::of(self.pins.name());
+        match &self.old_staged {
+            Some(staged) => {
+                let _ = state.stage(staged);
+            }
+            None => state.drop_staged(),
+        }
+        let Some(old) = &self.old else {
+            if self.pins.map("made_clsact").exists() {
+                let _ = attach::remove_clsact(&self.interface);
+            }
+            let _ = remove_dir(self.pins.dir());
+            return;
+        };
+        if self.is_touched {
+            let _ = control::put_back(&self.pins, &old.control);
+            let _ = match &old.pending {
+                Some(pending) => pending.write(&self.pins),
+                None => Pending::remove(&self.pins),
+            };
+            let _ = write_record(&self.pins.map("record"), &old.record);
+            let _ = publish(&self.pins, old.record.generation);
+        }
+        let is_needed = old.pending.as_ref().and_then(Pending::needs_generation) == Some(self.generation);
+        if self.generation != old.record.generation && !is_needed {
+            let _ = remove_dir(&self.pins.generation(self.generation));
+        }
+    }
+}
+
+/// Shows the programs of a generation under their public names.
+fn publish(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
+    let folder = pins.generation(generation);
+    for direction in Direction::ALL {
+        let name = pins.program(direction);
+        let new = folder.join(format!("new_{}", direction.name()));
+        let doing = || format!("cannot pin the program at {}", name.display());
+        let _ = fs::remove_file(&new);
+        aya::programs::SchedClassifier::from_pin(folder.join(direction.name())).doing(doing)?.pin(&new).doing(doing)?;
+        fs::rename(&new, &name).doing(doing)?;
+    }
+    Ok(())
+}
+
+/// Removes what no interface uses any more, and no deadline may bring back.
+pub(super) fn sweep(host: &HostPins) -> Result<(), DataplaneError> {
+    let mut used = Vec::new();
+    for Protected { pins, record, .. } in protected(&[])? {
+        let mut kept = vec![record.generation];
+        kept.extend(Pending::read(&pins)?.and_then(|pending| pending.needs_generation()));
+        for name in pins::names_in(&pins.state()) {
+            let number = name.strip_prefix('g').and_then(|number| number.parse().ok());
+            if number.is_some_and(|number: u64| !kept.contains(&number)) {
+                let folder = pins.map(&name);
+                remove_dir(&folder).map_err(at(folder))?;
+            }
+        }
+        used.extend(kept);
+    }
+    for number in host.generations().into_iter().filter(|number| !used.contains(number)) {
+        let folder = host.generation(number);
+        remove_dir(&folder).map_err(at(folder))?;
+    }
+    Ok(())
+}
+
+/// How a direction is recorded.
+pub(super) const fn direction_record(attached: &Attached) -> DirectionRecord {
+    DirectionRecord { hook: hook_of(attached.attach_mode), attach_mode: attached.attach_mode }
+}

@@ -1,0 +1,253 @@
+//! The last good policy of each interface, in files, so that it can be put in force again after a reboot.
+//!
+//! What is in force now is read from the kernel, never from here. A policy becomes the last good one when it was applied without
+//! a deadline, or confirmed: until then it stands beside, in a file that nothing boots from.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Where the files are, unless the environment says otherwise.
+const FOLDER: &str = "/var/lib/enforcer";
+/// The variable that says so.
+pub const FOLDER_VARIABLE: &str = "ENFORCER_STATE_DIR";
+/// Version of the format.
+const VERSION: u32 = 1;
+
+/// What a policy is compiled from.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Source {
+    /// Path of the site file, `-` for standard input; `None`: the flags below.
+    pub site: Option<String>,
+    /// What the file held.
+    pub text: Option<String>,
+    /// `--role`.
+    pub role: Vec<String>,
+    /// `--interface`.
+    pub interface: Vec<String>,
+    /// `--set`.
+    pub set: Vec<String>,
+    /// `--peer`.
+    pub peer: Vec<String>,
+    /// `--catalogue`.
+    pub catalogue: Option<PathBuf>,
+    /// `--hook`, as it was given.
+    pub hook: String,
+}
+
+/// What is needed to protect an interface again.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LastGood {
+    /// Version of this format.
+    pub version: u32,
+    /// The interface.
+    pub interface: String,
+    /// Inode number of its network namespace.
+    pub netns: u64,
+    /// `audit` or `enforce`, inbound and outbound.
+    pub modes: [String; 2],
+    /// What the policy is compiled from.
+    pub source: Source,
+    /// Its hash, to see whether it still compiles to the same.
+    pub policy_hash: String,
+    /// When it was applied.
+    pub applied: Timestamp,
+}
+
+impl LastGood {
+    /// A record of the current format.
+    #[must_use]
+    pub fn new(interface: &str, netns: u64, modes: [&str; 2], source: &Source, policy_hash: &str) -> Self {
+        Self {
+            version: VERSION,
+            interface: interface.to_owned(),
+            netns,
+            modes: modes.map(str::to_owned),
+            source: source.clone(),
+            policy_hash: policy_hash.to_owned(),
+            applied: Timestamp::now(),
+        }
+    }
+}
+
+/// A file could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {}, where the policy is kept for the next boot", path.display())]
+pub struct StateError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// The files of one interface, by the name of its pins.
+#[derive(Clone, Debug)]
+pub struct State {
+    folder: PathBuf,
+    name: String,
+}
+
+impl State {
+    /// Those of the interface whose pins have this name.
+    #[must_use]
+    pub fn of(pin_name: &str) -> Self {
+        let folder = std::env::var_os(FOLDER_VARIABLE).filter(|value| !value.is_empty());
+        Self { folder: folder.map_or_else(|| PathBuf::from(FOLDER), PathBuf::from), name: pin_name.to_owned() }
+    }
+
+    /// Writes what is to become the last good policy. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// When it cannot be written; the last good policy is as it was.
+    pub fn stage(&self, next: &LastGood) -> Result<(), StateError> {
+        let (path, new) = (self.staged_path(), self.path("new"));
+        let write = || {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            serde_json::to_writer_pretty(&mut file, next)?;
+            file.write_all(b"\n")?;
+            file.sync_all()?;
+            fs::rename(&new, &path)?;
+            self.sync()
+        };
+        write().map_err(|source| {
+            // Part of a file is of no use to anybody.
+            let _ = fs::remove_file(&new);
+            StateError { path: path.clone(), source }
+        })
+    }
+
+    /// Makes what was staged the last good policy. Nothing staged is fine.
+    ///
+    /// # Errors
+    /// When the file cannot be renamed.
+    pub fn keep(&self) -> Result<(), StateError> {
+        let path = self.good_path();
+        match fs::rename(self.staged_path(), &path) {
+            Ok(()) => self.sync().map_err(|source| StateError { path, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(StateError { path, source }),
+        }
+    }
+
+    /// Removes what was staged.
+    pub fn drop_staged(&self) {
+        // What cannot be removed is never booted from.
+        let _ = fs::remove_file(self.staged_path());
+    }
+
+    /// Removes everything about the interface.
+    ///
+    /// # Errors
+    /// When the last good policy cannot be removed: the next boot would protect the interface again.
+    pub fn forget(&self) -> Result<(), StateError> {
+        self.drop_staged();
+        let path = self.good_path();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError { path, source: error }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last good policy, where there is one that can be read.
+    #[must_use]
+    pub fn good(&self) -> Option<LastGood> {
+        read(&self.good_path())
+    }
+
+    /// What was staged, likewise.
+    #[must_use]
+    pub fn staged(&self) -> Option<LastGood> {
+        read(&self.staged_path())
+    }
+
+    fn good_path(&self) -> PathBuf {
+        self.path("json")
+    }
+
+    fn staged_path(&self) -> PathBuf {
+        self.path("unconfirmed")
+    }
+
+    fn path(&self, extension: &str) -> PathBuf {
+        self.folder.join(format!("{}.{extension}", self.name))
+    }
+
+    /// A rename is on the disk when its folder is.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+fn read(path: &Path) -> Option<LastGood> {
+    let found: LastGood = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    (found.version == VERSION).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("enforcer-state-{name}-{}", std::process::id())))
+        }
+
+        fn state(&self) -> State {
+            State { folder: self.0.join("deep"), name: "eth0%2e5".to_owned() }
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn policy(hash: &str) -> LastGood {
+        LastGood::new("eth0.5", 1, ["enforce", "audit"], &Source::default(), hash)
+    }
+
+    #[test]
+    fn a_staged_policy_becomes_the_last_good_one_when_it_is_kept() {
+        let folder = Folder::new("keep");
+        let state = folder.state();
+        state.stage(&policy("a")).unwrap();
+        assert_eq!(state.good(), None);
+        state.keep().unwrap();
+        state.keep().unwrap();
+        state.stage(&policy("b")).unwrap();
+        assert_eq!(state.good().unwrap().policy_hash, "a");
+        assert_eq!(state.staged().unwrap().policy_hash, "b");
+        state.drop_staged();
+        assert_eq!(state.staged(), None);
+        state.forget().unwrap();
+        state.forget().unwrap();
+        assert_eq!(state.good(), None);
+    }
+
+    #[test]
+    fn only_root_can_read_it() {
+        let folder = Folder::new("mode");
+        let state = folder.state();
+        state.stage(&policy("a")).unwrap();
+        state.keep().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&state.folder), 0o700);
+        assert_eq!(mode(&state.good_path()), 0o600);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let state = State { folder: PathBuf::from("/dev/null/x"), name: "eth0".to_owned() };
+        assert!(state.stage(&policy("a")).unwrap_err().to_string().contains("/dev/null/x/eth0.unconfirmed"));
+    }
+}
