@@ -71,7 +71,7 @@ pub enum Error {
 /// More rules or classes than the tables can name.
 pub fn compile(site: &Site, catalogue: &Catalogue, today: Date) -> Result<Compiled, Error> {
     let mut drafts = Drafts::default();
-    let mut warnings = site.warnings.clone();
+    let mut warnings = Vec::new();
     rules::site_rules(site, today, &mut drafts, &mut warnings);
     inbound::services(site, catalogue, &mut drafts)?;
     outbound::connections(site, catalogue, &mut drafts)?;

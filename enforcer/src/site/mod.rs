@@ -25,7 +25,7 @@ pub(crate) use read::from_tree;
 pub use values::{parse_ethertype, parse_protocol, protocol_name};
 
 use crate::catalogue::Settings;
-use crate::diagnostic::{Diagnostic, Position, Text};
+use crate::diagnostic::{Position, Text};
 use crate::ruleset::{FlowSettings, Match, Scope};
 
 /// A site, bound to a catalogue.
@@ -59,8 +59,6 @@ pub struct Site {
     pub release: Option<(String, Position)>,
     /// What the operator allows and denies beside the roles.
     pub rules: Vec<SiteRule>,
-    /// What was read but may not be meant.
-    pub warnings: Vec<Diagnostic>,
 }
 
 /// A protected interface.

@@ -92,7 +92,6 @@ fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_requ
         flows,
         release,
         rules,
-        warnings: Vec::new(),
     })
 }
 
