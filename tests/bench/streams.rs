@@ -95,7 +95,13 @@ impl Host {
     fn stream(&self) -> Result<f64, String> {
         let [port, address] = [STREAM_PORT.to_string(), self.cable().near.v4.to_string()];
         let arguments = ["--client", &address, "--port", &port, "--time", "1", "--json"];
-        let run = || output(self.cable().remote.command("iperf3").args(arguments), "");
+        let run = || -> Result<f64, String> {
+            let output = output(self.cable().remote.command("iperf3").args(arguments), "")?;
+            let json: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+            // With --json a failure is told there, and not by the exit code.
+            let rate = json["end"]["sum_received"]["bits_per_second"].as_f64();
+            rate.map(|rate| rate / 1e9).ok_or_else(|| format!("iperf3: {}", json["error"]))
+        };
         let end = Instant::now() + SERVER_MAY_TAKE;
         let mut answer = run();
         while answer.is_err() && Instant::now() < end {
@@ -103,9 +109,7 @@ impl Host {
             thread::sleep(Duration::from_millis(200));
             answer = run();
         }
-        let json: serde_json::Value = serde_json::from_slice(&answer?.stdout).map_err(|error| error.to_string())?;
-        let rate = json["end"]["sum_received"]["bits_per_second"].as_f64();
-        rate.map(|rate| rate / 1e9).ok_or_else(|| format!("iperf3: {}", json["error"]))
+        answer
     }
 
     /// Thousand questions a second that were answered.
