@@ -1,12 +1,14 @@
 //! What stays when something happens: a second apply, a kill, a mistake, somebody else's program.
 
 mod apply;
+mod atomic;
 mod busy;
 mod deadline;
 mod detach;
 mod drift;
 mod killed;
 mod mistakes;
+mod names;
 mod window;
 
 use std::fs;

@@ -1,0 +1,59 @@
+//! Pins: who may look at them, and two interfaces of one name in different network namespaces.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process;
+
+use harness::enforcer::{Protected, Ran, enforcer};
+use harness::netns::Namespace;
+use serde_json::Value;
+
+use super::ENFORCE;
+
+const ROOT: &str = "/sys/fs/bpf/enforcer";
+
+#[test]
+fn only_root_can_enter_the_pins() {
+    let protected = Protected::apply(ENFORCE);
+    for folder in [Path::new(ROOT), protected.pin().parent().expect("a pin is in a folder")] {
+        let mode = fs::metadata(folder).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o700, "{}", folder.display());
+    }
+}
+
+#[test]
+fn equal_names_in_two_namespaces_do_not_collide() {
+    let name = format!("sn{}", process::id() % 1_000_000);
+    let namespaces = [Namespace::new(), Namespace::new()];
+    let pins = namespaces.each_ref().map(|namespace| {
+        namespace
+            .batch(&format!("link add {name} type veth peer name {name}p\nlink set {name} up\nlink set {name}p up\n"));
+        run(namespace, &["apply", "--role", "finesse", "--mode", "enforce", "--interface", &name]);
+        let status = interfaces(namespace);
+        assert_eq!(status.len(), 1, "{status:?}");
+        status[0]["pin"].as_str().expect("status names the pin").to_owned()
+    });
+    assert_eq!(pins[0], format!("{ROOT}/{name}/inbound"));
+    assert_eq!(pins[1], format!("{ROOT}/{name}@{}/inbound", namespaces[1].inode()));
+
+    run(&namespaces[0], &["mode", "audit"]);
+    assert_eq!(interfaces(&namespaces[1])[0]["inbound"]["mode"], "enforce", "the other one is untouched");
+    run(&namespaces[0], &["detach"]);
+    assert_eq!(interfaces(&namespaces[1]).len(), 1);
+    run(&namespaces[1], &["detach"]);
+    for pin in pins {
+        assert!(!Path::new(&pin).exists(), "{pin}");
+    }
+}
+
+#[track_caller]
+fn run(namespace: &Namespace, line: &[&str]) -> Ran {
+    enforcer(namespace, line).expect_code(0)
+}
+
+#[track_caller]
+fn interfaces(namespace: &Namespace) -> Vec<Value> {
+    let json = run(namespace, &["status", "--format", "json"]).json();
+    json["interfaces"].as_array().cloned().unwrap_or_default()
+}
