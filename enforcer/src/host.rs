@@ -31,6 +31,17 @@ impl Host {
     pub fn with_addresses(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         Self { addresses: addresses.into_iter().collect(), ..Self::default() }
     }
+
+    /// Whether the kernel would forward a packet between these addresses. Addresses of the link stay on the link (RFC 4291,
+    /// section 2.5.6): `bpf_fib_lookup` does not even look for a route.
+    #[must_use]
+    pub fn would_forward(&self, source: IpAddr, destination: IpAddr) -> bool {
+        let stays = |address: IpAddr| match address {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(address) => address.is_unicast_link_local() || address.is_multicast() || address.is_loopback(),
+        };
+        !stays(source) && !stays(destination) && self.forwards.iter().any(|net| net.contains(&destination))
+    }
 }
 
 impl Default for Host {

@@ -8,7 +8,8 @@ use super::error::{DataplaneError, at};
 
 /// Inode number of this network namespace.
 pub(super) fn own() -> Result<u64, DataplaneError> {
-    let path = PathBuf::from("/proc/self/ns/net");
+    // Of the thread: a process may have threads in several namespaces, and the rest of what is asked here is of this one.
+    let path = PathBuf::from("/proc/thread-self/ns/net");
     Ok(fs::metadata(&path).map_err(at(path))?.ino())
 }
 

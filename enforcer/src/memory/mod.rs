@@ -235,9 +235,11 @@ impl<'t> Tables for &'t HostTables<'_> {
         self.host.addresses.contains(&HostTables::canonical(address))
     }
 
-    fn would_forward(&self, family: u8, _: [u32; 4], destination: [u32; 4]) -> bool {
-        let destination = if family == 4 { HostTables::canonical(destination) } else { address6(destination).into() };
-        self.host.forwards.iter().any(|net| net.contains(&destination))
+    fn would_forward(&self, family: u8, source: [u32; 4], destination: [u32; 4]) -> bool {
+        if family == 4 {
+            return self.host.would_forward(HostTables::canonical(source), HostTables::canonical(destination));
+        }
+        self.host.would_forward(address6(source).into(), address6(destination).into())
     }
 
     fn flow_uses_port(&self, bit: u32) -> bool {

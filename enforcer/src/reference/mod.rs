@@ -129,7 +129,7 @@ impl<'a> Reference<'a> {
             Err(reason) => return reason.into(),
         };
         let Some(ip) = ip else { return self.ethertype(Direction::Inbound, &link, frame.bytes.len()) };
-        if self.is_for_somebody_else(ip.destination) {
+        if self.is_for_somebody_else(ip.source, ip.destination) {
             return Reason::Forwarded.into();
         }
         let rest = match ip.rest {
@@ -217,11 +217,11 @@ impl<'a> Reference<'a> {
         self.host.addresses.contains(&address.to_canonical())
     }
 
-    fn is_for_somebody_else(&self, destination: IpAddr) -> bool {
+    fn is_for_somebody_else(&self, source: IpAddr, destination: IpAddr) -> bool {
         self.scope_is_host()
             && !is_multicast(destination)
             && !self.is_own(destination)
-            && self.host.forwards.iter().any(|net| net.contains(&destination))
+            && self.host.would_forward(source, destination)
     }
 
     fn is_martian(&self, source: IpAddr) -> bool {

@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::policies::PORTS;
+use super::policies::PORTS;
 
 const OURS: &[&str] = &["10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.255", "255.255.255.255", "224.0.0.5", "192.0.2.9"];
 const THEIRS: &[&str] = &[
