@@ -184,6 +184,26 @@ impl Protected {
         protected
     }
 
+    /// Applies a site file to the near end of this cable; `IF` in it stands for the interface.
+    ///
+    /// # Panics
+    /// When `apply` fails.
+    #[must_use]
+    #[track_caller]
+    pub fn apply_site(cable: Cable, site: &str, arguments: &[&str]) -> Self {
+        let protected = Self { cable };
+        protected.try_site(site, arguments).expect_code(0);
+        protected
+    }
+
+    /// Applies a site file, whatever comes of it; `IF` in it stands for the interface.
+    #[track_caller]
+    pub fn try_site(&self, site: &str, arguments: &[&str]) -> Ran {
+        let site = site.replace("IF", &self.cable.near.interface);
+        let line: Vec<&str> = ["apply", "-"].iter().chain(arguments).copied().collect();
+        enforcer_with_input(&self.cable.host, &line, &site)
+    }
+
     /// Applies another policy to the same interface.
     ///
     /// # Panics
@@ -241,6 +261,13 @@ impl Protected {
         let interface = &self.cable.near.interface;
         let json = self.run(&["status", "--format", "json", "--interface", interface]).expect_code(0).json();
         PathBuf::from(json["interfaces"][0]["pin"].as_str().unwrap_or_else(|| panic!("no pin in {json}")))
+    }
+
+    /// The program that judges what leaves.
+    #[must_use]
+    #[track_caller]
+    pub fn outbound(&self) -> Program {
+        Program::pinned(&self.pin().with_file_name("outbound"))
     }
 
     /// The program that judges what comes in.

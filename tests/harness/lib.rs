@@ -10,6 +10,7 @@ pub mod netns;
 pub mod packet;
 pub mod program;
 pub mod raw;
+pub mod remembered;
 pub mod skip;
 pub mod sockets;
 pub mod table;

@@ -270,6 +270,12 @@ fn interface_name(letter: char, number: u32) -> String {
     format!("et{:06x}{letter}{number}", process::id())
 }
 
+/// A name for one more interface; if it is protected and the test is killed, the next run removes its pins.
+#[must_use]
+pub fn another_interface() -> String {
+    interface_name('h', number())
+}
+
 fn owner_of_interface(name: &str) -> Option<u32> {
     let digits = name.strip_prefix("et")?.get(..6)?;
     let letter = name.as_bytes().get(8)?;
@@ -283,7 +289,10 @@ fn number() -> u32 {
 
 /// No duplicate address detection, no router solicitation, and reports of multicast groups at once instead of some time
 /// later. The names of `/proc/sys/net` are those of the namespace that the thread is in.
-fn silence(interface: &str) {
+///
+/// # Panics
+/// When there is no such interface.
+pub fn silence(interface: &str) {
     for (name, value) in [
         ("accept_dad", "0"),
         ("dad_transmits", "0"),

@@ -1,4 +1,4 @@
-//! Tests that cannot run here: they say why, and are counted as skipped.
+//! What tests say beside passing or failing: why they cannot run here (counted as skipped), and how much they have done.
 
 use std::io::{self, Write};
 use std::thread;
@@ -8,4 +8,10 @@ use std::thread;
 pub fn skip(reason: &str) {
     let thread = thread::current();
     let _ = writeln!(io::stderr(), "skipped: {}: {reason}", thread.name().unwrap_or("test"));
+}
+
+/// Says how much the running test has done, where that is not the same in every run or on every kernel.
+pub fn say(what: &str) {
+    let thread = thread::current();
+    let _ = writeln!(io::stderr(), "{}: {what}", thread.name().unwrap_or("test"));
 }

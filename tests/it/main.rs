@@ -2,10 +2,19 @@
 
 /// Exit codes and messages, of commands that look at no interface.
 mod cli;
+/// Denied packets, told one by one and summed up, both bounded.
+mod events;
+/// Conversations: who makes them, who may answer, and when they are over.
+mod flows;
+/// What the programs see and do at each hook they can be attached to.
+mod hooks;
 /// Apply, again, kill, detach; what must not change when something goes wrong.
 mod lifecycle;
 /// Connections that are there when a policy comes: flows made for them, the cut list, the SSH guard.
 mod live;
+/// The loaded programs agree with the same decision code on the host, on random policies and packets.
+mod oracle;
+mod stage;
 /// Sockets over a cable: what only traffic shows.
 mod traffic;
 /// Verdict and reason of single frames, by test run of the pinned program.

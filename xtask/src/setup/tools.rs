@@ -9,6 +9,9 @@ const TOOLS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     // A second opinion on what is loaded and attached, and the foreign program of the tests of a busy hook.
     ("bpftool", "bpftool"),
+    // TFTP answers from another port than it was asked at: a real server and a real client.
+    ("in.tftpd", "tftpd-hpa"),
+    ("tftp", "tftp-hpa"),
     // A linker and a C library for every Rust program.
     ("cc", "gcc"),
 ];

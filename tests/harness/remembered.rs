@@ -1,0 +1,154 @@
+//! What the programs remember of a network namespace, read from the pinned maps.
+
+use aya::Pod;
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
+use enforcer_common::layout::{
+    Bucket, DeniedKey, DeniedState, Event, FlowKey4, FlowKey6, FlowState, FragmentKey4, FragmentKey6, FragmentState,
+    LAYOUT_VERSION, PORT_BITMAP_WORDS, Statistic, map,
+};
+use enforcer_common::tables::port_bit;
+
+use crate::netns::{Namespace, host_pins};
+
+/// The tables that all protected interfaces of a namespace share.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables {
+    inode: u64,
+}
+
+impl Tables {
+    /// Those of a namespace with a protected interface.
+    #[must_use]
+    #[track_caller]
+    pub fn of(namespace: &Namespace) -> Self {
+        Self { inode: namespace.inode() }
+    }
+
+    /// Tracked conversations over IPv4.
+    #[must_use]
+    #[track_caller]
+    pub fn flows4(&self) -> Vec<(FlowKey4, FlowState)> {
+        self.entries(map::FLOWS4)
+    }
+
+    /// Tracked conversations over IPv6.
+    #[must_use]
+    #[track_caller]
+    pub fn flows6(&self) -> Vec<(FlowKey6, FlowState)> {
+        self.entries(map::FLOWS6)
+    }
+
+    /// Tracked conversations, with a local port and of a protocol.
+    #[must_use]
+    #[track_caller]
+    pub fn flows_of(&self, protocol: u8, local_port: u16) -> usize {
+        let protocol = u32::from(protocol);
+        let v4 = self.flows4().into_iter().filter(|(key, _)| (key.protocol, key.local_port) == (protocol, local_port));
+        let v6 = self.flows6().into_iter().filter(|(key, _)| (key.protocol, key.local_port) == (protocol, local_port));
+        v4.count() + v6.count()
+    }
+
+    /// Denied flows, aggregated.
+    #[must_use]
+    #[track_caller]
+    pub fn denied(&self) -> Vec<(DeniedKey, DeniedState)> {
+        self.entries(map::DENIED)
+    }
+
+    /// How many denied flows are remembered at most.
+    #[must_use]
+    #[track_caller]
+    pub fn denied_capacity(&self) -> u32 {
+        self.data(map::DENIED).info().expect("the kernel tells").max_entries()
+    }
+
+    /// A number about the tables, over all processors.
+    #[must_use]
+    #[track_caller]
+    pub fn statistic(&self, statistic: Statistic) -> u64 {
+        let map: PerCpuArray<_, u64> = self.open(map::STATISTICS);
+        map.get(&(statistic as u32), 0).expect("there is one").iter().sum()
+    }
+
+    /// Denied packets that were suppressed, and events that found the ring buffer full.
+    #[must_use]
+    #[track_caller]
+    pub fn suppressed_and_lost(&self) -> (u64, u64) {
+        let map: PerCpuArray<_, Bucket> = self.open(map::BUCKET);
+        let buckets = map.get(&0, 0).expect("there is one");
+        (buckets.iter().map(|one| one.suppressed).sum(), buckets.iter().map(|one| one.lost).sum())
+    }
+
+    /// The events that wait in the ring buffer; they are consumed.
+    #[must_use]
+    #[track_caller]
+    pub fn events(&self) -> Vec<Event> {
+        let mut ring: RingBuf<MapData> = self.open(map::EVENTS);
+        let mut events = Vec::new();
+        while let Some(bytes) = ring.next() {
+            assert_eq!(bytes.len(), size_of::<Event>());
+            // SAFETY: as many bytes as the type has; any bits are a valid value of this structure of integers.
+            events.push(unsafe { bytes.as_ptr().cast::<Event>().read_unaligned() });
+        }
+        events
+    }
+
+    /// Makes the programs forget flows, refusals and fragments.
+    #[track_caller]
+    pub fn forget(&self) {
+        self.clear::<FlowKey4, FlowState>(map::FLOWS4);
+        self.clear::<FlowKey6, FlowState>(map::FLOWS6);
+        self.clear::<FlowKey4, u64>(map::DENIALS4);
+        self.clear::<FlowKey6, u64>(map::DENIALS6);
+        self.clear::<FragmentKey4, FragmentState>(map::FRAGMENTS4);
+        self.clear::<FragmentKey6, FragmentState>(map::FRAGMENTS6);
+    }
+
+    /// Says which local ports have a listener, by IP protocol.
+    #[track_caller]
+    pub fn set_listeners(&self, listeners: impl IntoIterator<Item = (u8, u16)>) {
+        let mut map: Array<_, u64> = self.open(map::LISTENERS);
+        let mut words = vec![0_u64; PORT_BITMAP_WORDS as usize];
+        for bit in listeners.into_iter().filter_map(|(protocol, port)| port_bit(protocol, port)) {
+            words[bit as usize / 64] |= 1 << (bit % 64);
+        }
+        for (index, word) in (0..).zip(words) {
+            map.set(index, word, 0).expect("there is such a word");
+        }
+    }
+
+    /// Removes one flow, as the kernel does when the table is full.
+    #[track_caller]
+    pub fn evict4(&self, key: &FlowKey4) {
+        let mut map: HashMap<_, FlowKey4, FlowState> = self.open(map::FLOWS4);
+        map.remove(key).expect("there is such a flow");
+    }
+
+    #[track_caller]
+    fn entries<K: Pod, V: Pod>(&self, name: &str) -> Vec<(K, V)> {
+        let map: HashMap<_, K, V> = self.open(name);
+        map.iter().filter_map(Result::ok).collect()
+    }
+
+    #[track_caller]
+    fn clear<K: Pod, V: Pod>(&self, name: &str) {
+        let mut map: HashMap<_, K, V> = self.open(name);
+        let keys: Vec<K> = map.keys().filter_map(Result::ok).collect();
+        for key in keys {
+            // Somebody else may have been faster.
+            let _ = map.remove(&key);
+        }
+    }
+
+    #[track_caller]
+    fn open<T: TryFrom<Map>>(&self, name: &str) -> T {
+        let map = Map::from_map_data(self.data(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        map.try_into().unwrap_or_else(|_| panic!("{name} is another kind of map"))
+    }
+
+    #[track_caller]
+    fn data(&self, name: &str) -> MapData {
+        let path = host_pins(self.inode).join(format!("v{LAYOUT_VERSION}")).join(name);
+        MapData::from_pin(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+}

@@ -1,0 +1,272 @@
+//! The loaded programs agree with the decision code as it runs on the host, on random policies and random conversations of
+//! whole and broken packets: the verdict of each packet, and after each conversation the counters of every reason and rule.
+//!
+//! The host side is itself held against a plain reading of the design (`enforcer/tests/agreement`). The packets are judged by
+//! test run; what the kernel does not let a test run ask is counted and said.
+
+#[path = "../../enforcer/tests/agreement/frames.rs"]
+mod frames;
+#[path = "../../enforcer/tests/agreement/policies.rs"]
+mod policies;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use aya::maps::{Array, Map, MapData};
+use enforcer::dataplane::{self, HookChoice, Plan, PlannedInterface, Protects};
+use enforcer::memory::HostTables;
+use enforcer::ruleset::{FlowSettings, Scope};
+use enforcer::state::{FOLDER_VARIABLE, Source};
+use enforcer_common::layout::{Control, LAYOUT_VERSION, map};
+use enforcer_common::{Direction, Mode, Reason};
+use harness::enforcer::{Protected, state_folder};
+use harness::netns::{Cable, End, Namespace, another_interface, silence};
+use harness::program::{About, Outcome, Program};
+use harness::remembered::Tables;
+use harness::skip::say;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use self::frames::{Packet, flags, packet};
+use self::policies::{PORTS, World, world};
+
+/// Policies a hook.
+const WORLDS: usize = 10;
+/// Packets a policy.
+const PACKETS: usize = 6000;
+/// A longer frame does not fit into the first buffer of a test run at XDP, and the headers of these may be anywhere.
+const ONE_BUFFER: usize = 3400;
+
+#[test]
+fn native_xdp_judges_like_the_host() {
+    compare(HookChoice::Native, 1);
+}
+
+#[test]
+fn tc_judges_like_the_host() {
+    compare(HookChoice::Tc, 2);
+}
+
+/// One packet, or a change of mode.
+#[derive(Clone, Debug)]
+enum Step {
+    New(Box<Packet>),
+    Answer { to: Index, flags: u8, port: Option<u16> },
+    Again { of: Index, flags: u8 },
+    Fragment { of: Index, offset: u16, more: bool },
+    Mode(Direction, Mode),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let port = prop_oneof![3 => Just(None), 1 => select(PORTS).prop_map(Some)];
+    let direction = prop_oneof![Just(Direction::Inbound), Just(Direction::Outbound)];
+    let mode = prop_oneof![Just(Mode::Audit), Just(Mode::Enforce)];
+    let step = prop_oneof![
+        8 => packet().prop_map(|packet| Step::New(Box::new(packet))),
+        8 => (any::<Index>(), flags(), port).prop_map(|(to, flags, port)| Step::Answer { to, flags, port }),
+        3 => (any::<Index>(), flags()).prop_map(|(of, flags)| Step::Again { of, flags }),
+        2 => (any::<Index>(), select(&[0_u16, 1, 2, 100][..]), any::<bool>())
+            .prop_map(|(of, offset, more)| Step::Fragment { of, offset, more }),
+        1 => (direction, mode).prop_map(|(direction, mode)| Step::Mode(direction, mode)),
+    ];
+    vec(step, 20..100)
+}
+
+/// How many packets were compared, how many could not be asked, and what they were judged by.
+#[derive(Debug, Default)]
+struct Tally {
+    compared: usize,
+    not_asked: usize,
+    reasons: BTreeSet<Reason>,
+}
+
+fn compare(hook: HookChoice, seed: u8) {
+    // SAFETY: the standard library guards its own uses of the environment, and nothing here reads it by other means.
+    unsafe { std::env::set_var(FOLDER_VARIABLE, state_folder()) };
+    let rng = TestRng::from_seed(RngAlgorithm::XorShift, &[seed; 16]);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let mut tally = Tally::default();
+    for number in 0..WORLDS {
+        let mut world = world().new_tree(&mut runner).expect("a policy").current();
+        // XDP does not see what goes to a guest. The clock of the kernel goes on: nothing may run out meanwhile.
+        world.host.guest &= hook != HookChoice::Native;
+        world.ruleset.settings.flows =
+            FlowSettings { entries: 131_072, tcp: 7500, tcp_closing: 7500, udp: 7500, icmp: 7500 };
+        if number < 3 {
+            world.ruleset.settings.scope = Some(Scope::Host);
+        }
+        compare_world(&mut world, hook, &mut runner, &mut tally);
+    }
+    say(&format!(
+        "{} packets compared under {WORLDS} policies; {} could not be asked by a test run",
+        tally.compared, tally.not_asked
+    ));
+    assert!(tally.compared >= WORLDS * PACKETS);
+    let missing: Vec<_> = Reason::ALL.iter().filter(|reason| !tally.reasons.contains(reason)).collect();
+    assert!(missing.is_empty(), "never met: {missing:?}");
+}
+
+fn compare_world(world: &mut World, hook: HookChoice, runner: &mut TestRunner, tally: &mut Tally) {
+    let (protected, bridge) = host_of(world);
+    if let Some(bridge) = bridge {
+        world.host.macs.push(bridge);
+    }
+    let world = &*world;
+    let Cable { host, near, .. } = &protected.cable;
+    host.run(|| {
+        let planned = PlannedInterface {
+            name: near.interface.clone(),
+            protects: if world.host.guest { Protects::Guest } else { Protects::Host },
+            scope: None,
+            inbound: Some(Mode::Audit),
+            outbound: Some(Mode::Audit),
+        };
+        let plan = Plan {
+            ruleset: &world.ruleset,
+            origin: "oracle".to_owned(),
+            interfaces: vec![planned],
+            hook,
+            confirm_within: None,
+            source: Source::default(),
+        };
+        let applied = dataplane::apply(&plan).unwrap_or_else(|error| panic!("apply: {error:?}"));
+        Tables::of(host).set_listeners(world.host.listeners.iter().copied());
+        let programs =
+            Direction::ALL.map(|direction| Program::pinned(&applied[0].pin.with_file_name(direction.name())));
+        let pins = dataplane::protected(&[]).expect("it is protected");
+        let tables = HostTables::new(&world.ruleset, &world.host);
+        let begin = Instant::now();
+        let end = tally.compared + PACKETS;
+        while tally.compared < end {
+            let steps = steps().new_tree(runner).expect("a conversation").current();
+            let told = converse(&steps, &tables, &programs, &pins, tally);
+            let (kernel, ours) = (counted(&pins[0]), expected(&tables, world));
+            assert_eq!(kernel, ours, "after {told:#?}\nunder {:#?}", world.ruleset.rules);
+        }
+        // A first fragment is remembered for 30 seconds, and the tables here have a clock that stands still.
+        assert!(begin.elapsed() < Duration::from_secs(25), "too slow to compare: {:?}", begin.elapsed());
+    });
+}
+
+/// Lets both judge the same packets, and fails where a verdict differs. Gives back what the host decided.
+fn converse(
+    steps: &[Step],
+    tables: &HostTables<'_>,
+    programs: &[Program; 2],
+    pins: &[dataplane::Protected],
+    tally: &mut Tally,
+) -> Vec<String> {
+    let mut packets: Vec<Packet> = Vec::new();
+    let mut told = Vec::new();
+    for step in steps {
+        let earlier = |index: &Index| (!packets.is_empty()).then(|| index.get(&packets).clone());
+        let packet = match step {
+            Step::New(packet) => Some((**packet).clone()),
+            Step::Answer { to, flags, port } => earlier(to).map(|packet| packet.answer(*flags, *port)),
+            Step::Again { of, flags } => earlier(of).map(|packet| packet.again(*flags)),
+            Step::Fragment { of, offset, more } => earlier(of).map(|packet| packet.other_fragment(*offset, *more)),
+            Step::Mode(direction, mode) => {
+                set_mode(&pins[0], *direction, *mode);
+                tables.set_mode(*direction, *mode);
+                None
+            }
+        };
+        let Some(packet) = packet else { continue };
+        let program = &programs[packet.direction as usize];
+        let bytes = packet.bytes();
+        let mut frame = packet.frame(&bytes);
+        // A test run has no VLAN device below it, and at XDP there is nothing but bytes.
+        frame.tag_taken_out = false;
+        let at_xdp = matches!(program, Program::Xdp(_));
+        frame.is_super_packet &= !at_xdp;
+        frame.is_forwarded &= !at_xdp;
+        let about = About { is_forwarded: frame.is_forwarded, is_super_packet: frame.is_super_packet };
+        let answer = if bytes.len() > ONE_BUFFER { None } else { program.ask(&bytes, about) };
+        let Some(answer) = answer else {
+            tally.not_asked += 1;
+            continue;
+        };
+        let decided = tables.judge(packet.direction, &frame);
+        let reason = decided.outcome.reason();
+        let goes_on = answer == Outcome::Passed;
+        told.push(format!("{} {reason:?} {goes_on} {bytes:02x?}", packet.direction.name()));
+        assert_eq!(goes_on, decided.goes_on, "{about:?} {packet:?}\n{told:#?}");
+        tally.reasons.insert(reason);
+        tally.compared += 1;
+        packets.push(packet);
+    }
+    told
+}
+
+/// Sets a mode as `enforcer mode` does in the end; the command also keeps it for the next boot, which takes its time.
+fn set_mode(protected: &dataplane::Protected, direction: Direction, mode: Mode) {
+    let path = protected.pins.dir().join(format!("v{LAYOUT_VERSION}")).join(map::CONTROL);
+    let data = MapData::from_pin(path).expect("it is pinned");
+    let mut map: Array<_, Control> = Map::from_map_data(data).and_then(TryInto::try_into).expect("it is an array");
+    let control = map.get(&0, 0).expect("there is one");
+    let bit = 1 << direction as u64;
+    let modes = if mode == Mode::Enforce { control.modes | bit } else { control.modes & !bit };
+    map.set(0, Control { modes, ..control }, 0).expect("it can be written");
+}
+
+/// Packets and bytes, by direction, whether it is `would_drop`, and reason; and those of each rule.
+type Counted = (BTreeMap<(Direction, bool, Reason), (u64, u64)>, Vec<(u64, u64)>);
+
+fn counted(protected: &dataplane::Protected) -> Counted {
+    let counters = dataplane::counters(protected).expect("counters can be read");
+    let reasons = counters
+        .reasons
+        .iter()
+        .map(|one| ((one.direction, one.would_drop, one.reason), (one.count.packets, one.count.bytes)));
+    let rules = counters.rules.iter().map(|one| (one.count.packets, one.count.bytes));
+    (reasons.collect(), rules.collect())
+}
+
+fn expected(tables: &HostTables<'_>, world: &World) -> Counted {
+    let reasons = tables.reasons().into_iter().map(|(key, counter)| (key, (counter.packets, counter.bytes)));
+    let by_rule = tables.rules();
+    let rules = (0_u16..).take(world.ruleset.rules.len());
+    let rules = rules.map(|rule| by_rule.get(&rule).map_or((0, 0), |counter| (counter.packets, counter.bytes)));
+    (reasons.collect(), rules.collect())
+}
+
+/// A namespace with the addresses of the generated host on an interface that is down, so that nothing but the test speaks; it
+/// forwards to the networks that the generated host forwards to. With the hardware address of the bridge, where there is one.
+fn host_of(world: &World) -> (Protected, Option<[u8; 6]>) {
+    const BRIDGE: [u8; 6] = [2, 0, 0, 0, 0, 3];
+    let [near, far] = [another_interface(), another_interface()];
+    let (host, remote) = (Namespace::new(), Namespace::new());
+    host.run(|| {
+        for path in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            std::fs::write(format!("/proc/sys/net/{path}"), "1").expect("root may forward");
+        }
+    });
+    host.batch(&format!("link add {near} address 02:00:00:00:00:01 type veth peer name {far}\n"));
+    // Reports of groups pass by the programs although the interface is down.
+    host.run(|| silence(&near));
+    host.batch(&format!(
+        "link set {near} addrgenmode none\n\
+         addr add 10.0.0.1/24 brd + dev {near}\n\
+         addr add 2001:db8::1/64 dev {near} nodad\n\
+         addr add fe80::1/64 dev {near} nodad\n\
+         link add onwards type veth peer name onwards2\n\
+         link set onwards addrgenmode none up\n\
+         link set onwards2 addrgenmode none up\n\
+         route add 192.0.2.0/24 dev onwards\n\
+         route add 2001:db8:f::/48 dev onwards\n"
+    ));
+    if world.host.bridge_port {
+        host.batch(&format!("link add above address 02:00:00:00:00:03 type bridge\nlink set {near} master above\n"));
+    }
+    let end = |interface: &str, last: u8| End {
+        interface: interface.to_owned(),
+        mac: [2, 0, 0, 0, 0, last],
+        v4: [10, 0, 0, last].into(),
+        v6: [0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)].into(),
+    };
+    let cable = Cable { host, remote, near: end(&near, 1), far: end(&far, 2) };
+    (Protected { cable }, world.host.bridge_port.then_some(BRIDGE))
+}
