@@ -28,8 +28,8 @@ fn a_file_is_fetched_with_outbound_judged() {
 fn fetch(outbound: &str) {
     let find =
         |name: &str| ["/usr/sbin", "/usr/bin"].map(|dir| Path::new(dir).join(name)).into_iter().find(|p| p.exists());
-    let (Some(server), Some(client)) = (find("in.tftpd"), find("tftp")) else {
-        skip("no in.tftpd or no tftp: `cargo xtask setup` installs them");
+    let (Some(server), Some(client)) = (find("dnsmasq"), find("tftp")) else {
+        skip("no dnsmasq or no tftp: `cargo xtask setup` installs them");
         return;
     };
     let site = format!("interfaces: [IF]\nmode: enforce\nroles: [unity-connection]\noutbound: {outbound}\n");
@@ -74,13 +74,16 @@ struct Server(Child);
 impl Server {
     fn start(namespace: &Namespace, program: &Path, folder: &Path, address: &str) -> Self {
         let mut command = namespace.command(program);
-        command.args(["--foreground", "--user", "root", "--address", &format!("{address}:69"), "--secure"]).arg(folder);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("in.tftpd runs");
+        // Of the real servers the one whose package starts no service on the machine that it is installed on.
+        command.args(["--no-daemon", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--port=0", "--pid-file="]);
+        command.args(["--user=root", "--enable-tftp", "--bind-interfaces", &format!("--listen-address={address}")]);
+        command.arg(format!("--tftp-root={}", folder.display()));
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("dnsmasq runs");
         let server = Self(child);
         // It is there when nobody else can have its port.
         let end = Instant::now() + Duration::from_secs(5);
         while namespace.run(|| UdpSocket::bind((address, 69)).is_ok()) {
-            assert!(Instant::now() < end, "in.tftpd does not listen");
+            assert!(Instant::now() < end, "dnsmasq does not listen");
             thread::sleep(Duration::from_millis(5));
         }
         server

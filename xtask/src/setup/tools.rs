@@ -9,22 +9,18 @@ const TOOLS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     // A second opinion on what is loaded and attached, and the foreign program of the tests of a busy hook.
     ("bpftool", "bpftool"),
+    // Counts what a cable has handed to a program, and makes it take the frames of a generator.
+    ("ethtool", "ethtool"),
     // TFTP answers from another port than it was asked at: a real server and a real client.
-    ("in.tftpd", "tftpd-hpa"),
+    ("dnsmasq", "dnsmasq-base"),
     ("tftp", "tftp-hpa"),
     // A linker and a C library for every Rust program.
     ("cc", "gcc"),
 ];
 
 /// What `bench` compares with, and measures with; it goes on without what cannot be had.
-const PEERS: &[(&str, &str)] = &[
-    ("nft", "nftables"),
-    ("iptables", "iptables"),
-    ("xdp-filter", "xdp-tools"),
-    // Switches on what makes a cable take frames of a generator.
-    ("ethtool", "ethtool"),
-    ("iperf3", "iperf3"),
-];
+const PEERS: &[(&str, &str)] =
+    &[("nft", "nftables"), ("iptables", "iptables"), ("xdp-filter", "xdp-tools"), ("iperf3", "iperf3")];
 
 /// What is missing, if anything is.
 pub(super) fn step() -> Option<Step> {
