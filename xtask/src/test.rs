@@ -93,8 +93,13 @@ fn kernel_suite() -> anyhow::Result<Vec<PathBuf>> {
     Ok(executables)
 }
 
-/// The path in a message of cargo about an executable (its messages have one line each).
+/// The path in a message of cargo about a test executable (its messages have one line each). The programs that the tests start
+/// are built beside them, and are no tests.
 fn executable(message: &str) -> Option<PathBuf> {
+    let (_, profile) = message.split_once("\"profile\":{")?;
+    if !profile.split('}').next()?.contains("\"test\":true") {
+        return None;
+    }
     let (_, rest) = message.split_once("\"executable\":\"")?;
     rest.split('"').next().map(PathBuf::from)
 }
@@ -142,8 +147,13 @@ mod tests {
 
     #[test]
     fn an_executable_is_read_from_cargos_message() {
-        let message = r#"{"reason":"compiler-artifact","executable":"/t/debug/deps/it-1","fresh":true}"#;
-        assert_eq!(executable(message), Some(PathBuf::from("/t/debug/deps/it-1")));
-        assert_eq!(executable(r#"{"reason":"compiler-artifact","executable":null,"fresh":true}"#), None);
+        let message = |test: bool, path: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"test":true}},"profile":{{"opt_level":"0","test":{test}}},"executable":{path},"fresh":true}}"#
+            )
+        };
+        assert_eq!(executable(&message(true, r#""/t/debug/deps/it-1""#)), Some(PathBuf::from("/t/debug/deps/it-1")));
+        assert_eq!(executable(&message(true, "null")), None);
+        assert_eq!(executable(&message(false, r#""/t/debug/demo""#)), None, "a program that the tests start");
     }
 }
