@@ -148,6 +148,17 @@ pub fn attach_xdp(program: &impl AsFd, interface: &str) -> io::Result<OwnedFd> {
     descriptor(LINK_CREATE, &mut link)
 }
 
+/// Detaches a link at once. Closing it is not enough where a test beside this one has just forked: its child holds a copy of
+/// every descriptor until it starts its program.
+///
+/// # Errors
+/// What the kernel says.
+pub fn detach(link: &impl AsFd) -> io::Result<()> {
+    const LINK_DETACH: libc::c_long = 34;
+    let mut link = number(link)?;
+    bpf(LINK_DETACH, &mut link).map(drop)
+}
+
 /// Opens a pinned program, map or link.
 ///
 /// # Errors

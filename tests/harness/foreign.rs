@@ -13,7 +13,14 @@ pub const NAME: &str = "somebody_else";
 #[derive(Debug)]
 pub struct ForeignXdp {
     _program: OwnedFd,
-    _link: OwnedFd,
+    link: OwnedFd,
+}
+
+impl Drop for ForeignXdp {
+    fn drop(&mut self) {
+        // Fails where the interface is gone already, and the attachment with it.
+        let _ = bpf::detach(&self.link);
+    }
 }
 
 impl ForeignXdp {
@@ -36,7 +43,7 @@ fn attach(interface: &str) -> io::Result<ForeignXdp> {
     let code = [bpf::instruction(0xb7, [0, 0], 0, 2), bpf::instruction(0x95, [0, 0], 0, 0)];
     let program = bpf::load(Kind::Xdp, NAME, &code)?;
     let link = bpf::attach_xdp(&program, interface)?;
-    Ok(ForeignXdp { _program: program, _link: link })
+    Ok(ForeignXdp { _program: program, link })
 }
 
 #[cfg(test)]
