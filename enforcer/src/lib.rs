@@ -21,6 +21,7 @@ pub mod links;
 pub mod live;
 pub mod memory;
 pub mod names;
+pub mod observe;
 pub mod preflight;
 pub mod reference;
 pub mod ruleset;

@@ -55,6 +55,15 @@ impl Tables {
         self.entries(map::DENIED)
     }
 
+    /// Adds denied flows, as the programs do when packets are refused.
+    #[track_caller]
+    pub fn add_denied(&self, flows: impl IntoIterator<Item = (DeniedKey, DeniedState)>) {
+        let mut map: HashMap<_, DeniedKey, DeniedState> = self.open(map::DENIED);
+        for (key, state) in flows {
+            map.insert(key, state, 0).expect("an LRU table takes everything");
+        }
+    }
+
     /// How many denied flows are remembered at most.
     #[must_use]
     #[track_caller]

@@ -2,6 +2,8 @@
 
 /// Exit codes and messages, of commands that look at no interface.
 mod cli;
+/// What was refused, as an operator reads it.
+mod denied;
 /// Denied packets, told one by one and summed up, both bounded.
 mod events;
 /// Conversations: who makes them, who may answer, and when they are over.

@@ -6,6 +6,7 @@ pub mod check;
 pub mod compile;
 pub mod confirm;
 pub mod counters;
+pub mod denied;
 pub mod detach;
 pub mod diff;
 pub mod explain;
@@ -74,6 +75,8 @@ enum Command {
     Status(status::Args),
     /// Show what passed and what was refused.
     Counters(counters::Args),
+    /// Show who was refused, and what for.
+    Denied(denied::Args),
     /// Remove everything of ours.
     Detach(detach::Args),
     /// Wait for a deadline, and put back what was in force before.
@@ -243,6 +246,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Confirm(args) => confirm::run(args, output),
         Command::Status(args) => status::run(args, output),
         Command::Counters(args) => counters::run(args, output),
+        Command::Denied(args) => denied::run(args, output),
         Command::Detach(args) => detach::run(args, output),
         Command::Restore(args) => restore::run(args, output),
     }

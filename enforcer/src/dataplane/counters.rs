@@ -5,6 +5,7 @@ use enforcer_common::layout::{Counter, RuleCounter, map, reason_index};
 use enforcer_common::{Direction, Reason, Verdict};
 use jiff::Timestamp;
 
+use super::batch::per_cpu_elements;
 use super::control::{Modes, modes};
 use super::error::{DataplaneError, Doing as _};
 use super::pins::{HostPins, InterfacePins, Protected};
@@ -79,7 +80,8 @@ pub struct ReasonCount {
 pub fn counters(protected: &Protected) -> Result<InterfaceCounters, DataplaneError> {
     let Protected { interface, pins, record } = protected;
     let policy = policy(record)?;
-    let reasons = read_reasons(pins, &HostPins::of(record.netns))?;
+    let counted = read_slots(pins)?;
+    let reasons = read_reasons(pins, permitted(&counted, &HostPins::of(record.netns))?)?;
     let mut verdicts = [VerdictCounts::default(); 2];
     for counted in &reasons {
         let totals = &mut verdicts[counted.direction as usize];
@@ -96,7 +98,7 @@ pub fn counters(protected: &Protected) -> Result<InterfaceCounters, DataplaneErr
         modes: modes(pins)?,
         since: record.since,
         verdicts,
-        rules: read_rules(pins, record, policy)?,
+        rules: read_rules(&counted, record, policy),
         reasons,
     })
 }
@@ -143,27 +145,49 @@ const fn direction(slot: Slot) -> Direction {
     if slot.outbound { Direction::Outbound } else { Direction::Inbound }
 }
 
+/// What a slot has counted on all CPUs, and jiffies of the last match.
+type Slots = Vec<(Count, u64)>;
+
+/// Reads every slot, with a few system calls whatever the number of rules.
+fn read_slots(pins: &InterfacePins) -> Result<Slots, DataplaneError> {
+    let data = MapData::from_pin(pins.map(map::RULES)).doing(|| doing(pins))?;
+    let mut found = Slots::new();
+    per_cpu_elements::<RuleCounter>(&data, |_, values| {
+        let count = values.iter().fold(Count::default(), |sum, one| add(sum, one.counter));
+        found.push((count, values.iter().map(|one| one.last).max().unwrap_or(0)));
+    })
+    .doing(|| doing(pins))?;
+    Ok(found)
+}
+
+fn slot(slots: &Slots, number: u16) -> (Count, u64) {
+    slots.get(usize::from(number)).copied().unwrap_or_default()
+}
+
 /// What all rules of a direction have permitted. The programs count a packet that a rule permits under the rule alone.
-fn permitted(pins: &InterfacePins, host: &HostPins) -> Result<[Count; 2], DataplaneError> {
-    let rules = open::<RuleCounter>(pins, map::RULES)?;
+fn permitted(counted: &Slots, host: &HostPins) -> Result<[Count; 2], DataplaneError> {
     let mut sums = [Count::default(); 2];
-    for slot in slots::all(host)?.into_iter().filter(|slot| slot.permits) {
-        let values = rules.get(&u32::from(slot.number), 0).doing(|| doing(pins))?;
-        let sum = &mut sums[direction(slot) as usize];
-        *sum = values.iter().fold(*sum, |sum, one| add(sum, one.counter));
+    for permits in slots::all(host)?.into_iter().filter(|slot| slot.permits) {
+        let Count { packets, bytes } = slot(counted, permits.number).0;
+        let sum = &mut sums[direction(permits) as usize];
+        *sum = add(*sum, Counter { packets, bytes });
     }
     Ok(sums)
 }
 
-fn read_reasons(pins: &InterfacePins, host: &HostPins) -> Result<Vec<ReasonCount>, DataplaneError> {
-    let permitted = permitted(pins, host)?;
-    let map = open::<Counter>(pins, map::REASONS)?;
+fn read_reasons(pins: &InterfacePins, permitted: [Count; 2]) -> Result<Vec<ReasonCount>, DataplaneError> {
+    let data = MapData::from_pin(pins.map(map::REASONS)).doing(|| doing(pins))?;
+    let mut counts = Vec::new();
+    per_cpu_elements::<Counter>(&data, |_, values| {
+        counts.push(values.iter().fold(Count::default(), |sum, one| add(sum, *one)));
+    })
+    .doing(|| doing(pins))?;
     let mut found = Vec::new();
     for direction in Direction::ALL {
         for reason in Reason::ALL {
             for would_drop in [false, true] {
-                let values = map.get(&reason_index(direction, would_drop, *reason), 0).doing(|| doing(pins))?;
-                let mut count = values.iter().fold(Count::default(), |sum, one| add(sum, *one));
+                let index = reason_index(direction, would_drop, *reason) as usize;
+                let mut count = counts.get(index).copied().unwrap_or_default();
                 if *reason == Reason::Rule && !would_drop {
                     let Count { packets, bytes } = permitted[direction as usize];
                     count = add(count, Counter { packets, bytes });
@@ -177,21 +201,13 @@ fn read_reasons(pins: &InterfacePins, host: &HostPins) -> Result<Vec<ReasonCount
     Ok(found)
 }
 
-fn read_rules(
-    pins: &InterfacePins,
-    record: &InterfaceRecord,
-    policy: PolicyRecord,
-) -> Result<Vec<RuleCount>, DataplaneError> {
-    let map = open::<RuleCounter>(pins, map::RULES)?;
-    let mut found = Vec::with_capacity(policy.rules.len());
-    for mut rule in policy.rules {
-        let values = map.get(&u32::from(rule.slot), 0).doing(|| doing(pins))?;
-        let count = values.iter().fold(Count::default(), |sum, one| add(sum, one.counter));
-        let last = values.iter().map(|one| one.last).max().unwrap_or(0);
+fn read_rules(counted: &Slots, record: &InterfaceRecord, policy: PolicyRecord) -> Vec<RuleCount> {
+    let rules = policy.rules.into_iter().map(|mut rule| {
+        let (count, last) = slot(counted, rule.slot);
         rule.since = rule.since.max(record.since);
-        found.push(RuleCount { rule, count, last_hit: record.clock.time(last) });
-    }
-    Ok(found)
+        RuleCount { rule, count, last_hit: record.clock.time(last) }
+    });
+    rules.collect()
 }
 
 fn add(sum: Count, one: Counter) -> Count {

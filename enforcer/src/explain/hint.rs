@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use enforcer_common::{Direction, Reason};
 
-use super::Found;
-use crate::catalogue::{Catalogue, Printed, Service};
+use super::{Found, candidates};
+use crate::catalogue::Catalogue;
 use crate::names::one_of;
 use crate::ruleset::{Rule, Ruleset, SourceRow};
 use crate::site::{Site, protocol_name};
@@ -20,15 +20,6 @@ pub struct Known<'a> {
     pub catalogue: &'a Catalogue,
     /// What they compile to.
     pub ruleset: &'a Ruleset,
-}
-
-/// A service or connection of the catalogue that names a port.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, serde::Serialize)]
-pub struct Candidate {
-    /// `role/service`.
-    pub id: String,
-    /// The row.
-    pub source: SourceRow,
 }
 
 /// The hint for a packet that was judged so; `None` where no policy could change it.
@@ -86,34 +77,6 @@ pub fn hint(known: &Known<'_>, tuple: &Tuple, found: Found, rule: Option<&Rule>)
         | Reason::IcmpType
         | Reason::Redirect => None,
     }
-}
-
-/// Entries of the catalogue that name a port, in either direction seen from the host, with the parameters' defaults.
-#[must_use]
-pub fn candidates(catalogue: &Catalogue, direction: Direction, protocol: u8, port: u16) -> Vec<Candidate> {
-    let mut found = Vec::new();
-    for role in catalogue.roles.values() {
-        let mut settings = crate::catalogue::Settings::new();
-        for (name, parameter) in catalogue.parameters(&role.name) {
-            settings.extend(parameter.default.clone().map(|default| (name.to_owned(), default)));
-        }
-        let entries: &[Service] = match direction {
-            Direction::Inbound => &role.services,
-            Direction::Outbound => &role.connections,
-        };
-        for service in entries.iter().filter(|service| service.direction != Printed::Local) {
-            let named = service.ports.iter().find(|named| {
-                named.protocol.number() == protocol
-                    && named.ranges(&settings).is_ok_and(|ranges| ranges.iter().any(|range| range.contains(&port)))
-            });
-            // A range of thousands of ports says nothing about one of them.
-            if let Some(named) = named.filter(|_| !service.ephemeral) {
-                found.push(Candidate { id: format!("{}/{}", role.name, service.name), source: named.source.clone() });
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 /// `allow` in YAML that permits the packet and nothing else from others.

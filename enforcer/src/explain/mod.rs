@@ -1,11 +1,13 @@
 //! Why a packet passes or not: verdict, reason, rule, row of the document, and the smallest change that would turn the verdict.
 
+mod candidates;
 mod hint;
 
 use enforcer_common::{Direction, Mode, Reason, Verdict};
 use serde::Serialize;
 
-pub use hint::{Candidate, Known, candidates, hint};
+pub use candidates::{Candidate, Candidates, candidates};
+pub use hint::{Known, hint};
 
 use crate::catalogue::{Catalogue, Service};
 use crate::host::Host;

@@ -1,0 +1,291 @@
+//! `enforcer denied`: who was refused, what for, and who knows the port.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use enforcer_common::{Direction, Mode, Reason, Verdict};
+use serde::Serialize;
+
+use super::interfaces::{InterfaceArgs, ModeArg};
+use super::table::{print, source_rows, table};
+use super::{Failure, Format, Output};
+use crate::catalogue;
+use crate::dataplane::{Loaded, Protected, denied, readback};
+use crate::explain::{Candidate, Candidates};
+use crate::observe::denied::{Asked, Denied, DeniedFlow, Filter, Order, sort};
+use crate::observe::names::{Services, reverse, rule_of};
+use crate::site::protocol_name;
+
+/// How long the resolver may take with `--resolve`.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Rows of a table unless somebody asks for more: what a person reads.
+const ROWS: usize = 40;
+
+/// Shows what was refused, or in audit would have been, summed up by who tried what.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The programs keep up to 65536 denied flows; when there are more, those that were quiet for longest go. Of a flood \
+                  they look at 1000 packets a second and processor: packets and bytes here are what was looked at, those of \
+                  `enforcer counters` are exact. RULE is the rule that refuses, or that permits the port to others; KNOWN AS are \
+                  entries of the catalogue that name it.\n\n\
+                  Examples:\n  enforcer denied\n  enforcer denied --reason peer,no-rule --sort last --limit 10\n  \
+                  enforcer denied --direction inbound --resolve\n  \
+                  enforcer denied --format json | jq '.[] | select(.protocol == \"tcp\") | .remote'"
+)]
+pub struct Args {
+    #[command(flatten)]
+    interfaces: InterfaceArgs,
+    /// Only this direction.
+    #[arg(long, value_parser = direction, value_name = "inbound|outbound")]
+    direction: Option<Direction>,
+    /// Only these reasons.
+    #[arg(long, value_name = "REASON[,REASON]", value_delimiter = ',', value_parser = reason)]
+    reason: Vec<String>,
+    /// Only what was dropped (enforce), or only what was counted and passed (audit).
+    #[arg(long, value_enum)]
+    mode: Option<ModeArg>,
+    /// Only this destination port.
+    #[arg(long)]
+    port: Option<u16>,
+    /// Flows at most, 0 for all [default: 40 in a table, all in JSON].
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// By what to sort.
+    #[arg(long, value_enum, default_value_t = Order::Packets)]
+    sort: Order,
+    /// Ask the resolver for the names of the remote addresses that are shown. It may take up to 5 seconds.
+    #[arg(long)]
+    resolve: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    interface: &'a str,
+    direction: &'static str,
+    reason: &'static str,
+    /// `null`: no IP header that could be read.
+    protocol: Option<String>,
+    remote: Option<IpAddr>,
+    local: Option<IpAddr>,
+    /// Destination port.
+    port: Option<u16>,
+    icmp_type: Option<u16>,
+    ethertype: Option<String>,
+    packets: u64,
+    bytes: u64,
+    first: String,
+    last: String,
+    mode: &'static str,
+    /// Name of the port on this host.
+    service: Option<&'a str>,
+    /// The rule that refuses, or that is for others.
+    rule: Option<&'a str>,
+    /// Entries of the catalogue that name the port.
+    known: &'a [Candidate],
+    /// What the resolver says of the remote address, with `--resolve`.
+    name: Option<&'a str>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the maps cannot be read.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let protected = args.interfaces.protected()?;
+    let mut found = denied(&protected)?;
+    let filter = Filter {
+        direction: args.direction,
+        reasons: args.reason.clone(),
+        mode: args.mode.map(Mode::from),
+        port: args.port,
+    };
+    found.flows.retain(|flow| filter.admits(flow));
+    sort(&mut found.flows, args.sort);
+    let all = found.flows.len();
+    let limit = args.limit.unwrap_or(if args.format == Format::Table { ROWS } else { 0 });
+    if limit > 0 {
+        found.flows.truncate(limit);
+    }
+    let names = Names::of(&protected, &found.flows, args.resolve)?;
+    let listed: Vec<Listed<'_>> = found.flows.iter().map(|flow| names.list(flow)).collect();
+    if args.format == Format::Json {
+        return output.json(&listed);
+    }
+    if protected.is_empty() {
+        return Ok(writeln!(output.err, "no interface of this network namespace is protected")?);
+    }
+    show(output, &listed, args.resolve)?;
+    remarks(output, &found, all)
+}
+
+/// What is not in the table.
+fn remarks(output: &mut Output<'_>, found: &Denied, all: usize) -> Result<(), Failure> {
+    if all == 0 {
+        writeln!(output.err, "no refused packet is remembered")?;
+    }
+    if all > found.flows.len() {
+        writeln!(output.err, "{} more flows; --limit 0 lists all", all - found.flows.len())?;
+    }
+    if found.remembered >= found.capacity as usize {
+        writeln!(output.err, "the table of denied flows is full: those that were quiet for longest are forgotten")?;
+    }
+    if found.suppressed > 0 {
+        writeln!(
+            output.err,
+            "{} refused packets came faster than they are looked at: they are in `enforcer counters` alone",
+            found.suppressed
+        )?;
+    }
+    Ok(())
+}
+
+/// Everything that names are looked up in.
+struct Names {
+    services: Services,
+    /// By direction, protocol and port: a flood has few of them.
+    candidates: BTreeMap<(Direction, u8, u16), Vec<Candidate>>,
+    policies: BTreeMap<String, Loaded>,
+    hosts: BTreeMap<IpAddr, String>,
+}
+
+impl Names {
+    fn of(protected: &[Protected], flows: &[DeniedFlow], resolve: bool) -> Result<Self, Failure> {
+        let catalogue = catalogue::embedded()
+            .map_err(|findings| Failure::Failed(anyhow::anyhow!("the built-in catalogue does not load: {findings}")))?;
+        let mut policies = BTreeMap::new();
+        for one in protected.iter().filter(|one| flows.iter().any(|flow| flow.interface == one.interface)) {
+            policies.insert(one.interface.clone(), readback(&one.record)?);
+        }
+        let addresses: BTreeSet<IpAddr> = flows.iter().filter_map(|flow| flow.remote).collect();
+        let hosts = if resolve { reverse(addresses, PATIENCE) } else { BTreeMap::new() };
+        let known = Candidates::of(catalogue);
+        let mut candidates = BTreeMap::new();
+        for flow in flows {
+            if let (Some(protocol), Some(port)) = (flow.protocol, flow.asked.port()) {
+                candidates
+                    .entry((flow.direction, protocol, port))
+                    .or_insert_with(|| known.naming(flow.direction, protocol, port).into_iter().cloned().collect());
+            }
+        }
+        Ok(Self { services: Services::of_host(), candidates, policies, hosts })
+    }
+
+    fn list<'a>(&'a self, flow: &'a DeniedFlow) -> Listed<'a> {
+        let port = flow.protocol.zip(flow.asked.port());
+        Listed {
+            interface: &flow.interface,
+            direction: flow.direction.name(),
+            reason: flow.reason.name(),
+            protocol: flow.protocol.map(protocol_name),
+            remote: flow.remote,
+            local: flow.local,
+            port: flow.asked.port(),
+            icmp_type: if let Asked::IcmpType(number) = flow.asked { Some(number) } else { None },
+            ethertype: if let Asked::Ethertype(number) = flow.asked { Some(format!("{number:#06x}")) } else { None },
+            packets: flow.packets,
+            bytes: flow.bytes,
+            first: flow.first.to_string(),
+            last: flow.last.to_string(),
+            mode: flow.mode.name(),
+            service: port.and_then(|(protocol, port)| self.services.name(protocol, port)),
+            rule: self.policies.get(&flow.interface).and_then(|loaded| rule_of(flow, loaded)),
+            known: port
+                .and_then(|(protocol, port)| self.candidates.get(&(flow.direction, protocol, port)))
+                .map_or(&[], Vec::as_slice),
+            name: flow.remote.and_then(|remote| self.hosts.get(&remote)).map(String::as_str),
+        }
+    }
+}
+
+fn show(output: &mut Output<'_>, flows: &[Listed<'_>], resolved: bool) -> Result<(), Failure> {
+    if flows.is_empty() {
+        return Ok(());
+    }
+    let several = flows.iter().any(|flow| flow.interface != flows[0].interface);
+    let mut header = vec!["REMOTE", "ASKED FOR", "REASON", "PACKETS", "FIRST", "LAST", "RULE OR KNOWN AS"];
+    if resolved {
+        header.insert(1, "NAME");
+    }
+    if several {
+        header.push("INTERFACE");
+    }
+    let mut rows = table(output.terminal, &header);
+    for flow in flows {
+        let mut row = vec![
+            flow.remote.map_or_else(|| "-".to_owned(), |remote| remote.to_string()),
+            asked(flow),
+            // A refusal that was let through in audit is told apart from a drop.
+            if flow.mode == Mode::Audit.name() { format!("{} (audit)", flow.reason) } else { flow.reason.to_owned() },
+            flow.packets.to_string(),
+            flow.first.clone(),
+            flow.last.clone(),
+            known(flow),
+        ];
+        if resolved {
+            row.insert(1, flow.name.unwrap_or("-").to_owned());
+        }
+        if several {
+            row.push(flow.interface.to_owned());
+        }
+        rows.add_row(row);
+    }
+    write!(output.out, "{}", print(&rows))?;
+    Ok(())
+}
+
+/// "in tcp 23 (telnet)".
+fn asked(flow: &Listed<'_>) -> String {
+    let direction = if flow.direction == Direction::Inbound.name() { "in" } else { "out" };
+    let protocol = flow.protocol.as_deref();
+    let what = match (protocol, flow.port, flow.icmp_type, &flow.ethertype) {
+        (Some(protocol), Some(port), ..) => match flow.service {
+            Some(service) => format!("{protocol} {port} ({service})"),
+            None => format!("{protocol} {port}"),
+        },
+        (Some(protocol), _, Some(kind), _) => format!("{protocol} type {kind}"),
+        (Some(protocol), ..) => protocol.to_owned(),
+        (None, _, _, Some(ethertype)) => ethertype.clone(),
+        (None, ..) => "-".to_owned(),
+    };
+    format!("{direction} {what}")
+}
+
+fn known(flow: &Listed<'_>) -> String {
+    if let Some(rule) = flow.rule {
+        return rule.to_owned();
+    }
+    let shown: Vec<String> = flow
+        .known
+        .iter()
+        .take(2)
+        .map(|known| format!("{} ({})", known.id, source_rows(std::slice::from_ref(&known.source))))
+        .collect();
+    match (shown.is_empty(), flow.known.len() - shown.len()) {
+        (true, _) => "-".to_owned(),
+        (false, 0) => shown.join(", "),
+        (false, more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn direction(text: &str) -> Result<Direction, String> {
+    match text {
+        "inbound" | "in" => Ok(Direction::Inbound),
+        "outbound" | "out" => Ok(Direction::Outbound),
+        _ => Err("the directions are `inbound` and `outbound`".to_owned()),
+    }
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let refusals = || Reason::ALL.iter().filter(|reason| reason.verdict() == Verdict::Drop).map(|reason| reason.name());
+    if refusals().any(|name| name == text) {
+        return Ok(text.to_owned());
+    }
+    let hint = crate::names::did_you_mean(text, refusals());
+    Err(hint.unwrap_or_else(|| {
+        format!("reasons for which packets are refused: {}", refusals().collect::<Vec<_>>().join(", "))
+    }))
+}

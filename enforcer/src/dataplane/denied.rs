@@ -1,0 +1,73 @@
+//! Reading the denied flows that the programs have recorded.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use aya::maps::{Map, MapData, PerCpuArray};
+use enforcer_common::layout::{Bucket, DeniedKey, DeniedState, map};
+use enforcer_common::{Direction, Mode, Reason};
+use jiff::Timestamp;
+
+use super::batch::hash_entries;
+use super::error::{DataplaneError, Doing as _};
+use super::host::address6;
+use super::pins::{HostPins, Protected};
+use crate::observe::denied::{Asked, Denied, DeniedFlow};
+
+/// Reads the denied flows of these interfaces, in no order. Nothing is written, and no packet waits for it.
+///
+/// # Errors
+/// When the maps cannot be read.
+pub fn denied(protected: &[Protected]) -> Result<Denied, DataplaneError> {
+    let Some(first) = protected.first() else { return Ok(Denied::default()) };
+    // All that is protected in a network namespace shares one table.
+    let host = HostPins::of(first.record.netns);
+    let doing = || "cannot read the denied flows".to_owned();
+    let data = MapData::from_pin(host.map(map::DENIED)).doing(doing)?;
+    let capacity = data.info().doing(doing)?.max_entries();
+    let interfaces: BTreeMap<u32, &Protected> = protected.iter().map(|one| (one.record.index, one)).collect();
+    let entries: Vec<(DeniedKey, DeniedState)> = hash_entries(&data).doing(doing)?;
+    let remembered = entries.len();
+    let flows = entries.into_iter().filter_map(|(key, state)| {
+        let protected = interfaces.get(&key.interface)?;
+        Some(DeniedFlow {
+            packets: state.counter.packets,
+            bytes: state.counter.bytes,
+            first: protected.record.clock.time(state.first).unwrap_or(Timestamp::UNIX_EPOCH),
+            last: protected.record.clock.time(state.last).unwrap_or(Timestamp::UNIX_EPOCH),
+            ..flow(&protected.interface, &key, state.local)?
+        })
+    });
+    let mut denied = Denied { flows: flows.collect(), remembered, capacity, ..Denied::default() };
+    (denied.suppressed, denied.lost) = suppressed(&host)?;
+    Ok(denied)
+}
+
+/// Refused packets that were only counted, because more came than are told a second; and events that found the ring full.
+pub(super) fn suppressed(host: &HostPins) -> Result<(u64, u64), DataplaneError> {
+    let doing = || "cannot read how many denied packets were suppressed".to_owned();
+    let data = MapData::from_pin(host.map(map::BUCKET)).doing(doing)?;
+    let buckets: PerCpuArray<MapData, Bucket> = Map::from_map_data(data).and_then(TryInto::try_into).doing(doing)?;
+    let buckets = buckets.get(&0, 0).doing(doing)?;
+    Ok(buckets.iter().fold((0, 0), |(suppressed, lost), one| (suppressed + one.suppressed, lost + one.lost)))
+}
+
+/// What a key says; packets and times are for the caller. `None` where its reason is of another version.
+pub(super) fn flow(interface: &str, key: &DeniedKey, local: [u32; 4]) -> Option<DeniedFlow> {
+    let reason = Reason::from_number(key.reason)?;
+    let address = |words| (key.family != 0).then(|| IpAddr::from(address6(words)).to_canonical());
+    Some(DeniedFlow {
+        interface: interface.to_owned(),
+        direction: if key.direction == Direction::Inbound as u8 { Direction::Inbound } else { Direction::Outbound },
+        reason,
+        mode: if key.enforced == 0 { Mode::Audit } else { Mode::Enforce },
+        protocol: (key.family != 0).then_some(key.protocol),
+        remote: address(key.remote),
+        local: address(local),
+        asked: Asked::of(key.family, key.protocol, key.port, reason),
+        packets: 0,
+        bytes: 0,
+        first: Timestamp::UNIX_EPOCH,
+        last: Timestamp::UNIX_EPOCH,
+    })
+}

@@ -1,0 +1,5 @@
+//! What operators look at: denied flows and their names. Plain data, read by [`dataplane`](crate::dataplane) and shown by
+//! [`cli`](crate::cli).
+
+pub mod denied;
+pub mod names;
