@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod boot;
 pub mod capture;
 pub mod catalogue;
 pub mod cli;
@@ -22,6 +23,7 @@ pub mod live;
 pub mod memory;
 pub mod names;
 pub mod observe;
+pub mod plan;
 pub mod preflight;
 pub mod reference;
 pub mod ruleset;

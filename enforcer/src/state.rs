@@ -49,6 +49,9 @@ pub struct LastGood {
     pub interface: String,
     /// Inode number of its network namespace.
     pub netns: u64,
+    /// Whether that is the machine's own: the one namespace that is there after a reboot, under whatever number.
+    #[serde(default)]
+    pub is_machine: bool,
     /// `audit` or `enforce`, inbound and outbound.
     pub modes: [String; 2],
     /// What the policy is compiled from.
@@ -62,17 +65,58 @@ pub struct LastGood {
 impl LastGood {
     /// A record of the current format.
     #[must_use]
-    pub fn new(interface: &str, netns: u64, modes: [&str; 2], source: &Source, policy_hash: &str) -> Self {
+    pub fn new(interface: &str, netns: Netns, modes: [&str; 2], source: &Source, policy_hash: &str) -> Self {
         Self {
             version: VERSION,
             interface: interface.to_owned(),
-            netns,
+            netns: netns.inode,
+            is_machine: netns.is_machine,
             modes: modes.map(str::to_owned),
             source: source.clone(),
             policy_hash: policy_hash.to_owned(),
             applied: Timestamp::now(),
         }
     }
+
+    /// Whether it was made in this network namespace. Of those that were there before a reboot, only the machine's own is there
+    /// after it.
+    fn is_of(&self, netns: Netns) -> bool {
+        if self.is_machine { netns.is_machine } else { self.netns == netns.inode }
+    }
+}
+
+/// A network namespace, as far as it can be told from others across a reboot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Netns {
+    /// Its inode number.
+    pub inode: u64,
+    /// Whether it is the machine's own, the one of PID 1.
+    pub is_machine: bool,
+}
+
+/// Every last good policy of a network namespace, by interface; and what is wrong with files that hold none.
+///
+/// # Errors
+/// When the folder is there and cannot be read.
+pub fn kept(netns: Netns) -> Result<(Vec<LastGood>, Vec<String>), StateError> {
+    let folder = folder();
+    let mut paths = Vec::new();
+    match fs::read_dir(&folder) {
+        Ok(entries) => paths.extend(entries.flatten().map(|entry| entry.path())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(StateError { path: folder, source }),
+    }
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
+    for path in paths {
+        match read(&path) {
+            Some(good) if good.is_of(netns) => found.push(good),
+            Some(_) => {}
+            None => wrong.push(format!("{} holds no policy that this version can read", path.display())),
+        }
+    }
+    Ok((found, wrong))
 }
 
 /// A file could not be used.
@@ -95,8 +139,7 @@ impl State {
     /// Those of the interface whose pins have this name.
     #[must_use]
     pub fn of(pin_name: &str) -> Self {
-        let folder = std::env::var_os(FOLDER_VARIABLE).filter(|value| !value.is_empty());
-        Self { folder: folder.map_or_else(|| PathBuf::from(FOLDER), PathBuf::from), name: pin_name.to_owned() }
+        Self { folder: folder(), name: pin_name.to_owned() }
     }
 
     /// Writes what is to become the last good policy. It is on the disk when this returns.
@@ -183,6 +226,12 @@ impl State {
     }
 }
 
+/// Where the files are.
+fn folder() -> PathBuf {
+    let folder = std::env::var_os(FOLDER_VARIABLE).filter(|value| !value.is_empty());
+    folder.map_or_else(|| PathBuf::from(FOLDER), PathBuf::from)
+}
+
 fn read(path: &Path) -> Option<LastGood> {
     let found: LastGood = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     (found.version == VERSION).then_some(found)
@@ -193,6 +242,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    const HERE: Netns = Netns { inode: 1, is_machine: false };
 
     struct Folder(PathBuf);
 
@@ -213,7 +264,7 @@ mod tests {
     }
 
     fn policy(hash: &str) -> LastGood {
-        LastGood::new("eth0.5", 1, ["enforce", "audit"], &Source::default(), hash)
+        LastGood::new("eth0.5", HERE, ["enforce", "audit"], &Source::default(), hash)
     }
 
     #[test]
@@ -232,6 +283,17 @@ mod tests {
         state.forget().unwrap();
         state.forget().unwrap();
         assert_eq!(state.good(), None);
+    }
+
+    #[test]
+    fn only_the_machines_own_namespace_is_known_again_after_a_reboot() {
+        let before = Netns { inode: 7, is_machine: true };
+        let of_machine = LastGood::new("eth0", before, ["audit", "audit"], &Source::default(), "a");
+        assert!(of_machine.is_of(Netns { inode: 9, is_machine: true }));
+        assert!(!of_machine.is_of(Netns { inode: 7, is_machine: false }));
+        assert!(policy("a").is_of(HERE));
+        assert!(!policy("a").is_of(Netns { inode: 2, is_machine: false }));
+        assert!(!policy("a").is_of(Netns { inode: 2, is_machine: true }));
     }
 
     #[test]

@@ -13,6 +13,8 @@ use super::usage::Usage;
 use super::{Failure, Output};
 use crate::compile::Compiled;
 use crate::dataplane::{self, Applied, HookChoice, Plan, PlannedInterface};
+use crate::links::links;
+use crate::plan::{Planned, planned};
 use crate::preflight::forwards;
 use crate::site::{self, Site};
 use crate::state::Source;
@@ -58,7 +60,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let plan = Plan {
         ruleset: &ruleset,
         origin: args.policy.site.clone().unwrap_or_else(|| "command line".to_owned()),
-        interfaces: planned_interfaces(&site, args.mode.map(Mode::from))?,
+        interfaces: planned_interfaces(&site, args.mode.map(Mode::from), output)?,
         hook: args.hook,
         confirm_within: args.confirm_within,
         source: source(args, &site),
@@ -120,33 +122,42 @@ fn source(args: &Args, site: &Site) -> Source {
     }
 }
 
-/// The interfaces of a site, each with the mode that it gives them or with this one.
+/// The interfaces of a site, each with the mode that it gives them or with this one. Says what a pattern stands for now.
 ///
 /// # Errors
-/// When it names none.
-pub(super) fn planned_interfaces(site: &Site, mode: Option<Mode>) -> Result<Vec<PlannedInterface>, Failure> {
+/// When it names none, or only patterns that nothing fits.
+pub(super) fn planned_interfaces(
+    site: &Site,
+    mode: Option<Mode>,
+    output: &mut Output<'_>,
+) -> Result<Vec<PlannedInterface>, Failure> {
+    let wrong = |text: String| Err(Failure::BadInput(anyhow::Error::msg(text)));
     if site.interfaces.is_empty() {
-        return Err(Failure::BadInput(anyhow::anyhow!(
+        return wrong(
             "the policy names no interface; add `interfaces: [eth0]` to the site file, or `--interface eth0`"
-        )));
+                .to_owned(),
+        );
     }
-    Ok(site
-        .interfaces
+    let Planned { interfaces, unmatched } = planned(site, mode, &links()?);
+    if interfaces.is_empty() {
+        return wrong(format!("no interface of this network namespace fits {}", unmatched.join(", ")));
+    }
+    for pattern in unmatched {
+        writeln!(output.err, "no interface fits {pattern} now; `enforcer run` protects one when it appears")?;
+    }
+    let by_pattern: Vec<&str> = interfaces
         .iter()
-        .map(|interface| {
-            let modes = site.modes_of(interface);
-            PlannedInterface {
-                name: interface.name.clone(),
-                protects: match interface.protects {
-                    site::Protects::Host => dataplane::Protects::Host,
-                    site::Protects::Guest => dataplane::Protects::Guest,
-                },
-                scope: site.scope_of(interface),
-                inbound: mode.or(modes.inbound),
-                outbound: mode.or(modes.outbound),
-            }
-        })
-        .collect())
+        .filter(|one| site.interface(&one.name).is_some_and(site::Interface::is_pattern))
+        .map(|one| one.name.as_str())
+        .collect();
+    if !by_pattern.is_empty() {
+        writeln!(
+            output.err,
+            "patterns stand for what is there now: {}; `enforcer run` protects what appears later",
+            by_pattern.join(", ")
+        )?;
+    }
+    Ok(interfaces)
 }
 
 /// On a host that forwards, "everything is judged" may be the end of somebody else's traffic: the operator has to choose.
@@ -165,7 +176,7 @@ fn refuse_unscoped_forwarding(plan: &Plan<'_>) -> Result<(), Failure> {
     )))
 }
 
-fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Failure> {
+pub(super) fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Failure> {
     let Applied { interface, inbound, outbound, before, modes, deadline, lifted, pin, .. } = applied;
     writeln!(
         output.err,

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each with its `Args` and `run`. Exit codes are decided here and nowhere else.
 
 pub mod apply;
+pub mod boot;
 pub mod catalogue;
 pub mod check;
 pub mod compile;
@@ -67,6 +68,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Put a policy in force.
     Apply(apply::Args),
+    /// Protect the interfaces as they were before the reboot.
+    Boot(boot::Args),
     /// Change between audit and enforce.
     Mode(mode::Args),
     /// Make a change for good before its deadline.
@@ -242,6 +245,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Preflight(args) => preflight::run(args, output),
         Command::Simulate(args) => simulate::run(args, output),
         Command::Apply(args) => apply::run(args, output),
+        Command::Boot(args) => boot::run(args, output),
         Command::Mode(args) => mode::run(args, output),
         Command::Confirm(args) => confirm::run(args, output),
         Command::Status(args) => status::run(args, output),

@@ -13,6 +13,7 @@ use crate::compile::{self, Compiled};
 use crate::diagnostic::{Diagnostic, Findings, Position, Text};
 use crate::names::did_you_mean;
 use crate::site::{self, Site};
+use crate::state::Source;
 use crate::yaml::{Node, Value};
 
 /// A site file, or flags that say the same.
@@ -103,6 +104,26 @@ impl PolicyArgs {
                 Ok((policy, compiled))
             }
             Err(error) => Err(error.report(output)?),
+        }
+    }
+}
+
+impl Policy {
+    /// The policy that was compiled from this before, without a look at the file: it may be another by now.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the site or the catalogue.
+    pub fn of_source(source: &Source) -> Result<Self, Error> {
+        let Source { role, interface, set, peer, catalogue, .. } = source.clone();
+        let flags = PolicyFlags { role, interface, set, peer, catalogue };
+        match (&source.site, &source.text) {
+            (Some(site), Some(text)) => {
+                let catalogue = load_catalogue(flags.catalogue.as_deref())?;
+                let site = site::read(Text::new(site, text), &catalogue).map_err(site::Error::from)?;
+                Ok(Self { site, catalogue })
+            }
+            _ => flags.load(None),
         }
     }
 }

@@ -52,7 +52,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let plan = Plan {
         ruleset: &ruleset,
         origin: String::new(),
-        interfaces: planned_interfaces(&site, Some(Mode::Enforce))?,
+        interfaces: planned_interfaces(&site, Some(Mode::Enforce), output)?,
         hook: args.hook,
         confirm_within: None,
         source: crate::state::Source::default(),

@@ -262,7 +262,7 @@ fn stage_and_switch(
         None => None,
     };
     for one in staged.iter_mut() {
-        keep_for_later(plan, one, netns)?;
+        keep_for_later(plan, one)?;
     }
 
     // From here on packets are judged by the new policy, hook by hook.
@@ -328,12 +328,12 @@ fn snapshot() -> Result<Snapshot, DataplaneError> {
 }
 
 /// Writes down what the policy is compiled from, before anything of it is in force: a full disk is found here.
-fn keep_for_later(plan: &Plan<'_>, one: &Upcoming, netns: u64) -> Result<(), DataplaneError> {
+fn keep_for_later(plan: &Plan<'_>, one: &Upcoming) -> Result<(), DataplaneError> {
     let Upcoming { staged, modes, window, .. } = one;
     // A change window is not for good: what it returns to is.
     let modes = window.unwrap_or(*modes);
     let modes = Direction::ALL.map(|direction| modes.of(direction).name());
-    let next = LastGood::new(&staged.interface, netns, modes, &plan.source, &plan.ruleset.hash);
+    let next = LastGood::new(&staged.interface, netns::here()?, modes, &plan.source, &plan.ruleset.hash);
     State::of(staged.pins.name()).stage(&next).doing(|| "nothing was changed".to_owned())
 }
 

@@ -44,6 +44,7 @@ pub use detach::{Removed, detach};
 pub use error::DataplaneError;
 pub use hooks::{ExpectedHook, OnHooks, expected_hook, kernel_problem, lacks_tcx, on_hooks};
 pub use memory::{FlowUse, Memory, flow_use, memory};
+pub use netns::here;
 pub use outlook::{Outlook, cut_already, modes_after_apply, policies_after_change};
 pub use pending::{Kind, Outcome, Pending};
 pub use pins::{InterfacePins, Protected, protected};

@@ -5,12 +5,24 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::error::{DataplaneError, at};
+use crate::state::Netns;
 
 /// Inode number of this network namespace.
 pub(super) fn own() -> Result<u64, DataplaneError> {
     // Of the thread: a process may have threads in several namespaces, and the rest of what is asked here is of this one.
     let path = PathBuf::from("/proc/thread-self/ns/net");
     Ok(fs::metadata(&path).map_err(at(path))?.ino())
+}
+
+/// This network namespace, as the files for the next boot know it.
+///
+/// # Errors
+/// When /proc does not tell.
+pub fn here() -> Result<Netns, DataplaneError> {
+    let inode = own()?;
+    // Who may not look at PID 1 is a service of this machine, or nobody's business here.
+    let is_machine = fs::metadata("/proc/1/ns/net").map_or(true, |machine| machine.ino() == inode);
+    Ok(Netns { inode, is_machine })
 }
 
 /// Whether a network namespace is still there, as far as can be seen: a process is in it, or it is mounted (`ip netns add`).

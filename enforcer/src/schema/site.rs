@@ -12,7 +12,7 @@ use super::{OneOrMore, Scalar};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SiteFile {
-    /// Interfaces to protect.
+    /// Interfaces to protect, by name or by patterns such as `eth*`.
     pub interfaces: OneOrMore<Interface>,
     /// Whether what is refused is dropped (`enforce`) or counted (`audit`).
     pub mode: Option<Modes>,
@@ -55,7 +55,7 @@ pub enum Interface {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InterfaceSettings {
-    /// Name, as the kernel has it.
+    /// Name, as the kernel has it, or a pattern such as `tap*`.
     pub name: String,
     /// `guest` when the role runs behind this port.
     pub protects: Option<Protects>,

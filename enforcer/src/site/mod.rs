@@ -18,6 +18,7 @@ use std::sync::Arc;
 use enforcer_common::{Direction, Mode};
 use ipnet::IpNet;
 use jiff::civil::Date;
+use wildmatch::WildMatch;
 
 pub use load::{Error, load, read};
 pub(crate) use peers::aggregated;
@@ -64,7 +65,7 @@ pub struct Site {
 /// A protected interface.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Interface {
-    /// Name, as the kernel has it.
+    /// Name, as the kernel has it, or a pattern: `*` stands for any characters, `?` for one.
     pub name: String,
     /// On which side of it the role runs.
     pub protects: Protects,
@@ -159,7 +160,28 @@ impl Modes {
     }
 }
 
+impl Interface {
+    /// Whether the name is a pattern.
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        self.name.contains(['*', '?'])
+    }
+
+    /// Whether it speaks of the interface with this name. No pattern speaks of the loopback interface.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        if self.is_pattern() { name != "lo" && WildMatch::new(&self.name).matches(name) } else { self.name == name }
+    }
+}
+
 impl Site {
+    /// What the site says of the interface with this name: by name, else by the first pattern that fits.
+    #[must_use]
+    pub fn interface(&self, name: &str) -> Option<&Interface> {
+        let exact = self.interfaces.iter().find(|one| one.name == name && !one.is_pattern());
+        exact.or_else(|| self.interfaces.iter().find(|one| one.covers(name)))
+    }
+
     /// What the site says of an interface's modes: its own, else the host's.
     #[must_use]
     pub fn modes_of(&self, interface: &Interface) -> Modes {

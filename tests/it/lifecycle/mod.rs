@@ -2,6 +2,7 @@
 
 mod apply;
 mod atomic;
+mod boot;
 mod busy;
 mod deadline;
 mod detach;

@@ -1,0 +1,83 @@
+//! `enforcer boot`: the last good policies, in force again before the network comes up.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::apply::say;
+use super::interfaces::require_root;
+use super::{Failure, Output};
+use crate::boot::{Boot, BootError, Done};
+
+/// How often it looks for interfaces that are not there yet.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Protects the interfaces as they were before the reboot: with the policy that was applied for good last, and the mode set last.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The policy comes from the state folder (/var/lib/enforcer), never from the site file: a mistake in that file cannot \
+                  keep a host from booting protected. What was never confirmed is not used. An interface that is protected \
+                  already is left as it is. `enforcer-boot.service` runs this before the network is configured.\n\n\
+                  Exit code 1: an interface could not be protected, or was not there in time; the others are protected.\n\n\
+                  Examples:\n  enforcer boot\n  enforcer boot --wait 10s"
+)]
+pub struct Args {
+    /// How long to wait for interfaces that are not there yet (like 10s).
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
+    wait: Duration,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When an interface is not protected at the end.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    require_root()?;
+    let until = Instant::now() + args.wait;
+    let (mut boot, wrong, there) = Boot::read()?;
+    for interface in &there {
+        writeln!(output.err, "{interface}: protected already")?;
+    }
+    for sentence in &wrong {
+        writeln!(output.err, "{sentence}")?;
+    }
+    if boot.waiting().next().is_none() && there.is_empty() {
+        writeln!(output.err, "no policy is kept for this network namespace: nothing to protect")?;
+    }
+    loop {
+        report(&boot.protect()?, output)?;
+        if !boot.waits_for_interfaces() || Instant::now() >= until {
+            break;
+        }
+        thread::sleep(LOOK);
+    }
+    let unprotected: Vec<&str> = boot.waiting().collect();
+    if !unprotected.is_empty() {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "not protected: {}; `enforcer run` protects an interface when it appears",
+            unprotected.join(", ")
+        )));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::Reported) }
+}
+
+fn report(done: &Done, output: &mut Output<'_>) -> Result<(), Failure> {
+    for one in &done.applied {
+        say(output, one)?;
+    }
+    for (interface, note) in &done.notes {
+        writeln!(output.err, "{interface}: {note}")?;
+    }
+    for (interface, why) in &done.failed {
+        writeln!(output.err, "{interface}: cannot be protected: {why}")?;
+    }
+    Ok(())
+}
+
+impl From<BootError> for Failure {
+    fn from(error: BootError) -> Self {
+        match error {
+            BootError::Dataplane(error) => error.into(),
+            other @ (BootError::State(_) | BootError::Links(_)) => Self::Failed(other.into()),
+        }
+    }
+}
