@@ -14,6 +14,7 @@ pub mod dataplane;
 pub mod diagnostic;
 pub mod diff;
 pub mod explain;
+pub mod export;
 #[doc(hidden)]
 pub mod fixtures;
 pub mod frame;

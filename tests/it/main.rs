@@ -6,6 +6,8 @@ mod cli;
 mod denied;
 /// Denied packets, told one by one and summed up, both bounded.
 mod events;
+/// Policies for other firewalls: what their own tools say of them.
+mod export;
 /// Conversations: who makes them, who may answer, and when they are over.
 mod flows;
 /// What the programs see and do at each hook they can be attached to.

@@ -11,6 +11,7 @@ pub mod denied;
 pub mod detach;
 pub mod diff;
 pub mod explain;
+pub mod export;
 pub mod interfaces;
 pub mod live;
 pub mod mode;
@@ -62,6 +63,8 @@ enum Command {
     Explain(explain::Args),
     /// Compare two policies by the traffic that they permit.
     Diff(diff::Args),
+    /// Write a policy for another firewall.
+    Export(export::Args),
     /// Say what would not be filtered here, and what would be cut.
     Preflight(preflight::Args),
     /// Judge the packets of a capture.
@@ -242,6 +245,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Compile(args) => compile::run(args, output),
         Command::Explain(args) => explain::run(args, output),
         Command::Diff(args) => diff::run(args, output),
+        Command::Export(args) => export::run(args, output),
         Command::Preflight(args) => preflight::run(args, output),
         Command::Simulate(args) => simulate::run(args, output),
         Command::Apply(args) => apply::run(args, output),

@@ -1,0 +1,294 @@
+//! What all targets are written from: the rules of a policy in the order in which they decide, and the interfaces.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use enforcer_common::{Direction, Mode, Reason};
+use ipnet::IpNet;
+
+use super::Error;
+use crate::ruleset::{Action, Match, Rule, Ruleset, Scope};
+use crate::site::{Interface, Protects, Site};
+
+/// A policy, ready to be written.
+pub(super) struct Plan<'a> {
+    pub(super) site: &'a Site,
+    pub(super) ruleset: &'a Ruleset,
+    pub(super) interfaces: Vec<Guarded>,
+    /// The mode where no interface is named, by direction.
+    pub(super) modes: [Mode; 2],
+    /// Lists of prefixes that rules share, by what the rules call them. Names are unique.
+    pub(super) lists: Vec<List>,
+}
+
+/// A protected interface.
+pub(super) struct Guarded {
+    /// Its name, or what the names begin with.
+    pub(super) name: String,
+    /// It stands for every interface whose name begins so, but the loopback.
+    pub(super) is_pattern: bool,
+    /// The role runs behind it: inbound is what it sends.
+    pub(super) guest: bool,
+    /// By direction.
+    pub(super) modes: [Mode; 2],
+    /// Whether what this host forwards is judged.
+    pub(super) forwards: bool,
+}
+
+/// Addresses under a name.
+pub(super) struct List {
+    pub(super) name: String,
+    /// The peers it was made from.
+    pub(super) peers: String,
+    pub(super) prefixes: Vec<IpNet>,
+}
+
+/// The remote side of a rule.
+pub(super) enum Remote<'p> {
+    Any,
+    /// An unbound peer: the rule matches nobody.
+    Nobody,
+    List(&'p List),
+}
+
+/// Ports that are refused, because no permit of theirs named this source, or because they are internal.
+#[derive(Debug, PartialEq)]
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    /// Counted only: every rule that names them is in audit.
+    pub(super) audited: bool,
+    pub(super) ports: Vec<RangeInclusive<u16>>,
+}
+
+/// Protocols with ports, and their names in all targets.
+pub(super) const PORT_PROTOCOLS: [(u8, &str); 3] = [(6, "tcp"), (17, "udp"), (132, "sctp")];
+
+/// Headers that the decision code walks over in IPv6, so that no rule for a protocol ever sees them.
+pub(super) const EXTENSIONS: [u8; 6] = [0, 43, 44, 51, 60, 135];
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(site: &'a Site, ruleset: &'a Ruleset, mode: Option<Mode>) -> Result<Self, Error> {
+        let mut lists = BTreeMap::new();
+        for rule in &ruleset.rules {
+            if let (Some(peers), Some(prefixes)) = (&rule.peers, &rule.prefixes)
+                && !prefixes.is_empty()
+            {
+                lists.entry(prefixes.to_vec()).or_insert_with(|| peers.join(", "));
+            }
+        }
+        let mut taken = std::collections::BTreeSet::new();
+        let lists = lists.into_iter().map(|(prefixes, peers)| {
+            let mut name = list_name(&peers);
+            let plain = name.clone();
+            let mut number = 2;
+            while !taken.insert(name.clone()) {
+                name = format!("{plain}_{number}");
+                number += 1;
+            }
+            List { name, peers, prefixes }
+        });
+        let lists = lists.collect();
+        let interfaces: Result<Vec<_>, _> =
+            site.interfaces.iter().map(|interface| Guarded::new(site, interface, mode)).collect();
+        let mut interfaces = interfaces?;
+        // What is named is not what a pattern says of it.
+        interfaces.sort_by_key(|interface| interface.is_pattern);
+        let of = |direction| mode.or_else(|| site.mode.of(direction)).unwrap_or(Mode::Audit);
+        Ok(Self { site, ruleset, interfaces, modes: Direction::ALL.map(of), lists })
+    }
+
+    /// The rules of a direction with an action: those that enforce before those that are in audit by themselves.
+    pub(super) fn rules(&self, direction: Direction, action: Action) -> impl Iterator<Item = &'a Rule> {
+        let of = move |audited: bool| {
+            let rules = self.ruleset.rules.iter();
+            rules
+                .filter(move |rule| rule.direction == direction && rule.action == action && is_audited(rule) == audited)
+        };
+        of(false).chain(of(true))
+    }
+
+    pub(super) fn remote(&self, rule: &Rule) -> Remote<'_> {
+        match &rule.prefixes {
+            None => Remote::Any,
+            Some(prefixes) => match self.lists.iter().find(|list| *list.prefixes == **prefixes) {
+                Some(list) => Remote::List(list),
+                None => Remote::Nobody,
+            },
+        }
+    }
+
+    /// What is refused of a protocol behind the permits, each port once.
+    pub(super) fn refusals(&self, direction: Direction, protocol: u8) -> Vec<Refusal> {
+        const PERMIT: u8 = 1;
+        const INTERNAL: u8 = 2;
+        const ENFORCED: u8 = 4;
+        let mut named = vec![0_u8; 1 << 16];
+        for rule in self.ruleset.rules.iter().filter(|rule| rule.direction == direction) {
+            let Match::Ports { protocol: of, ports } = &rule.matches else { continue };
+            let action = match rule.action {
+                Action::Deny => continue,
+                Action::Permit => PERMIT,
+                Action::Internal => INTERNAL,
+            };
+            if *of == protocol {
+                for range in ports {
+                    for bits in &mut named[usize::from(*range.start())..=usize::from(*range.end())] {
+                        *bits |= action | if is_audited(rule) { 0 } else { ENFORCED };
+                    }
+                }
+            }
+        }
+        let refused = if direction == Direction::Inbound { Reason::Peer } else { Reason::NoConnection };
+        let mut refusals: BTreeMap<(bool, bool), Vec<RangeInclusive<u16>>> = BTreeMap::new();
+        let mut start = 0_u16;
+        for same in named.chunk_by(|one, next| one == next) {
+            let end = start.saturating_add(u16::try_from(same.len() - 1).unwrap_or(u16::MAX));
+            let bits = same.first().copied().unwrap_or_default();
+            if bits != 0 {
+                refusals.entry((bits & PERMIT == 0, bits & ENFORCED == 0)).or_default().push(start..=end);
+            }
+            start = end.saturating_add(1);
+        }
+        let refusals = refusals.into_iter().map(|((internal, audited), ports)| Refusal {
+            reason: if internal { Reason::Internal } else { refused },
+            audited,
+            ports: crate::catalogue::merge_ranges(ports),
+        });
+        refusals.collect()
+    }
+
+    /// Whether a rule asks what leaves the host: to refuse it, or to know who may answer from another port.
+    pub(super) fn has_outbound(&self) -> bool {
+        self.ruleset.settings.outbound_judged
+            || self
+                .ruleset
+                .rules
+                .iter()
+                .any(|rule| rule.direction == Direction::Outbound && (rule.action == Action::Deny || rule.answer_any))
+    }
+
+    /// Rules that are in audit by themselves, for targets that know no such thing.
+    pub(super) fn audited_rules(&self) -> Option<String> {
+        let mut names: Vec<&str> =
+            self.ruleset.rules.iter().filter(|rule| is_audited(rule)).map(|rule| rule.id.as_str()).collect();
+        names.dedup();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
+    /// Whether all that a direction refuses is only counted.
+    pub(super) fn is_audit(&self, direction: Direction) -> bool {
+        let mut modes = self.interfaces.iter().map(|interface| interface.modes[direction as usize]).peekable();
+        let unnamed = modes.peek().is_none() && self.modes[direction as usize] == Mode::Audit;
+        // Where interfaces differ, the careful reading is the one that drops nothing.
+        unnamed || modes.any(|mode| mode == Mode::Audit)
+    }
+
+    /// What the operator wrote beside a rule of the site.
+    pub(super) fn reason(&self, rule: &Rule) -> Option<String> {
+        let name = rule.id.strip_prefix("site/")?;
+        let written = self.site.rules.iter().find(|written| written.name == name)?;
+        written.reason.as_deref().map(one_line)
+    }
+
+    /// The first lines of every target, without the sign that makes them comments.
+    pub(super) fn header(&self, target: &str, warnings: &[String]) -> Vec<String> {
+        let modes = |modes: [Mode; 2]| format!("inbound {}, outbound {}", modes[0].name(), modes[1].name());
+        let mut lines = vec![
+            format!("{target}, written by `enforcer export` from {}", one_line(&self.site.text.name)),
+            format!("policy {}", self.ruleset.hash),
+        ];
+        lines.extend(
+            self.interfaces.iter().map(|interface| format!("{}: {}", interface.written("*"), modes(interface.modes))),
+        );
+        if self.interfaces.is_empty() {
+            lines.push(format!("every interface but the loopback: {}", modes(self.modes)));
+        }
+        lines.push(String::new());
+        lines.push("What is not as it is under `enforcer`:".to_owned());
+        for warning in warnings {
+            lines.extend(
+                wrapped(warning)
+                    .into_iter()
+                    .enumerate()
+                    .map(|(number, line)| if number == 0 { format!("- {line}") } else { format!("  {line}") }),
+            );
+        }
+        lines
+    }
+
+    /// Warnings about a rule that a target cannot write.
+    pub(super) fn left_out(rule: &Rule, why: &str) -> String {
+        format!("`{}` ({}) is left out: {why}", rule.id, rule.direction.name())
+    }
+}
+
+impl Guarded {
+    fn new(site: &Site, interface: &Interface, mode: Option<Mode>) -> Result<Self, Error> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@');
+        let stem = interface.name.strip_suffix('*');
+        let name = stem.unwrap_or(&interface.name);
+        if !name.chars().all(is_plain) {
+            return Err(Error::Interface(interface.name.clone()));
+        }
+        let modes = site.modes_of(interface);
+        let guest = interface.protects == Protects::Guest;
+        Ok(Self {
+            name: name.to_owned(),
+            is_pattern: stem.is_some(),
+            guest,
+            modes: Direction::ALL.map(|direction| mode.or_else(|| modes.of(direction)).unwrap_or(Mode::Audit)),
+            forwards: guest || site.scope_of(interface) != Some(Scope::Host),
+        })
+    }
+}
+
+impl Guarded {
+    /// The name, with this sign behind it where any rest of a name may follow.
+    pub(super) fn written(&self, any_rest: &str) -> String {
+        format!("{}{}", self.name, if self.is_pattern { any_rest } else { "" })
+    }
+}
+
+/// Whether a rule only counts what it would refuse.
+pub(super) fn is_audited(rule: &Rule) -> bool {
+    rule.mode == Some(Mode::Audit)
+}
+
+/// A range as most targets write it.
+pub(super) fn range(ports: &RangeInclusive<u16>, between: &str) -> String {
+    if ports.start() == ports.end() {
+        ports.start().to_string()
+    } else {
+        format!("{}{between}{}", ports.start(), ports.end())
+    }
+}
+
+/// Text of a person as part of a comment: nothing in it may end the line.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A name that every target accepts.
+fn list_name(peers: &str) -> String {
+    let name: String =
+        peers.replace(", ", "_").chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    if name.len() <= 18 && name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { "peers".to_owned() }
+}
+
+fn wrapped(text: &str) -> Vec<String> {
+    const WIDTH: usize = 110;
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let is_full = lines.last().is_some_and(|line| !line.is_empty() && line.len() + word.len() >= WIDTH);
+        if is_full {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
