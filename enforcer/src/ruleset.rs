@@ -169,6 +169,18 @@ pub enum Action {
     Internal,
 }
 
+impl Action {
+    /// The word used in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Permit => "permit",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// What a rule matches.
 #[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]

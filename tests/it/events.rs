@@ -1,9 +1,17 @@
 //! Denied packets, told one by one and summed up, both bounded.
 
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Stdio};
+
 use enforcer_common::Reason;
 use enforcer_common::layout::mapped;
+use harness::enforcer::command;
 use harness::packet::Packet;
 use harness::program::{About, Outcome};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::stage::Stage;
 
@@ -60,4 +68,133 @@ fn a_flood_of_spoofed_sources_is_suppressed_and_counted() {
     assert!(denied <= stage.tables.denied_capacity() as usize);
     let counted = stage.counted();
     assert_eq!(counted.values().sum::<u64>(), FLOOD, "the counters are exact: {counted:?}");
+}
+
+#[test]
+fn events_are_printed_as_they_come_and_to_one_reader() {
+    let stage = Stage::new(SITE, "tc");
+    let packet = Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, 23);
+    stage.inbound(&packet, Reason::NoRule);
+    let mut reader = Reader::start(&stage, &["--format", "json", "--direction", "inbound", "--count", "3"]);
+    // One has been waiting; its line says that the reader is there.
+    let first = reader.line();
+    let second = stage.protected.run(&["events"]).expect_code(1);
+    let id = reader.child.id().to_string();
+    assert!(second.stderr.contains(&format!("process {id} reads the events")), "{}", second.stderr);
+    stage.inbound(&packet, Reason::NoRule);
+    stage.inbound(&Packet::new().ipv6("2001:db8::2", "2001:db8::1").udp(5000, 161), Reason::NoRule);
+    let (next, last) = (reader.line(), reader.line());
+    for event in [&first, &next] {
+        assert_eq!(event["event"], "denied");
+        assert_eq!((&event["remote"], &event["remote_port"]), (&"198.18.0.2".into(), &40_000.into()), "{event}");
+        assert_eq!((&event["local"], &event["local_port"]), (&"198.18.0.1".into(), &23.into()), "{event}");
+        assert_eq!((&event["reason"], &event["mode"]), (&"no-rule".into(), &"enforce".into()), "{event}");
+        assert_eq!(event["interface"], stage.protected.cable.near.interface.as_str());
+    }
+    assert_eq!(
+        (&last["remote"], &last["protocol"], &last["port"]),
+        (&"2001:db8::2".into(), &"udp".into(), &161.into())
+    );
+    let (code, errors) = reader.end();
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(errors.contains("3 events; 0 refused packets suppressed, 0 events lost"), "{errors}");
+    assert_eq!(stage.tables.events(), [], "nothing is left in the ring, and the next reader may come");
+}
+
+#[test]
+fn an_interrupted_reader_ends_well() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let stage = Stage::new(SITE, "tc");
+        stage.inbound(&Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, 23), Reason::NoRule);
+        let mut reader = Reader::start(&stage, &["--direction", "inbound"]);
+        let mut line = String::new();
+        reader.out.read_line(&mut line).expect("text");
+        assert!(line.ends_with("in tcp 198.18.0.2:40000 -> 198.18.0.1:23 no-rule, dropped (54 bytes)\n"), "{line}");
+        reader.signal(signal);
+        let (code, errors) = reader.end();
+        assert_eq!((code, errors.contains("1 events;")), (Some(0), true), "{errors}");
+    }
+}
+
+#[test]
+fn a_reader_that_does_not_read_holds_nobody_up() {
+    const FLOOD: u64 = 40_000;
+    let stage = Stage::new(SITE, "native");
+    let frame = Packet::new().ipv4("198.18.0.2", "198.18.0.1").udp(40_000, 4444).build();
+    assert_eq!(stage.programs[0].ask(&frame, About::default()), Some(Outcome::Dropped));
+    let mut reader = Reader::start(&stage, &["--format", "json", "--direction", "inbound"]);
+    assert_eq!(reader.line()["event"], "denied");
+    // From here on its pipe fills up, and then the ring.
+    for _ in 1..FLOOD {
+        assert_eq!(stage.programs[0].ask(&frame, About::default()), Some(Outcome::Dropped));
+    }
+    let counted = stage.counted();
+    assert_eq!(counted.values().sum::<u64>(), FLOOD, "each packet was judged and counted: {counted:?}");
+    reader.signal(Signal::SIGINT);
+    let mut told = 1;
+    let mut said = (0, 0);
+    for line in (&mut reader.out).lines().map_while(Result::ok) {
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        if line["event"] == "denied" {
+            told += 1;
+        } else {
+            said = (line["suppressed"].as_u64().expect("a number"), line["lost"].as_u64().expect("a number"));
+        }
+    }
+    let (code, errors) = reader.end();
+    assert_eq!(code, Some(0), "{errors}");
+    let left = stage.tables.events().len() as u64;
+    let (suppressed, lost) = stage.tables.suppressed_and_lost();
+    assert_eq!(told + left + suppressed + lost, FLOOD, "told {told}, left {left}, {suppressed}, {lost}: {errors}");
+    assert!(suppressed > 0 && said.0 <= suppressed && said.1 <= lost, "{said:?}, {suppressed}, {lost}");
+    assert!(errors.contains(&format!("{suppressed} refused packets suppressed, {lost} events lost")), "{errors}");
+}
+
+#[test]
+fn a_reader_ends_when_nothing_is_protected_any_more() {
+    let stage = Stage::new(SITE, "tc");
+    let near = stage.protected.cable.near.interface.clone();
+    let reader = Reader::start(&stage, &["--format", "json"]);
+    stage.protected.run(&["detach", "--interface", &near]).expect_code(0);
+    let (code, errors) = reader.end();
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("no interface of this network namespace is protected"), "{errors}");
+}
+
+/// `enforcer events` in the background.
+struct Reader {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Reader {
+    #[track_caller]
+    fn start(stage: &Stage, arguments: &[&str]) -> Self {
+        let line = [&["events"], arguments].concat();
+        let mut command = command(&stage.protected.cable.host, &line);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let out = BufReader::new(child.stdout.take().expect("piped"));
+        Self { child, out }
+    }
+
+    #[track_caller]
+    fn line(&mut self) -> Value {
+        let mut line = String::new();
+        self.out.read_line(&mut line).expect("text");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    #[track_caller]
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        kill(Pid::from_raw(id), signal).expect("it runs");
+    }
+
+    /// Exit code and what it said.
+    #[track_caller]
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut errors = String::new();
+        self.child.stderr.take().expect("piped").read_to_string(&mut errors).expect("text");
+        (self.child.wait().expect("it ends").code(), errors)
+    }
 }

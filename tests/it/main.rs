@@ -2,6 +2,8 @@
 
 /// Exit codes and messages, of commands that look at no interface.
 mod cli;
+/// Counters in every format, and how they go on.
+mod counters;
 /// What was refused, as an operator reads it.
 mod denied;
 /// Denied packets, told one by one and summed up, both bounded.

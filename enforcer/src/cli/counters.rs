@@ -1,81 +1,57 @@
 //! `enforcer counters`: what passed, what was dropped, what would have been, by rule and by reason.
 
-use serde::Serialize;
+mod listing;
+mod show;
 
-use super::interfaces::{InterfaceArgs, ModeNames, modes_text};
-use super::table::{print, source_rows, table};
-use super::{Failure, Format, Output};
-use crate::dataplane::{Count, InterfaceCounters, VerdictCounts, counters};
-use crate::ruleset::SourceRow;
+use std::time::{Duration, Instant};
+
+use super::interfaces::{InterfaceArgs, duration};
+use super::{Failure, Output, interrupt};
+use crate::dataplane::{InterfaceCounters, Protected, counters};
+use crate::observe::metrics::Metrics;
+use crate::observe::rates::Rates;
 
 /// Shows the counters of every protected interface.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  enforcer counters\n  enforcer counters --all\n  \
-                  enforcer counters --format json | jq '.interfaces[0].verdicts.inbound'")]
+#[command(
+    after_help = "With --watch the counters are shown again and again, with packets and bytes a second; as JSON, each time is one line. \
+                  The first Ctrl-C ends it. CSV has a line for each rule and for each reason. Prometheus text is what the agent serves: \
+                  no label holds an address.\n\n\
+                  Examples:\n  enforcer counters\n  enforcer counters --all\n  enforcer counters --watch --interval 2s\n  \
+                  enforcer counters --format json | jq '.interfaces[0].verdicts.inbound'\n  \
+                  enforcer counters --format prometheus > /var/lib/prometheus/node-exporter/enforcer.prom"
+)]
 pub struct Args {
     #[command(flatten)]
     interfaces: InterfaceArgs,
-    /// List rules that never matched too (JSON always does).
+    /// List rules that never matched too (other formats always do).
     #[arg(long)]
     all: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Show them again and again, with rates.
+    #[arg(long)]
+    watch: bool,
+    /// How often, with --watch.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s", requires = "watch")]
+    interval: Duration,
+    /// How many times, with --watch; 0: until interrupted.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "watch")]
+    count: u64,
 }
 
-#[derive(Serialize)]
-struct Listing<'a> {
-    interfaces: Vec<Listed<'a>>,
-}
-
-#[derive(Serialize)]
-struct Listed<'a> {
-    interface: &'a str,
-    mode: ModeNames,
-    since: String,
-    verdicts: ListedVerdicts,
-    rules: Vec<ListedRule<'a>>,
-    reasons: Vec<ListedReason>,
-}
-
-#[derive(Serialize)]
-struct ListedVerdicts {
-    inbound: ListedTotals,
-    outbound: ListedTotals,
-}
-
-#[derive(Serialize)]
-struct ListedTotals {
-    pass: ListedCount,
-    drop: ListedCount,
-    would_drop: ListedCount,
-}
-
-#[derive(Serialize)]
-struct ListedCount {
-    packets: u64,
-    bytes: u64,
-}
-
-#[derive(Serialize)]
-struct ListedRule<'a> {
-    id: &'a str,
-    direction: &'a str,
-    packets: u64,
-    bytes: u64,
-    last_hit: Option<String>,
-    since: String,
-    source: Option<&'a SourceRow>,
-    sources: &'a [SourceRow],
-}
-
-#[derive(Serialize)]
-struct ListedReason {
-    reason: &'static str,
-    verdict: &'static str,
-    direction: &'static str,
-    packets: u64,
-    bytes: u64,
+/// How counters are printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Format {
+    /// For a person.
+    Table,
+    /// For a program.
+    Json,
+    /// For a spreadsheet.
+    Csv,
+    /// For Prometheus.
+    Prometheus,
 }
 
 /// Runs the command.
@@ -83,101 +59,84 @@ struct ListedReason {
 /// # Errors
 /// When the maps cannot be read.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    if args.watch {
+        return watch(args, output);
+    }
     let interfaces = args.interfaces.protected()?;
-    let counted = interfaces.iter().map(counters).collect::<Result<Vec<_>, _>>()?;
     match args.format {
-        Format::Json => output.json(&Listing { interfaces: counted.iter().map(listed).collect() }),
-        Format::Table if counted.is_empty() => {
+        Format::Json => output.json(&listing::listing(&read(&interfaces)?, None)),
+        Format::Table if interfaces.is_empty() => {
             Ok(writeln!(output.err, "no interface of this network namespace is protected")?)
         }
-        Format::Table => counted.iter().try_for_each(|one| show(output, one, args.all)),
+        Format::Table => read(&interfaces)?.iter().try_for_each(|one| show::show(output, one, args.all, None)),
+        Format::Csv => listing::csv(output.out, &read(&interfaces)?),
+        Format::Prometheus => {
+            let text = Metrics::read(&interfaces)?.text().map_err(anyhow::Error::from)?;
+            Ok(output.out.write_all(text.as_bytes())?)
+        }
     }
 }
 
-fn listed(one: &InterfaceCounters) -> Listed<'_> {
-    let [inbound, outbound] = one.verdicts.map(totals);
-    Listed {
-        interface: &one.interface,
-        mode: one.modes.into(),
-        since: one.since.to_string(),
-        verdicts: ListedVerdicts { inbound, outbound },
-        rules: one
-            .rules
-            .iter()
-            .map(|counted| ListedRule {
-                id: &counted.rule.id,
-                direction: &counted.rule.direction,
-                packets: counted.count.packets,
-                bytes: counted.count.bytes,
-                last_hit: counted.last_hit.map(|time| time.to_string()),
-                since: counted.rule.since.to_string(),
-                source: counted.rule.sources.first(),
-                sources: &counted.rule.sources,
-            })
-            .collect(),
-        reasons: one
-            .reasons
-            .iter()
-            .map(|counted| ListedReason {
-                reason: counted.reason.name(),
-                verdict: verdict(counted.reason, counted.would_drop),
-                direction: counted.direction.name(),
-                packets: counted.count.packets,
-                bytes: counted.count.bytes,
-            })
-            .collect(),
+fn read(interfaces: &[Protected]) -> Result<Vec<InterfaceCounters>, Failure> {
+    Ok(interfaces.iter().map(counters).collect::<Result<Vec<_>, _>>()?)
+}
+
+fn watch(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    if matches!(args.format, Format::Csv | Format::Prometheus) {
+        return Err(Failure::BadInput(anyhow::anyhow!(
+            "--watch shows a table or JSON lines; Prometheus works rates out by itself"
+        )));
     }
+    args.interfaces.some_protected()?;
+    interrupt::catch()?;
+    let mut before: Option<(Instant, Vec<InterfaceCounters>)> = None;
+    let mut round = 0;
+    loop {
+        // Anew each time: a policy may be applied meanwhile.
+        let now = (Instant::now(), read(&args.interfaces.protected()?)?);
+        if let Some((at, before)) = &before {
+            let apart = now.0.duration_since(*at);
+            let rates = |one: &InterfaceCounters| {
+                let before = before.iter().find(|before| before.interface == one.interface);
+                before.map_or_else(Rates::default, |before| Rates::between(before, one, apart))
+            };
+            let rates: Vec<Rates> = now.1.iter().map(rates).collect();
+            print_round(args, output, &now.1, &rates)?;
+            round += 1;
+            if round == args.count {
+                return Ok(());
+            }
+        }
+        before = Some(now);
+        interrupt::wait(args.interval);
+        if interrupt::asked() {
+            return Ok(());
+        }
+    }
+}
+
+fn print_round(
+    args: &Args,
+    output: &mut Output<'_>,
+    counted: &[InterfaceCounters],
+    rates: &[Rates],
+) -> Result<(), Failure> {
+    if args.format == Format::Json {
+        let line = serde_json::to_string(&listing::listing(counted, Some(rates))).map_err(std::io::Error::from)?;
+        writeln!(output.out, "{line}")?;
+        return Ok(output.out.flush()?);
+    }
+    if output.terminal.width.is_some() {
+        // To the upper left corner of an empty screen (ECMA-48: CUP, ED).
+        write!(output.out, "\x1b[H\x1b[2J")?;
+    }
+    for (one, rates) in counted.iter().zip(rates) {
+        show::show(output, one, args.all, Some(rates))?;
+    }
+    Ok(output.out.flush()?)
 }
 
 /// A refusal that was let through in audit is told apart from a drop.
 const fn verdict(reason: enforcer_common::Reason, would_drop: bool) -> &'static str {
     if would_drop { "would_drop" } else { reason.verdict().name() }
-}
-
-fn totals(counts: VerdictCounts) -> ListedTotals {
-    let count = |Count { packets, bytes }| ListedCount { packets, bytes };
-    ListedTotals { pass: count(counts.pass), drop: count(counts.drop), would_drop: count(counts.would_drop) }
-}
-
-fn show(output: &mut Output<'_>, one: &InterfaceCounters, all: bool) -> Result<(), Failure> {
-    writeln!(output.out, "{} ({}), counting since {}", one.interface, modes_text(one.modes), one.since)?;
-    let mut reasons = table(output.terminal, &["REASON", "DIRECTION", "VERDICT", "PACKETS", "BYTES", "MEANING"]);
-    for counted in &one.reasons {
-        reasons.add_row([
-            counted.reason.name().to_owned(),
-            counted.direction.name().to_owned(),
-            verdict(counted.reason, counted.would_drop).replace('_', " "),
-            counted.count.packets.to_string(),
-            counted.count.bytes.to_string(),
-            counted.reason.sentence().to_owned(),
-        ]);
-    }
-    if one.reasons.is_empty() {
-        writeln!(output.out, "no packet has been seen")?;
-    } else {
-        writeln!(output.out, "{}", print(&reasons))?;
-    }
-    let mut rules = table(output.terminal, &["RULE", "DIRECTION", "PACKETS", "BYTES", "LAST", "SOURCE"]);
-    let mut silent = 0;
-    for counted in &one.rules {
-        if counted.count.packets == 0 && !all {
-            silent += 1;
-            continue;
-        }
-        rules.add_row([
-            counted.rule.id.clone(),
-            counted.rule.direction.clone(),
-            counted.count.packets.to_string(),
-            counted.count.bytes.to_string(),
-            counted.last_hit.map_or_else(|| "never".to_owned(), |time| time.to_string()),
-            source_rows(&counted.rule.sources),
-        ]);
-    }
-    if rules.row_count() > 0 {
-        writeln!(output.out, "{}", print(&rules))?;
-    }
-    if silent > 0 {
-        writeln!(output.out, "{silent} rules never matched; --all lists them")?;
-    }
-    Ok(())
 }

@@ -271,7 +271,8 @@ fn known(flow: &Listed<'_>) -> String {
     }
 }
 
-fn direction(text: &str) -> Result<Direction, String> {
+/// A direction on the command line.
+pub(super) fn direction(text: &str) -> Result<Direction, String> {
     match text {
         "inbound" | "in" => Ok(Direction::Inbound),
         "outbound" | "out" => Ok(Direction::Outbound),
@@ -279,7 +280,8 @@ fn direction(text: &str) -> Result<Direction, String> {
     }
 }
 
-fn reason(text: &str) -> Result<String, String> {
+/// A reason for refusing on the command line.
+pub(super) fn reason(text: &str) -> Result<String, String> {
     let refusals = || Reason::ALL.iter().filter(|reason| reason.verdict() == Verdict::Drop).map(|reason| reason.name());
     if refusals().any(|name| name == text) {
         return Ok(text.to_owned());

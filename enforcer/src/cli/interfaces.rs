@@ -111,7 +111,7 @@ impl From<DataplaneError> for Failure {
             DataplaneError::NoInterface { .. } | DataplaneError::Unsuitable { .. } => Self::BadInput(error.into()),
             DataplaneError::NotAllowed(_) | DataplaneError::Verifier { .. } => Self::NotAllowed(error.into()),
             DataplaneError::Busy { .. } | DataplaneError::Refused(_) => Self::Refused(error.into()),
-            DataplaneError::NotProtected(_) => Self::Failed(error.into()),
+            DataplaneError::NotProtected(_) | DataplaneError::Taken(_) => Self::Failed(error.into()),
             DataplaneError::System { .. } if is_permission(&error) => Self::NotAllowed(error.into()),
             DataplaneError::System { .. } => Self::Failed(error.into()),
         }

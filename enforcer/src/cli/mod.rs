@@ -10,9 +10,11 @@ pub mod counters;
 pub mod denied;
 pub mod detach;
 pub mod diff;
+pub mod events;
 pub mod explain;
 pub mod export;
 pub mod interfaces;
+pub mod interrupt;
 pub mod live;
 pub mod mode;
 pub mod policy_args;
@@ -83,6 +85,8 @@ enum Command {
     Counters(counters::Args),
     /// Show who was refused, and what for.
     Denied(denied::Args),
+    /// Show refused packets as they come.
+    Events(events::Args),
     /// Remove everything of ours.
     Detach(detach::Args),
     /// Wait for a deadline, and put back what was in force before.
@@ -255,6 +259,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Status(args) => status::run(args, output),
         Command::Counters(args) => counters::run(args, output),
         Command::Denied(args) => denied::run(args, output),
+        Command::Events(args) => events::run(args, output),
         Command::Detach(args) => detach::run(args, output),
         Command::Restore(args) => restore::run(args, output),
     }

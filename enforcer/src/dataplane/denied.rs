@@ -22,11 +22,8 @@ pub fn denied(protected: &[Protected]) -> Result<Denied, DataplaneError> {
     let Some(first) = protected.first() else { return Ok(Denied::default()) };
     // All that is protected in a network namespace shares one table.
     let host = HostPins::of(first.record.netns);
-    let doing = || "cannot read the denied flows".to_owned();
-    let data = MapData::from_pin(host.map(map::DENIED)).doing(doing)?;
-    let capacity = data.info().doing(doing)?.max_entries();
+    let (capacity, entries) = read(&host)?;
     let interfaces: BTreeMap<u32, &Protected> = protected.iter().map(|one| (one.record.index, one)).collect();
-    let entries: Vec<(DeniedKey, DeniedState)> = hash_entries(&data).doing(doing)?;
     let remembered = entries.len();
     let flows = entries.into_iter().filter_map(|(key, state)| {
         let protected = interfaces.get(&key.interface)?;
@@ -41,6 +38,25 @@ pub fn denied(protected: &[Protected]) -> Result<Denied, DataplaneError> {
     let mut denied = Denied { flows: flows.collect(), remembered, capacity, ..Denied::default() };
     (denied.suppressed, denied.lost) = suppressed(&host)?;
     Ok(denied)
+}
+
+/// How the table of denied flows is used, and what no flow of it tells; the flows themselves are left out.
+///
+/// # Errors
+/// When the maps cannot be read.
+pub fn denied_use(protected: &[Protected]) -> Result<Denied, DataplaneError> {
+    let Some(first) = protected.first() else { return Ok(Denied::default()) };
+    let host = HostPins::of(first.record.netns);
+    let (capacity, entries) = read(&host)?;
+    let (suppressed, lost) = suppressed(&host)?;
+    Ok(Denied { flows: Vec::new(), remembered: entries.len(), capacity, suppressed, lost })
+}
+
+/// The size of the table, and what is in it.
+fn read(host: &HostPins) -> Result<(u32, Vec<(DeniedKey, DeniedState)>), DataplaneError> {
+    let doing = || "cannot read the denied flows".to_owned();
+    let data = MapData::from_pin(host.map(map::DENIED)).doing(doing)?;
+    Ok((data.info().doing(doing)?.max_entries(), hash_entries(&data).doing(doing)?))
 }
 
 /// Refused packets that were only counted, because more came than are told a second; and events that found the ring full.

@@ -44,6 +44,9 @@ pub enum DataplaneError {
         /// Whose program it is.
         by: String,
     },
+    /// Somebody else has what only one can have.
+    #[error("{0}")]
+    Taken(String),
     /// Refused for safety.
     #[error("{0}")]
     Refused(String),

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 
-use aya::maps::{HashMap, Map, MapData, PerCpuArray};
+use aya::maps::{Map, MapData, PerCpuArray};
 use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, Statistic, map};
 
+use super::batch::hash_entries;
 use super::error::{DataplaneError, Doing as _};
 use super::pins::{HostPins, Protected};
 
@@ -91,17 +92,13 @@ pub fn flow_use(protected: &Protected) -> Result<FlowUse, DataplaneError> {
     let open = |name: &str| MapData::from_pin(host.map(name)).doing(doing);
     let flows4 = open(map::FLOWS4)?;
     let most = flows4.info().doing(doing)?.max_entries();
-    let flows4: HashMap<MapData, FlowKey4, FlowState> =
-        Map::from_map_data(flows4).and_then(TryInto::try_into).doing(doing)?;
-    let flows6: HashMap<MapData, FlowKey6, FlowState> =
-        Map::from_map_data(open(map::FLOWS6)?).and_then(TryInto::try_into).doing(doing)?;
     let statistics: PerCpuArray<MapData, u64> =
         Map::from_map_data(open(map::STATISTICS)?).and_then(TryInto::try_into).doing(doing)?;
     let total = |statistic: Statistic| -> Result<u64, DataplaneError> {
         Ok(statistics.get(&(statistic as u32), 0).doing(doing)?.iter().sum())
     };
-    // Flows come and go while they are counted: an error about one of them is not one about the table.
-    let (v4, v6) = (flows4.keys().flatten().count() as u64, flows6.keys().flatten().count() as u64);
+    let v4 = hash_entries::<FlowKey4, FlowState>(&flows4).doing(doing)?.len() as u64;
+    let v6 = hash_entries::<FlowKey6, FlowState>(&open(map::FLOWS6)?).doing(doing)?.len() as u64;
     let (made, revived) = (total(Statistic::FlowsMade)?, total(Statistic::FlowsRevived)?);
     Ok(FlowUse {
         most,

@@ -36,6 +36,17 @@ pub struct DeniedFlow {
     pub last: Timestamp,
 }
 
+/// One refused packet.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DeniedEvent {
+    /// Who tried what, when and why it was refused.
+    pub flow: DeniedFlow,
+    /// Remote port, where the protocol has ports.
+    pub remote_port: Option<u16>,
+    /// Local port, likewise.
+    pub local_port: Option<u16>,
+}
+
 /// What a refused packet asked for.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Asked {

@@ -1,5 +1,7 @@
-//! What operators look at: denied flows and their names. Plain data, read by [`dataplane`](crate::dataplane) and shown by
+//! What operators look at: denied flows and their names, metrics, rates. Plain data, read by [`dataplane`](crate::dataplane) and shown by
 //! [`cli`](crate::cli).
 
 pub mod denied;
+pub mod metrics;
 pub mod names;
+pub mod rates;

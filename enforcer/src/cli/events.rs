@@ -1,0 +1,352 @@
+//! `enforcer events`: refused packets, one by one, as they come.
+
+use std::io::{BufWriter, ErrorKind, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use enforcer_common::{Direction, Mode};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::Serialize;
+
+use super::denied::{direction, reason};
+use super::interfaces::{InterfaceArgs, ModeArg};
+use super::{Failure, Output, interrupt};
+use crate::dataplane::EventStream;
+use crate::observe::denied::{Asked, DeniedEvent, Filter};
+use crate::site::protocol_name;
+
+/// How often suppressed events are told, and the stream is looked after.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Shows refused packets as they come, until interrupted.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The programs tell of 1000 refused packets a second and processor and count the others: how many were suppressed \
+                  is told once a second, and at the end. A reader that is slow, or none at all, holds nobody up: the ring keeps \
+                  what it has room for (16384 events) and the programs count the rest as lost. So the first events may be older than the \
+                  command; --new leaves them out.\n\n\
+                  Each event goes to one reader: while the agent or another `enforcer events` runs, a second one is refused.\n\n\
+                  Examples:\n  enforcer events\n  enforcer events --reason no-rule --count 10\n  \
+                  enforcer events --format json | jq -r 'select(.event == \"denied\") | .remote'"
+)]
+pub struct Args {
+    #[command(flatten)]
+    interfaces: InterfaceArgs,
+    /// Only this direction.
+    #[arg(long, value_parser = direction, value_name = "inbound|outbound")]
+    direction: Option<Direction>,
+    /// Only these reasons.
+    #[arg(long, value_name = "REASON[,REASON]", value_delimiter = ',', value_parser = reason)]
+    reason: Vec<String>,
+    /// Only what was dropped (enforce), or only what was counted and passed (audit).
+    #[arg(long, value_enum)]
+    mode: Option<ModeArg>,
+    /// Only this destination port.
+    #[arg(long)]
+    port: Option<u16>,
+    /// End after so many events; 0: when interrupted.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    count: u64,
+    /// Leave out what has been waiting since before.
+    #[arg(long)]
+    new: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// How events are printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Format {
+    /// For a person: a line each.
+    Text,
+    /// For a program: an object a line.
+    Json,
+}
+
+/// A line of JSON.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Line<'a> {
+    /// A refused packet.
+    Denied {
+        time: String,
+        interface: &'a str,
+        direction: &'static str,
+        reason: &'static str,
+        mode: &'static str,
+        protocol: Option<String>,
+        remote: Option<IpAddr>,
+        remote_port: Option<u16>,
+        local: Option<IpAddr>,
+        local_port: Option<u16>,
+        port: Option<u16>,
+        icmp_type: Option<u16>,
+        ethertype: Option<String>,
+        bytes: u64,
+    },
+    /// How many are not told, since the command began.
+    Suppressed { time: String, suppressed: u64, lost: u64 },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When somebody else reads the events, or they cannot be read.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let protected = args.interfaces.some_protected()?;
+    interrupt::catch()?;
+    let mut stream = EventStream::open(&protected)?;
+    if args.new {
+        // No more than the ring holds, or a flood would keep this going.
+        for _ in 0..1 << 14 {
+            if stream.next_event().is_none() {
+                break;
+            }
+        }
+    }
+    let Output { out, err, .. } = output;
+    let mut told = Told { start: stream.suppressed()?, shown: 0, last: (0, 0), at: Instant::now() };
+    // Line by line would be a system call each; what is there is written at once.
+    let mut out = BufWriter::with_capacity(1 << 16, out);
+    let result = follow(args, &mut stream, &mut told, &mut out);
+    out.flush()?;
+    result?;
+    let (suppressed, lost) = told.now(&stream).unwrap_or(told.last);
+    writeln!(err, "{} events; {suppressed} refused packets suppressed, {lost} events lost meanwhile", told.shown)?;
+    Ok(())
+}
+
+/// What was told so far.
+struct Told {
+    /// Suppressed and lost when the command began.
+    start: (u64, u64),
+    /// Events that were shown.
+    shown: u64,
+    /// Suppressed and lost since the start, as they were told last.
+    last: (u64, u64),
+    /// When was looked last.
+    at: Instant,
+}
+
+impl Told {
+    fn now(&self, stream: &EventStream) -> Option<(u64, u64)> {
+        let (suppressed, lost) = stream.suppressed().ok()?;
+        Some((suppressed.saturating_sub(self.start.0), lost.saturating_sub(self.start.1)))
+    }
+}
+
+fn follow(args: &Args, stream: &mut EventStream, told: &mut Told, out: &mut impl Write) -> Result<(), Failure> {
+    let filter = Filter {
+        direction: args.direction,
+        reasons: args.reason.clone(),
+        mode: args.mode.map(Mode::from),
+        port: args.port,
+    };
+    let wanted = |event: &DeniedEvent| {
+        let names = &args.interfaces.interface;
+        filter.admits(&event.flow) && (names.is_empty() || names.contains(&event.flow.interface))
+    };
+    loop {
+        while !interrupt::asked() && told.at.elapsed() < ROUND {
+            let Some(event) = stream.next_event() else { break };
+            if wanted(&event) {
+                write_event(args.format, &event, out)?;
+                told.shown += 1;
+                if told.shown == args.count {
+                    return Ok(());
+                }
+            }
+        }
+        out.flush()?;
+        if interrupt::asked() {
+            return Ok(());
+        }
+        if told.at.elapsed() >= ROUND {
+            told.at = Instant::now();
+            look_after(args, stream, told, out)?;
+        }
+        wait(stream)?;
+    }
+}
+
+/// Tells what was suppressed, and follows the programs to another ring.
+fn look_after(args: &Args, stream: &mut EventStream, told: &mut Told, out: &mut impl Write) -> Result<(), Failure> {
+    if !stream.is_current() {
+        // The last interface was detached; another one may be protected since.
+        *stream = EventStream::open(&args.interfaces.some_protected()?)?;
+        (told.start, told.last) = (stream.suppressed()?, (0, 0));
+    }
+    if let Some(now) = told.now(stream)
+        && now != told.last
+    {
+        told.last = now;
+        write_suppressed(args.format, now, out)?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Waits until an event is there, a signal came, or it is time to look after the stream.
+fn wait(stream: &EventStream) -> Result<(), Failure> {
+    let mut fds = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, PollTimeout::from(1000_u16)) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(std::io::Error::from(errno).into()),
+    }
+}
+
+fn write_event(format: Format, event: &DeniedEvent, out: &mut impl Write) -> Result<(), Failure> {
+    let DeniedEvent { flow, remote_port, local_port } = event;
+    if format == Format::Text {
+        return Ok(writeln!(out, "{}", text(event))?);
+    }
+    let line = Line::Denied {
+        time: flow.last.to_string(),
+        interface: &flow.interface,
+        direction: flow.direction.name(),
+        reason: flow.reason.name(),
+        mode: flow.mode.name(),
+        protocol: flow.protocol.map(protocol_name),
+        remote: flow.remote,
+        remote_port: *remote_port,
+        local: flow.local,
+        local_port: *local_port,
+        port: flow.asked.port(),
+        icmp_type: if let Asked::IcmpType(number) = flow.asked { Some(number) } else { None },
+        ethertype: if let Asked::Ethertype(number) = flow.asked { Some(format!("{number:#06x}")) } else { None },
+        bytes: flow.bytes,
+    };
+    write_json(&line, out)
+}
+
+fn write_suppressed(format: Format, (suppressed, lost): (u64, u64), out: &mut impl Write) -> Result<(), Failure> {
+    let time = jiff::Timestamp::now().round(jiff::Unit::Second).map_err(anyhow::Error::from)?.to_string();
+    if format == Format::Text {
+        return Ok(writeln!(out, "{time} {suppressed} refused packets suppressed, {lost} events lost so far")?);
+    }
+    write_json(&Line::Suppressed { time, suppressed, lost }, out)
+}
+
+fn write_json(line: &Line<'_>, out: &mut impl Write) -> Result<(), Failure> {
+    let text = serde_json::to_string(line).map_err(std::io::Error::from)?;
+    match writeln!(out, "{text}") {
+        // The first signal came while the reader was slow.
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// `2026-11-22T17:29:20Z eth0 in tcp 198.18.0.2:40000 -> 198.18.0.1:23 no-rule, dropped (54 bytes)`.
+fn text(event: &DeniedEvent) -> String {
+    let DeniedEvent { flow, remote_port, local_port } = event;
+    let end = |address: Option<IpAddr>, port: Option<u16>| match (address, port) {
+        (Some(address), Some(port)) => SocketAddr::new(address, port).to_string(),
+        (Some(address), None) => address.to_string(),
+        (None, _) => "?".to_owned(),
+    };
+    let (remote, local) = (end(flow.remote, *remote_port), end(flow.local, *local_port));
+    let (way, from, to) = match flow.direction {
+        Direction::Inbound => ("in", remote, local),
+        Direction::Outbound => ("out", local, remote),
+    };
+    let fate = match flow.mode {
+        Mode::Enforce => "dropped",
+        Mode::Audit => "would be dropped",
+    };
+    let protocol = flow.protocol.map(protocol_name).unwrap_or_default();
+    let what = match flow.asked {
+        Asked::Ethertype(number) => format!("ethertype {number:#06x}"),
+        Asked::IcmpType(number) => format!("{protocol} type {number} {from} -> {to}"),
+        Asked::Port(_) | Asked::Nothing => format!("{protocol} {from} -> {to}"),
+    };
+    format!("{} {} {way} {what} {}, {fate} ({} bytes)", flow.last, flow.interface, flow.reason.name(), flow.bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use enforcer_common::Reason;
+    use expect_test::{Expect, expect};
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::observe::denied::DeniedFlow;
+
+    #[test]
+    fn an_event_is_a_line() {
+        check(
+            Format::Text,
+            &event(),
+            &expect![[r#"
+                2026-01-02T03:04:05Z eth0 in tcp [2001:db8::2]:40000 -> [2001:db8::1]:23 no-rule, dropped (74 bytes)
+            "#]],
+        );
+        check(
+            Format::Json,
+            &event(),
+            &expect![[r#"
+                {"event":"denied","time":"2026-01-02T03:04:05Z","interface":"eth0","direction":"inbound","reason":"no-rule","mode":"enforce","protocol":"tcp","remote":"2001:db8::2","remote_port":40000,"local":"2001:db8::1","local_port":23,"port":23,"icmp_type":null,"ethertype":null,"bytes":74}
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_leaves_is_shown_the_other_way_round() {
+        let mut event = event();
+        event.flow.direction = Direction::Outbound;
+        event.flow.mode = Mode::Audit;
+        event.flow.reason = Reason::NoConnection;
+        check(
+            Format::Text,
+            &event,
+            &expect![[r#"
+                2026-01-02T03:04:05Z eth0 out tcp [2001:db8::1]:23 -> [2001:db8::2]:40000 no-connection, would be dropped (74 bytes)
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_frame_without_addresses_is_a_line_too() {
+        let mut event = event();
+        event.flow =
+            DeniedFlow { remote: None, local: None, protocol: None, asked: Asked::Ethertype(0x8892), ..event.flow };
+        (event.remote_port, event.local_port) = (None, None);
+        check(
+            Format::Text,
+            &event,
+            &expect![[r#"
+                2026-01-02T03:04:05Z eth0 in ethertype 0x8892 no-rule, dropped (74 bytes)
+            "#]],
+        );
+    }
+
+    fn event() -> DeniedEvent {
+        let time: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        DeniedEvent {
+            flow: DeniedFlow {
+                interface: "eth0".to_owned(),
+                direction: Direction::Inbound,
+                reason: Reason::NoRule,
+                mode: Mode::Enforce,
+                protocol: Some(6),
+                remote: Some("2001:db8::2".parse().unwrap()),
+                local: Some("2001:db8::1".parse().unwrap()),
+                asked: Asked::Port(23),
+                packets: 1,
+                bytes: 74,
+                first: time,
+                last: time,
+            },
+            remote_port: Some(40000),
+            local_port: Some(23),
+        }
+    }
+
+    fn check(format: Format, event: &DeniedEvent, expected: &Expect) {
+        let mut out = Vec::new();
+        write_event(format, event, &mut out).unwrap();
+        expected.assert_eq(&String::from_utf8(out).unwrap());
+    }
+}

@@ -1,0 +1,392 @@
+//! Metrics for Prometheus: what `counters --format prometheus` prints and the agent serves.
+//!
+//! The number of series follows the policy and the lists of this program, never the traffic: no label holds an address or a port.
+
+use std::fmt::Error;
+
+use enforcer_common::{Direction, Mode, Reason, Verdict};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::dataplane::{
+    Count, DataplaneError, FlowUse, InterfaceCounters, InterfaceStatus, Kind, Memory, Protected, counters, denied_use,
+    flow_use, memory, status,
+};
+
+use super::denied::Denied;
+
+/// Media type of [`Metrics::text`]: the Prometheus text format.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The state of everything that is protected in this network namespace, at one moment.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    interfaces: Vec<(InterfaceCounters, InterfaceStatus)>,
+    host: Option<HostMetrics>,
+}
+
+/// What all interfaces of a network namespace share.
+#[derive(Clone, Debug)]
+struct HostMetrics {
+    flows: FlowUse,
+    denied: Denied,
+    /// Of the host and of all interfaces.
+    memory: Memory,
+}
+
+/// Labels and value of one sample.
+type Sample = (Vec<(&'static str, String)>, f64);
+
+impl Metrics {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    /// When pins or maps cannot be read.
+    pub fn read(protected: &[Protected]) -> Result<Self, DataplaneError> {
+        let interfaces = protected.iter().map(|one| Ok((counters(one)?, status(one)?)));
+        let interfaces = interfaces.collect::<Result<Vec<_>, DataplaneError>>()?;
+        let host = match protected.first() {
+            Some(first) => {
+                Some(HostMetrics { flows: flow_use(first)?, denied: denied_use(protected)?, memory: memory(first)? })
+            }
+            None => None,
+        };
+        Ok(Self { interfaces, host })
+    }
+
+    /// In the Prometheus text format.
+    ///
+    /// # Errors
+    /// None that is known: a text takes whatever is written to it.
+    pub fn text(&self) -> Result<String, Error> {
+        let mut registry = Registry::with_prefix("enforcer");
+        registry.register_collector(Box::new(self.clone()));
+        let mut text = String::new();
+        // Without the end marker of OpenMetrics: see `Writer::family`.
+        encode_registry(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let mut writer = Writer { encoder };
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("layout", "v1")];
+        writer.gauge("build_info", "Version of enforcer, and of the layout of its maps.", [labels(&build, 1.0)])?;
+        self.interface_states(&mut writer)?;
+        self.reasons(&mut writer)?;
+        self.rules(&mut writer)?;
+        self.host.as_ref().map_or(Ok(()), |host| host.encode(&mut writer))
+    }
+}
+
+impl Metrics {
+    fn interface_states(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        let states = || self.interfaces.iter().map(|(_, status)| (status.record.interface.as_str(), status));
+        let by_interface = |value: fn(&InterfaceStatus) -> f64| {
+            states().map(move |(interface, status)| labels(&[("interface", interface)], value(status)))
+        };
+        let enforcing = states().flat_map(|(interface, status)| {
+            Direction::ALL.map(|direction| {
+                let enforces = status.modes.of(direction) == Mode::Enforce;
+                labels(&[("interface", interface), ("direction", direction.name())], truth(enforces))
+            })
+        });
+        writer.gauge("enforcing", "1 where refused packets are dropped, 0 in audit.", enforcing)?;
+        let armed = |status: &InterfaceStatus, kind: Kind| {
+            status.pending.as_ref().is_some_and(|pending| pending.is_armed() && pending.kind() == kind)
+        };
+        let deadlines = states().flat_map(|(interface, status)| {
+            [(Kind::Unconfirmed, "confirm"), (Kind::Window, "window")]
+                .map(|(kind, name)| labels(&[("interface", interface), ("kind", name)], truth(armed(status, kind))))
+        });
+        writer.gauge(
+            "deadline_armed",
+            "1 while a change waits to be confirmed (confirm), or a change window is open (window).",
+            deadlines,
+        )?;
+        let times = states().filter_map(|(interface, status)| {
+            let pending = status.pending.as_ref().filter(|pending| pending.is_armed())?;
+            Some(labels(&[("interface", interface)], seconds(pending.at())))
+        });
+        writer.gauge("deadline_timestamp_seconds", "When the deadline that is armed will have passed.", times)?;
+        writer.gauge(
+            "drift",
+            "1 where the kernel does not hold what was applied: a program off its hook, or tables that were changed.",
+            by_interface(|status| truth(status.drift)),
+        )?;
+        #[expect(clippy::cast_precision_loss, reason = "there are few")]
+        let problems = by_interface(|status| status.problems.len() as f64);
+        writer.gauge("problems", "Things that are not as they should be; enforcer status names them.", problems)?;
+        #[expect(clippy::cast_precision_loss, reason = "there are few")]
+        let rules = by_interface(|status| status.rules as f64);
+        writer.gauge("rules", "Rules of the policy in force.", rules)?;
+        let policies = states().map(|(interface, status)| {
+            labels(&[("interface", interface), ("policy_hash", &status.record.policy_hash)], 1.0)
+        });
+        writer.gauge("policy_info", "The policy in force, by its hash.", policies)?;
+        let applied = by_interface(|status| seconds(status.record.applied));
+        writer.gauge("applied_timestamp_seconds", "When the policy in force was applied.", applied)?;
+        let since = self
+            .interfaces
+            .iter()
+            .map(|(counted, _)| labels(&[("interface", &counted.interface)], seconds(counted.since)));
+        writer.gauge("counting_since_timestamp_seconds", "Since when the interface's totals count.", since)
+    }
+
+    /// Every reason that there is, zeros included: a rate needs a series from the first packet on.
+    fn reasons(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        let samples = |value: fn(Count) -> u64| {
+            let mut samples = Vec::new();
+            for (counted, _) in &self.interfaces {
+                for direction in Direction::ALL {
+                    for (reason, would_drop) in outcomes() {
+                        let found = counted
+                            .reasons
+                            .iter()
+                            .find(|one| (one.direction, one.reason, one.would_drop) == (direction, reason, would_drop));
+                        let names = [
+                            ("interface", counted.interface.as_str()),
+                            ("direction", direction.name()),
+                            ("verdict", if would_drop { "would_drop" } else { reason.verdict().name() }),
+                            ("reason", reason.name()),
+                        ];
+                        samples.push(labels(&names, number(found.map_or(0, |one| value(one.count)))));
+                    }
+                }
+            }
+            samples
+        };
+        let packets = samples(|count| count.packets);
+        writer.counter("packets_total", "Packets, each under one verdict and one reason.", packets)?;
+        let bytes = samples(|count| count.bytes);
+        writer.counter(
+            "bytes_total",
+            "Bytes as the hook saw them, each packet's under one verdict and one reason.",
+            bytes,
+        )
+    }
+
+    fn rules(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        let rules =
+            || self.interfaces.iter().flat_map(|(counted, _)| counted.rules.iter().map(move |rule| (counted, rule)));
+        let names = |counted: &InterfaceCounters, rule: &crate::dataplane::RuleCount| {
+            vec![
+                ("interface", counted.interface.clone()),
+                ("direction", rule.rule.direction.clone()),
+                ("rule", rule.rule.id.clone()),
+                ("action", rule.rule.action.name().to_owned()),
+            ]
+        };
+        let packets = rules().map(|(counted, rule)| (names(counted, rule), number(rule.count.packets)));
+        writer.counter(
+            "rule_packets_total",
+            "Packets that a rule permitted, or as a deny or internal rule refused.",
+            packets,
+        )?;
+        let bytes = rules().map(|(counted, rule)| (names(counted, rule), number(rule.count.bytes)));
+        writer.counter("rule_bytes_total", "Bytes of these packets as the hook saw them.", bytes)?;
+        let hits = rules().filter_map(|(counted, rule)| Some((names(counted, rule), seconds(rule.last_hit?))));
+        writer.gauge("rule_last_hit_timestamp_seconds", "When a rule last matched; no sample if it never did.", hits)
+    }
+}
+
+impl HostMetrics {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        let FlowUse { most, v4, v6, made, revived, gone_estimate, denials_remembered } = self.flows;
+        let families = |v4: u64, v6: u64| {
+            [("ipv4", v4), ("ipv6", v6)].map(|(family, value)| labels(&[("family", family)], number(value)))
+        };
+        writer.gauge(
+            "flows",
+            "Flows in the table, those that have timed out but are not evicted included.",
+            families(v4, v6),
+        )?;
+        let most = u64::from(most);
+        writer.gauge("flows_capacity", "Flows that the table holds at most.", families(most, most))?;
+        let Denied { remembered, capacity, suppressed, lost, .. } = self.denied;
+        let counters = [
+            ("flows_made_total", "Flows made by an outbound packet.", made),
+            (
+                "flows_revived_total",
+                "Flows made anew in mid-conversation: evicted before their time, or older than the programs.",
+                revived,
+            ),
+            (
+                "denials_remembered_total",
+                "Packets of conversations that were refused in audit and are remembered.",
+                denials_remembered,
+            ),
+            (
+                "events_suppressed_total",
+                "Refused packets that were only counted: neither a denied flow nor an event tells of them.",
+                suppressed,
+            ),
+            ("events_lost_total", "Events that nobody read in time: the ring buffer was full.", lost),
+        ];
+        for (name, help, value) in counters {
+            writer.counter(name, help, [(Vec::new(), number(value))])?;
+        }
+        let remembered = u64::try_from(remembered).unwrap_or(u64::MAX);
+        let gauges = [
+            ("flows_gone_estimate", "Flows that were evicted or replaced: an estimate.", gone_estimate),
+            ("denied_flows", "Denied flows that are remembered.", remembered),
+            ("denied_flows_capacity", "Denied flows that are remembered at most.", u64::from(capacity)),
+        ];
+        for (name, help, value) in gauges {
+            writer.gauge(name, help, [(Vec::new(), number(value))])?;
+        }
+        let Memory { flows, memory, policy, counters, events, host } = self.memory;
+        let uses = [
+            ("flows", flows),
+            ("denials_and_fragments", memory),
+            ("policy", policy),
+            ("counters", counters),
+            ("events", events),
+            ("host", host),
+        ];
+        let uses = uses.map(|(name, bytes)| labels(&[("use", name)], number(bytes)));
+        writer.gauge(
+            "map_memory_bytes",
+            "Kernel memory of the maps; policy and counters are those of one interface.",
+            uses,
+        )
+    }
+}
+
+/// Every pair of a reason and whether it was let through in audit.
+fn outcomes() -> impl Iterator<Item = (Reason, bool)> {
+    Reason::ALL.iter().flat_map(|reason| match reason.verdict() {
+        Verdict::Pass => vec![(*reason, false)],
+        Verdict::Drop => vec![(*reason, false), (*reason, true)],
+    })
+}
+
+/// Writes metrics in the form that every reader of Prometheus text understands (0.0.4).
+struct Writer<'a> {
+    encoder: DescriptorEncoder<'a>,
+}
+
+impl Writer<'_> {
+    fn gauge(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = Sample>) -> Result<(), Error> {
+        self.family(name, help, MetricType::Gauge, samples)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = Sample>) -> Result<(), Error> {
+        self.family(name, help, MetricType::Counter, samples)
+    }
+
+    /// OpenMetrics takes `_total` off the name of a counter in its head and puts it on each sample, which readers of the older
+    /// format (promtool, the textfile collector) take for two metrics. So heads and samples have the whole name here, and the
+    /// encoder, which adds nothing to the samples of a gauge, is told the type only in the head.
+    fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        samples: impl IntoIterator<Item = Sample>,
+    ) -> Result<(), Error> {
+        let mut samples = samples.into_iter().peekable();
+        if samples.peek().is_none() {
+            return Ok(());
+        }
+        let mut metric = self.encoder.encode_descriptor(name, help, None, kind)?;
+        for (labels, value) in samples {
+            match labels.as_slice() {
+                // `name{}` is right, but unusual.
+                [] => metric.encode_gauge(&Number(value))?,
+                labels => metric.encode_family(&labels)?.encode_gauge(&Number(value))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A number, written as a whole one where it is one.
+struct Number(f64);
+
+impl EncodeGaugeValue for Number {
+    fn encode(&self, encoder: &mut prometheus_client::encoding::GaugeValueEncoder<'_>) -> Result<(), Error> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "whole, and within the range of u64"
+        )]
+        if self.0.fract() == 0.0 && (0.0..1.8e19).contains(&self.0) {
+            return (self.0 as u64).encode(encoder);
+        }
+        self.0.encode(encoder)
+    }
+}
+
+fn labels(names: &[(&'static str, &str)], value: f64) -> Sample {
+    (names.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(), value)
+}
+
+/// Prometheus knows no other numbers than these: past 2^53 the last digits are lost.
+#[expect(clippy::cast_precision_loss, reason = "so does every reader of the text")]
+fn number(value: u64) -> f64 {
+    value as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
+fn seconds(time: jiff::Timestamp) -> f64 {
+    time.as_second() as f64
+}
+
+fn truth(value: bool) -> f64 {
+    if value { 1.0 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_anything_protected_there_is_still_the_build() {
+        let text = Metrics { interfaces: Vec::new(), host: None }.text().unwrap();
+        let version = env!("CARGO_PKG_VERSION");
+        expect_test::expect![[r#"
+            # HELP enforcer_build_info Version of enforcer, and of the layout of its maps.
+            # TYPE enforcer_build_info gauge
+            enforcer_build_info{version="VERSION",layout="v1"} 1
+        "#]]
+        .assert_eq(&text.replace(version, "VERSION"));
+    }
+
+    #[test]
+    fn every_reason_is_a_series_once() {
+        let all: Vec<_> = outcomes().collect();
+        assert_eq!(all.len(), Reason::ALL.len() + 17, "each refusal as a drop and as one that was let through");
+    }
+
+    #[test]
+    fn counters_keep_their_name_and_numbers_stay_whole() {
+        #[derive(Debug)]
+        struct One;
+        impl Collector for One {
+            fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+                let mut writer = Writer { encoder };
+                writer.counter("packets_total", "Packets.", [labels(&[("rule", "a\"b")], 9e15)])?;
+                writer.gauge("nothing", "Is not there.", [])?;
+                writer.gauge("share", "Half.", [(Vec::new(), 0.5)])
+            }
+        }
+        let mut registry = Registry::with_prefix("enforcer");
+        registry.register_collector(Box::new(One));
+        let mut text = String::new();
+        encode_registry(&mut text, &registry).unwrap();
+        expect_test::expect![[r#"
+            # HELP enforcer_packets_total Packets.
+            # TYPE enforcer_packets_total counter
+            enforcer_packets_total{rule="a\"b"} 9000000000000000
+            # HELP enforcer_share Half.
+            # TYPE enforcer_share gauge
+            enforcer_share 0.5
+        "#]]
+        .assert_eq(&text);
+    }
+}

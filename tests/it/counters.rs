@@ -1,0 +1,150 @@
+//! `enforcer counters` in every format.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use enforcer_common::Reason;
+use harness::packet::Packet;
+use harness::skip::skip;
+
+use crate::stage::Stage;
+
+const SITE: &str = "\
+interfaces: [IF]
+mode: {inbound: enforce, outbound: audit}
+roles: []
+allow:
+  - {name: https, protocol: tcp, ports: [443]}
+  - {name: silent, protocol: tcp, ports: [444]}
+deny:
+  - {name: no-telnet, protocol: tcp, ports: [23]}
+";
+
+fn stage() -> Stage {
+    let stage = Stage::new(SITE, "tc");
+    let packet = |port| Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, port);
+    stage.inbound(&packet(443), Reason::Rule);
+    stage.inbound(&packet(443), Reason::Rule);
+    stage.inbound(&packet(23), Reason::Denied);
+    stage.inbound(&packet(80), Reason::NoRule);
+    stage
+}
+
+#[test]
+fn csv_has_a_line_for_each_rule_and_reason() {
+    let stage = stage();
+    let text = stage.protected.run(&["counters", "--format", "csv"]).expect_code(0).stdout;
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("interface,kind,direction,name,verdict,packets,bytes,last_hit,since,sources"));
+    let near = &stage.protected.cable.near.interface;
+    let found: BTreeMap<String, (String, bool)> = lines
+        .map(|line| {
+            let fields: Vec<&str> = line.split(',').collect();
+            assert_eq!((fields[0], fields.len()), (near.as_str(), 10), "{line}");
+            let key = format!("{} {} {}", fields[1], fields[2], fields[3]);
+            (key, (format!("{}{}", fields[4], fields[5]), fields[7].ends_with('Z')))
+        })
+        .collect();
+    let of = |name: &str| found.get(name).cloned().unwrap_or_else(|| panic!("no {name} in {text}"));
+    assert_eq!(of("rule inbound site/https"), ("2".to_owned(), true));
+    assert_eq!(of("rule inbound site/no-telnet"), ("1".to_owned(), true));
+    assert_eq!(of("rule inbound site/silent"), ("0".to_owned(), false), "zeros are listed, and never were hit");
+    assert_eq!(of("reason inbound no-rule"), ("drop1".to_owned(), false));
+}
+
+#[test]
+fn prometheus_text_is_bounded_and_says_the_same() {
+    let stage = stage();
+    let read = || stage.protected.run(&["counters", "--format", "prometheus"]).expect_code(0).stdout;
+    let text = read();
+    let mut families = BTreeSet::new();
+    for line in text.lines() {
+        let mut words = line.split(' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("#"), Some("HELP"), Some(name)) => assert!(families.insert(name.to_owned()), "{name} stands twice"),
+            (Some("#"), Some("TYPE"), Some(name)) => {
+                let kind = words.next().expect("a type");
+                assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
+            }
+            (Some(sample), Some(value), None) => {
+                let name = sample.split('{').next().expect("a name");
+                assert!(families.contains(name) && value.parse::<f64>().is_ok(), "{line}");
+            }
+            _ => panic!("not a line of the text format: {line}"),
+        }
+    }
+    let near = &stage.protected.cable.near.interface;
+    let value = |sample: &str| {
+        let sample = sample.replace("IF", near);
+        let line = text.lines().find_map(|line| line.strip_prefix(&sample)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {sample} in:\n{text}")).to_owned()
+    };
+    let reason = |verdict, reason| {
+        value(&format!(
+            "enforcer_packets_total{{interface=\"IF\",direction=\"inbound\",verdict=\"{verdict}\",reason=\"{reason}\"}}"
+        ))
+    };
+    assert_eq!(
+        [reason("pass", "rule"), reason("drop", "denied"), reason("drop", "no-rule"), reason("would_drop", "no-rule")],
+        ["2", "1", "1", "0"]
+    );
+    assert_eq!(
+        value(
+            "enforcer_rule_packets_total{interface=\"IF\",direction=\"inbound\",rule=\"site/https\",action=\"permit\"}"
+        ),
+        "2"
+    );
+    assert_eq!(value("enforcer_enforcing{interface=\"IF\",direction=\"inbound\"}"), "1");
+    assert_eq!(value("enforcer_enforcing{interface=\"IF\",direction=\"outbound\"}"), "0");
+    assert_eq!(value("enforcer_drift{interface=\"IF\"}"), "0");
+    assert_eq!(value("enforcer_deadline_armed{interface=\"IF\",kind=\"confirm\"}"), "0");
+    assert!(!text.contains("198.18."), "no label holds an address");
+    // Many clients and ports more make no more series, only another count of denied flows.
+    let series = |text: &str| -> BTreeSet<String> {
+        text.lines().map(|line| line.rsplit_once(' ').map_or(line, |(sample, _)| sample).to_owned()).collect()
+    };
+    for number in 0..200_u16 {
+        let source = format!("10.9.{}.{}", number / 100, number % 100 + 1);
+        let packet = Packet::new().ipv4(&source, "198.18.0.1").tcp(40_000, 1000 + number);
+        stage.inbound(&packet, Reason::NoRule);
+    }
+    let after = read();
+    assert_eq!(series(&after), series(&text));
+    assert!(after.contains("\nenforcer_denied_flows 202\n"), "{after}");
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_the_metrics() {
+    let stage = stage();
+    let text = stage.protected.run(&["counters", "--format", "prometheus"]).expect_code(0).stdout;
+    let mut promtool = Command::new("promtool");
+    let promtool =
+        promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match promtool.spawn() {
+        Ok(child) => child,
+        Err(error) => return skip(&format!("promtool, of the package prometheus: {error}")),
+    };
+    child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.trim().is_empty(), "{}\n{said}\n{text}", output.status);
+}
+
+#[test]
+fn watching_tells_rates() {
+    let stage = stage();
+    let ran = stage.protected.run(&["counters", "--watch", "--count", "2", "--format", "json"]).expect_code(0);
+    let lines: Vec<serde_json::Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect();
+    assert_eq!(lines.len(), 2, "{}", ran.stdout);
+    for line in &lines {
+        assert!(line["time"].is_string(), "{line}");
+        let rule = &line["interfaces"][0]["rules"][0];
+        assert_eq!((&rule["packets"].is_u64(), &rule["packets_per_second"]), (&true, &0.0.into()), "{rule}");
+    }
+    let table = stage.protected.run(&["counters", "--watch", "--count", "1"]).expect_code(0).stdout;
+    assert!(table.contains("PACKETS/S") && !table.contains('\x1b'), "{table}");
+    let refused = stage.protected.run(&["counters", "--watch", "--format", "csv"]).expect_code(2);
+    assert!(refused.stderr.contains("Prometheus works rates out by itself"), "{}", refused.stderr);
+}
