@@ -33,5 +33,6 @@ pub mod simulate;
 pub mod site;
 pub mod sockets;
 pub mod state;
+pub mod suggest;
 pub mod tuple;
 pub mod yaml;

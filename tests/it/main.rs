@@ -21,6 +21,8 @@ mod live;
 /// The loaded programs agree with the same decision code on the host, on random policies and packets.
 mod oracle;
 mod stage;
+/// Suggestions from denied flows, applied.
+mod suggest;
 /// Sockets over a cable: what only traffic shows.
 mod traffic;
 /// Verdict and reason of single frames, by test run of the pinned program.

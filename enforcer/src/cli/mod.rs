@@ -13,6 +13,7 @@ pub mod diff;
 pub mod events;
 pub mod explain;
 pub mod export;
+pub mod in_force;
 pub mod interfaces;
 pub mod interrupt;
 pub mod live;
@@ -25,6 +26,7 @@ pub mod roles;
 pub mod schema;
 pub mod simulate;
 pub mod status;
+pub mod suggest;
 pub mod table;
 pub mod usage;
 
@@ -87,6 +89,8 @@ enum Command {
     Denied(denied::Args),
     /// Show refused packets as they come.
     Events(events::Args),
+    /// Turn denied flows into the change that would permit them.
+    Suggest(suggest::Args),
     /// Remove everything of ours.
     Detach(detach::Args),
     /// Wait for a deadline, and put back what was in force before.
@@ -260,6 +264,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Counters(args) => counters::run(args, output),
         Command::Denied(args) => denied::run(args, output),
         Command::Events(args) => events::run(args, output),
+        Command::Suggest(args) => suggest::run(args, output),
         Command::Detach(args) => detach::run(args, output),
         Command::Restore(args) => restore::run(args, output),
     }

@@ -148,7 +148,7 @@ impl PolicyFlags {
     }
 
     /// The flags as the tree that a site file would have, with places in the command line.
-    fn tree(&self, catalogue: &Catalogue) -> (Text, Node, Vec<Diagnostic>) {
+    pub(super) fn tree(&self, catalogue: &Catalogue) -> (Text, Node, Vec<Diagnostic>) {
         let mut line = Line::default();
         let mut findings = Vec::new();
         let mut roles: Vec<(Node, Vec<(Node, Node)>)> = Vec::new();

@@ -5,6 +5,8 @@
 
 mod fields;
 mod tree;
+mod write;
 
 pub use fields::{Fields, Reader};
 pub use tree::{Limits, Node, Value, parse};
+pub use write::write;

@@ -1,0 +1,186 @@
+//! `enforcer suggest`: from denied flows to the change of the site that would permit them.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use jiff::Zoned;
+
+use super::in_force::{Whole, interfaces, names_a_policy};
+use super::interfaces::InterfaceArgs;
+use super::policy_args::PolicyArgs;
+use super::table::{print, source_rows, table};
+use super::{Failure, Output};
+use crate::dataplane;
+use crate::suggest::{Base, Class, Denied, Flow, Options, Suggestion, Suggestions, Unexplained, suggest};
+
+/// Bytes of a list of denied flows that are read: twice what 65536 of them take.
+const MOST_BYTES: u64 = 64 << 20;
+/// Flows and reasons that are shown to a person.
+const ROWS: usize = 20;
+
+/// Turns denied flows (what audit saw) into the change of the site that would permit them: an address of a peer, a role, or an
+/// entry of `allow`. Every suggestion is compiled and tried before it is printed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Entries of `allow` come first: they permit what was seen and nothing else. An address of a peer or a role may \
+                  permit more, and says how much. Addresses that try port after port, what a document keeps to the host and \
+                  what no site can permit are left unexplained.\n\n\
+                  Without SITE it is about the policy in force. `--format yaml` prints the whole site file with all suggestions \
+                  (without its comments): read it, and take what is right.\n\n\
+                  Examples:\n  enforcer suggest\n  enforcer suggest site.yaml --narrow\n  \
+                  enforcer suggest site.yaml --format yaml | enforcer diff site.yaml -\n  \
+                  enforcer denied --format json > denied.json; enforcer suggest site.yaml --denied denied.json\n  \
+                  enforcer suggest --format json | jq -r '.suggestions[] | \"\\(.packets) \\(.kind) \\(.name)\"'"
+)]
+pub struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// Denied flows as `enforcer denied --format json` prints them, from a file (`-`: standard input), instead of the kernel's.
+    #[arg(long, value_name = "FILE")]
+    denied: Option<PathBuf>,
+    /// Entries of `allow` alone, which permit nothing but what was seen.
+    #[arg(long)]
+    narrow: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = SuggestFormat::Text)]
+    format: SuggestFormat,
+}
+
+/// How suggestions are printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum SuggestFormat {
+    /// For a person.
+    Text,
+    /// For a program.
+    Json,
+    /// The site file with all suggestions.
+    Yaml,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The policy or the list is wrong, or there is none.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let whole = Whole::of(&args.policy, output)?;
+    let denied = match &args.denied {
+        Some(path) => listed(path)?,
+        None => {
+            // A policy that is only looked at is asked about what every interface saw.
+            let named = if names_a_policy(&args.policy) { Vec::new() } else { interfaces(&args.policy.flags) };
+            let protected = InterfaceArgs { interface: named }.some_protected()?;
+            dataplane::denied(&protected)?.flows.iter().filter_map(Denied::of).collect()
+        }
+    };
+    let base = Base::new(&whole.site, &whole.tree, &whole.catalogue, &whole.ruleset, Zoned::now().date());
+    let found = suggest(&base, &denied, Options { narrow: args.narrow });
+    match args.format {
+        SuggestFormat::Json => output.json(&found),
+        SuggestFormat::Yaml => {
+            remark(&found, output)?;
+            Ok(output.out.write_all(found.site.as_bytes())?)
+        }
+        SuggestFormat::Text => show(&found, output),
+    }
+}
+
+/// Reads what `enforcer denied --format json` printed.
+fn listed(path: &std::path::Path) -> Result<Vec<Denied>, Failure> {
+    let failed = |error: io::Error| Failure::BadInput(anyhow::anyhow!("cannot read {}: {error}", path.display()));
+    let mut text = String::new();
+    let read = if path.as_os_str() == "-" {
+        io::stdin().lock().take(MOST_BYTES).read_to_string(&mut text)
+    } else {
+        File::open(path).map_err(failed)?.take(MOST_BYTES).read_to_string(&mut text)
+    };
+    read.map_err(failed)?;
+    Denied::from_json(&text).map_err(|error| {
+        let what = "is not a list of denied flows as `enforcer denied --format json` prints it";
+        Failure::BadInput(anyhow::anyhow!("{} {what}: {error}", path.display()))
+    })
+}
+
+/// What a person should know of the result, beside it.
+fn remark(found: &Suggestions, output: &mut Output<'_>) -> Result<(), Failure> {
+    let (flows, packets) = found.explained();
+    let left = found.unexplained.iter().filter(|one| one.class != Class::Permitted).count();
+    Ok(writeln!(
+        output.err,
+        "{} for {flows} denied flows ({packets} packets); {left} unexplained",
+        super::check::count(found.suggestions.len(), "suggestion")
+    )?)
+}
+
+fn show(found: &Suggestions, output: &mut Output<'_>) -> Result<(), Failure> {
+    for one in &found.suggestions {
+        describe(one, output)?;
+    }
+    let (permitted, rest): (Vec<_>, Vec<_>) = found.unexplained.iter().partition(|one| one.class == Class::Permitted);
+    if !rest.is_empty() {
+        writeln!(output.out, "Unexplained")?;
+        let mut rows = table(output.terminal, &["FLOW", "PACKETS", "WHY"]);
+        for Unexplained { flow, why, .. } in rest.iter().take(ROWS) {
+            rows.add_row([words(flow), flow.packets.to_string(), why.clone()]);
+        }
+        write!(output.out, "{}", print(&rows))?;
+        if rest.len() > ROWS {
+            writeln!(output.out, "... and {} more; --format json lists all", rest.len() - ROWS)?;
+        }
+    }
+    if !permitted.is_empty() {
+        writeln!(output.err, "denied flows that the policy permits by now: {}", permitted.len())?;
+    }
+    if found.suggestions.is_empty() && rest.is_empty() {
+        writeln!(output.err, "nothing was refused that the policy would refuse: there is nothing to suggest")?;
+        return Ok(());
+    }
+    remark(found, output)
+}
+
+fn describe(one: &Suggestion, output: &mut Output<'_>) -> Result<(), Failure> {
+    let flows = super::check::count(one.flows.len(), "flow");
+    writeln!(
+        output.out,
+        "{} {}: {flows}, {} packets, risk {}",
+        one.kind.name(),
+        one.name,
+        one.packets,
+        one.risk.level.name()
+    )?;
+    indented(&one.yaml, "    ", output)?;
+    for flow in one.flows.iter().take(3) {
+        writeln!(output.out, "  {}, {} packets", words(flow), flow.packets)?;
+    }
+    if one.flows.len() > 3 {
+        writeln!(output.out, "  and {} more", super::check::count(one.flows.len() - 3, "flow"))?;
+    }
+    if !one.rules.is_empty() && !one.sources.is_empty() {
+        writeln!(output.out, "  permitted by {} ({})", one.rules.join(", "), source_rows(&one.sources))?;
+    }
+    if one.also_opens.ports > 0 {
+        let more = if one.also_opens.examples.len() > 3 { ", ..." } else { "" };
+        let examples: Vec<&str> = one.also_opens.examples.iter().take(3).map(String::as_str).collect();
+        writeln!(output.out, "  also opens {}{more}", examples.join(", "))?;
+    }
+    writeln!(output.out, "  {}", one.risk.note)?;
+    if let Some(narrower) = &one.narrower {
+        writeln!(output.out, "  instead, for these flows alone:")?;
+        indented(narrower, "    ", output)?;
+    }
+    Ok(writeln!(output.out)?)
+}
+
+fn indented(text: &str, indent: &str, output: &mut Output<'_>) -> Result<(), Failure> {
+    text.lines().try_for_each(|line| Ok(writeln!(output.out, "{indent}{line}")?))
+}
+
+/// A flow in the words of `explain`, as far as they are known.
+fn words(flow: &Flow) -> String {
+    let direction = if flow.direction == "inbound" { "in" } else { "out" };
+    let remote = flow.remote.map_or_else(|| "-".to_owned(), |remote| remote.to_string());
+    let port = flow.port.map_or_else(String::new, |port| format!(" {port}"));
+    let way = if flow.direction == "inbound" { "from" } else { "to" };
+    format!("{direction} {}{port} {way} {remote}", flow.protocol)
+}

@@ -1,0 +1,214 @@
+//! What a suggestion would permit beside the flows it explains, and what to think of before it is taken.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use enforcer_common::{Direction, ServiceIndex};
+use serde::Serialize;
+
+use super::{Denied, Kind, Tried};
+use crate::catalogue::parse_ranges;
+use crate::diff::{Change, Difference, Effect, diff};
+use crate::ruleset::Ruleset;
+use crate::site::parse_protocol;
+
+/// Examples that are shown.
+const EXAMPLES: usize = 6;
+/// Fewer packets may be a mistake of somebody's.
+const FEW: u64 = 3;
+/// Ports from which a host is administered: SSH, telnet, RPC, SNMP, SMB, SQL Server, remote desktop, VNC, WinRM.
+const MANAGEMENT: [u16; 10] = [22, 23, 135, 161, 445, 1433, 3389, 5900, 5985, 5986];
+
+/// What would be permitted beside the flows.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct AlsoOpens {
+    /// Ports, protocols and the like, each direction and protocol by itself.
+    pub ports: u64,
+    /// Some of it for every address.
+    pub to_anybody: bool,
+    /// A few of them, in words.
+    pub examples: Vec<String>,
+}
+
+/// What to think of.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Risk {
+    /// How much.
+    pub level: Level,
+    /// In sentences.
+    pub note: String,
+}
+
+/// How much there is to think of.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Permits what was seen, where it is expected.
+    Low,
+    /// Look twice.
+    Medium,
+    /// Ask somebody.
+    High,
+}
+
+impl Level {
+    /// The word used in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// How many ports and the like a difference opens.
+pub(super) fn opened(difference: &Difference, directions: [Direction; 2]) -> u64 {
+    let opens = difference.changes.iter().filter(|change| change.change == Effect::Permit);
+    opens.filter(|change| directions.iter().any(|direction| direction.name() == change.direction)).map(width).sum()
+}
+
+fn width(change: &Change) -> u64 {
+    let ranges = change.ports.as_deref().or(change.numbers.as_deref()).and_then(parse_ranges);
+    let width = |range: std::ops::RangeInclusive<u16>| u64::from(*range.end()) - u64::from(*range.start()) + 1;
+    ranges.map_or(1, |ranges| ranges.into_iter().map(width).sum())
+}
+
+/// What the second policy permits that the first does not, without the flows.
+pub(super) fn also_opens(before: &Ruleset, after: &Ruleset, flows: &[Denied]) -> AlsoOpens {
+    let difference = diff(before, after);
+    let seen: BTreeSet<(Direction, u32)> = flows.iter().filter_map(service).collect();
+    let mut found = AlsoOpens { ports: opened(&difference, Direction::ALL), ..AlsoOpens::default() };
+    let mut known: BTreeSet<(Direction, u32)> = BTreeSet::new();
+    for change in difference.changes.iter().filter(|change| change.change == Effect::Permit) {
+        found.to_anybody |= change.remote.prefixes.is_none();
+        let inside: Vec<_> = seen.iter().filter(|service| is_in(change, **service)).collect();
+        known.extend(inside.iter().copied());
+        // A change that is only about what was seen is no further one.
+        if u64::try_from(inside.len()).unwrap_or(u64::MAX) < width(change) && found.examples.len() < EXAMPLES {
+            let ports = change.ports.as_deref().or(change.numbers.as_deref()).unwrap_or_default();
+            let rule = change.after.rule.as_deref().unwrap_or("-");
+            let words = [change.direction, change.protocol.as_str(), ports].join(" ");
+            found.examples.push(format!("{} ({rule})", words.trim_end()));
+        }
+    }
+    found.ports = found.ports.saturating_sub(known.len() as u64);
+    if found.ports == 0 {
+        found.to_anybody = false;
+        found.examples.clear();
+    }
+    found
+}
+
+fn service(flow: &Denied) -> Option<(Direction, u32)> {
+    let index = match flow.tried {
+        Tried::Port { protocol, port } => ServiceIndex::port(protocol, port)?,
+        Tried::Protocol(protocol) => ServiceIndex::protocol(protocol),
+        Tried::Ethertype(ethertype) => ServiceIndex::ethertype(ethertype),
+        Tried::Icmp { .. } => return None,
+    };
+    Some((flow.direction, index.0))
+}
+
+fn is_in(change: &Change, (direction, index): (Direction, u32)) -> bool {
+    let Some(protocol) = parse_protocol(&change.protocol).filter(|_| change.direction == direction.name()) else {
+        return false;
+    };
+    match change.ports.as_deref().and_then(parse_ranges) {
+        Some(ranges) => ranges
+            .into_iter()
+            .flatten()
+            .any(|port| ServiceIndex::port(protocol, port).is_some_and(|one| one.0 == index)),
+        None => ServiceIndex::protocol(protocol).0 == index,
+    }
+}
+
+/// What to think of before a suggestion is taken.
+pub(super) fn judge(kind: Kind, name: &str, also: &AlsoOpens, flows: &[Denied]) -> Risk {
+    let mut level = Level::Low;
+    let mut notes: Vec<String> = Vec::new();
+    let mut note = |of: Level, text: String| {
+        level = level.max(of);
+        notes.push(text);
+    };
+    match kind {
+        Kind::Allow => note(Level::Low, "permits what was seen and nothing else".to_owned()),
+        Kind::Peer if name == "cluster" || name == "https-networking" => note(
+            Level::High,
+            format!(
+                "members of `{name}` reach services that are for nobody else: only if these addresses are such servers"
+            ),
+        ),
+        Kind::Peer if also.ports > 0 => {
+            note(Level::Medium, format!("only if these addresses are `{name}`: they reach {} more", ports(also.ports)));
+        }
+        Kind::Peer => {
+            note(Level::Low, format!("only if these addresses are `{name}`; it permits nothing else to them"));
+        }
+        Kind::Role => {
+            let to = if also.to_anybody { ", some of them to anybody" } else { "" };
+            let of = if also.to_anybody { Level::High } else { Level::Medium };
+            note(of, format!("only if this host has the role: it opens {} more{to}", ports(also.ports)));
+        }
+    }
+    let remotes: BTreeSet<IpAddr> = flows.iter().filter_map(|flow| flow.remote).collect();
+    let outside: Vec<String> = remotes.iter().filter(|one| is_public(**one)).map(ToString::to_string).collect();
+    let inbound = flows.iter().any(|flow| flow.direction == Direction::Inbound);
+    if let (true, Some(first)) = (inbound, outside.first()) {
+        let more = if outside.len() > 1 { format!(" and {} more", outside.len() - 1) } else { String::new() };
+        note(Level::High, format!("{first}{more} may be on the Internet"));
+    }
+    let management: BTreeSet<u16> = flows
+        .iter()
+        .filter_map(|flow| match flow.tried {
+            Tried::Port { port, .. } if flow.direction == Direction::Inbound && MANAGEMENT.contains(&port) => {
+                Some(port)
+            }
+            Tried::Port { .. } | Tried::Protocol(_) | Tried::Icmp { .. } | Tried::Ethertype(_) => None,
+        })
+        .collect();
+    if !management.is_empty() {
+        let listed: Vec<String> = management.iter().map(ToString::to_string).collect();
+        let port = if listed.len() == 1 { "port" } else { "ports" };
+        note(Level::Medium, format!("hosts are administered from {port} {}", listed.join(", ")));
+    }
+    if flows.iter().any(|flow| matches!(flow.tried, Tried::Ethertype(_))) {
+        note(Level::Medium, "frames that are not IP have no address: everybody on the link may send them".to_owned());
+    }
+    let packets: u64 = flows.iter().map(|flow| flow.packets).sum();
+    if packets < FEW {
+        let times = if packets == 1 { "once" } else { "twice" };
+        note(Level::Medium, format!("seen only {times}: it may be somebody's mistake"));
+    }
+    Risk { level, note: notes.join("; ") }
+}
+
+fn ports(count: u64) -> String {
+    if count == 1 { "1 port".to_owned() } else { format!("{count} ports") }
+}
+
+/// Not in a network that is somebody's own (RFC 1918, RFC 6598, RFC 4193), on the link, or for documents and tests.
+fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, ..] = address.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let testing = a == 198 && (b == 18 || b == 19);
+            !(address.is_private()
+                || address.is_loopback()
+                || address.is_link_local()
+                || address.is_multicast()
+                || address.is_broadcast()
+                || address.is_unspecified()
+                || address.is_documentation()
+                || shared
+                || testing)
+        }
+        IpAddr::V6(address) => {
+            let [first, second, ..] = address.segments();
+            // Only 2000::/3 is routed between networks; 2001:db8::/32 is for documents.
+            first & 0xe000 == 0x2000 && (first, second) != (0x2001, 0x0db8)
+        }
+    }
+}
