@@ -494,6 +494,27 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+#[test]
+fn a_list_of_denied_flows_becomes_a_site_that_permits_them() {
+    let listed = r#"[{"interface":"eth0","direction":"inbound","reason":"no-rule","protocol":"tcp","remote":"10.0.0.7","local":null,
+        "port":7777,"packets":9,"bytes":540,"first":"2026-11-22T10:00:00Z","last":"2026-11-22T10:00:00Z","mode":"audit"}]"#;
+    let flags = ["--role", "finesse", "--interface", "eth0"];
+    let with = |more: &[&str], input: &str| run(&[&["suggest"], &flags[..], more].concat(), input);
+    let (code, site, err) = with(&["--denied", "-", "--format", "yaml"], listed);
+    assert_eq!((code, err.as_str()), (0, "1 suggestion for 1 denied flows (9 packets); 0 unexplained\n"));
+    let tuple = "in tcp 10.0.0.7 -> :7777";
+    let file = std::env::temp_dir().join(format!("enforcer-suggested-{}.yaml", std::process::id()));
+    std::fs::write(&file, &site).unwrap();
+    let (code, out, _) = run(&["explain", file.to_str().unwrap(), tuple], "");
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(code, 0);
+    assert!(out.starts_with("pass: rule"), "{out}");
+    for wrong in ["{}", "[{}]", "", &listed.replace("no-rule", "rule")] {
+        let (code, out, err) = with(&["--denied", "-"], wrong);
+        assert_eq!((code, out.as_str()), (2, ""), "{wrong}: {err}");
+    }
+}
+
 fn check(arguments: &[&str], expected: &Expect) {
     let (code, out, err) = run(arguments, "");
     assert_eq!((code, err.as_str()), (0, ""));
