@@ -18,6 +18,7 @@ pub mod export;
 #[doc(hidden)]
 pub mod fixtures;
 pub mod frame;
+pub mod history;
 pub mod host;
 pub mod links;
 pub mod live;
@@ -26,6 +27,7 @@ pub mod names;
 pub mod observe;
 pub mod plan;
 pub mod preflight;
+pub mod readiness;
 pub mod reference;
 pub mod ruleset;
 pub mod schema;

@@ -18,6 +18,14 @@ pub const FOLDER_VARIABLE: &str = "ENFORCER_STATE_DIR";
 /// Version of the format.
 const VERSION: u32 = 1;
 
+/// Where the files are: in `/var/lib/enforcer`, unless the environment says otherwise.
+#[must_use]
+pub fn folder() -> PathBuf {
+    std::env::var_os(FOLDER_VARIABLE)
+        .filter(|value| !value.is_empty())
+        .map_or_else(|| PathBuf::from(FOLDER), PathBuf::from)
+}
+
 /// What a policy is compiled from.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
@@ -224,12 +232,6 @@ impl State {
     fn sync(&self) -> io::Result<()> {
         File::open(&self.folder)?.sync_all()
     }
-}
-
-/// Where the files are.
-fn folder() -> PathBuf {
-    let folder = std::env::var_os(FOLDER_VARIABLE).filter(|value| !value.is_empty());
-    folder.map_or_else(|| PathBuf::from(FOLDER), PathBuf::from)
 }
 
 fn read(path: &Path) -> Option<LastGood> {

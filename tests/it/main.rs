@@ -20,6 +20,8 @@ mod lifecycle;
 mod live;
 /// The loaded programs agree with the same decision code on the host, on random policies and packets.
 mod oracle;
+/// Is the host ready to enforce, by what history and kernel tell.
+mod readiness;
 mod stage;
 /// Suggestions from denied flows, applied.
 mod suggest;

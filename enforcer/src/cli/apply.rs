@@ -10,9 +10,10 @@ use super::interfaces::{ModeArg, deadline_text, duration, modes_text, require_ro
 use super::live::{LiveArgs, Moment};
 use super::policy_args::{Policy, PolicyArgs};
 use super::usage::Usage;
-use super::{Failure, Output};
+use super::{Failure, Output, past};
 use crate::compile::Compiled;
 use crate::dataplane::{self, Applied, HookChoice, Plan, PlannedInterface};
+use crate::history::Event;
 use crate::links::links;
 use crate::plan::{Planned, planned};
 use crate::preflight::forwards;
@@ -81,11 +82,12 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     for one in &applied {
         say(output, one)?;
     }
+    let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
+    past::note(Event::Applied, &names, output)?;
     let seeded = applied.first().map_or(0, |one| one.seeded);
     if seeded > 0 {
         writeln!(output.err, "flows made for conversations that this host had opened before: {seeded}")?;
     }
-    let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
     for one in dataplane::protected(&names)? {
         writeln!(output.err, "{}: {}", one.interface, Usage::of(&one)?.memory_line())?;
     }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::apply::say;
 use super::interfaces::require_root;
-use super::{Failure, Output};
+use super::{Failure, Output, past};
 use crate::boot::{Boot, BootError, Done};
+use crate::history::Event;
 
 /// How often it looks for interfaces that are not there yet.
 const LOOK: Duration = Duration::from_millis(50);
@@ -63,6 +64,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
 fn report(done: &Done, output: &mut Output<'_>) -> Result<(), Failure> {
     for one in &done.applied {
         say(output, one)?;
+    }
+    if !done.applied.is_empty() {
+        past::note(Event::Applied, &done.applied.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)?;
     }
     for (interface, note) in &done.notes {
         writeln!(output.err, "{interface}: {note}")?;

@@ -1,8 +1,9 @@
 //! `enforcer confirm`: what waits to be confirmed is for good.
 
 use super::interfaces::InterfaceArgs;
-use super::{Failure, Output};
+use super::{Failure, Output, past};
 use crate::dataplane::{Confirmation, Outcome, confirm};
+use crate::history::Event;
 
 /// Confirms what `--confirm-within` made depend on it: the deadline is lifted, and the policy is the one that boots.
 #[derive(Debug, clap::Args)]
@@ -22,9 +23,13 @@ pub struct Args {
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let interfaces = args.interfaces.some_protected()?;
     let mut is_too_late = false;
+    let mut confirmed = Vec::new();
     for (one, found) in interfaces.iter().zip(confirm(&interfaces)?) {
         let said = match found {
-            Confirmation::Confirmed => "confirmed: it is for good".to_owned(),
+            Confirmation::Confirmed => {
+                confirmed.push(one.interface.clone());
+                "confirmed: it is for good".to_owned()
+            }
             Confirmation::Nothing => "nothing waits to be confirmed".to_owned(),
             Confirmation::Window(until) => {
                 format!("a change window is open until {until}: it needs no confirmation")
@@ -40,6 +45,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
             }
         };
         writeln!(output.err, "{}: {said}", one.interface)?;
+    }
+    if !confirmed.is_empty() {
+        past::note(Event::Confirmed, &confirmed, output)?;
     }
     if is_too_late { Err(Failure::Reported) } else { Ok(()) }
 }

@@ -6,11 +6,11 @@ use jiff::Zoned;
 
 use super::interfaces::InterfaceArgs;
 use super::policy_args::{Error, Policy, PolicyArgs, PolicyFlags};
-use super::{Failure, Output, load_catalogue};
+use super::{Failure, Output};
 use crate::catalogue::Catalogue;
 use crate::compile::compile;
 use crate::dataplane::Protected;
-use crate::diagnostic::Text;
+use crate::diagnostic::Findings;
 use crate::ruleset::Ruleset;
 use crate::site::{self, Site};
 use crate::state::{Source, State};
@@ -36,7 +36,8 @@ impl Whole {
     /// Everything that is wrong with the policy, or nothing is known of the one in force.
     pub fn of(args: &PolicyArgs, output: &mut Output<'_>) -> Result<Self, Failure> {
         if names_a_policy(args) {
-            return Self::read(args, None).or_else(|error| Err(error.report(output)?));
+            let whole = args.load().and_then(|policy| Self::compiled(policy, &args.flags));
+            return whole.or_else(|error| Err(error.report(output)?));
         }
         let protected = InterfaceArgs { interface: interfaces(&args.flags) }.some_protected()?;
         Self::in_force(&protected, output)
@@ -65,11 +66,11 @@ impl Whole {
                 "nothing is kept of what the policy in force was made of; name its site file"
             )));
         };
-        let (args, text) = arguments(&kept.source);
-        let whole = match Self::read(&args, text) {
-            Ok(whole) => whole,
-            Err(error) => return Err(error.report(output)?),
-        };
+        let whole =
+            match Policy::of_source(&kept.source).and_then(|policy| Self::compiled(policy, &flags(&kept.source))) {
+                Ok(whole) => whole,
+                Err(error) => return Err(error.report(output)?),
+            };
         if whole.ruleset.hash != hash {
             writeln!(
                 output.err,
@@ -80,24 +81,14 @@ impl Whole {
         Ok(whole)
     }
 
-    fn read(args: &PolicyArgs, text: Option<Text>) -> Result<Self, Error> {
-        let (policy, tree) = match text {
-            Some(text) => {
-                let catalogue = load_catalogue(args.flags.catalogue.as_deref())?;
-                let site = site::read(text, &catalogue).map_err(site::Error::from)?;
-                let tree = tree_of(&site)?;
-                (Policy { site, catalogue }, tree)
-            }
-            None => {
-                let policy = args.load()?;
-                let tree = match &args.site {
-                    Some(_) => tree_of(&policy.site)?,
-                    None => args.flags.tree(&policy.catalogue).1,
-                };
-                (policy, tree)
-            }
-        };
+    fn compiled(policy: Policy, flags: &PolicyFlags) -> Result<Self, Error> {
         let Policy { site, catalogue } = policy;
+        let tree = if site.text.name == site::COMMAND_LINE {
+            flags.tree(&catalogue).1
+        } else {
+            let findings = |findings| site::Error::from(Findings(findings));
+            parse(&site.text, Limits::SITE).map_err(findings)?
+        };
         let ruleset = compile(&site, &catalogue, Zoned::now().date())?.ruleset;
         Ok(Self { site, tree, catalogue, ruleset })
     }
@@ -115,17 +106,7 @@ pub fn interfaces(flags: &PolicyFlags) -> Vec<String> {
     flags.interface.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect()
 }
 
-fn tree_of(site: &Site) -> Result<Node, Error> {
-    parse(&site.text, Limits::SITE).map_err(|findings| site::Error::from(crate::diagnostic::Findings(findings)).into())
-}
-
-/// The arguments that were given, and the text that the site file had.
-fn arguments(source: &Source) -> (PolicyArgs, Option<Text>) {
-    let Source { site, text, role, interface, set, peer, catalogue, hook: _ } = source.clone();
-    let text = site.as_ref().zip(text).map(|(path, text)| {
-        let name = if path == "-" { "<stdin>" } else { path };
-        Text::new(name, text)
-    });
-    let flags = PolicyFlags { role, interface, set, peer, catalogue };
-    (PolicyArgs { site: None, flags }, text)
+fn flags(source: &Source) -> PolicyFlags {
+    let Source { role, interface, set, peer, catalogue, .. } = source.clone();
+    PolicyFlags { role, interface, set, peer, catalogue }
 }

@@ -11,6 +11,7 @@ pub mod denied;
 pub mod detach;
 pub mod diff;
 pub mod events;
+pub mod evidence;
 pub mod explain;
 pub mod export;
 pub mod in_force;
@@ -18,8 +19,10 @@ pub mod interfaces;
 pub mod interrupt;
 pub mod live;
 pub mod mode;
+pub mod past;
 pub mod policy_args;
 pub mod preflight;
+pub mod readiness;
 pub mod restore;
 pub mod role;
 pub mod roles;
@@ -89,6 +92,8 @@ enum Command {
     Denied(denied::Args),
     /// Show refused packets as they come.
     Events(events::Args),
+    /// Say whether this host is ready to enforce.
+    Readiness(readiness::Args),
     /// Turn denied flows into the change that would permit them.
     Suggest(suggest::Args),
     /// Remove everything of ours.
@@ -264,6 +269,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Counters(args) => counters::run(args, output),
         Command::Denied(args) => denied::run(args, output),
         Command::Events(args) => events::run(args, output),
+        Command::Readiness(args) => readiness::run(args, output),
         Command::Suggest(args) => suggest::run(args, output),
         Command::Detach(args) => detach::run(args, output),
         Command::Restore(args) => restore::run(args, output),

@@ -48,7 +48,7 @@ pub use hooks::{ExpectedHook, OnHooks, expected_hook, kernel_problem, lacks_tcx,
 pub use memory::{FlowUse, Memory, flow_use, memory};
 pub use netns::here;
 pub use outlook::{Outlook, cut_already, modes_after_apply, policies_after_change};
-pub use pending::{Kind, Outcome, Pending};
+pub use pending::{Kind, Outcome, Pending, pending};
 pub use pins::{InterfacePins, Protected, protected};
 pub use readback::{Loaded, readback};
 pub use record::{DirectionRecord, InterfaceRecord, PolicyRecord, RecordedRule};

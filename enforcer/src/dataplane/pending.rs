@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::clock;
 use super::control::Modes;
 use super::error::{DataplaneError, at};
-use super::pins::InterfacePins;
+use super::pins::{InterfacePins, Protected};
 use super::record::{InterfaceRecord, read_record, write_record};
 
 /// Why there is a deadline.
@@ -53,6 +53,14 @@ pub enum Outcome {
     Restored(Timestamp),
     /// There was none: the policy stays, in audit.
     LeftInAudit(Timestamp),
+}
+
+/// The deadline of a protected interface, or what became of one.
+///
+/// # Errors
+/// When its record cannot be read.
+pub fn pending(protected: &Protected) -> Result<Option<Pending>, DataplaneError> {
+    Pending::read(&protected.pins)
 }
 
 impl Pending {

@@ -1,0 +1,102 @@
+//! What `readiness` and `report` know of a running host: one look at everything.
+
+use enforcer_common::Mode;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+use super::in_force::{Whole, interfaces, names_a_policy};
+use super::interfaces::InterfaceArgs;
+use super::live::{CutConnection, Moment};
+use super::policy_args::PolicyArgs;
+use super::{Failure, Output};
+use crate::dataplane::{self, ModeChange, Protected, counters, denied, status};
+use crate::history::{History, Log, audit_time, spans, this_boot};
+use crate::observe;
+use crate::readiness::{Facts, InterfaceFacts, Readiness, Thresholds, judge};
+use crate::suggest::{Base, Denied, Options, Suggestions, suggest};
+
+/// One look at everything.
+pub struct Evidence {
+    /// The policy.
+    pub whole: Whole,
+    /// The protected interfaces.
+    pub protected: Vec<Protected>,
+    /// What is known of them.
+    pub interfaces: Vec<InterfaceFacts>,
+    /// Denied flows.
+    pub denied: observe::denied::Denied,
+    /// The same, sorted out.
+    pub suggestions: Suggestions,
+    /// Live connections that enforcement would cut.
+    pub cut: Vec<CutConnection>,
+    /// What was in force when.
+    pub history: History,
+    /// When this was.
+    pub at: Timestamp,
+}
+
+impl Evidence {
+    /// Looks.
+    ///
+    /// # Errors
+    /// When nothing is protected, its policy is not known, or the kernel does not tell.
+    pub fn look(args: &PolicyArgs, output: &mut Output<'_>) -> Result<Self, Failure> {
+        let named = if names_a_policy(args) { Vec::new() } else { interfaces(&args.flags) };
+        let protected = InterfaceArgs { interface: named }.some_protected()?;
+        let whole = if names_a_policy(args) { Whole::of(args, output)? } else { Whole::in_force(&protected, output)? };
+        if let Some(other) = protected.iter().find(|one| one.record.policy_hash != whole.ruleset.hash) {
+            writeln!(output.err, "{}: another policy is in force than the one that is judged here", other.interface)?;
+        }
+        let at = Timestamp::now();
+        let history = Log::default().read().or_else(|error| {
+            writeln!(output.err, "{:#}; no time of audit is counted", anyhow::Error::from(error))?;
+            Ok::<_, Failure>(History::default())
+        })?;
+        let outbound = whole.ruleset.settings.outbound_judged;
+        let look = |one: &Protected| -> Result<InterfaceFacts, Failure> {
+            let status = status(one)?;
+            let spans = spans(&history.entries, one.pins.name(), &this_boot(), at);
+            Ok(InterfaceFacts {
+                enforces: status.modes.inbound == Mode::Enforce
+                    && (!outbound || status.modes.outbound == Mode::Enforce),
+                audit: audit_time(&spans, &one.record.policy_hash, outbound, &TimeZone::system()),
+                counters: counters(one)?,
+                status,
+            })
+        };
+        let facts = protected.iter().map(look).collect::<Result<Vec<_>, _>>()?;
+        let denied = denied(&protected)?;
+        let suggestions = {
+            let base = Base::new(&whole.site, &whole.tree, &whole.catalogue, &whole.ruleset, Zoned::now().date());
+            let flows: Vec<Denied> = denied.flows.iter().filter_map(Denied::of).collect();
+            suggest(&base, &flows, Options::default())
+        };
+        Ok(Self { cut: cut(&protected)?, whole, protected, interfaces: facts, denied, suggestions, history, at })
+    }
+
+    /// The verdict.
+    #[must_use]
+    pub fn judge(&self, thresholds: Thresholds) -> Readiness {
+        let facts = Facts {
+            site: &self.whole.site,
+            interfaces: &self.interfaces,
+            denied: &self.suggestions,
+            connections: self.cut.len(),
+            suppressed: self.denied.suppressed,
+            is_full: self.denied.remembered >= self.denied.capacity as usize,
+            skipped: self.history.skipped,
+        };
+        judge(&facts, thresholds)
+    }
+}
+
+/// What would be cut if everything enforced now.
+fn cut(protected: &[Protected]) -> Result<Vec<CutConnection>, Failure> {
+    let moment = Moment::now()?;
+    let change = ModeChange { mode: Mode::Enforce, inbound: true, outbound: true };
+    let mut found = Vec::new();
+    for (loaded, outlook) in dataplane::policies_after_change(protected, Some(change))? {
+        found.extend(moment.cuts(loaded.lookup(), &loaded, &outlook)?);
+    }
+    Ok(found)
+}

@@ -1,0 +1,88 @@
+//! Writing the history: what the commands that change something have changed, and totals.
+
+use jiff::Timestamp;
+
+use super::{Failure, Output};
+use crate::dataplane::{Kind, Modes, Outcome, Protected, VerdictCounts, counters, modes_in_force, pending, protected};
+use crate::history::{DirectionTotals, Entry, Event, Log, ModeWords, Totals, Until, this_boot};
+
+/// Writes down what has become of these interfaces. The change itself is done: that it cannot be written down is said, and is no
+/// failure.
+///
+/// # Errors
+/// Standard error cannot be written to.
+pub fn note(event: Event, names: &[String], output: &mut Output<'_>) -> Result<(), Failure> {
+    if let Err(error) = record(event, names) {
+        writeln!(output.err, "the history does not know of this: {error:#}")?;
+    }
+    Ok(())
+}
+
+/// Likewise, without a word to anybody.
+///
+/// # Errors
+/// When the interfaces cannot be read or the history cannot be written.
+pub fn record(event: Event, names: &[String]) -> anyhow::Result<()> {
+    let entries = protected(names)?.iter().map(|one| entry(event, one)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Log::default().append(&entries)?)
+}
+
+/// Writes down that these interfaces are about to be no longer protected; `None` where that cannot be known.
+#[must_use]
+pub fn before_detach(names: &[String]) -> Option<Vec<Entry>> {
+    let all = protected(names).ok()?;
+    let mut entries = all.iter().filter_map(|one| entry(Event::Detached, one).ok()).collect::<Vec<_>>();
+    entries.iter_mut().for_each(|entry| (entry.modes, entry.until) = (None, None));
+    Some(entries)
+}
+
+/// Writes down what the process that waits for a deadline has put back.
+///
+/// # Errors
+/// When the interfaces cannot be read or the history cannot be written.
+pub fn record_restored() -> anyhow::Result<()> {
+    let known = Log::default().read()?;
+    let mut entries = Vec::new();
+    for one in &protected(&[])? {
+        let outcome = pending(one)?.and_then(|pending| pending.outcome());
+        let Some(Outcome::Restored(at) | Outcome::LeftInAudit(at)) = outcome else { continue };
+        let new = Entry { at, ..entry(Event::Restored, one)? };
+        if !known.entries.iter().any(|old| (old.at, &old.interface) == (new.at, &new.interface)) {
+            entries.push(new);
+        }
+    }
+    Ok(Log::default().append(&entries)?)
+}
+
+/// How things stand with an interface.
+///
+/// # Errors
+/// When its maps cannot be read.
+pub fn entry(event: Event, protected: &Protected) -> Result<Entry, crate::dataplane::DataplaneError> {
+    let pending = pending(protected)?.filter(crate::dataplane::Pending::is_armed);
+    Ok(Entry {
+        at: Timestamp::now(),
+        event,
+        interface: protected.pins.name().to_owned(),
+        boot: this_boot(),
+        modes: Some(words(modes_in_force(protected)?)),
+        until: pending.map(|pending| Until { at: pending.at(), window: pending.kind() == Kind::Window }),
+        policy_hash: Some(protected.record.policy_hash.clone()),
+        totals: Some(totals(counters(protected)?.verdicts)),
+    })
+}
+
+fn words(modes: Modes) -> ModeWords {
+    ModeWords { inbound: modes.inbound.name().to_owned(), outbound: modes.outbound.name().to_owned() }
+}
+
+/// Packets of both directions.
+#[must_use]
+pub fn totals([inbound, outbound]: [VerdictCounts; 2]) -> Totals {
+    let of = |counts: VerdictCounts| DirectionTotals {
+        pass: counts.pass.packets,
+        drop: counts.drop.packets,
+        would_drop: counts.would_drop.packets,
+    };
+    Totals { inbound: of(inbound), outbound: of(outbound) }
+}
