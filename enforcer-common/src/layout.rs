@@ -3,8 +3,8 @@
 //! Everything is made of whole words without padding, so that the kernel compares and copies it with word loads. Changing
 //! anything here means raising [`LAYOUT_VERSION`], which is part of the pin path: a new binary never misreads old maps.
 
-/// Version of everything in this module; part of the pin path (`v1`).
-pub const LAYOUT_VERSION: u32 = 1;
+/// Version of everything in this module; part of the pin path (`v2`).
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Names of the maps in the BPF object. At most 15 characters, as the kernel keeps no more.
 pub mod map {
@@ -30,6 +30,10 @@ pub mod map {
     pub const FLOWS4: &str = "FLOWS4";
     /// Tracked conversations, IPv6.
     pub const FLOWS6: &str = "FLOWS6";
+    /// Flows that this CPU found not long ago, IPv4: a per-CPU array of [`HotFlow4`](super::HotFlow4).
+    pub const HOT_FLOWS4: &str = "HOT_FLOWS4";
+    /// The same for IPv6, of [`HotFlow6`](super::HotFlow6).
+    pub const HOT_FLOWS6: &str = "HOT_FLOWS6";
     /// Conversations that enforcement would have refused, IPv4: jiffies of the last refused packet.
     pub const DENIALS4: &str = "DENIALS4";
     /// The same for IPv6.
@@ -60,6 +64,8 @@ pub mod map {
 
 /// Rules that can be counted for one interface.
 pub const RULE_SLOTS: u32 = 8192;
+/// Flows of each family that a CPU finds again without the flow table: 32 kB a CPU for IPv4, 64 kB for IPv6.
+pub const HOT_FLOWS: u32 = 1024;
 /// Words of a port bitmap: TCP, UDP and SCTP, 64 ports a word.
 pub const PORT_BITMAP_WORDS: u32 = 3 * 1024;
 /// Words of the filter over the host's own addresses: 4096 bits.
@@ -99,28 +105,78 @@ pub struct FlowKey4 {
     pub remote: u32,
     /// This host.
     pub local: u32,
-    /// Remote port; 0 where the server answers from any port. Echo: 0.
-    pub remote_port: u16,
-    /// Local port. Echo: the identifier.
-    pub local_port: u16,
+    /// Both ports.
+    pub ports: Ports,
     /// IP protocol in the low byte, slot (0: this host) above it.
     pub protocol: u32,
 }
 
-/// A conversation over IPv6, likewise.
+/// A conversation over IPv6, likewise, but for the local address: this host has few, so a digest of it is in the key, and the
+/// whole of it in [`FlowState6`]. Hashing and comparing the key is most of what a flow costs: 24 bytes are two rounds of the
+/// kernel's hash, 40 are four.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[repr(C)]
 pub struct FlowKey6 {
     /// The other host.
     pub remote: [u32; 4],
-    /// This host.
-    pub local: [u32; 4],
-    /// Remote port; 0 where the server answers from any port. Echo: 0.
-    pub remote_port: u16,
-    /// Local port. Echo: the identifier.
-    pub local_port: u16,
-    /// IP protocol in the low byte, slot (0: this host) above it.
-    pub protocol: u32,
+    /// IP protocol in the high byte, below it a digest of this host's address and the slot.
+    pub protocol_and_local: u32,
+    /// Both ports.
+    pub ports: Ports,
+}
+
+impl FlowKey6 {
+    /// The key of a conversation.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(remote: [u32; 4], local: [u32; 4], ports: Ports, protocol: u8) -> Self {
+        // Two of the host's own addresses that share a digest would have to talk to the same port of the same host from the same
+        // port, to be in each other's way; and then one of the flows is not found, which errs on the closed side.
+        let [a, b, c, d] = local;
+        let digest = (a ^ b.rotate_left(9) ^ c.rotate_left(18) ^ d).wrapping_mul(0x9e37_79b1) >> 8;
+        Self { remote, protocol_and_local: (protocol as u32) << 24 | digest, ports }
+    }
+
+    /// The protocol.
+    #[must_use]
+    pub const fn protocol(&self) -> u8 {
+        (self.protocol_and_local >> 24) as u8
+    }
+}
+
+/// Both ports of a conversation, in host byte order, as one word: a word that is written in halves and then read whole waits for
+/// both.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[repr(transparent)]
+pub struct Ports(u32);
+
+impl Ports {
+    /// The remote port, 0 where the server answers from any port (echo: 0), and the local one (echo: the identifier).
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(remote: u16, local: u16) -> Self {
+        Self((remote as u32) << 16 | local as u32)
+    }
+
+    /// Both, in one word.
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(self) -> u32 {
+        self.0
+    }
+
+    /// The remote port.
+    #[must_use]
+    pub const fn remote(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    /// The local port.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the local port is the low half of the word")]
+    pub const fn local(self) -> u16 {
+        self.0 as u16
+    }
 }
 
 /// What is known of a conversation.
@@ -135,11 +191,76 @@ pub struct FlowState {
     pub flags: u32,
 }
 
+/// What is known of a conversation over IPv6, and the address that its key has only a digest of.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct FlowState6 {
+    /// The same as of any.
+    pub state: FlowState,
+    /// This host.
+    pub local: [u32; 4],
+}
+
 impl FlowState {
     /// The remote side has sent a FIN.
     pub const FIN_IN: u32 = 1;
     /// This host has sent a FIN.
     pub const FIN_OUT: u32 = 2;
+}
+
+impl From<FlowState6> for FlowState {
+    fn from(of_ipv6: FlowState6) -> Self {
+        of_ipv6.state
+    }
+}
+
+/// A flow over IPv4 that one CPU found in the flow table, in front of which this stands: the busy conversations of a second are
+/// few, and found here for a tenth of the cost.
+///
+/// It says no more than the flow table said at [`HotFlow4::last`], and is believed for a second, for which the table would not be
+/// written either. A flow that is evicted in that second counts until its end.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct HotFlow4 {
+    /// The conversation.
+    pub key: FlowKey4,
+    /// Jiffies of the last packet that refreshed the flow; 0: nothing is here.
+    pub last: u64,
+    /// Always 0.
+    pub zero: u64,
+}
+
+impl HotFlow4 {
+    /// Where a conversation stands, if it stands anywhere.
+    #[must_use]
+    #[inline(always)]
+    pub const fn index(key: &FlowKey4) -> u32 {
+        (key.remote ^ key.ports.0 ^ key.protocol).wrapping_mul(0x9e37_79b1) >> (32 - HOT_FLOWS.trailing_zeros())
+    }
+}
+
+/// The same for IPv6.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct HotFlow6 {
+    /// The conversation.
+    pub key: FlowKey6,
+    /// The local address, of which the key has a digest.
+    pub local: [u32; 4],
+    /// Jiffies of the last packet that refreshed the flow; 0: nothing is here.
+    pub last: u64,
+    /// Always 0.
+    pub zero: [u64; 2],
+}
+
+impl HotFlow6 {
+    /// Where a conversation stands, if it stands anywhere.
+    #[must_use]
+    #[inline(always)]
+    pub const fn index(key: &FlowKey6) -> u32 {
+        let word = key.remote[2].rotate_left(16) ^ key.remote[3] ^ key.ports.0;
+        word.wrapping_mul(0x9e37_79b1) >> (32 - HOT_FLOWS.trailing_zeros())
+    }
 }
 
 /// A datagram in fragments, IPv4 (RFC 791: source, destination, protocol, identification).
@@ -432,7 +553,8 @@ macro_rules! plain {
 }
 
 plain! {
-    FlowKey4: 16, FlowKey6: 40, FlowState: 16, FragmentKey4: 16, FragmentKey6: 40, FragmentState: 16, Control: 24,
+    FlowKey4: 16, FlowKey6: 24, FlowState: 16, FlowState6: 32, HotFlow4: 32, HotFlow6: 64,
+    FragmentKey4: 16, FragmentKey6: 40, FragmentState: 16, Control: 24,
     Counter: 16, RuleCounter: 24, Bucket: 32, DeniedKey: 28, DeniedState: 48, Event: 64, Config: 64,
 }
 

@@ -1,7 +1,7 @@
 //! What the decision code looks up and remembers. The kernel answers from BPF maps, the host from collections.
 
 use crate::layout::{
-    Config, Counter, FlowKey4, FlowKey6, FlowState, FragmentKey4, FragmentKey6, FragmentState, Statistic,
+    Config, Counter, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState, Statistic,
 };
 use crate::outcome::{Outcome, Seen};
 use crate::{Direction, Entry, ServiceIndex};
@@ -64,14 +64,35 @@ pub trait Tables {
     /// Looks up a flow over IPv4.
     fn flow4(&self, key: &FlowKey4) -> Option<Self::Flow>;
 
-    /// Looks up a flow over IPv6.
-    fn flow6(&self, key: &FlowKey6) -> Option<Self::Flow>;
+    /// Looks up a flow over IPv6, and makes sure that it is this local address's.
+    fn flow6(&self, key: &FlowKey6, local: [u32; 4]) -> Option<Self::Flow>;
+
+    /// Whether this CPU found the flow within the last second, so that looking it up would tell nothing new. Tables that need no
+    /// such shortcut have none.
+    #[inline(always)]
+    fn is_hot4(&self, _: &FlowKey4) -> bool {
+        false
+    }
+
+    /// The same over IPv6, of a local address.
+    #[inline(always)]
+    fn is_hot6(&self, _: &FlowKey6, _: [u32; 4]) -> bool {
+        false
+    }
+
+    /// Notes a flow that was found; `last` as it stands in the table now.
+    #[inline(always)]
+    fn note_hot4(&self, _: &FlowKey4, _: u64) {}
+
+    /// The same over IPv6, of a local address.
+    #[inline(always)]
+    fn note_hot6(&self, _: &FlowKey6, _: [u32; 4], _: u64) {}
 
     /// Makes or replaces a flow over IPv4.
     fn make_flow4(&self, key: &FlowKey4, state: &FlowState);
 
     /// Makes or replaces a flow over IPv6.
-    fn make_flow6(&self, key: &FlowKey6, state: &FlowState);
+    fn make_flow6(&self, key: &FlowKey6, state: &FlowState6);
 
     /// Jiffies of the last refused packet of this conversation, if it is remembered.
     fn denial4(&self, key: &FlowKey4) -> Option<u64>;

@@ -9,8 +9,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::layout::{
-    self, Bucket, Config, Control, Counter, DeniedKey, DeniedState, Event, FlowKey4, FlowKey6, FlowState, FragmentKey4,
-    FragmentKey6, FragmentState, RuleCounter, Statistic,
+    self, Bucket, Config, Control, Counter, DeniedKey, DeniedState, Event, FlowKey4, FlowKey6, FlowState, FlowState6,
+    FragmentKey4, FragmentKey6, FragmentState, HotFlow4, HotFlow6, RuleCounter, Statistic,
 };
 use enforcer_common::outcome::{Outcome, Seen};
 use enforcer_common::tables::{Flow, Tables};
@@ -61,7 +61,11 @@ static REASONS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(layout::REA
 #[map]
 static FLOWS4: LruHashMap<FlowKey4, FlowState> = LruHashMap::with_max_entries(1, 0);
 #[map]
-static FLOWS6: LruHashMap<FlowKey6, FlowState> = LruHashMap::with_max_entries(1, 0);
+static FLOWS6: LruHashMap<FlowKey6, FlowState6> = LruHashMap::with_max_entries(1, 0);
+#[map]
+static HOT_FLOWS4: PerCpuArray<HotFlow4> = PerCpuArray::with_max_entries(layout::HOT_FLOWS, 0);
+#[map]
+static HOT_FLOWS6: PerCpuArray<HotFlow6> = PerCpuArray::with_max_entries(layout::HOT_FLOWS, 0);
 #[map]
 static DENIALS4: LruHashMap<FlowKey4, u64> = LruHashMap::with_max_entries(1, 0);
 #[map]
@@ -115,6 +119,11 @@ impl Maps {
     #[inline(always)]
     pub(crate) fn new(context: *mut c_void) -> Self {
         Self { context, features: layout::load(&CONFIG.features) }
+    }
+
+    #[inline(always)]
+    fn is_within_a_second(&self, last: u64) -> bool {
+        self.now().wrapping_sub(last) < u64::from(layout::load(&CONFIG.hz))
     }
 }
 
@@ -290,8 +299,56 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn flow6(&self, key: &FlowKey6) -> Option<FlowPointer> {
-        FLOWS6.get_ptr_mut(key).map(FlowPointer)
+    fn flow6(&self, key: &FlowKey6, local: [u32; 4]) -> Option<FlowPointer> {
+        let flow = FLOWS6.get_ptr_mut(key)?;
+        // SAFETY: a map value that was found is valid as long as the program runs.
+        let found = unsafe { (*flow).local };
+        if differs(found, local) != 0 {
+            return None;
+        }
+        // SAFETY: as above; the state is a part of the value.
+        Some(FlowPointer(unsafe { &raw mut (*flow).state }))
+    }
+
+    #[inline(always)]
+    fn is_hot4(&self, key: &FlowKey4) -> bool {
+        let Some(hot) = HOT_FLOWS4.get_ptr(HotFlow4::index(key)) else { return false };
+        // SAFETY: a map value that was found is valid as long as the program runs; it is this CPU's alone.
+        let HotFlow4 { key: found, last, .. } = unsafe { *hot };
+        // Without a branch for each word.
+        let differs = (found.remote ^ key.remote)
+            | (found.local ^ key.local)
+            | (found.ports.word() ^ key.ports.word())
+            | (found.protocol ^ key.protocol);
+        differs == 0 && self.is_within_a_second(last)
+    }
+
+    #[inline(always)]
+    fn is_hot6(&self, key: &FlowKey6, local: [u32; 4]) -> bool {
+        let Some(hot) = HOT_FLOWS6.get_ptr(HotFlow6::index(key)) else { return false };
+        // SAFETY: as above.
+        let hot = unsafe { *hot };
+        let differs = differs(hot.key.remote, key.remote)
+            | differs(hot.local, local)
+            | (hot.key.ports.word() ^ key.ports.word())
+            | (hot.key.protocol_and_local ^ key.protocol_and_local);
+        differs == 0 && self.is_within_a_second(hot.last)
+    }
+
+    #[inline(always)]
+    fn note_hot4(&self, key: &FlowKey4, last: u64) {
+        if let Some(hot) = HOT_FLOWS4.get_ptr_mut(HotFlow4::index(key)) {
+            // SAFETY: as above; a program is not interrupted by itself on its CPU.
+            unsafe { *hot = HotFlow4 { key: *key, last, zero: 0 } };
+        }
+    }
+
+    #[inline(always)]
+    fn note_hot6(&self, key: &FlowKey6, local: [u32; 4], last: u64) {
+        if let Some(hot) = HOT_FLOWS6.get_ptr_mut(HotFlow6::index(key)) {
+            // SAFETY: as above.
+            unsafe { *hot = HotFlow6 { key: *key, local, last, zero: [0; 2] } };
+        }
     }
 
     #[inline(always)]
@@ -300,7 +357,7 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn make_flow6(&self, key: &FlowKey6, state: &FlowState) {
+    fn make_flow6(&self, key: &FlowKey6, state: &FlowState6) {
         insert!(FLOWS6, key, state);
     }
 
@@ -447,6 +504,12 @@ impl Tables for Maps {
             bucket.lost += 1;
         }
     }
+}
+
+/// Not 0 where two addresses differ. Without a branch for each word.
+#[inline(always)]
+const fn differs([a, b, c, d]: [u32; 4], [e, f, g, h]: [u32; 4]) -> u32 {
+    (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h)
 }
 
 /// # Safety

@@ -318,6 +318,10 @@ fn inbound_classes(bench: &Bench) -> Vec<Class<'_>> {
         bench.class("IPv6, 7 extension headers", &extended(&seven)),
         bench.class("reply to a flow, IPv4 TCP", &reply(0)).target(REPLY).after(&bench.outbound, &opening(0)),
         bench.class("reply to a flow, IPv6 TCP", &reply(1)).target(REPLY).after(&bench.outbound, &opening(1)),
+        // A FIN is noted in the flow table: what a CPU remembers does not serve.
+        bench
+            .class("reply to a flow, IPv4 TCP, looked up in the flow table", &reply(0).flags(tcp::FIN | tcp::ACK))
+            .after(&bench.outbound, &opening(0)),
         bench
             .class("reply to a flow, IPv4 UDP", &Packet::new().ipv4(SERVER[0], HOST[0]).udp(5000, CLIENT_PORT))
             .target(REPLY)

@@ -1,10 +1,11 @@
 //! What the programs remember of a network namespace, read from the pinned maps.
 
 use aya::Pod;
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf};
+use aya::util::nr_cpus;
 use enforcer_common::layout::{
-    Bucket, DeniedKey, DeniedState, Event, FlowKey4, FlowKey6, FlowState, FragmentKey4, FragmentKey6, FragmentState,
-    LAYOUT_VERSION, PORT_BITMAP_WORDS, Statistic, map,
+    Bucket, DeniedKey, DeniedState, Event, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6,
+    FragmentState, HOT_FLOWS, HotFlow4, HotFlow6, LAYOUT_VERSION, PORT_BITMAP_WORDS, Statistic, map,
 };
 use enforcer_common::tables::port_bit;
 
@@ -34,7 +35,7 @@ impl Tables {
     /// Tracked conversations over IPv6.
     #[must_use]
     #[track_caller]
-    pub fn flows6(&self) -> Vec<(FlowKey6, FlowState)> {
+    pub fn flows6(&self) -> Vec<(FlowKey6, FlowState6)> {
         self.entries(map::FLOWS6)
     }
 
@@ -42,10 +43,9 @@ impl Tables {
     #[must_use]
     #[track_caller]
     pub fn flows_of(&self, protocol: u8, local_port: u16) -> usize {
-        let protocol = u32::from(protocol);
-        let v4 = self.flows4().into_iter().filter(|(key, _)| (key.protocol, key.local_port) == (protocol, local_port));
-        let v6 = self.flows6().into_iter().filter(|(key, _)| (key.protocol, key.local_port) == (protocol, local_port));
-        v4.count() + v6.count()
+        let v4 = self.flows4().into_iter().map(|(key, _)| (key.protocol, key.ports.local()));
+        let v6 = self.flows6().into_iter().map(|(key, _)| (u32::from(key.protocol()), key.ports.local()));
+        v4.chain(v6).filter(|found| *found == (u32::from(protocol), local_port)).count()
     }
 
     /// Denied flows, aggregated.
@@ -106,11 +106,12 @@ impl Tables {
     #[track_caller]
     pub fn forget(&self) {
         self.clear::<FlowKey4, FlowState>(map::FLOWS4);
-        self.clear::<FlowKey6, FlowState>(map::FLOWS6);
+        self.clear::<FlowKey6, FlowState6>(map::FLOWS6);
         self.clear::<FlowKey4, u64>(map::DENIALS4);
         self.clear::<FlowKey6, u64>(map::DENIALS6);
         self.clear::<FragmentKey4, FragmentState>(map::FRAGMENTS4);
         self.clear::<FragmentKey6, FragmentState>(map::FRAGMENTS6);
+        self.cool();
     }
 
     /// Says which local ports have a listener, by IP protocol.
@@ -131,6 +132,23 @@ impl Tables {
     pub fn evict4(&self, key: &FlowKey4) {
         let mut map: HashMap<_, FlowKey4, FlowState> = self.open(map::FLOWS4);
         map.remove(key).expect("there is such a flow");
+    }
+
+    /// Ends the second for which a CPU believes in a flow that it found.
+    #[track_caller]
+    pub fn cool(&self) {
+        self.zero::<HotFlow4>(map::HOT_FLOWS4);
+        self.zero::<HotFlow6>(map::HOT_FLOWS6);
+    }
+
+    #[track_caller]
+    fn zero<V: Pod + Default>(&self, name: &str) {
+        let mut map: PerCpuArray<_, V> = self.open(name);
+        let cpus = nr_cpus().expect("the CPUs are counted");
+        for index in 0..HOT_FLOWS {
+            let nothing = PerCpuValues::try_from(vec![V::default(); cpus]).expect("a value for each CPU");
+            map.set(index, nothing, 0).expect("there is such an entry");
+        }
     }
 
     #[track_caller]

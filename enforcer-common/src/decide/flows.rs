@@ -1,6 +1,6 @@
 //! Flows: made by what leaves the host, and only when the answer would not be permitted without one.
 
-use crate::layout::{Config, FlowKey4, FlowKey6, FlowState, Statistic, load};
+use crate::layout::{Config, FlowKey4, FlowKey6, FlowState, FlowState6, Ports, Statistic, load};
 use crate::outcome::Seen;
 use crate::packet::{Address, ICMP, ICMPV6, TCP, UDP};
 use crate::tables::{Flow, Tables, port_bit};
@@ -14,8 +14,12 @@ const DHCPV6_CLIENT: u16 = 546;
 /// Whether an inbound packet answers a flow; refreshes it then.
 #[inline(always)]
 pub(super) fn answers<T: Tables>(tables: &T, seen: &Seen) -> bool {
+    let closes = seen.protocol == TCP && seen.flags & Seen::FIN != 0;
+    if !closes && is_hot(tables, seen) {
+        return true;
+    }
     if let Some(flow) = live(tables, seen) {
-        if seen.protocol == TCP && seen.flags & Seen::FIN != 0 {
+        if closes {
             close(tables, flow, FlowState::FIN_IN);
         }
         return true;
@@ -28,7 +32,7 @@ pub(super) fn answers<T: Tables>(tables: &T, seen: &Seen) -> bool {
 /// from another port, or one that is refused inbound but let through in audit.
 #[inline(always)]
 pub(super) fn goes_on<T: Tables>(tables: &T, seen: &Seen) -> bool {
-    seen.protocol != TCP && tables.has(Config::ANSWER_ANY) && find(tables, &Seen { remote_port: 0, ..*seen }).is_some()
+    seen.protocol != TCP && tables.has(Config::ANSWER_ANY) && is_live(tables, &Seen { remote_port: 0, ..*seen })
         || is_denied(tables, seen)
 }
 
@@ -50,7 +54,7 @@ pub(super) fn track<T: Tables>(tables: &T, seen: &Seen) {
     if seen.protocol == TCP {
         track_tcp(tables, seen);
     } else if seen.protocol == ICMP || seen.protocol == ICMPV6 {
-        if seen.has(Seen::ECHO_REQUEST) && live(tables, seen).is_none() {
+        if seen.has(Seen::ECHO_REQUEST) && !is_hot(tables, seen) && live(tables, seen).is_none() {
             make(tables, seen, load(&tables.config().timeout_icmp), 0);
             tables.note(Statistic::FlowsMade);
         }
@@ -69,6 +73,9 @@ fn track_tcp<T: Tables>(tables: &T, seen: &Seen) {
             make(tables, seen, load(&config.timeout_tcp), bit);
             tables.note(Statistic::FlowsMade);
         }
+        return;
+    }
+    if seen.flags & (Seen::FIN | Seen::RST) == 0 && is_hot(tables, seen) {
         return;
     }
     if tables.flow_uses_port(bit)
@@ -98,6 +105,9 @@ fn track_tcp<T: Tables>(tables: &T, seen: &Seen) {
 #[inline(always)]
 fn track_datagram<T: Tables>(tables: &T, seen: &Seen) {
     let config = tables.config();
+    if is_hot(tables, seen) {
+        return;
+    }
     let Some(bit) = port_bit(seen.protocol, seen.local_port) else { return };
     if tables.flow_uses_port(bit) {
         if live(tables, seen).is_some() {
@@ -169,19 +179,43 @@ fn is_multicast(seen: &Seen) -> bool {
 /// The flow of a conversation, if it has not timed out. Refreshed, at most once a second.
 #[inline(always)]
 fn live<T: Tables>(tables: &T, seen: &Seen) -> Option<T::Flow> {
-    let flow = find(tables, seen)?;
+    let flow = entry(tables, seen)?;
+    let state = flow.state();
     let now = tables.now();
-    if now.wrapping_sub(flow.state().last) >= u64::from(load(&tables.config().hz)) {
+    let age = now.wrapping_sub(state.last);
+    let mut last = state.last;
+    if age >= u64::from(load(&tables.config().hz)) {
+        if age > u64::from(state.timeout) {
+            return None;
+        }
         flow.refresh(now);
+        last = now;
+    }
+    if seen.family == 4 {
+        tables.note_hot4(&key4(seen), last);
+    } else {
+        tables.note_hot6(&key6(seen), seen.local, last);
     }
     Some(flow)
 }
 
+/// Whether the flow was found within the last second: it lives, and there is nothing to refresh.
 #[inline(always)]
-fn find<T: Tables>(tables: &T, seen: &Seen) -> Option<T::Flow> {
-    let flow = if seen.family == 4 { tables.flow4(&key4(seen)) } else { tables.flow6(&key6(seen)) }?;
+fn is_hot<T: Tables>(tables: &T, seen: &Seen) -> bool {
+    if seen.family == 4 { tables.is_hot4(&key4(seen)) } else { tables.is_hot6(&key6(seen), seen.local) }
+}
+
+/// Whether there is such a flow, and it has not timed out.
+#[inline(always)]
+fn is_live<T: Tables>(tables: &T, seen: &Seen) -> bool {
+    let Some(flow) = entry(tables, seen) else { return false };
     let state = flow.state();
-    (tables.now().wrapping_sub(state.last) <= u64::from(state.timeout)).then_some(flow)
+    tables.now().wrapping_sub(state.last) <= u64::from(state.timeout)
+}
+
+#[inline(always)]
+fn entry<T: Tables>(tables: &T, seen: &Seen) -> Option<T::Flow> {
+    if seen.family == 4 { tables.flow4(&key4(seen)) } else { tables.flow6(&key6(seen), seen.local) }
 }
 
 /// Notes a FIN; once both sides have sent one, the flow has only `tcp_closing` left.
@@ -203,7 +237,7 @@ fn make<T: Tables>(tables: &T, seen: &Seen, timeout: u32, bit: u32) {
     if seen.family == 4 {
         tables.make_flow4(&key4(seen), &state);
     } else {
-        tables.make_flow6(&key6(seen), &state);
+        tables.make_flow6(&key6(seen), &FlowState6 { state, local: seen.local });
     }
     if seen.protocol != ICMP && seen.protocol != ICMPV6 && !tables.flow_uses_port(bit) {
         tables.note_flow_port(bit);
@@ -225,19 +259,12 @@ fn key4(seen: &Seen) -> FlowKey4 {
     FlowKey4 {
         remote: seen.remote[3],
         local: seen.local[3],
-        remote_port: seen.remote_port,
-        local_port: seen.local_port,
+        ports: Ports::new(seen.remote_port, seen.local_port),
         protocol: u32::from(seen.protocol),
     }
 }
 
 #[inline(always)]
 fn key6(seen: &Seen) -> FlowKey6 {
-    FlowKey6 {
-        remote: seen.remote,
-        local: seen.local,
-        remote_port: seen.remote_port,
-        local_port: seen.local_port,
-        protocol: u32::from(seen.protocol),
-    }
+    FlowKey6::new(seen.remote, seen.local, Ports::new(seen.remote_port, seen.local_port), seen.protocol)
 }

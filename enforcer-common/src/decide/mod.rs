@@ -57,20 +57,21 @@ pub fn inbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Jud
 #[inline(always)]
 pub fn outbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Judgement {
     let (Ok(outcome) | Err(outcome)) = outbound::judge(frame, tables);
-    let outcome = outcome.map(|word| frame.blur(word));
     let size = size(frame, segments);
-    let seen = see(frame, Direction::Outbound);
-    let mut enforced = false;
     if outcome.passes() {
         count_pass(tables, Direction::Outbound, outcome, size);
-    } else {
-        enforced = count_refusal(tables, Direction::Outbound, outcome, size);
-        if tables.may_report() {
+        return Judgement { outcome, goes_on: true };
+    }
+    let enforced = count_refusal(tables, Direction::Outbound, outcome, size);
+    let tells = tables.may_report();
+    if tells || !enforced {
+        let seen = see(frame, Direction::Outbound);
+        if tells {
             tables.report(Direction::Outbound, enforced, outcome, &seen, size);
         }
-    }
-    if !enforced && seen.has(Seen::CONVERSATION) && !outcome.is(Reason::Forwarded) {
-        flows::track(tables, &seen);
+        if !enforced && seen.has(Seen::CONVERSATION) {
+            flows::track(tables, &seen);
+        }
     }
     Judgement { outcome, goes_on: !enforced }
 }

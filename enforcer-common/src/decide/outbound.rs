@@ -13,14 +13,17 @@ const OUT: Direction = Direction::Outbound;
 const DNS: u16 = 53;
 const NTP: u16 = 123;
 
-/// Judges a frame. `Ok` and `Err` both carry the outcome.
+/// Judges a frame, and tracks the conversation of one that passes. `Ok` and `Err` both carry the outcome.
+///
+/// It is tracked here and not behind the judgement, because here the headers are in registers.
 #[inline(always)]
 pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T) -> Result<Outcome, Outcome> {
-    let nothing_to_judge = Config::OUTBOUND_JUDGED | Config::OUTBOUND_DENIES | Config::SCOPE_HOST;
-    if !tables.has(nothing_to_judge) {
+    let (Ok(outcome) | Err(outcome)) = judge_frame(frame, tables);
+    // Where nothing is refused the verifier sees a constant, and removes all that follows a refusal.
+    if !tables.has(Config::OUTBOUND_JUDGED | Config::OUTBOUND_DENIES | Config::SCOPE_HOST) {
         return Ok(Outcome::new(Reason::Open));
     }
-    let (Ok(outcome) | Err(outcome)) = judge_frame(frame, tables);
+    let outcome = outcome.map(|word| frame.blur(word));
     if !tables.has(Config::OUTBOUND_JUDGED) && !outcome.is(Reason::Denied) && !outcome.is(Reason::Forwarded) {
         return Ok(Outcome::new(Reason::Open));
     }
@@ -68,15 +71,22 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
     if network.fragment.is_later() {
         return Ok(if judged { judge_later_fragment(frame, tables, network) } else { Outcome::new(Reason::Open) });
     }
-    let outcome = match packet::transport(frame, network) {
+    let segment = packet::transport(frame, network);
+    let outcome = match segment {
         Ok(segment) if judged || tables.has(Config::OUTBOUND_DENIES) => {
-            judge_transport(frame, tables, network, segment)
+            judge_transport(frame, tables, network, segment).map(|word| frame.blur(word))
         }
         Ok(_) => Outcome::new(Reason::Open),
         Err(outcome) => outcome,
     };
     if judged {
         remember_first_fragment(frame, tables, network, outcome);
+    }
+    if let Ok(segment) = segment
+        && segment.flags & Seen::CONVERSATION != 0
+        && (outcome.passes() || !judged && !outcome.is(Reason::Denied))
+    {
+        flows::track(tables, &Seen::of(frame, network, OUT, segment));
     }
     Ok(outcome)
 }

@@ -99,6 +99,8 @@ pub(super) fn object(load: &Load<'_>) -> Result<Ebpf, DataplaneError> {
     let host = [
         (map::FLOWS4, flows),
         (map::FLOWS6, flows),
+        (map::HOT_FLOWS4, layout::HOT_FLOWS),
+        (map::HOT_FLOWS6, layout::HOT_FLOWS),
         (map::DENIALS4, DENIALS),
         (map::DENIALS6, DENIALS),
         (map::FRAGMENTS4, FRAGMENTS),

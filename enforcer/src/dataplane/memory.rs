@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Map, MapData, PerCpuArray};
-use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, Statistic, map};
+use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, Statistic, map};
 
 use super::batch::hash_entries;
 use super::error::{DataplaneError, Doing as _};
@@ -64,7 +64,7 @@ pub fn memory(protected: &Protected) -> Result<Memory, DataplaneError> {
     let of_policy = host.generation(protected.record.generation);
     let of_host = |names: &[&str]| sum(names.iter().map(|name| host.map(name)));
     Ok(Memory {
-        flows: of_host(&[map::FLOWS4, map::FLOWS6])?,
+        flows: of_host(&[map::FLOWS4, map::FLOWS6, map::HOT_FLOWS4, map::HOT_FLOWS6])?,
         memory: of_host(&[map::DENIALS4, map::DENIALS6, map::FRAGMENTS4, map::FRAGMENTS6])?,
         policy: sum([
             map::SERVICES_IN,
@@ -98,7 +98,7 @@ pub fn flow_use(protected: &Protected) -> Result<FlowUse, DataplaneError> {
         Ok(statistics.get(&(statistic as u32), 0).doing(doing)?.iter().sum())
     };
     let v4 = hash_entries::<FlowKey4, FlowState>(&flows4).doing(doing)?.len() as u64;
-    let v6 = hash_entries::<FlowKey6, FlowState>(&open(map::FLOWS6)?).doing(doing)?.len() as u64;
+    let v6 = hash_entries::<FlowKey6, FlowState6>(&open(map::FLOWS6)?).doing(doing)?.len() as u64;
     let (made, revived) = (total(Statistic::FlowsMade)?, total(Statistic::FlowsRevived)?);
     Ok(FlowUse {
         most,

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use aya::Pod;
 use aya::maps::{HashMap, Map, MapData, MapError};
-use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, map};
+use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, Ports, map};
 use enforcer_common::tables::port_bit;
 use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
 
@@ -52,8 +52,8 @@ pub(super) fn seed(
         .filter(|socket| snapshot.sockets.opened_here(socket))
         .filter_map(|socket| Seed::of(socket, policy, settings))
         .collect();
-    let mut v4 = FlowTable::<FlowKey4>::open(host, map::FLOWS4, map::DENIALS4)?;
-    let mut v6 = FlowTable::<FlowKey6>::open(host, map::FLOWS6, map::DENIALS6)?;
+    let mut v4 = FlowTable::<FlowKey4, FlowState>::open(host, map::FLOWS4, map::DENIALS4)?;
+    let mut v6 = FlowTable::<FlowKey6, FlowState6>::open(host, map::FLOWS6, map::DENIALS6)?;
     let ports = MapData::from_pin(host.map(map::FLOW_PORTS)).doing(|| doing(map::FLOW_PORTS))?;
     let mut made = Vec::new();
     for seed in wanted {
@@ -65,8 +65,8 @@ pub(super) fn seed(
         // way right now, is certainly ours.
         let memory = if seed.is_question { None } else { Some(ticks(seed.memory)) };
         let is_new = match seed.key {
-            Key::V4(key) => v4.plant(key, state, memory)?,
-            Key::V6(key) => v6.plant(key, state, memory)?,
+            Key::V4(key) => v4.plant(key, state, state, memory)?,
+            Key::V6(key, local) => v6.plant(key, state, FlowState6 { state, local }, memory)?,
         };
         if is_new {
             made.push(seed.port_bit);
@@ -96,7 +96,8 @@ struct Seed {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Key {
     V4(FlowKey4),
-    V6(FlowKey6),
+    /// With the local address.
+    V6(FlowKey6, [u32; 4]),
 }
 
 impl Seed {
@@ -129,35 +130,35 @@ impl Seed {
 }
 
 fn key(protocol: u8, local: SocketAddr, remote: SocketAddr, remote_port: u16) -> Option<Key> {
-    let (local_port, protocol) = (local.port(), u32::from(protocol));
+    let ports = Ports::new(remote_port, local.port());
     match (local.ip(), remote.ip()) {
         (IpAddr::V4(local), IpAddr::V4(remote)) => {
             let (local, remote) = (address_word(local), address_word(remote));
-            Some(Key::V4(FlowKey4 { remote, local, remote_port, local_port, protocol }))
+            Some(Key::V4(FlowKey4 { remote, local, ports, protocol: u32::from(protocol) }))
         }
         (IpAddr::V6(local), IpAddr::V6(remote)) => {
             let (local, remote) = (words(local), words(remote));
-            Some(Key::V6(FlowKey6 { remote, local, remote_port, local_port, protocol }))
+            Some(Key::V6(FlowKey6::new(remote, local, ports, protocol), local))
         }
         _ => None,
     }
 }
 
 /// The flows of one family, and the refusals that are remembered.
-struct FlowTable<K: Pod> {
-    flows: HashMap<MapData, K, FlowState>,
+struct FlowTable<K: Pod, V: Pod> {
+    flows: HashMap<MapData, K, V>,
     denials: HashMap<MapData, K, u64>,
 }
 
-impl<K: Pod> FlowTable<K> {
+impl<K: Pod, V: Pod + Into<FlowState>> FlowTable<K, V> {
     fn open(host: &HostPins, flows: &str, denials: &str) -> Result<Self, DataplaneError> {
         Ok(Self { flows: table(host, flows)?, denials: table(host, denials)? })
     }
 
     /// Makes a flow, unless there is a live one, or a refusal younger than `memory`.
-    fn plant(&mut self, key: K, state: FlowState, memory: Option<u32>) -> Result<bool, DataplaneError> {
+    fn plant(&mut self, key: K, state: FlowState, value: V, memory: Option<u32>) -> Result<bool, DataplaneError> {
         let age = |last: u64| state.last.saturating_sub(last);
-        if let Some(known) = found(self.flows.get(&key, 0))?
+        if let Some(known) = found(self.flows.get(&key, 0))?.map(Into::into)
             && age(known.last) <= u64::from(known.timeout)
         {
             return Ok(false);
@@ -168,7 +169,7 @@ impl<K: Pod> FlowTable<K> {
         {
             return Ok(false);
         }
-        self.flows.insert(key, state, 0).doing(|| "cannot make a flow".to_owned())?;
+        self.flows.insert(key, value, 0).doing(|| "cannot make a flow".to_owned())?;
         Ok(true)
     }
 }
@@ -215,15 +216,15 @@ mod tests {
         let expected = FlowKey4 {
             remote: u32::from_ne_bytes([192, 0, 2, 7]),
             local: u32::from_ne_bytes([10, 0, 0, 1]),
-            remote_port: 443,
-            local_port: 40000,
+            ports: Ports::new(443, 40000),
             protocol: 6,
         };
         assert_eq!((found.key, found.timeout, found.flags), (Key::V4(expected), 7500, 0));
         assert_eq!(found.port_bit, 40000);
         let found = seed(socket(UDP, "[2001:db8::1]:40000", "[2001:db8::7]:53", State::Open), &[], &[]).unwrap();
-        let Key::V6(key) = found.key else { panic!("{found:?}") };
+        let Key::V6(key, local) = found.key else { panic!("{found:?}") };
         assert_eq!(key.remote, [0x2001_0db8_u32.to_be(), 0, 0, 7_u32.to_be()]);
+        assert_eq!((key.protocol(), local), (17, [0x2001_0db8_u32.to_be(), 0, 0, 1_u32.to_be()]));
         assert_eq!((found.timeout, found.port_bit), (180, 65536 + 40000));
     }
 
@@ -237,7 +238,8 @@ mod tests {
     fn a_server_that_answers_from_another_port_is_keyed_without_its_port() {
         let tftp = (ServiceIndex::udp(69), Entry::new(EntryKind::Permit, 0).with(Entry::ANSWER_ANY));
         let found = seed(socket(UDP, "10.0.0.1:40000", "192.0.2.7:69", State::Open), &[], &[tftp]).unwrap();
-        assert!(matches!(found.key, Key::V4(FlowKey4 { remote_port: 0, .. })), "{found:?}");
+        let Key::V4(key) = found.key else { panic!("{found:?}") };
+        assert_eq!(key.ports, Ports::new(0, 40000));
     }
 
     #[test]

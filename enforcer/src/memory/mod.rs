@@ -9,7 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use enforcer_common::decide::{self, Judgement};
 use enforcer_common::frame::Frame;
 use enforcer_common::layout::{
-    Config, Counter, FlowKey4, FlowKey6, FlowState, FragmentKey4, FragmentKey6, FragmentState, STATISTICS, Statistic,
+    Config, Counter, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState, STATISTICS,
+    Statistic,
 };
 use enforcer_common::outcome::{Outcome, Seen};
 use enforcer_common::tables::{Flow, Tables};
@@ -37,7 +38,7 @@ pub struct HostTables<'a> {
     now: Cell<u64>,
     modes: [Cell<Mode>; 2],
     flow_ports: RefCell<HashSet<u32>>,
-    flows: RefCell<Recent<FlowKey, FlowState>>,
+    flows: RefCell<Recent<FlowKey, FlowState6>>,
     denials: RefCell<Recent<FlowKey, u64>>,
     fragments: RefCell<Recent<FragmentKey, FragmentState>>,
     reasons: RefCell<BTreeMap<(Direction, bool, Reason), Counter>>,
@@ -161,24 +162,28 @@ impl<'a> HostTables<'a> {
 /// A flow in these tables.
 #[derive(Clone, Copy)]
 pub struct HostFlow<'t> {
-    flows: &'t RefCell<Recent<FlowKey, FlowState>>,
+    flows: &'t RefCell<Recent<FlowKey, FlowState6>>,
     key: FlowKey,
-    state: FlowState,
+    found: FlowState6,
+}
+
+impl HostFlow<'_> {
+    fn write(&self, state: FlowState) {
+        self.flows.borrow_mut().insert(self.key, FlowState6 { state, ..self.found });
+    }
 }
 
 impl Flow for HostFlow<'_> {
     fn state(&self) -> FlowState {
-        self.flows.borrow().get(&self.key).unwrap_or(self.state)
+        self.flows.borrow().get(&self.key).unwrap_or(self.found).state
     }
 
     fn refresh(&self, now: u64) {
-        let state = FlowState { last: now, ..self.state() };
-        self.flows.borrow_mut().insert(self.key, state);
+        self.write(FlowState { last: now, ..self.state() });
     }
 
     fn close(&self, timeout: u32, flags: u32) {
-        let state = FlowState { timeout, flags, ..self.state() };
-        self.flows.borrow_mut().insert(self.key, state);
+        self.write(FlowState { timeout, flags, ..self.state() });
     }
 }
 
@@ -197,8 +202,8 @@ enum FragmentKey {
 
 impl<'t> HostTables<'_> {
     fn flow(&'t self, key: FlowKey) -> Option<HostFlow<'t>> {
-        let state = self.flows.borrow().get(&key)?;
-        Some(HostFlow { flows: &self.flows, key, state })
+        let found = self.flows.borrow().get(&key)?;
+        Some(HostFlow { flows: &self.flows, key, found })
     }
 }
 
@@ -259,15 +264,15 @@ impl<'t> Tables for &'t HostTables<'_> {
         self.flow(FlowKey::V4(*key))
     }
 
-    fn flow6(&self, key: &FlowKey6) -> Option<HostFlow<'t>> {
-        self.flow(FlowKey::V6(*key))
+    fn flow6(&self, key: &FlowKey6, local: [u32; 4]) -> Option<HostFlow<'t>> {
+        self.flow(FlowKey::V6(*key)).filter(|flow| flow.found.local == local)
     }
 
     fn make_flow4(&self, key: &FlowKey4, state: &FlowState) {
-        self.flows.borrow_mut().insert(FlowKey::V4(*key), *state);
+        self.flows.borrow_mut().insert(FlowKey::V4(*key), FlowState6 { state: *state, local: [0; 4] });
     }
 
-    fn make_flow6(&self, key: &FlowKey6, state: &FlowState) {
+    fn make_flow6(&self, key: &FlowKey6, state: &FlowState6) {
         self.flows.borrow_mut().insert(FlowKey::V6(*key), *state);
     }
 

@@ -4,11 +4,11 @@ mod outbound;
 mod tftp;
 mod traffic;
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use enforcer_common::layout::{FlowState, Statistic};
+use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, HotFlow4, Ports, Statistic};
 use enforcer_common::{Direction, Reason};
 use harness::enforcer::Protected;
 use harness::netns::{Cable, another_interface};
@@ -88,6 +88,7 @@ fn an_evicted_flow_revives_from_the_ephemeral_range_only_and_not_from_a_port_wit
     stage.outbound(&from_host(0).tcp(40_000, 80), Reason::Open);
     let (key, _) = stage.tables.flows4()[0];
     stage.tables.evict4(&key);
+    stage.tables.cool();
     stage.inbound(&answer(40_000), Reason::NoRule);
     stage.outbound(&ack(40_000), Reason::Open);
     stage.inbound(&answer(40_000), Reason::Flow);
@@ -163,6 +164,85 @@ fn a_flow_ends_when_nothing_was_heard_for_its_timeout() {
     thread::sleep(Duration::from_millis(2100));
     for (packet, reason) in &answers {
         stage.inbound(packet, *reason);
+    }
+}
+
+#[test]
+fn what_a_cpu_remembers_of_an_evicted_flow_is_over_after_a_second() {
+    let stage = stage("");
+    let answer = to_host(0).tcp(80, 40_000).flags(tcp::ACK);
+    stage.outbound(&from_host(0).tcp(40_000, 80), Reason::Open);
+    stage.inbound(&answer, Reason::Flow);
+    let (key, _) = stage.tables.flows4()[0];
+    stage.tables.evict4(&key);
+    thread::sleep(Duration::from_millis(1200));
+    stage.inbound(&answer, Reason::NoRule);
+}
+
+#[test]
+fn a_flow_that_a_cpu_remembers_is_not_taken_for_another_one() {
+    let stage = stage("");
+    for family in [0, 1] {
+        let (mine, theirs) = (from_host(family), to_host(family));
+        stage.outbound(&mine.clone().tcp(40_000, 80), Reason::Open);
+        stage.outbound(&mine.clone().udp(41_000, 80), Reason::Open);
+        // Found, so remembered; and found once more by what is remembered.
+        for _ in 0..2 {
+            stage.inbound(&theirs.clone().tcp(80, 40_000).flags(tcp::ACK), Reason::Flow);
+            stage.inbound(&theirs.clone().udp(80, 41_000), Reason::Flow);
+        }
+        stage.inbound(&theirs.clone().udp(80, 40_000), Reason::NoRule);
+        stage.inbound(&theirs.clone().tcp(80, 41_000).flags(tcp::ACK), Reason::NoRule);
+        stage.inbound(&theirs.clone().tcp(81, 40_000).flags(tcp::ACK), Reason::NoRule);
+        let [other_host, other_address] = [
+            [["198.18.0.77", HOST[0]], ["2001:db8::77", HOST[1]]],
+            [[OTHER[0], "198.18.0.78"], [OTHER[1], "2001:db8::78"]],
+        ]
+        .map(|of| of[family]);
+        for [source, destination] in [other_host, other_address] {
+            let packet = Packet::new().ip(source, destination).tcp(80, 40_000).flags(tcp::ACK);
+            stage.inbound(&packet, Reason::NoRule);
+        }
+    }
+}
+
+#[test]
+fn an_ipv6_flow_is_its_local_address_s_alone_even_where_the_digest_of_another_is_the_same() {
+    let stage = stage("");
+    let words = |address: Ipv6Addr| {
+        let octets = address.octets();
+        [0, 4, 8, 12].map(|i| u32::from_ne_bytes([octets[i], octets[i + 1], octets[i + 2], octets[i + 3]]))
+    };
+    let [host, server]: [Ipv6Addr; 2] = [HOST[1], OTHER[1]].map(|text| text.parse().expect("an address"));
+    let key = |local| FlowKey6::new(words(server), words(local), Ports::new(80, 40_000), protocol::TCP);
+    let prefix = u128::from(host) & !u128::from(u32::MAX);
+    let like = (2..u32::MAX).map(|low| Ipv6Addr::from(prefix | u128::from(low))).find(|other| key(*other) == key(host));
+    let like = like.expect("24 bits repeat").to_string();
+    let other = Packet::new().ip(OTHER[1], &like).tcp(80, 40_000).flags(tcp::ACK);
+    stage.outbound(&from_host(1).tcp(40_000, 80), Reason::Open);
+    stage.inbound(&other, Reason::NoRule);
+    stage.inbound(&to_host(1).tcp(80, 40_000).flags(tcp::ACK), Reason::Flow);
+    // Now a CPU remembers it, too.
+    stage.inbound(&other, Reason::NoRule);
+}
+
+#[test]
+fn two_flows_that_share_a_place_in_the_memory_of_a_cpu_both_live() {
+    let stage = stage("");
+    let place = |remote: u16| {
+        let [remote_address, local_address] =
+            [OTHER[0], HOST[0]].map(|text| u32::from_ne_bytes(text.parse::<Ipv4Addr>().expect("an address").octets()));
+        let ports = Ports::new(remote, 40_000);
+        HotFlow4::index(&FlowKey4 { remote: remote_address, local: local_address, ports, protocol: 6 })
+    };
+    let other = (81..u16::MAX).find(|port| place(*port) == place(80)).expect("there are more ports than places");
+    for port in [80, other] {
+        stage.outbound(&from_host(0).tcp(40_000, port), Reason::Open);
+    }
+    for _ in 0..3 {
+        for port in [80, other] {
+            stage.inbound(&to_host(0).tcp(port, 40_000).flags(tcp::ACK), Reason::Flow);
+        }
     }
 }
 
