@@ -136,6 +136,37 @@ pub struct StateError {
     source: io::Error,
 }
 
+/// What the files of one interface were, while a change of them may still fail.
+#[derive(Debug)]
+pub struct Before {
+    files: Vec<Noted>,
+}
+
+#[derive(Debug)]
+struct Noted {
+    path: PathBuf,
+    aside: PathBuf,
+    was_there: bool,
+}
+
+impl Before {
+    /// Makes the files what they were. Nothing more can be done about an error here than is tried.
+    pub fn put_back(self) {
+        for Noted { path, aside, was_there } in &self.files {
+            let _ = if *was_there { fs::rename(aside, path) } else { remove_if_there(path) };
+        }
+        self.forget();
+    }
+
+    /// The change is good.
+    pub fn forget(self) {
+        for Noted { aside, .. } in self.files {
+            // Also after a rename: of two names of one file it removes neither (rename(2)).
+            let _ = remove_if_there(&aside);
+        }
+    }
+}
+
 /// The files of one interface, by the name of its pins.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -185,6 +216,25 @@ impl State {
         }
     }
 
+    /// Notes what is there, so that it can be put back without writing: on a full disk, too.
+    ///
+    /// # Errors
+    /// When the files cannot be linked or copied.
+    pub fn before(&self) -> Result<Before, StateError> {
+        let mut before = Before { files: Vec::new() };
+        for path in [self.good_path(), self.staged_path()] {
+            let aside = path.with_added_extension("before");
+            match note(&path, &aside) {
+                Ok(was_there) => before.files.push(Noted { path, aside, was_there }),
+                Err(source) => {
+                    before.forget();
+                    return Err(StateError { path: aside, source });
+                }
+            }
+        }
+        Ok(before)
+    }
+
     /// Removes what was staged.
     pub fn drop_staged(&self) {
         // What cannot be removed is never booted from.
@@ -197,11 +247,11 @@ impl State {
     /// When the last good policy cannot be removed: the next boot would protect the interface again.
     pub fn forget(&self) -> Result<(), StateError> {
         self.drop_staged();
-        let path = self.good_path();
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError { path, source: error }),
-            _ => Ok(()),
+        for path in [self.staged_path(), self.good_path()] {
+            let _ = remove_if_there(&path.with_added_extension("before"));
         }
+        let path = self.good_path();
+        remove_if_there(&path).map_err(|source| StateError { path, source })
     }
 
     /// The last good policy, where there is one that can be read.
@@ -231,6 +281,24 @@ impl State {
     /// A rename is on the disk when its folder is.
     fn sync(&self) -> io::Result<()> {
         File::open(&self.folder)?.sync_all()
+    }
+}
+
+/// Gives a file a second name. Says whether it is there.
+fn note(path: &Path, aside: &Path) -> io::Result<bool> {
+    remove_if_there(aside)?;
+    // Some file systems have no links.
+    match fs::hard_link(path, aside).or_else(|_| fs::copy(path, aside).map(drop)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -296,6 +364,27 @@ mod tests {
         assert!(policy("a").is_of(HERE));
         assert!(!policy("a").is_of(Netns { inode: 2, is_machine: false }));
         assert!(!policy("a").is_of(Netns { inode: 2, is_machine: true }));
+    }
+
+    #[test]
+    fn a_change_that_fails_later_is_undone_whether_it_was_kept_or_not() {
+        let folder = Folder::new("before");
+        let state = folder.state();
+        state.before().unwrap().put_back();
+        state.stage(&policy("a")).unwrap();
+        state.keep().unwrap();
+        state.stage(&policy("b")).unwrap();
+        for is_kept in [false, true] {
+            let before = state.before().unwrap();
+            state.stage(&policy("c")).unwrap();
+            if is_kept {
+                state.keep().unwrap();
+            }
+            before.put_back();
+            assert_eq!(state.good().unwrap().policy_hash, "a");
+            assert_eq!(state.staged().unwrap().policy_hash, "b");
+            assert_eq!(fs::read_dir(&state.folder).unwrap().count(), 2);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ const PROG_LOAD: libc::c_long = 5;
 const OBJ_GET: libc::c_long = 7;
 const TEST_RUN: libc::c_long = 10;
 const PROG_BY_ID: libc::c_long = 13;
+const GET_INFO: libc::c_long = 15;
 const LINK_CREATE: libc::c_long = 28;
 const ATTACH_XDP: u32 = 37;
 const PROGRAM_ARRAY: u32 = 3;
@@ -85,6 +86,14 @@ struct Get {
     path: u64,
     fd: u32,
     flags: u32,
+}
+
+/// The same for `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+struct GetInfo {
+    fd: u32,
+    length: u32,
+    info: u64,
 }
 
 /// The same for `BPF_PROG_TEST_RUN`.
@@ -175,6 +184,18 @@ pub fn pinned(path: &Path) -> io::Result<OwnedFd> {
 pub fn program_by_id(id: u32) -> io::Result<OwnedFd> {
     // The number, the next number (not asked for), flags.
     descriptor(PROG_BY_ID, &mut [id, 0, 0])
+}
+
+/// The kernel's number of a program, map or link.
+///
+/// # Errors
+/// What the kernel says.
+pub fn id(object: &impl AsFd) -> io::Result<u32> {
+    // All three begin with a type and the number.
+    let mut info = [0_u32; 64];
+    let mut get = GetInfo { fd: number(object)?, length: 256, info: info.as_mut_ptr() as u64 };
+    bpf(GET_INFO, &mut get)?;
+    Ok(info[1])
 }
 
 /// An array of one program, for another one to jump to.

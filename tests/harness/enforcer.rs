@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
 use serde_json::Value;
@@ -139,17 +139,24 @@ fn finish(command: &mut Command, input: &str) -> Ran {
         scope.spawn(move || pipe.write_all(input.as_bytes()));
         child.wait_with_output().expect("it ends")
     });
+    ran(line, &output)
+}
+
+/// What a process left when it ended.
+pub(crate) fn ran(line: String, output: &Output) -> Ran {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ran { line, code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
+/// Starts a command with pipes at all its ends.
 #[track_caller]
-fn spawn(command: &mut Command, line: &str) -> Child {
+pub(crate) fn spawn(command: &mut Command, line: &str) -> Child {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     piped.env("NO_COLOR", "1").spawn().unwrap_or_else(|error| panic!("`{line}`: {error}"))
 }
 
-fn line_of(command: &Command) -> String {
+/// The command line, for messages.
+pub(crate) fn line_of(command: &Command) -> String {
     let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
     ["enforcer".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
 }

@@ -3,6 +3,7 @@
 //! Its functions panic where something is wrong, so that a failing test has a stack trace. It needs root.
 
 pub mod bpf;
+pub mod calls;
 pub mod enforcer;
 pub mod foreign;
 pub mod interrupt;

@@ -88,9 +88,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     if seeded > 0 {
         writeln!(output.err, "flows made for conversations that this host had opened before: {seeded}")?;
     }
-    for one in dataplane::protected(&names)? {
-        writeln!(output.err, "{}: {}", one.interface, Usage::of(&one)?.memory_line())?;
-    }
+    say_memory(output, &applied)?;
     // One that speaks of TCP and of UDP is one rule to a person.
     let rules: BTreeSet<_> = ruleset.rules.iter().map(|rule| (rule.direction, &rule.id)).collect();
     writeln!(output.err, "policy {}: {} rules in force", ruleset.hash, rules.len())?;
@@ -176,6 +174,22 @@ fn refuse_unscoped_forwarding(plan: &Plan<'_>) -> Result<(), Failure> {
          `scope: host` (only what is addressed to this host) or `scope: all` (everything) to the site file",
         one.name
     )))
+}
+
+/// What the maps take. The policy is in force: that this cannot be read is no failure of `apply`.
+fn say_memory(output: &mut Output<'_>, applied: &[Applied]) -> Result<(), Failure> {
+    let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
+    let lines = dataplane::protected(&names).and_then(|protected| {
+        let line = |one: &dataplane::Protected| {
+            Usage::of(one).map(|usage| format!("{}: {}", one.interface, usage.memory_line()))
+        };
+        protected.iter().map(line).collect::<Result<Vec<_>, _>>()
+    });
+    match lines {
+        Ok(lines) => lines.iter().try_for_each(|line| writeln!(output.err, "{line}"))?,
+        Err(error) => writeln!(output.err, "what the maps take cannot be read: {:#}", anyhow::Error::from(error))?,
+    }
+    Ok(())
 }
 
 pub(super) fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Failure> {

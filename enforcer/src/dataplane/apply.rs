@@ -151,7 +151,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     let mut staged = Vec::new();
     let result = stage_and_switch(plan, &links, targets, &host, netns, &mut staged);
     if result.is_err() {
-        for one in &staged {
+        for one in &mut staged {
             one.staged.discard();
         }
         slots::put_back(&host, &slots);
@@ -316,8 +316,11 @@ fn stage_and_switch(
         }
     }
     // All of it is in force, and from here on nothing goes back: what cannot be removed is tried again by the next command.
-    for one in staged.iter() {
+    for one in staged.iter_mut() {
         let _ = one.staged.drop_moved();
+        if let Some(kept) = one.staged.kept.take() {
+            kept.forget();
+        }
     }
     let _ = sweep(host);
     Ok(applied)
@@ -328,13 +331,16 @@ fn snapshot() -> Result<Snapshot, DataplaneError> {
 }
 
 /// Writes down what the policy is compiled from, before anything of it is in force: a full disk is found here.
-fn keep_for_later(plan: &Plan<'_>, one: &Upcoming) -> Result<(), DataplaneError> {
+fn keep_for_later(plan: &Plan<'_>, one: &mut Upcoming) -> Result<(), DataplaneError> {
     let Upcoming { staged, modes, window, .. } = one;
     // A change window is not for good: what it returns to is.
     let modes = window.unwrap_or(*modes);
     let modes = Direction::ALL.map(|direction| modes.of(direction).name());
     let next = LastGood::new(&staged.interface, netns::here()?, modes, &plan.source, &plan.ruleset.hash);
-    State::of(staged.pins.name()).stage(&next).doing(|| "nothing was changed".to_owned())
+    let state = State::of(staged.pins.name());
+    let doing = || "nothing was changed".to_owned();
+    staged.kept = Some(state.before().doing(doing)?);
+    state.stage(&next).doing(doing)
 }
 
 /// While the hooks are switched one by one, only what both policies enforce is enforced. A deadline is armed before.

@@ -69,6 +69,9 @@ impl AttachMode {
     }
 }
 
+/// The sign that the clsact qdisc was made by us.
+pub(super) const MADE_CLSACT: &str = "made_clsact";
+
 /// Our filters on a clsact qdisc: first, and told from those of others by their handle.
 const CLSACT_PRIORITY: u16 = 1;
 const CLSACT_HANDLE: u16 = 0xe4f0;
@@ -217,20 +220,36 @@ pub(super) fn put_in_force(
                 std::mem::forget(classifier.take_link(id).doing(doing)?);
                 return Ok(Undo::PutBack(record));
             }
-            match tc::qdisc_add_clsact(&link.name) {
-                Ok(()) => super::pins::make_dir(&pins.map("made_clsact"))?,
-                Err(error) if error_number(&error) == Some(libc::EEXIST) => {}
-                Err(error) => return Err(DataplaneError::system(doing(), error)),
-            }
+            make_clsact(link, pins)?;
             // The marker first: a filter that nobody knows to be ours would stay for ever.
-            super::pins::make_dir(&clsact_marker(pins, direction))?;
+            let marker = clsact_marker(pins, direction);
+            super::pins::make_dir(&marker)?;
             let options = NlOptions { priority: CLSACT_PRIORITY, handle, ..NlOptions::default() };
-            let id =
-                classifier.attach_with_options(&link.name, side, TcAttachOptions::Netlink(options)).doing(doing)?;
-            std::mem::forget(classifier.take_link(id).doing(doing)?);
+            let attached = classifier
+                .attach_with_options(&link.name, side, TcAttachOptions::Netlink(options))
+                .and_then(|id| classifier.take_link(id));
+            match attached {
+                Ok(filter) => std::mem::forget(filter),
+                Err(error) => {
+                    let _ = fs::remove_dir(marker);
+                    return Err(error).doing(doing);
+                }
+            }
         }
     }
     Ok(Undo::Remove(record))
+}
+
+/// Makes the qdisc that filters are on, and notes that it is ours where nobody had it.
+fn make_clsact(link: &Link, pins: &InterfacePins) -> Result<(), DataplaneError> {
+    match tc::qdisc_add_clsact(&link.name) {
+        Ok(()) => super::pins::make_dir(&pins.map(MADE_CLSACT)).inspect_err(|_| {
+            // One that is not known to be ours would stay.
+            let _ = remove_clsact(&link.name);
+        }),
+        Err(error) if error_number(&error) == Some(libc::EEXIST) => Ok(()),
+        Err(error) => Err(DataplaneError::system(format!("cannot attach to {}", link.name), error)),
+    }
 }
 
 /// Takes a program of ours off its hook.

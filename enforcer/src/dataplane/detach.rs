@@ -5,7 +5,7 @@ use std::path::Path;
 
 use enforcer_common::Direction;
 
-use super::attach::{AttachMode, held, remove_clsact, take_off};
+use super::attach::{AttachMode, MADE_CLSACT, held, remove_clsact, take_off};
 use super::error::{DataplaneError, Doing as _, at};
 use super::lock::lock;
 use super::netns::{is_alive, own};
@@ -144,7 +144,7 @@ impl Remains {
         for direction in Direction::ALL {
             take_off(interface, pins, direction, protects, AttachMode::Clsact)?;
         }
-        if pins.map("made_clsact").exists() {
+        if pins.map(MADE_CLSACT).exists() {
             match remove_clsact(interface) {
                 Ok(true) => {}
                 Ok(false) => found.push("the clsact qdisc stays: filters of others are on it".to_owned()),

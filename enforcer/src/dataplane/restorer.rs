@@ -118,7 +118,7 @@ fn put_back(token: u64) -> Result<(), DataplaneError> {
     }
     let result = switch_all(&mut staged);
     if let Err(error) = result {
-        for one in &staged {
+        for one in &mut staged {
             one.discard();
         }
         return Err(error);

@@ -6,14 +6,14 @@ use enforcer_common::Direction;
 use enforcer_common::layout::Control;
 
 use super::apply::{Attached, Protects};
-use super::attach::{self, AttachMode, Undo, hook_of, put_in_force};
+use super::attach::{self, AttachMode, MADE_CLSACT, Undo, hook_of, put_in_force};
 use super::control::{self, Modes};
 use super::error::{DataplaneError, Doing as _, at};
 use super::pending::Pending;
 use super::pins::{self, HostPins, InterfacePins, Protected, protected, remove_dir};
 use super::record::{DirectionRecord, InterfaceRecord, write_record};
 use crate::links::Link;
-use crate::state::{LastGood, State};
+use crate::state;
 
 /// Outbound first: the new program makes the flows that the new inbound program will ask for, and the old one has no use for
 /// less of them. The other way round, answers to what the host has just asked could be refused.
@@ -40,8 +40,10 @@ pub(super) struct Staged {
     pub(super) fallback: Option<AttachMode>,
     /// `None`: it was not protected.
     pub(super) old: Option<Old>,
-    /// What was waiting beside the last good policy; told apart from what we wrote there ourselves.
-    pub(super) old_staged: Option<LastGood>,
+    /// What was kept for the next boot, once we have written there.
+    pub(super) kept: Option<state::Before>,
+    /// Whether the clsact qdisc was made for us before.
+    had_clsact: bool,
     /// Whether anything but the new generation was written.
     pub(super) is_touched: bool,
     undo: Vec<(Direction, Undo)>,
@@ -78,7 +80,8 @@ impl Staged {
             outbound,
             fallback: None,
             old,
-            old_staged: State::of(pins.name()).staged(),
+            kept: None,
+            had_clsact: pins.map(MADE_CLSACT).exists(),
             is_touched: false,
             undo: Vec::new(),
             moved: Vec::new(),
@@ -146,7 +149,7 @@ impl Staged {
 
     /// Puts back what was in force, and removes what was made. Nothing more can be done about an error here than is tried: the
     /// first one is the one that is told.
-    pub(super) fn discard(&self) {
+    pub(super) fn discard(&mut self) {
         for (direction, undo) in self.undo.iter().rev() {
             match (undo, &self.old) {
                 (Undo::Remove(record), _) => {
@@ -164,17 +167,15 @@ impl Staged {
         for (direction, _) in &self.moved {
             let _ = attach::put_back_aside(&self.pins, *direction);
         }
-        let state = State::of(self.pins.name());
-        match &self.old_staged {
-            Some(staged) => {
-                let _ = state.stage(staged);
-            }
-            None => state.drop_staged(),
+        if let Some(kept) = self.kept.take() {
+            kept.put_back();
+        }
+        let made = self.pins.map(MADE_CLSACT);
+        if !self.had_clsact && made.exists() {
+            let _ = attach::remove_clsact(&self.interface);
+            let _ = fs::remove_dir(made);
         }
         let Some(old) = &self.old else {
-            if self.pins.map("made_clsact").exists() {
-                let _ = attach::remove_clsact(&self.interface);
-            }
             let _ = remove_dir(self.pins.dir());
             return;
         };

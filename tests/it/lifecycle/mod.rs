@@ -7,9 +7,11 @@ mod busy;
 mod deadline;
 mod detach;
 mod drift;
+mod failure;
 mod killed;
 mod mistakes;
 mod names;
+mod picture;
 mod window;
 
 use std::fs;
