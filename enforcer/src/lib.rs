@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod agent;
 pub mod boot;
 pub mod capture;
 pub mod catalogue;

@@ -1,5 +1,7 @@
 //! The one test binary of the kernel suite.
 
+/// The agent: what it follows, what it puts back, and that nothing hangs on it.
+mod agent;
 /// Exit codes and messages, of commands that look at no interface.
 mod cli;
 /// Counters in every format, and how they go on.

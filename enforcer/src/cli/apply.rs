@@ -64,7 +64,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         interfaces: planned_interfaces(&site, args.mode.map(Mode::from), output)?,
         hook: args.hook,
         confirm_within: args.confirm_within,
-        source: source(args, &site),
+        source: source(&args.policy, &site, args.hook),
     };
     refuse_unscoped_forwarding(&plan)?;
     if !args.dry_run {
@@ -107,8 +107,8 @@ fn settle_live_connections(args: &Args, plan: &Plan<'_>, output: &mut Output<'_>
 }
 
 /// What it takes to compile the same policy again.
-fn source(args: &Args, site: &Site) -> Source {
-    let PolicyArgs { site: path, flags } = &args.policy;
+pub(crate) fn source(policy: &PolicyArgs, site: &Site, hook: HookChoice) -> Source {
+    let PolicyArgs { site: path, flags } = policy;
     Source {
         site: path.clone(),
         text: path.is_some().then(|| site.text.content.clone()),
@@ -118,7 +118,7 @@ fn source(args: &Args, site: &Site) -> Source {
         peer: flags.peer.clone(),
         // The next boot starts elsewhere.
         catalogue: flags.catalogue.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())),
-        hook: args.hook.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default(),
+        hook: hook.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default(),
     }
 }
 
@@ -161,7 +161,7 @@ pub(super) fn planned_interfaces(
 }
 
 /// On a host that forwards, "everything is judged" may be the end of somebody else's traffic: the operator has to choose.
-fn refuse_unscoped_forwarding(plan: &Plan<'_>) -> Result<(), Failure> {
+pub(crate) fn refuse_unscoped_forwarding(plan: &Plan<'_>) -> Result<(), Failure> {
     let unscoped = |one: &&PlannedInterface| {
         one.scope.or(plan.ruleset.settings.scope).is_none() && one.protects == dataplane::Protects::Host
     };
@@ -193,33 +193,39 @@ fn say_memory(output: &mut Output<'_>, applied: &[Applied]) -> Result<(), Failur
 }
 
 pub(super) fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Failure> {
-    let Applied { interface, inbound, outbound, before, modes, deadline, lifted, pin, .. } = applied;
-    writeln!(
-        output.err,
-        "{interface}: inbound {} ({}), outbound {}; {}; pinned at {}",
+    for sentence in sentences(applied) {
+        writeln!(output.err, "{}: {sentence}", applied.interface)?;
+    }
+    Ok(())
+}
+
+/// What was done on an interface.
+pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
+    let Applied { inbound, outbound, before, modes, deadline, lifted, pin, .. } = applied;
+    let mut said = vec![format!(
+        "inbound {} ({}), outbound {}; {}; pinned at {}",
         inbound.attach_mode.name(),
         inbound.why,
         outbound.attach_mode.name(),
         modes_text(*modes),
         pin.display()
-    )?;
+    )];
     if let Some(before) = before
         && ((before.inbound == Mode::Enforce && modes.inbound == Mode::Audit)
             || (before.outbound == Mode::Enforce && modes.outbound == Mode::Audit))
     {
-        writeln!(
-            output.err,
-            "{interface}: ATTENTION: this ends enforcement ({} before, {} now)",
+        said.push(format!(
+            "ATTENTION: this ends enforcement ({} before, {} now)",
             modes_text(*before),
             modes_text(*modes)
-        )?;
+        ));
     }
     match (deadline, lifted) {
-        (Some(deadline), _) => writeln!(output.err, "{interface}: {}", deadline_text(deadline))?,
+        (Some(deadline), _) => said.push(deadline_text(deadline)),
         (None, Some(lifted)) => {
-            writeln!(output.err, "{interface}: this is for good; the deadline of {} is lifted", lifted.at())?;
+            said.push(format!("this is for good; the deadline of {} is lifted", lifted.at()));
         }
         (None, None) => {}
     }
-    Ok(())
+    said
 }

@@ -26,6 +26,7 @@ pub mod readiness;
 pub mod restore;
 pub mod role;
 pub mod roles;
+pub mod run;
 pub mod schema;
 pub mod simulate;
 pub mod status;
@@ -78,6 +79,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Put a policy in force.
     Apply(apply::Args),
+    /// Put a policy in force, and follow what changes.
+    Run(run::Args),
     /// Protect the interfaces as they were before the reboot.
     Boot(boot::Args),
     /// Change between audit and enforce.
@@ -262,6 +265,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Preflight(args) => preflight::run(args, output),
         Command::Simulate(args) => simulate::run(args, output),
         Command::Apply(args) => apply::run(args, output),
+        Command::Run(args) => run::run(args, output),
         Command::Boot(args) => boot::run(args, output),
         Command::Mode(args) => mode::run(args, output),
         Command::Confirm(args) => confirm::run(args, output),

@@ -78,6 +78,7 @@ pub struct ReasonCount {
 /// # Errors
 /// When a map cannot be read.
 pub fn counters(protected: &Protected) -> Result<InterfaceCounters, DataplaneError> {
+    let (_reading, protected) = &protected.now()?;
     let Protected { interface, pins, record } = protected;
     let policy = policy(record)?;
     let counted = read_slots(pins)?;

@@ -1,17 +1,22 @@
 //! What the programs know of the host itself: its addresses, its listeners, its ephemeral ports.
 
+use std::borrow::BorrowMut;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aya::Ebpf;
-use aya::maps::{HashMap, MapData};
+use aya::maps::{HashMap, Map, MapData};
 use enforcer_common::layout::{OWN_FILTER_WORDS, PORT_BITMAP_WORDS, map, mapped, own_bit};
 use enforcer_common::tables::port_bit;
 
 use super::error::{DataplaneError, Doing as _};
 use super::fill::{array, write_words};
+use super::lock::lock;
+use super::netns;
+use super::pins::HostPins;
 use crate::links::{Addresses, addresses};
+use crate::live::LiveError;
 use crate::sockets::Sockets;
 
 /// Entries of the table of own addresses: more than a host has, so that adding never fails half-way.
@@ -47,30 +52,81 @@ pub(super) fn address6(words: [u32; 4]) -> Ipv6Addr {
     Ipv6Addr::from(octets)
 }
 
-/// Writes the addresses of this namespace, and takes out those that are gone.
+/// Writes the addresses of this namespace into the maps of an object.
 pub(super) fn write_own_addresses(object: &mut Ebpf) -> Result<(), DataplaneError> {
-    let doing = || "cannot write the host's own addresses".to_owned();
-    let Addresses { own, broadcasts, .. } = addresses().doing(doing)?;
-    let now: BTreeSet<[u32; 4]> =
-        own.into_iter().chain(broadcasts.into_iter().map(IpAddr::V4)).map(mapped_words).collect();
     let missing = || DataplaneError::NotAllowed("the BPF object has no table of own addresses".to_owned());
-    {
-        let mut table: HashMap<_, [u32; 4], u32> =
-            object.map_mut(map::OWN).ok_or_else(missing)?.try_into().doing(doing)?;
-        for address in &now {
-            table.insert(address, 1, 0).doing(doing)?;
-        }
-        let gone: Vec<[u32; 4]> = table.keys().filter_map(Result::ok).filter(|key| !now.contains(key)).collect();
-        for address in gone {
-            table.remove(&address).doing(doing)?;
-        }
+    let table = object.map_mut(map::OWN).ok_or_else(missing)?.try_into().doing(doing_own)?;
+    let now = own_addresses()?;
+    write_own(table, &now)?;
+    write_own_filter(array(object, map::OWN_FILTER)?, &now)
+}
+
+/// Brings the tables of own addresses that the programs of this network namespace judge by up to date. Where nothing is
+/// protected, there is nothing to do.
+///
+/// # Errors
+/// When the addresses cannot be read, or a map cannot be written.
+pub fn refresh_addresses() -> Result<(), DataplaneError> {
+    // An older look at the addresses must not come after a newer one.
+    let _lock = lock()?;
+    let host = HostPins::of(netns::own()?);
+    if !host.map(map::OWN).exists() {
+        return Ok(());
     }
-    let mut filter = vec![0_u64; OWN_FILTER_WORDS as usize];
-    for address in &now {
+    let own = MapData::from_pin(host.map(map::OWN)).doing(doing_own)?;
+    let filter = MapData::from_pin(host.map(map::OWN_FILTER)).doing(doing_own)?;
+    let now = own_addresses()?;
+    write_own(Map::from_map_data(own).and_then(TryInto::try_into).doing(doing_own)?, &now)?;
+    write_own_filter(&filter, &now)
+}
+
+/// Likewise the table of ports that have a listener.
+///
+/// # Errors
+/// When the sockets cannot be read, or the map cannot be written.
+pub fn refresh_listeners() -> Result<(), DataplaneError> {
+    let _lock = lock()?;
+    let path = HostPins::of(netns::own()?).map(map::LISTENERS);
+    if !path.exists() {
+        return Ok(());
+    }
+    let doing = || "cannot bring the table of listeners up to date".to_owned();
+    let sockets = Sockets::read().map_err(LiveError::from).doing(doing)?;
+    write_listeners(&MapData::from_pin(path).doing(doing)?, &sockets)
+}
+
+fn doing_own() -> String {
+    "cannot write the host's own addresses".to_owned()
+}
+
+/// Unicast and broadcast addresses of this namespace.
+fn own_addresses() -> Result<BTreeSet<[u32; 4]>, DataplaneError> {
+    let Addresses { own, broadcasts, .. } = addresses().doing(doing_own)?;
+    Ok(own.into_iter().chain(broadcasts.into_iter().map(IpAddr::V4)).map(mapped_words).collect())
+}
+
+/// Writes the addresses that are there, and takes out those that are gone.
+fn write_own<T: BorrowMut<MapData>>(
+    mut table: HashMap<T, [u32; 4], u32>,
+    now: &BTreeSet<[u32; 4]>,
+) -> Result<(), DataplaneError> {
+    for address in now {
+        table.insert(address, 1, 0).doing(doing_own)?;
+    }
+    let gone: Vec<[u32; 4]> = table.keys().filter_map(Result::ok).filter(|key| !now.contains(key)).collect();
+    for address in gone {
+        table.remove(&address).doing(doing_own)?;
+    }
+    Ok(())
+}
+
+fn write_own_filter(filter: &MapData, now: &BTreeSet<[u32; 4]>) -> Result<(), DataplaneError> {
+    let mut words = vec![0_u64; OWN_FILTER_WORDS as usize];
+    for address in now {
         let bit = own_bit(*address);
-        filter[bit as usize / 64] |= 1 << (bit % 64);
+        words[bit as usize / 64] |= 1 << (bit % 64);
     }
-    write_words(array(object, map::OWN_FILTER)?, &filter)
+    write_words(filter, &words)
 }
 
 /// Writes the ports that have a listener.

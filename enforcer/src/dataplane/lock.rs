@@ -1,7 +1,7 @@
 //! One command at a time changes pins.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
@@ -18,16 +18,39 @@ pub(super) fn lock() -> Result<Flock<fs::File>, DataplaneError> {
     })
 }
 
-/// The same, unless somebody else holds it.
+/// Holds changes off while pins are read: what is read belongs together.
+#[derive(Debug)]
+pub struct Reading(#[expect(dead_code, reason = "held, never read")] Flock<fs::File>);
+
+/// Waits for a change of the pins that is going on, and holds others off until what is given back is dropped. Readers do not
+/// hold each other off. Whoever reads must not change pins meanwhile: it would wait for itself.
+///
+/// # Errors
+/// When the lock cannot be taken.
+pub fn reading() -> Result<Reading, DataplaneError> {
+    let (path, file) = open()?;
+    Flock::lock(file, FlockArg::LockShared).map(Reading).map_err(|(_, errno)| {
+        DataplaneError::system(format!("cannot lock {}", path.display()), std::io::Error::from(errno))
+    })
+}
+
+/// The same as [`lock`], unless somebody else holds it.
 pub(super) fn try_lock() -> Option<Flock<fs::File>> {
     let (_, file) = open().ok()?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
 }
 
-fn open() -> Result<(std::path::PathBuf, fs::File), DataplaneError> {
-    let folder = Path::new(FOLDER);
-    make_dir(folder)?;
-    let path = folder.join("lock");
+/// Where locks are; it is made if it is not there.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn run_folder() -> Result<PathBuf, DataplaneError> {
+    make_dir(Path::new(FOLDER))?;
+    Ok(PathBuf::from(FOLDER))
+}
+
+fn open() -> Result<(PathBuf, fs::File), DataplaneError> {
+    let path = run_folder()?.join("lock");
     let file = fs::File::create(&path).map_err(at(path.clone()))?;
     Ok((path, file))
 }

@@ -60,6 +60,7 @@ pub struct FlowUse {
 /// # Errors
 /// When a map cannot be opened.
 pub fn memory(protected: &Protected) -> Result<Memory, DataplaneError> {
+    let (_reading, protected) = &protected.now()?;
     let host = HostPins::of(protected.record.netns);
     let of_policy = host.generation(protected.record.generation);
     let of_host = |names: &[&str]| sum(names.iter().map(|name| host.map(name)));

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attach::held;
 use super::error::{DataplaneError, at};
+use super::lock::{Reading, reading};
 use super::netns::{is_alive, own};
 use super::record::{InterfaceRecord, read_record, write_record};
 
@@ -210,6 +211,16 @@ pub struct Protected {
     pub pins: InterfacePins,
     /// What was recorded at the last `apply`.
     pub record: InterfaceRecord,
+}
+
+impl Protected {
+    /// The same as it is now. The lock is held by whoever goes on to read what the record speaks of: with the next policy, the
+    /// tables of this one go.
+    pub(super) fn now(&self) -> Result<(Reading, Self), DataplaneError> {
+        let reading = reading()?;
+        let record = self.pins.record()?.unwrap_or_else(|| self.record.clone());
+        Ok((reading, Self { record, ..self.clone() }))
+    }
 }
 
 /// The pins of every interface, of whatever namespace and in whatever state.

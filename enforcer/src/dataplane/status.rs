@@ -41,6 +41,7 @@ pub struct InterfaceStatus {
 /// # Errors
 /// When the pins or maps cannot be read.
 pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> {
+    let (_reading, protected) = &protected.now()?;
     let Protected { pins, record, .. } = protected;
     let policy = policy(record)?;
     let counters = counters(protected)?;
@@ -78,6 +79,14 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
         notes,
         pending,
     })
+}
+
+/// Why the programs that were applied are not the ones on the hooks, in sentences. None: they are.
+#[must_use]
+pub fn detached(protected: &Protected) -> Vec<String> {
+    let mut problems = Vec::new();
+    is_attached(protected, &mut problems);
+    problems
 }
 
 /// Says how things stand with a deadline.

@@ -1,0 +1,148 @@
+//! What is to be done, and when: events are gathered for a moment before they are worked off, and some work comes again and again.
+
+use std::time::{Duration, Instant};
+
+use super::sources::Event;
+
+/// Work of the agent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Work {
+    /// Read the site file, and put it in force if it has changed.
+    Read,
+    /// Protect what has appeared, and put back what has been taken away.
+    Protect,
+    /// Bring the table of own addresses up to date.
+    Addresses,
+    /// Likewise the table of listeners.
+    Listeners,
+    /// Compare all that is in force with what should be.
+    Check,
+}
+
+const ALL: [Work; 5] = [Work::Addresses, Work::Read, Work::Protect, Work::Listeners, Work::Check];
+
+/// When each is due.
+#[derive(Clone, Debug)]
+pub(super) struct Due {
+    at: [Option<Instant>; ALL.len()],
+    /// When the first change of the file was seen that has not been read yet.
+    changed: Option<Instant>,
+    check: Duration,
+}
+
+/// An editor is done when it has been quiet for so long; and one that never is, is read nevertheless.
+const QUIET: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(2);
+/// An interface without protection is an open door: only what belongs together is waited for.
+const LINKS: Duration = Duration::from_millis(20);
+const ADDRESSES: Duration = Duration::from_millis(50);
+/// Nothing tells of a new listener. What hangs on it are flows that are revived, on ports of the ephemeral range alone.
+const LISTENERS: Duration = Duration::from_secs(5);
+
+impl Due {
+    /// Checks come at this interval.
+    pub(super) fn new(now: Instant, check: Duration) -> Self {
+        let mut due = Self { at: [None; ALL.len()], changed: None, check };
+        due.set(Work::Listeners, now + LISTENERS);
+        due.set(Work::Check, now + check);
+        due
+    }
+
+    /// Something has changed.
+    pub(super) fn note(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::File => {
+                let first = *self.changed.get_or_insert(now);
+                self.set(Work::Read, (now + QUIET).min(first + PATIENCE));
+            }
+            Event::Links => self.no_later(Work::Protect, now + LINKS),
+            Event::Addresses => self.no_later(Work::Addresses, now + ADDRESSES),
+            Event::Reload | Event::Stop => {}
+        }
+    }
+
+    /// Work is to be done again after this time.
+    pub(super) fn again(&mut self, work: Work, at: Instant) {
+        self.no_later(work, at);
+    }
+
+    /// The time until something is due.
+    pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
+        self.at.iter().flatten().min().map(|at| at.saturating_duration_since(now))
+    }
+
+    /// Work that is due, in the order in which it is best done.
+    pub(super) fn take(&mut self, now: Instant) -> Vec<Work> {
+        let due: Vec<Work> =
+            ALL.into_iter().filter(|work| self.at[*work as usize].is_some_and(|at| at <= now)).collect();
+        for work in &due {
+            self.at[*work as usize] = match work {
+                Work::Listeners => Some(now + LISTENERS),
+                Work::Check => Some(now + self.check),
+                Work::Read | Work::Protect | Work::Addresses => None,
+            };
+            if *work == Work::Read {
+                self.changed = None;
+            }
+        }
+        due
+    }
+
+    fn set(&mut self, work: Work, at: Instant) {
+        self.at[work as usize] = Some(at);
+    }
+
+    fn no_later(&mut self, work: Work, at: Instant) {
+        let known = self.at[work as usize];
+        self.set(work, known.map_or(at, |known| known.min(at)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn an_editor_is_waited_for_but_not_for_ever() {
+        let start = Instant::now();
+        let mut due = Due::new(start, 60 * SECOND);
+        due.note(Event::File, start);
+        assert_eq!(due.take(start + QUIET / 2), []);
+        due.note(Event::File, start + QUIET / 2);
+        assert_eq!(due.take(start + QUIET), [], "it is not quiet yet");
+        assert_eq!(due.take(start + 2 * QUIET), [Work::Read]);
+        assert_eq!(due.take(start + 2 * QUIET), [], "once");
+        let mut now = start + SECOND;
+        let mut read_after = None;
+        for _ in 0..100 {
+            due.note(Event::File, now);
+            now += QUIET / 2;
+            if due.take(now).contains(&Work::Read) {
+                read_after = Some(now - (start + SECOND));
+                break;
+            }
+        }
+        assert!(read_after.is_some_and(|after| after <= PATIENCE + QUIET), "{read_after:?}");
+    }
+
+    #[test]
+    fn a_storm_of_links_does_not_put_the_work_off() {
+        let start = Instant::now();
+        let mut due = Due::new(start, 60 * SECOND);
+        due.note(Event::Links, start);
+        due.note(Event::Links, start + LINKS / 2);
+        assert_eq!(due.wait(start), Some(LINKS));
+        assert_eq!(due.take(start + LINKS), [Work::Protect]);
+    }
+
+    #[test]
+    fn checks_come_again() {
+        let start = Instant::now();
+        let mut due = Due::new(start, 60 * SECOND);
+        assert_eq!(due.take(start + 60 * SECOND), [Work::Listeners, Work::Check]);
+        assert_eq!(due.take(start + 61 * SECOND), []);
+        assert_eq!(due.take(start + 120 * SECOND), [Work::Listeners, Work::Check]);
+    }
+}

@@ -1,0 +1,46 @@
+//! One agent for each network namespace: two would undo each other's work.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::PathBuf;
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::cli::Failure;
+use crate::dataplane::{here, run_folder};
+
+/// Held as long as the agent runs. The kernel lets go of it, however the agent ends.
+#[derive(Debug)]
+pub(super) struct Instance(#[expect(dead_code, reason = "held, never read")] Flock<File>);
+
+impl Instance {
+    /// The one of this network namespace.
+    pub(super) fn take() -> Result<Self, Failure> {
+        let path = path()?;
+        let failed = |error: std::io::Error| {
+            Failure::Failed(anyhow::Error::from(error).context(format!("cannot lock {}", path.display())))
+        };
+        let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = open.map_err(failed)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut lock) => {
+                lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
+                Ok(Self(lock))
+            }
+            Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
+                let mut by = String::new();
+                // Only for the message.
+                let _ = file.rewind().and_then(|()| file.read_to_string(&mut by));
+                Err(Failure::Refused(anyhow::anyhow!(
+                    "another agent runs in this network namespace (process {}); two would undo each other's work",
+                    by.trim()
+                )))
+            }
+            Err((_, errno)) => Err(failed(errno.into())),
+        }
+    }
+}
+
+fn path() -> Result<PathBuf, Failure> {
+    Ok(run_folder()?.join(format!("agent-{}.lock", here()?.inode)))
+}

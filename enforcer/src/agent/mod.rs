@@ -1,0 +1,304 @@
+//! The agent: puts a policy in force and follows what changes, for years.
+//!
+//! One thread does all the work, one piece after the other; the sources of events run beside it and only say that something
+//! has changed. The programs judge without it: killing the agent changes no verdict, and what it knows is read back from the
+//! kernel and from the state folder when it starts again.
+
+mod due;
+mod instance;
+mod keeper;
+mod log;
+mod numbers;
+mod policy;
+mod serve;
+mod sources;
+mod systemd;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use crate::cli::{Failure, Output, PolicyArgs};
+use crate::dataplane::{self, HookChoice, Pending, refresh_addresses, refresh_listeners};
+use crate::diagnostic::Diagnostic;
+use due::{Due, Work};
+use instance::Instance;
+use keeper::{Keeper, Look, Outcome};
+use log::Log;
+use numbers::Shared;
+use policy::Followed;
+use sources::Event;
+use systemd::Systemd;
+
+/// How the agent is to work.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The policy.
+    pub policy: PolicyArgs,
+    /// The hook.
+    pub hook: HookChoice,
+    /// Changes of the site file have to be confirmed within this time.
+    pub confirm_within: Option<Duration>,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// How often everything in force is compared with what should be.
+    pub check: Duration,
+    /// Take protection away at the end.
+    pub detach_on_exit: bool,
+    /// Go on even if that cuts the SSH session that the agent was started from.
+    pub force: bool,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// When it cannot start; what was in force before is in force still.
+pub fn run(options: &Options, output: &mut Output<'_>) -> Result<(), Failure> {
+    let _instance = Instance::take()?;
+    let (log, numbers) = (Log::new(), Shared::default());
+    let (sender, inbox) = mpsc::channel();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let _watcher = runtime.block_on(async {
+        sources::signals(&sender)?;
+        sources::netlink(sender.clone(), log);
+        if let Some(address) = options.metrics {
+            let address = serve::serve(address, numbers.clone(), log).await.map_err(|error| {
+                Failure::Failed(anyhow::Error::from(error).context(format!("cannot serve metrics at {address}")))
+            })?;
+            log.info(format!("metrics at http://{address}/metrics"));
+        }
+        watch(options, sender.clone())
+    })?;
+    let mut agent = Agent {
+        options,
+        log,
+        numbers: numbers.clone(),
+        keeper: Keeper::new(options, log, numbers),
+        systemd: Systemd::new(),
+        due: Due::new(Instant::now(), options.check),
+        last_read: None,
+        trouble: None,
+    };
+    agent.start(output)?;
+    agent.work(&inbox)?;
+    agent.stop()
+}
+
+/// Standard input and flags do not change.
+fn watch(options: &Options, events: mpsc::Sender<Event>) -> Result<Option<notify::RecommendedWatcher>, Failure> {
+    let Some(site) = options.policy.site.as_deref().filter(|site| *site != "-") else { return Ok(None) };
+    let site = std::path::absolute(Path::new(site))?;
+    let watcher = sources::files(&site, options.policy.flags.catalogue.as_deref(), events).map_err(|error| {
+        Failure::Failed(anyhow::Error::from(error).context(format!("cannot watch the folder of {}", site.display())))
+    })?;
+    Ok(Some(watcher))
+}
+
+struct Agent<'a> {
+    options: &'a Options,
+    log: Log,
+    numbers: Shared,
+    keeper: Keeper<'a>,
+    systemd: Systemd,
+    due: Due,
+    /// What the site file was when it was read last, broken or not.
+    last_read: Option<Seen>,
+    /// Why the site file as it stands is not in force.
+    trouble: Option<String>,
+}
+
+/// A look at the site file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Seen {
+    Text(String),
+    Wrong(Vec<Diagnostic>),
+}
+
+impl Agent<'_> {
+    fn start(&mut self, output: &mut Output<'_>) -> Result<(), Failure> {
+        match Followed::read(&self.options.policy, self.options.hook) {
+            Ok(next) => {
+                self.last_read = Some(Seen::Text(next.site.text.content.clone()));
+                self.say_warnings(&next);
+                if let Outcome::Postponed(pending) = self.keeper.follow(next, true)? {
+                    self.postpone(&pending);
+                    self.keeper.keep_last_good()?;
+                }
+            }
+            Err(findings) => {
+                self.numbers.numbers().reload_failures += 1;
+                if !self.keeper.keep_last_good()? {
+                    output.report(&findings)?;
+                    return Err(Failure::BadInputReported);
+                }
+                self.say_broken(&findings);
+                self.last_read = Some(Seen::Wrong(findings));
+            }
+        }
+        self.keeper.protect(Look::Hooks)?;
+        refresh_addresses()?;
+        refresh_listeners()?;
+        self.say_status();
+        self.systemd.ready();
+        self.log.info("ready");
+        Ok(())
+    }
+
+    fn work(&mut self, inbox: &mpsc::Receiver<Event>) -> Result<(), Failure> {
+        loop {
+            let now = Instant::now();
+            let patience = self.systemd.patience(now);
+            let wait = self.due.wait(now).map_or(patience, |wait| wait.min(patience));
+            match inbox.recv_timeout(wait) {
+                Ok(Event::Stop) => return Ok(()),
+                Ok(Event::Reload) => {
+                    self.log.info("SIGHUP: reading everything anew");
+                    self.attempt(Work::Read, true);
+                    self.attempt(Work::Check, true);
+                }
+                Ok(event @ (Event::File | Event::Links | Event::Addresses)) => self.due.note(event, Instant::now()),
+                Err(RecvTimeoutError::Timeout) => {}
+                // The sources live as long as the runtime, which outlives this.
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Failure::Failed(anyhow::anyhow!("nothing tells of changes any more")));
+                }
+            }
+            for work in self.due.take(Instant::now()) {
+                self.attempt(work, false);
+            }
+            self.systemd.alive();
+        }
+    }
+
+    /// What fails is tried again by the next check, and the agent goes on.
+    fn attempt(&mut self, work: Work, is_forced: bool) {
+        let result = match work {
+            Work::Read => {
+                self.read(is_forced);
+                Ok(())
+            }
+            Work::Protect => self.keeper.protect(Look::Hooks),
+            Work::Addresses => refresh_addresses().map_err(Into::into),
+            Work::Listeners => refresh_listeners().map_err(Into::into),
+            Work::Check => {
+                // A change that nobody told of, such as on a network file system, or because a rule has expired.
+                let has_expired = self.keeper.followed().is_some_and(Followed::has_expired);
+                self.read(has_expired || self.trouble.is_some());
+                self.keeper.protect(Look::Tables).and_then(|()| Ok(refresh_addresses()?))
+            }
+        };
+        if let Err(failure) = result {
+            self.log.error(format!("{failure:#}"));
+        }
+        self.say_status();
+    }
+
+    /// Reads the site file, and puts it in force if it is another than before.
+    fn read(&mut self, is_forced: bool) {
+        if self.options.policy.site.as_deref() == Some("-") {
+            return;
+        }
+        let next = Followed::read(&self.options.policy, self.options.hook);
+        let seen = match &next {
+            Ok(next) => Seen::Text(next.site.text.content.clone()),
+            Err(findings) => Seen::Wrong(findings.clone()),
+        };
+        let is_new = self.last_read.as_ref() != Some(&seen);
+        let is_other_policy = match (&next, self.keeper.followed()) {
+            (Ok(next), Some(followed)) => next.ruleset.hash != followed.ruleset.hash,
+            _ => false,
+        };
+        if !is_new && !is_forced && !is_other_policy {
+            return;
+        }
+        self.last_read = Some(seen);
+        match next {
+            Err(findings) if is_new => {
+                self.numbers.numbers().reload_failures += 1;
+                self.say_broken(&findings);
+            }
+            Err(_) => {}
+            Ok(next) => self.follow(next, is_new),
+        }
+    }
+
+    fn follow(&mut self, next: Followed, is_new: bool) {
+        if is_new {
+            self.say_warnings(&next);
+        }
+        let hash = next.ruleset.hash.clone();
+        match self.keeper.follow(next, false) {
+            Ok(Outcome::InForce) => {
+                self.trouble = None;
+                self.numbers.numbers().reloads += 1;
+                self.log.info(format!("policy {} is in force", hash.get(..16).unwrap_or(&hash)));
+            }
+            Ok(Outcome::Postponed(pending)) => self.postpone(&pending),
+            Err(failure) => {
+                let trouble = format!("{failure:#}");
+                let is_told = self.trouble.as_ref() == Some(&trouble);
+                let mut numbers = self.numbers.numbers();
+                numbers.is_site_in_force = false;
+                if !is_told {
+                    numbers.reload_failures += 1;
+                    self.log.error(format!("the policy before stays in force: {trouble}"));
+                }
+                drop(numbers);
+                self.trouble = Some(trouble);
+            }
+        }
+    }
+
+    fn postpone(&mut self, pending: &Pending) {
+        let trouble =
+            format!("a change waits until {} to be confirmed; it is put in force when that is settled", pending.at());
+        if self.trouble.as_ref() != Some(&trouble) {
+            self.log.warning(format!("the site file: {trouble}"));
+        }
+        self.numbers.numbers().is_site_in_force = false;
+        self.trouble = Some(trouble);
+        // Confirmed or past: looked at again soon, and by every check.
+        self.due.again(Work::Check, Instant::now() + Duration::from_secs(2));
+    }
+
+    fn say_broken(&mut self, findings: &[Diagnostic]) {
+        for finding in findings {
+            self.log.error(finding);
+        }
+        self.log.error("the site file cannot be used; the policy before stays in force");
+        self.numbers.numbers().is_site_in_force = false;
+        self.trouble = findings.first().map(ToString::to_string);
+    }
+
+    fn say_warnings(&self, next: &Followed) {
+        if next.warnings > 0 {
+            self.log.info(format!("{}: {} warnings; `enforcer check` shows them", next.origin, next.warnings));
+        }
+    }
+
+    fn say_status(&mut self) {
+        let summary = self.keeper.summary().unwrap_or_else(|error| error.to_string());
+        let text = match &self.trouble {
+            Some(trouble) => format!("{summary}; the site file is not in force: {trouble}"),
+            None => summary,
+        };
+        self.systemd.status(&text);
+    }
+
+    fn stop(self) -> Result<(), Failure> {
+        self.systemd.stopping();
+        if !self.options.detach_on_exit {
+            self.log.info("stopping; what is in force stays in force");
+            return Ok(());
+        }
+        let there: Vec<String> = dataplane::protected(&[])?.into_iter().map(|one| one.interface).collect();
+        let ours: Vec<String> = there.into_iter().filter(|name| self.keeper.seen().contains(name)).collect();
+        if !ours.is_empty() {
+            for one in dataplane::detach(&ours)? {
+                self.log.info(format!("{}: no longer protected", one.interface));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! The policy that is followed: read, compiled, and told apart from the one before.
+
+use jiff::Zoned;
+use jiff::civil::Date;
+
+use crate::cli::apply::source;
+use crate::cli::{Policy, PolicyArgs};
+use crate::compile::{self, Compiled};
+use crate::dataplane::HookChoice;
+use crate::diagnostic::Diagnostic;
+use crate::ruleset::Ruleset;
+use crate::site::{Modes, Site};
+use crate::state::{LastGood, Source};
+
+/// A policy that compiles.
+#[derive(Debug)]
+pub(super) struct Followed {
+    pub(super) site: Site,
+    pub(super) ruleset: Ruleset,
+    pub(super) source: Source,
+    /// Where it came from, for `status`.
+    pub(super) origin: String,
+    /// Rules expire: tomorrow it may compile to others.
+    pub(super) day: Date,
+    pub(super) warnings: usize,
+}
+
+impl Followed {
+    /// Reads and compiles it.
+    pub(super) fn read(args: &PolicyArgs, hook: HookChoice) -> Result<Self, Vec<Diagnostic>> {
+        let Policy { site, catalogue } = args.load().map_err(crate::cli::policy_args::Error::findings)?;
+        let day = Zoned::now().date();
+        let Compiled { ruleset, warnings } = compile::compile(&site, &catalogue, day)
+            .map_err(|error| crate::cli::policy_args::Error::from(error).findings())?;
+        Ok(Self {
+            source: source(args, &site, hook),
+            origin: args.site.clone().unwrap_or_else(|| "command line".to_owned()),
+            site,
+            ruleset,
+            day,
+            warnings: warnings.len(),
+        })
+    }
+
+    /// Compiles it again, on another day.
+    pub(super) fn has_expired(&self) -> bool {
+        self.day != Zoned::now().date()
+    }
+
+    /// Whether what is kept was made from the same text.
+    pub(super) fn is_same_text(&self, kept: &LastGood) -> bool {
+        let Source { text, role, interface, set, peer, catalogue, site: _, hook: _ } = &kept.source;
+        let own = &self.source;
+        (text, role, interface, set, peer, catalogue)
+            == (&own.text, &own.role, &own.interface, &own.set, &own.peer, &own.catalogue)
+    }
+
+    /// What the site says of the mode of an interface, where it says something else than the policy that is kept for it did. A
+    /// mode that was set at run time is later than a site file that says what it always said.
+    pub(super) fn new_modes(&self, interface: &str, kept: Option<&LastGood>) -> Modes {
+        let said = modes(&self.site, interface);
+        let Some(kept) = kept else { return said };
+        // A text that this version cannot read any more is no reason to change a mode.
+        let Ok(Policy { site: before, .. }) = Policy::of_source(&kept.source) else { return Modes::default() };
+        let before = modes(&before, interface);
+        let changed = |now, before| if now == before { None } else { now };
+        Modes { inbound: changed(said.inbound, before.inbound), outbound: changed(said.outbound, before.outbound) }
+    }
+}
+
+fn modes(site: &Site, interface: &str) -> Modes {
+    site.interface(interface).map(|said| site.modes_of(said)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use enforcer_common::Mode;
+
+    use super::*;
+    use crate::catalogue;
+    use crate::diagnostic::Text;
+    use crate::state::Netns;
+
+    fn site(mode: &str) -> String {
+        format!("interfaces: [eth0]\nroles: [unity-connection]\n{mode}")
+    }
+
+    fn followed(text: &str) -> Followed {
+        let catalogue = catalogue::embedded().unwrap();
+        let site = crate::site::read(Text::new("site.yaml", text), catalogue).unwrap();
+        let day = Zoned::now().date();
+        let Compiled { ruleset, warnings } = compile::compile(&site, catalogue, day).unwrap();
+        let source = Source { site: Some("site.yaml".to_owned()), text: Some(text.to_owned()), ..Source::default() };
+        Followed { site, ruleset, source, origin: String::new(), day, warnings: warnings.len() }
+    }
+
+    fn kept(text: &str, modes: [&str; 2]) -> LastGood {
+        let source = Source { site: Some("other.yaml".to_owned()), text: Some(text.to_owned()), ..Source::default() };
+        LastGood::new("eth0", Netns { inode: 1, is_machine: false }, modes, &source, "hash")
+    }
+
+    #[test]
+    fn a_mode_that_the_site_has_always_said_does_not_undo_one_that_was_set_at_run_time() {
+        let audit = site("mode: audit\n");
+        let now = followed(&format!("{audit}icmp_echo: none\n"));
+        assert_eq!(now.new_modes("eth0", Some(&kept(&audit, ["enforce", "enforce"]))), Modes::default());
+        assert!(!now.is_same_text(&kept(&audit, ["enforce", "enforce"])));
+        assert!(followed(&audit).is_same_text(&kept(&audit, ["enforce", "enforce"])));
+    }
+
+    #[test]
+    fn a_mode_that_the_site_says_anew_counts() {
+        let now = followed(&site("mode: {inbound: enforce, outbound: audit}\n"));
+        let before = kept(&site("mode: audit\n"), ["audit", "enforce"]);
+        let expected = Modes { inbound: Some(Mode::Enforce), outbound: None };
+        assert_eq!(now.new_modes("eth0", Some(&before)), expected);
+        // It says nothing any more: what is in force stays.
+        assert_eq!(followed(&site("")).new_modes("eth0", Some(&before)), Modes::default());
+    }
+
+    #[test]
+    fn of_an_interface_that_was_never_protected_the_site_says_everything() {
+        let now = followed(&site("mode: enforce\n"));
+        let both = Modes { inbound: Some(Mode::Enforce), outbound: Some(Mode::Enforce) };
+        assert_eq!(now.new_modes("eth0", None), both);
+    }
+}

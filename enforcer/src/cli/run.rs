@@ -1,0 +1,65 @@
+//! `enforcer run`: the agent.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::interfaces::{duration, require_root};
+use super::policy_args::PolicyArgs;
+use super::{Failure, Output};
+use crate::agent;
+use crate::dataplane::HookChoice;
+
+/// Puts a policy in force and follows what changes: the site file, interfaces, addresses.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A site file that is wrong is logged, and the policy before stays in force; when the agent starts with one, the \
+                  policies that were good last are. An interface that appears later is protected when it does. What somebody \
+                  has removed or changed behind our back is put back. A mode that was set with `enforcer mode` stays: the \
+                  site's own counts again when the site file says another one than before. What was detached with `enforcer \
+                  detach` is left alone until the next reload.\n\n\
+                  SIGHUP reads everything anew. SIGTERM ends the agent and leaves the policy in force, as killing it does. A \
+                  second agent in the same network namespace is refused with exit code 4.\n\n\
+                  Examples:\n  enforcer run /etc/enforcer/site.yaml\n  enforcer run /etc/enforcer/site.yaml --metrics\n  \
+                  enforcer run site.yaml --confirm-within 2m\n  enforcer run --role finesse --interface eth0 --detach-on-exit"
+)]
+pub struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// Where inbound packets are judged.
+    #[arg(long, value_enum, default_value_t = HookChoice::Auto)]
+    hook: HookChoice,
+    /// A change of the site file has to be confirmed with `enforcer confirm` within this time (like 60s), or is undone.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    confirm_within: Option<Duration>,
+    /// Serve metrics for Prometheus at /metrics of this address.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9464")]
+    metrics: Option<SocketAddr>,
+    /// How often everything in force is compared with what should be.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    check: Duration,
+    /// Take protection away when the agent ends.
+    #[arg(long)]
+    detach_on_exit: bool,
+    /// Go on even if that cuts the SSH session that the agent was started from.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the agent cannot start.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    require_root()?;
+    let Args { policy, hook, confirm_within, metrics, check, detach_on_exit, force } = args;
+    let options = agent::Options {
+        policy: policy.clone(),
+        hook: *hook,
+        confirm_within: *confirm_within,
+        metrics: *metrics,
+        check: *check,
+        detach_on_exit: *detach_on_exit,
+        force: *force,
+    };
+    agent::run(&options, output)
+}

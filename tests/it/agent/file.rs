@@ -1,0 +1,137 @@
+//! The site file is followed, whatever way it is written; a broken one changes nothing.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use harness::sockets::Reply;
+
+use super::{ENFORCING, Host, SITE, wait_for_value};
+
+const OTHER: &str = "interfaces: [IF]\nroles: [finesse]\n";
+
+#[test]
+fn a_new_site_file_is_put_in_force_however_it_is_written() {
+    let host = Host::with_site(SITE);
+    let agent = host.start(&[]);
+    let first = host.status("/policy_hash");
+    host.write(OTHER);
+    wait_for_value(&true, || host.status("/policy_hash") != first);
+    let second = host.status("/policy_hash");
+    // As simple editors do: the same file, written over.
+    fs::write(host.site(), SITE.replace("IF", &host.cable.near.interface)).expect("the folder is there");
+    wait_for_value(&first, || host.status("/policy_hash"));
+    // Gone for a moment, which is told, and back as a link to elsewhere.
+    fs::remove_file(host.site()).expect("it is there");
+    agent.wait_for_log("cannot be used");
+    assert_eq!(host.status("/policy_hash"), first);
+    let elsewhere = host.folder.join("elsewhere.yaml");
+    fs::write(&elsewhere, OTHER.replace("IF", &host.cable.near.interface)).expect("the folder is there");
+    symlink(&elsewhere, host.site()).expect("the folder is there");
+    wait_for_value(&second, || host.status("/policy_hash"));
+    assert!(agent.stop());
+}
+
+#[test]
+fn a_broken_site_file_keeps_the_old_policy_and_is_told_with_its_place() {
+    let host = Host::with_site(ENFORCING);
+    let _listener = host.listen();
+    let agent = host.start(&["--metrics", "127.0.0.1:0"]);
+    let (hash, applied) = (host.status("/policy_hash"), host.status("/applied"));
+    let text = metrics(&host, &agent.log());
+    assert!(text.contains("\nenforcer_agent_site_in_force 1\n") && text.contains("\nenforcer_build_info{"), "{text}");
+    host.write("interfaces: [IF]\nroles: [unity-conection]\n");
+    agent.wait_for_log("site.yaml:2:9");
+    agent.wait_for_log("did you mean `unity-connection`?");
+    assert_eq!((host.status("/policy_hash"), host.status("/applied")), (hash.clone(), applied));
+    assert_eq!(host.ask(), Reply::Silence);
+    let text = metrics(&host, &agent.log());
+    assert!(text.contains("\nenforcer_agent_site_in_force 0\n"), "{text}");
+    assert!(text.contains("\nenforcer_agent_reload_failures_total 1\n"), "{text}");
+    host.write(OTHER);
+    wait_for_value(&true, || host.status("/policy_hash") != hash);
+    wait_for_value(&true, || metrics(&host, &agent.log()).contains("\nenforcer_agent_site_in_force 1\n"));
+}
+
+#[test]
+fn with_a_site_file_that_is_broken_from_the_start_the_last_good_policy_is_kept_up() {
+    let host = Host::with_site(ENFORCING);
+    host.run(&["apply", host.site().to_str().expect("plain")]).expect_code(0);
+    let hash = host.status("/policy_hash");
+    fs::remove_dir_all(host.pins()).expect("it was protected");
+    host.write("interfaces: [");
+    let agent = host.start(&[]);
+    assert!(agent.log().contains("site.yaml:1:"), "{}", agent.log());
+    assert_eq!((host.status("/policy_hash"), host.status("/inbound/mode")), (hash, "enforce".into()));
+    host.write(SITE);
+    agent.wait_for_log("is in force");
+    assert_eq!(host.status("/inbound/mode"), "enforce", "the site file says no mode any more: what is in force stays");
+}
+
+#[test]
+fn with_nothing_to_fall_back_on_a_broken_site_file_is_bad_input() {
+    let host = Host::with_site("interfaces: [");
+    let mut agent = host.spawn(&[]);
+    assert_eq!(agent.child.wait().expect("it is our child").code(), Some(2));
+    assert!(agent.log().contains("site.yaml:1:"), "{}", agent.log());
+}
+
+#[test]
+fn a_mode_set_at_run_time_stays_until_the_site_file_says_another() {
+    let host = Host::with_site("interfaces: [IF]\nroles: [unity-connection]\nmode: audit\n");
+    let agent = host.start(&["--check", "1s"]);
+    host.run(&["mode", "enforce"]).expect_code(0);
+    let hash = host.status("/policy_hash");
+    host.write("interfaces: [IF]\nroles: [unity-connection]\nmode: audit\nicmp_echo: none\n");
+    wait_for_value(&true, || host.status("/policy_hash") != hash);
+    assert_eq!(host.status("/inbound/mode"), "enforce");
+    assert!(agent.stop());
+    // Neither does a new agent undo it.
+    let agent = host.start(&["--check", "1s"]);
+    assert_eq!(host.status("/inbound/mode"), "enforce");
+    host.write("interfaces: [IF]\nroles: [unity-connection]\nmode: {inbound: audit, outbound: enforce}\n");
+    wait_for_value(&"enforce".into(), || host.status("/outbound/mode"));
+    assert_eq!(host.status("/inbound/mode"), "enforce", "about inbound it says what it said");
+    assert!(agent.stop());
+}
+
+#[test]
+fn a_change_that_nobody_confirms_is_undone_and_not_tried_again() {
+    let host = Host::with_site(ENFORCING);
+    let agent = host.start(&["--confirm-within", "3s", "--check", "1s"]);
+    assert!(host.status("/deadline").is_null(), "what is there at the start needs no confirmation");
+    let first = host.status("/policy_hash");
+    host.write(OTHER);
+    wait_for_value(&true, || host.status("/policy_hash") != first);
+    wait_for_value(&first, || host.status("/policy_hash"));
+    agent.wait_for_log("was not confirmed");
+    assert_eq!((host.status("/policy_hash"), host.status("/inbound/mode")), (first, "enforce".into()));
+}
+
+#[test]
+fn a_change_that_waits_to_be_confirmed_is_not_confirmed_by_the_agent() {
+    let host = Host::with_site(SITE);
+    let agent = host.start(&["--check", "1s"]);
+    host.run(&["mode", "enforce", "--confirm-within", "1h"]).expect_code(0);
+    let hash = host.status("/policy_hash");
+    host.write(OTHER);
+    agent.wait_for_log("waits until");
+    assert_eq!(host.status("/policy_hash"), hash);
+    assert!(host.status("/deadline").is_string());
+    host.run(&["confirm"]).expect_code(0);
+    wait_for_value(&true, || host.status("/policy_hash") != hash);
+    assert_eq!(host.status("/inbound/mode"), "enforce");
+}
+
+fn metrics(host: &Host, log: &str) -> String {
+    use std::io::{Read as _, Write as _};
+
+    let address = log.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("it says where");
+    host.cable.host.run(|| {
+        let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("it reads");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        assert!(text.starts_with("HTTP/1.0 200 OK\r\n"), "{text}");
+        text
+    })
+}

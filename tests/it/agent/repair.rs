@@ -1,0 +1,66 @@
+//! What somebody takes away or changes behind our back is put back.
+
+use std::fs;
+use std::process::Command;
+
+use harness::sockets::Reply;
+
+use super::{Agent, ENFORCING, Host, wait_for_value};
+
+#[track_caller]
+fn started(host: &Host) -> Agent<'_> {
+    let agent = host.start(&["--check", "1s"]);
+    assert_eq!(host.ask(), Reply::Silence);
+    agent
+}
+
+#[test]
+fn a_link_that_was_removed_is_put_back_with_the_mode_in_force() {
+    let host = Host::with_site(ENFORCING);
+    let _listener = host.listen();
+    let _agent = started(&host);
+    let since = host.status("/since");
+    fs::remove_file(host.pins().join("v1/link_inbound")).expect("it is there");
+    wait_for_value(&Reply::Silence, || host.ask());
+    wait_for_value(&Some(0), || host.run(&["status"]).code);
+    assert_eq!((host.status("/inbound/mode"), host.status("/since")), ("enforce".into(), since));
+}
+
+#[test]
+fn pins_that_were_removed_are_put_back_with_the_mode_that_was_kept() {
+    let host = Host::with_site("interfaces: [IF]\nroles: [unity-connection]\n");
+    let _listener = host.listen();
+    let agent = host.start(&["--check", "1s"]);
+    host.run(&["mode", "enforce"]).expect_code(0);
+    fs::remove_dir_all(host.pins()).expect("it is there");
+    agent.wait_for_log("pins are gone");
+    wait_for_value(&Reply::Silence, || host.ask());
+    assert_eq!(host.status("/inbound/mode"), "enforce");
+}
+
+#[test]
+fn an_entry_that_was_changed_in_the_kernel_is_put_back() {
+    let host = Host::with_site(ENFORCING);
+    let _listener = host.listen();
+    let agent = started(&host);
+    let table = format!("/sys/fs/bpf/enforcer/host:{}/v1/g1/SERVICES_IN", host.cable.host.inode());
+    // An index that the policy gives no meaning, and an entry that permits.
+    let words = ["map", "update", "pinned", &table, "key", "0x5c", "0x11", "0", "0", "value", "1", "0", "0", "0"];
+    let output = Command::new("bpftool").args(words).output().expect("bpftool is there");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    agent.wait_for_log("somebody has changed them");
+    wait_for_value(&(Some(0), false.into()), || (host.run(&["status"]).code, host.status("/drift")));
+}
+
+#[test]
+fn another_policy_that_an_operator_applies_is_not_drift() {
+    let host = Host::with_site(ENFORCING);
+    let agent = host.start(&["--check", "1s"]);
+    let near = &host.cable.near.interface;
+    host.run(&["apply", "--role", "finesse", "--interface", near]).expect_code(0);
+    let hash = host.status("/policy_hash");
+    agent.wait_for_log("another policy than the site file's");
+    assert_eq!(host.status("/policy_hash"), hash);
+    agent.signal(libc::SIGHUP);
+    wait_for_value(&true, || host.status("/policy_hash") != hash);
+}
