@@ -448,6 +448,13 @@ impl Packet {
         self
     }
 
+    /// More behind what follows the last header.
+    #[must_use]
+    pub fn append(mut self, more: &[u8]) -> Self {
+        self.payload.extend(more);
+        self
+    }
+
     /// Cut off after so many bytes, all length fields as they were.
     #[must_use]
     pub fn truncated(mut self, length: usize) -> Self {

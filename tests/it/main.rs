@@ -2,6 +2,8 @@
 
 /// The agent: what it follows, what it puts back, and that nothing hangs on it.
 mod agent;
+/// nftables and our programs let the same packets arrive.
+mod against_nft;
 /// Exit codes and messages, of commands that look at no interface.
 mod cli;
 /// Counters in every format, and how they go on.

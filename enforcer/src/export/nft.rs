@@ -55,8 +55,9 @@ fn warnings(plan: &Plan<'_>) -> Vec<String> {
         "fragments: conntrack puts datagrams together before a rule sees them, whatever the order they come in; the reasons \
          `fragment` and `tiny-fragment` do not occur"
             .to_owned(),
-        "headers: what the kernel's own IP code throws away is not counted as `malformed`; the number of IPv6 extension \
-         headers has no limit, and a mobility header counts as a protocol"
+        "headers: what the kernel's own IP code throws away is not counted as `malformed`, nor are wrong lengths in TCP and UDP \
+         headers; IPv6 extension headers have no limit, an authentication or mobility header counts as the protocol, and of \
+         several routing headers only the first is looked at"
             .to_owned(),
         format!(
             "conversations: conntrack also looks at checksums, TCP flags and sequence numbers and at the order of SCTP chunks, \
