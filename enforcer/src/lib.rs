@@ -30,6 +30,7 @@ pub mod plan;
 pub mod preflight;
 pub mod readiness;
 pub mod reference;
+pub mod report;
 pub mod ruleset;
 pub mod schema;
 pub mod simulate;

@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use enforcer_common::Direction;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::dataplane::{InterfaceCounters, InterfaceStatus};
+use crate::dataplane::{InterfaceCounters, InterfaceStatus, RecordedRule, RuleCount};
 use crate::history::AuditTime;
 use crate::ruleset::{Action, SourceRow};
 use crate::site::Site;
@@ -189,7 +190,7 @@ pub fn judge(facts: &Facts<'_>, thresholds: Thresholds) -> Readiness {
         checks,
         audit: facts.interfaces.iter().map(evidence).collect(),
         would_drop,
-        unused: unused(facts.interfaces),
+        unused: unused(facts),
         notes: notes(facts),
     }
 }
@@ -289,10 +290,13 @@ fn peers_of(site: &Site, remote: IpAddr) -> Option<String> {
 }
 
 /// Permits that no interface has seen used.
-fn unused(interfaces: &[InterfaceFacts]) -> Vec<Unused> {
+fn unused(facts: &Facts<'_>) -> Vec<Unused> {
     let mut rules: BTreeMap<(String, String), (Unused, u64)> = BTreeMap::new();
-    for one in interfaces {
-        for counted in one.counters.rules.iter().filter(|counted| counted.rule.action == Action::Permit) {
+    // What is not judged needs no permit.
+    let is_judged = |rule: &RecordedRule| facts.site.outbound_judged || rule.direction == Direction::Inbound.name();
+    for one in facts.interfaces {
+        let permits = |counted: &&RuleCount| counted.rule.action == Action::Permit && is_judged(&counted.rule);
+        for counted in one.counters.rules.iter().filter(permits) {
             let rule = &counted.rule;
             let unused = || Unused {
                 id: rule.id.clone(),

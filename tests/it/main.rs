@@ -26,6 +26,8 @@ mod live;
 mod oracle;
 /// Is the host ready to enforce, by what history and kernel tell.
 mod readiness;
+/// The page about a host.
+mod report;
 mod stage;
 /// Suggestions from denied flows, applied.
 mod suggest;

@@ -23,6 +23,7 @@ pub mod past;
 pub mod policy_args;
 pub mod preflight;
 pub mod readiness;
+pub mod report;
 pub mod restore;
 pub mod role;
 pub mod roles;
@@ -97,6 +98,8 @@ enum Command {
     Events(events::Args),
     /// Say whether this host is ready to enforce.
     Readiness(readiness::Args),
+    /// Write a page about what is in force and what was seen.
+    Report(report::Args),
     /// Turn denied flows into the change that would permit them.
     Suggest(suggest::Args),
     /// Remove everything of ours.
@@ -274,6 +277,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Denied(args) => denied::run(args, output),
         Command::Events(args) => events::run(args, output),
         Command::Readiness(args) => readiness::run(args, output),
+        Command::Report(args) => report::run(args, output),
         Command::Suggest(args) => suggest::run(args, output),
         Command::Detach(args) => detach::run(args, output),
         Command::Restore(args) => restore::run(args, output),

@@ -1,0 +1,128 @@
+//! `enforcer report`: one page about what is in force and what was seen.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use super::evidence::Evidence;
+use super::policy_args::PolicyArgs;
+use super::readiness::ThresholdArgs;
+use super::table::source_rows;
+use super::{Failure, Output};
+use crate::history::{Event, spans, this_boot};
+use crate::report::{CutPart, Parts, PolicyPart, Report, span_parts};
+
+/// Writes one page about this host: modes and their history, what passed by which rule and row of a document, what was or would be
+/// dropped, permits that nothing used, drift, and whether the host is ready to enforce.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The page needs nothing else: no network, no scripts. It follows the reader's choice of light or dark, and can be \
+                  printed. It names addresses and ports of this host: treat it so.\n\n\
+                  Examples:\n  enforcer report -o report.html\n  enforcer report -o - > report.html\n  \
+                  enforcer report --format json | jq '.readiness.ready'"
+)]
+pub struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// Where to write it; `-` is standard output. A file is replaced in one step.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    thresholds: ThresholdArgs,
+    /// How to write it.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
+    format: ReportFormat,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum ReportFormat {
+    /// A page.
+    Html,
+    /// For a program.
+    Json,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When nothing is protected, or the file cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let file = args.output.as_deref().filter(|path| path.as_os_str() != "-");
+    if args.output.is_none() && args.format == ReportFormat::Html && io::stdout().is_terminal() {
+        return Err(Failure::BadInput(anyhow::anyhow!(
+            "a page is no text for a terminal; write it to a file: `enforcer report -o report.html`"
+        )));
+    }
+    let report = report(args, output)?;
+    let text = match args.format {
+        ReportFormat::Html => report.html()?,
+        ReportFormat::Json => serde_json::to_string_pretty(&report).map_err(io::Error::from)? + "\n",
+    };
+    let Some(file) = file else { return Ok(output.out.write_all(text.as_bytes())?) };
+    replace(file, text.as_bytes()).map_err(|error| anyhow::anyhow!("cannot write {}: {error}", file.display()))?;
+    Ok(writeln!(output.err, "{} written, {} bytes", file.display(), text.len())?)
+}
+
+fn report(args: &Args, output: &mut Output<'_>) -> Result<Report, Failure> {
+    let evidence = Evidence::look(&args.policy, output)?;
+    let readiness = evidence.judge(args.thresholds.into());
+    let Evidence { whole, protected, interfaces, denied, suggestions, cut, history, at } = evidence;
+    let parts = Parts { interfaces: &interfaces, history: &history.entries, denied: &denied.flows };
+    let boot = this_boot();
+    let of = |one: &crate::dataplane::Protected| {
+        span_parts(&one.interface, spans(&history.entries, one.pins.name(), &boot, at))
+    };
+    let mut changes = history.entries.clone();
+    changes
+        .retain(|entry| entry.event != Event::Sample && protected.iter().any(|one| one.pins.name() == entry.interface));
+    changes.reverse();
+    Ok(Report {
+        version: env!("CARGO_PKG_VERSION"),
+        host: nix::unistd::gethostname()
+            .map_or_else(|_| "this host".to_owned(), |name| name.to_string_lossy().into_owned()),
+        at,
+        policy: PolicyPart {
+            hash: protected.first().map(|one| one.record.policy_hash.clone()).unwrap_or_default(),
+            origin: interfaces.first().map(|one| one.status.origin.clone()).unwrap_or_default(),
+            roles: whole.site.roles.iter().map(|role| role.role.clone()).collect(),
+            rules: interfaces.first().map_or(0, |one| one.status.rules),
+            outbound_judged: whole.ruleset.settings.outbound_judged,
+        },
+        interfaces: parts.interfaces(),
+        rules: parts.rules(source_rows),
+        readiness,
+        cut: cut
+            .into_iter()
+            .map(|one| CutPart {
+                connection: format!("{} {} - {}", one.protocol, one.local, one.remote),
+                process: one.process,
+                why: one.rule.map_or_else(|| one.reason.to_owned(), |rule| format!("{} ({rule})", one.reason)),
+            })
+            .collect(),
+        suggestions,
+        spans: protected.iter().flat_map(of).collect(),
+        changes,
+        over_time: parts.over_time(),
+        last_seen: parts.last_seen(at),
+    })
+}
+
+/// Writes a file beside the one that is meant and puts it in its place: who reads meanwhile reads the old or the new one.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or_else(|| io::Error::other("it has no name"))?.to_string_lossy().into_owned();
+    let new = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).custom_flags(libc::O_NOFOLLOW).open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    };
+    write().inspect_err(|_| {
+        // Part of a page is of no use to anybody.
+        let _ = fs::remove_file(&new);
+    })
+}
