@@ -38,5 +38,6 @@ pub mod site;
 pub mod sockets;
 pub mod state;
 pub mod suggest;
+pub mod totals;
 pub mod tuple;
 pub mod yaml;

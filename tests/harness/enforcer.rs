@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -333,6 +334,8 @@ impl Drop for Protected {
                 panic!("detach left {}: {}", pins.display(), ran.stderr);
             }
         }
+        // Totals stay for whoever protects the interface next, which nobody will.
+        let _ = fs::remove_file(state_folder().join(format!("{interface}.totals")));
     }
 }
 

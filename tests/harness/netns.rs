@@ -247,12 +247,12 @@ fn sweep() {
 }
 
 /// Where the pins are that all interfaces of a namespace share.
-pub(crate) fn host_pins(inode: u64) -> PathBuf {
+pub fn host_pins(inode: u64) -> PathBuf {
     Path::new("/sys/fs/bpf/enforcer").join(format!("host:{inode}"))
 }
 
 /// Removes pins, and with them whatever they still hold.
-pub(crate) fn remove_pins(dir: &Path) {
+pub fn remove_pins(dir: &Path) {
     // bpffs takes the usual calls. Nothing can be done about what cannot be removed; the next run tries again.
     let _ = fs::remove_dir_all(dir);
 }

@@ -185,6 +185,7 @@ impl Agent<'_> {
                 // A change that nobody told of, such as on a network file system, or because a rule has expired.
                 let has_expired = self.keeper.followed().is_some_and(Followed::has_expired);
                 self.read(has_expired || self.trouble.is_some());
+                self.save_totals();
                 self.keeper.protect(Look::Tables).and_then(|()| Ok(refresh_addresses()?))
             }
         };
@@ -286,8 +287,17 @@ impl Agent<'_> {
         self.systemd.status(&text);
     }
 
+    /// A crash takes no more than what was counted since.
+    fn save_totals(&self) {
+        match dataplane::protected(&[]).and_then(|protected| dataplane::save_totals(&protected)) {
+            Ok(said) => said.iter().for_each(|sentence| self.log.warning(sentence)),
+            Err(error) => self.log.error(format!("{:#}", anyhow::Error::from(error))),
+        }
+    }
+
     fn stop(self) -> Result<(), Failure> {
         self.systemd.stopping();
+        self.save_totals();
         if !self.options.detach_on_exit {
             self.log.info("stopping; what is in force stays in force");
             return Ok(());

@@ -201,7 +201,7 @@ pub(super) fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Fail
 
 /// What was done on an interface.
 pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
-    let Applied { inbound, outbound, before, modes, deadline, lifted, pin, .. } = applied;
+    let Applied { inbound, outbound, before, modes, deadline, lifted, pin, warnings, .. } = applied;
     let mut said = vec![format!(
         "inbound {} ({}), outbound {}; {}; pinned at {}",
         inbound.attach_mode.name(),
@@ -227,5 +227,6 @@ pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
         }
         (None, None) => {}
     }
+    said.extend(warnings.iter().cloned());
     said
 }

@@ -64,12 +64,18 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     }
     let interfaces = args.interfaces.protected()?;
     match args.format {
-        Format::Json => output.json(&listing::listing(&read(&interfaces)?, None)),
+        Format::Json => {
+            let counted = read(&interfaces, output)?;
+            output.json(&listing::listing(&counted, None))
+        }
         Format::Table if interfaces.is_empty() => {
             Ok(writeln!(output.err, "no interface of this network namespace is protected")?)
         }
-        Format::Table => read(&interfaces)?.iter().try_for_each(|one| show::show(output, one, args.all, None)),
-        Format::Csv => listing::csv(output.out, &read(&interfaces)?),
+        Format::Table => read(&interfaces, output)?.iter().try_for_each(|one| show::show(output, one, args.all, None)),
+        Format::Csv => {
+            let counted = read(&interfaces, output)?;
+            listing::csv(output.out, &counted)
+        }
         Format::Prometheus => {
             let text = Metrics::read(&interfaces)?.text().map_err(anyhow::Error::from)?;
             Ok(output.out.write_all(text.as_bytes())?)
@@ -77,8 +83,14 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     }
 }
 
-fn read(interfaces: &[Protected]) -> Result<Vec<InterfaceCounters>, Failure> {
-    Ok(interfaces.iter().map(counters).collect::<Result<Vec<_>, _>>()?)
+fn read(interfaces: &[Protected], output: &mut Output<'_>) -> Result<Vec<InterfaceCounters>, Failure> {
+    let counted = interfaces.iter().map(counters).collect::<Result<Vec<_>, _>>()?;
+    for one in &counted {
+        if let Some(warning) = &one.warning {
+            writeln!(output.err, "{}: {warning}", one.interface)?;
+        }
+    }
+    Ok(counted)
 }
 
 fn watch(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
@@ -93,7 +105,7 @@ fn watch(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let mut round = 0;
     loop {
         // Anew each time: a policy may be applied meanwhile.
-        let now = (Instant::now(), read(&args.interfaces.protected()?)?);
+        let now = (Instant::now(), read(&args.interfaces.protected()?, output)?);
         if let Some((at, before)) = &before {
             let apart = now.0.duration_since(*at);
             let rates = |one: &InterfaceCounters| {

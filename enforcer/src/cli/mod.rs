@@ -28,6 +28,7 @@ pub mod restore;
 pub mod role;
 pub mod roles;
 pub mod run;
+pub mod save;
 pub mod schema;
 pub mod simulate;
 pub mod status;
@@ -92,6 +93,8 @@ enum Command {
     Status(status::Args),
     /// Show what passed and what was refused.
     Counters(counters::Args),
+    /// Save the totals for after a reboot.
+    Save(save::Args),
     /// Show who was refused, and what for.
     Denied(denied::Args),
     /// Show refused packets as they come.
@@ -274,6 +277,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Confirm(args) => confirm::run(args, output),
         Command::Status(args) => status::run(args, output),
         Command::Counters(args) => counters::run(args, output),
+        Command::Save(args) => save::run(args, output),
         Command::Denied(args) => denied::run(args, output),
         Command::Events(args) => events::run(args, output),
         Command::Readiness(args) => readiness::run(args, output),

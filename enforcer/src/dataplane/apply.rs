@@ -23,11 +23,12 @@ use super::load::{self, Load};
 use super::lock::lock;
 use super::netns;
 use super::pending::{Kind, Pending};
-use super::pins::{self, HostPins, InterfacePins, check_bpffs, make_dir, protected, remove_dir};
+use super::pins::{self, HostPins, InterfacePins, Protected, check_bpffs, make_dir, protected, remove_dir};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule, write_record};
 use super::seed::seed;
 use super::slots::{self, Assignment};
 use super::switch::{ORDER, Old, Staged, direction_record, sweep};
+use super::totals;
 use crate::links::{Link, links};
 use crate::live::Snapshot;
 use crate::ruleset::{Ruleset, Scope};
@@ -124,6 +125,8 @@ pub struct Applied {
     pub lifted: Option<Pending>,
     /// The pin of the inbound program.
     pub pin: std::path::PathBuf,
+    /// What went wrong beside, in sentences.
+    pub warnings: Vec<String>,
 }
 
 /// How a direction was attached.
@@ -149,6 +152,8 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     let host = HostPins::of(netns);
     let slots = slots::read(&host)?;
     let mut staged = Vec::new();
+    // Before slots change hands: what a rule has counted that is about to lose its own is known by name here for the last time.
+    let mut said = save_totals(&protected(&[])?);
     let result = stage_and_switch(plan, &links, targets, &host, netns, &mut staged);
     if result.is_err() {
         for one in &mut staged {
@@ -162,7 +167,24 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
             let _ = fs::remove_dir(pins::ROOT);
         }
     }
-    result
+    let mut applied = result?;
+    said.extend(save_totals(&protected(&[])?));
+    said.sort();
+    said.dedup();
+    for one in &mut applied {
+        one.warnings =
+            said.iter().filter(|(interface, _)| *interface == one.interface).map(|(_, said)| said.clone()).collect();
+    }
+    Ok(applied)
+}
+
+/// Saves what these interfaces have counted, and says what went wrong: no policy is refused for that.
+fn save_totals(protected: &[Protected]) -> Vec<(String, String)> {
+    let said = protected.iter().filter_map(|one| match totals::save(one) {
+        Ok(said) => Some((one.interface.clone(), said?)),
+        Err(error) => Some((one.interface.clone(), format!("{:#}", anyhow::Error::from(error)))),
+    });
+    said.collect()
 }
 
 /// An interface that was found, with its hook.
@@ -308,6 +330,7 @@ fn stage_and_switch(
             deadline: Pending::read(&one.pins)?.filter(Pending::is_armed),
             lifted: one.old.as_ref().and_then(|old| old.pending.clone()).filter(Pending::is_armed),
             pin: one.pins.program(Direction::Inbound),
+            warnings: Vec::new(),
         });
     }
     for one in staged.iter() {

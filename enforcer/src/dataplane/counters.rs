@@ -4,21 +4,34 @@ use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
 use enforcer_common::layout::{Counter, RuleCounter, map, reason_index};
 use enforcer_common::{Direction, Reason, Verdict};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::batch::per_cpu_elements;
+use super::clock::Clock;
 use super::control::{Modes, modes};
 use super::error::{DataplaneError, Doing as _};
 use super::pins::{HostPins, InterfacePins, Protected};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule, read_record};
 use super::slots::{self, Slot};
+use super::totals;
+use crate::totals::{Ledger, RuleTotal, reason_key};
 
 /// Packets and bytes.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Count {
     /// Packets.
     pub packets: u64,
     /// Bytes as the hook saw them.
     pub bytes: u64,
+}
+
+impl Count {
+    /// Both together. A number that was read from a file may be as large as it likes.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { packets: self.packets.saturating_add(other.packets), bytes: self.bytes.saturating_add(other.bytes) }
+    }
 }
 
 /// The counters of one interface.
@@ -36,6 +49,8 @@ pub struct InterfaceCounters {
     pub rules: Vec<RuleCount>,
     /// Every reason that was met.
     pub reasons: Vec<ReasonCount>,
+    /// Why what was counted before is not in these numbers, where it is not.
+    pub warning: Option<String>,
 }
 
 /// Each packet is in exactly one of these.
@@ -73,7 +88,7 @@ pub struct ReasonCount {
     pub count: Count,
 }
 
-/// Reads the counters of an interface.
+/// Reads the counters of an interface, with what was saved of earlier times.
 ///
 /// # Errors
 /// When a map cannot be read.
@@ -81,27 +96,65 @@ pub fn counters(protected: &Protected) -> Result<InterfaceCounters, DataplaneErr
     let (_reading, protected) = &protected.now()?;
     let Protected { interface, pins, record } = protected;
     let policy = policy(record)?;
-    let counted = read_slots(pins)?;
-    let reasons = read_reasons(pins, permitted(&counted, &HostPins::of(record.netns))?)?;
-    let mut verdicts = [VerdictCounts::default(); 2];
-    for counted in &reasons {
-        let totals = &mut verdicts[counted.direction as usize];
+    let counted = Counted::read(protected)?;
+    let mut counters = InterfaceCounters {
+        interface: interface.clone(),
+        modes: modes(pins)?,
+        since: record.since,
+        verdicts: Default::default(),
+        rules: read_rules(&counted.slots, record, policy),
+        reasons: counted.reasons.clone(),
+        warning: None,
+    };
+    totals::add_earlier(&mut counters, &counted, protected)?;
+    for counted in &counters.reasons {
+        let totals = &mut counters.verdicts[counted.direction as usize];
         let total = match (counted.reason.verdict(), counted.would_drop) {
             (Verdict::Pass, _) => &mut totals.pass,
             (Verdict::Drop, false) => &mut totals.drop,
             (Verdict::Drop, true) => &mut totals.would_drop,
         };
-        total.packets += counted.count.packets;
-        total.bytes += counted.count.bytes;
+        *total = total.plus(counted.count);
     }
-    Ok(InterfaceCounters {
-        interface: interface.clone(),
-        modes: modes(pins)?,
-        since: record.since,
-        verdicts,
-        rules: read_rules(&counted, record, policy),
-        reasons,
-    })
+    Ok(counters)
+}
+
+/// What the kernel has counted for an interface, for all rules that were ever counted.
+pub(super) struct Counted {
+    slots: Slots,
+    names: Vec<(String, Slot)>,
+    reasons: Vec<ReasonCount>,
+    since: Timestamp,
+    clock: Clock,
+}
+
+impl Counted {
+    pub(super) fn read(protected: &Protected) -> Result<Self, DataplaneError> {
+        let Protected { pins, record, .. } = protected;
+        let (slots, names) = (read_slots(pins)?, slots::all(&HostPins::of(record.netns))?);
+        let reasons = read_reasons(pins, permitted(&slots, &names))?;
+        Ok(Self { slots, names, reasons, since: record.since, clock: record.clock })
+    }
+
+    /// The same by name.
+    pub(super) fn ledger(&self) -> Ledger {
+        let rules = self.names.iter().map(|(name, named)| {
+            let (count, last) = slot(&self.slots, named.number);
+            let since = named.since.max(self.since);
+            (name.clone(), RuleTotal { count, last_hit: self.clock.time(last), since })
+        });
+        let reasons = self.reasons.iter();
+        let reasons = reasons.map(|one| (reason_key(one.direction, one.reason, one.would_drop), one.count));
+        Ledger { rules: rules.collect(), reasons: reasons.collect() }
+    }
+}
+
+/// Everything that is counted apart.
+pub(super) fn outcomes() -> impl Iterator<Item = (Direction, Reason, bool)> {
+    let reasons = || Reason::ALL.iter().flat_map(|reason| [(*reason, false), (*reason, true)]);
+    Direction::ALL
+        .into_iter()
+        .flat_map(move |direction| reasons().map(move |(reason, apart)| (direction, reason, apart)))
 }
 
 /// The policy that an interface was given.
@@ -166,14 +219,13 @@ fn slot(slots: &Slots, number: u16) -> (Count, u64) {
 }
 
 /// What all rules of a direction have permitted. The programs count a packet that a rule permits under the rule alone.
-fn permitted(counted: &Slots, host: &HostPins) -> Result<[Count; 2], DataplaneError> {
+fn permitted(counted: &Slots, names: &[(String, Slot)]) -> [Count; 2] {
     let mut sums = [Count::default(); 2];
-    for permits in slots::all(host)?.into_iter().filter(|slot| slot.permits) {
-        let Count { packets, bytes } = slot(counted, permits.number).0;
-        let sum = &mut sums[direction(permits) as usize];
-        *sum = add(*sum, Counter { packets, bytes });
+    for (_, permits) in names.iter().filter(|(_, slot)| slot.permits) {
+        let sum = &mut sums[direction(*permits) as usize];
+        *sum = sum.plus(slot(counted, permits.number).0);
     }
-    Ok(sums)
+    sums
 }
 
 fn read_reasons(pins: &InterfacePins, permitted: [Count; 2]) -> Result<Vec<ReasonCount>, DataplaneError> {
@@ -184,19 +236,14 @@ fn read_reasons(pins: &InterfacePins, permitted: [Count; 2]) -> Result<Vec<Reaso
     })
     .doing(|| doing(pins))?;
     let mut found = Vec::new();
-    for direction in Direction::ALL {
-        for reason in Reason::ALL {
-            for would_drop in [false, true] {
-                let index = reason_index(direction, would_drop, *reason) as usize;
-                let mut count = counts.get(index).copied().unwrap_or_default();
-                if *reason == Reason::Rule && !would_drop {
-                    let Count { packets, bytes } = permitted[direction as usize];
-                    count = add(count, Counter { packets, bytes });
-                }
-                if count != Count::default() {
-                    found.push(ReasonCount { reason: *reason, direction, would_drop, count });
-                }
-            }
+    for (direction, reason, would_drop) in outcomes() {
+        let index = reason_index(direction, would_drop, reason) as usize;
+        let mut count = counts.get(index).copied().unwrap_or_default();
+        if reason == Reason::Rule && !would_drop {
+            count = count.plus(permitted[direction as usize]);
+        }
+        if count != Count::default() {
+            found.push(ReasonCount { reason, direction, would_drop, count });
         }
     }
     Ok(found)

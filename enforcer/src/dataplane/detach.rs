@@ -10,8 +10,9 @@ use super::error::{DataplaneError, Doing as _, at};
 use super::lock::lock;
 use super::netns::{is_alive, own};
 use super::pending::Pending;
-use super::pins::{self, HostPins, InterfacePins, Owner, ROOT, remove_dir};
+use super::pins::{self, HostPins, InterfacePins, Owner, Protected, ROOT, remove_dir};
 use super::record::InterfaceRecord;
+use super::totals;
 use crate::state::State;
 
 /// What was removed.
@@ -95,6 +96,13 @@ impl Remains {
             && pending.is_armed()
         {
             found.push(format!("the deadline of {} is gone with it", pending.at()));
+        }
+        if is_here && let Ok(Some(record)) = record {
+            let (interface, pins, record) = (interface.clone(), pins.clone(), record.clone());
+            match totals::save(&Protected { interface, pins, record }) {
+                Ok(said) => found.extend(said),
+                Err(error) => found.push(format!("{:#}", anyhow::Error::from(error))),
+            }
         }
         if is_here {
             self.remove_filters(&mut found)?;

@@ -33,6 +33,7 @@ mod seed;
 mod slots;
 mod status;
 mod switch;
+mod totals;
 
 pub use apply::{Applied, Attached, HookChoice, Plan, PlannedInterface, Protects, apply};
 pub use ask::{Answer, ask};
@@ -57,3 +58,4 @@ pub use record::{DirectionRecord, InterfaceRecord, PolicyRecord, RecordedRule};
 pub use restorer::restore;
 pub use seed::seed_protected;
 pub use status::{InterfaceStatus, detached, status};
+pub use totals::save_totals;

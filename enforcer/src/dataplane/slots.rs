@@ -12,6 +12,7 @@ use super::error::DataplaneError;
 use super::pins::HostPins;
 use super::record::{PolicyRecord, read_record, write_record};
 use crate::ruleset::{Action, Match, Rule};
+use crate::totals::rule_key;
 
 /// Slot and date of birth of every rule that was ever counted, by direction and id.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -77,14 +78,15 @@ impl Registry {
         in_force: &[PolicyRecord],
         now: Timestamp,
     ) -> Result<Assignment, DataplaneError> {
-        let keys: Vec<String> = rules.iter().map(|rule| key(rule.direction.name(), rule.action, &rule.id)).collect();
+        let keys: Vec<String> =
+            rules.iter().map(|rule| rule_key(rule.direction.name(), rule.action, &rule.id)).collect();
         let wanted: BTreeSet<&String> = keys.iter().collect();
         let new = wanted.iter().filter(|key| !self.slots.contains_key(**key)).count();
         let mut dropped = Vec::new();
         if self.slots.len() + new > RULE_SLOTS as usize {
             let kept: BTreeSet<String> = in_force
                 .iter()
-                .flat_map(|policy| policy.rules.iter().map(|rule| key(&rule.direction, rule.action, &rule.id)))
+                .flat_map(|policy| policy.rules.iter().map(|rule| rule_key(&rule.direction, rule.action, &rule.id)))
                 .chain(keys.iter().cloned())
                 .collect();
             self.slots.retain(|key, slot| {
@@ -122,15 +124,10 @@ impl Registry {
     }
 }
 
-/// A rule that refuses and one that permits are not counted together, even under the same name.
-fn key(direction: &str, action: Action, id: &str) -> String {
-    format!("{direction} {action:?} {id}")
-}
-
-/// Every slot that ever counted.
-pub(super) fn all(host: &HostPins) -> Result<Vec<Slot>, DataplaneError> {
+/// Every slot that ever counted, by the name of its rule ([`rule_key`]).
+pub(super) fn all(host: &HostPins) -> Result<Vec<(String, Slot)>, DataplaneError> {
     let registry: Registry = read_record(&host.map("slots"))?.unwrap_or_default();
-    Ok(registry.slots.into_values().collect())
+    Ok(registry.slots.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
         }
     }
     let pending = Pending::read(pins)?;
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = counters.warning.into_iter().collect();
     if let Some(pending) = &pending {
         judge(pending, &mut problems, &mut notes);
     }

@@ -4,6 +4,7 @@
 
 use std::fmt::Error;
 
+use enforcer_common::layout::LAYOUT_VERSION;
 use enforcer_common::{Direction, Mode, Reason, Verdict};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode_registry;
@@ -74,7 +75,8 @@ impl Metrics {
 impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut writer = Writer { encoder };
-        let build = [("version", env!("CARGO_PKG_VERSION")), ("layout", "v1")];
+        let layout = LAYOUT_VERSION.to_string();
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("layout", layout.as_str())];
         writer.gauge("build_info", "Version of enforcer, and of the layout of its maps.", [labels(&build, 1.0)])?;
         self.interface_states(&mut writer)?;
         self.reasons(&mut writer)?;
@@ -349,12 +351,13 @@ mod tests {
     fn without_anything_protected_there_is_still_the_build() {
         let text = Metrics { interfaces: Vec::new(), host: None }.text().unwrap();
         let version = env!("CARGO_PKG_VERSION");
+        let layout = format!("layout=\"{LAYOUT_VERSION}\"");
         expect_test::expect![[r#"
             # HELP enforcer_build_info Version of enforcer, and of the layout of its maps.
             # TYPE enforcer_build_info gauge
-            enforcer_build_info{version="VERSION",layout="v1"} 1
+            enforcer_build_info{version="VERSION",layout="LAYOUT"} 1
         "#]]
-        .assert_eq(&text.replace(version, "VERSION"));
+        .assert_eq(&text.replace(version, "VERSION").replace(&layout, "layout=\"LAYOUT\""));
     }
 
     #[test]

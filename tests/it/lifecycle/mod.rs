@@ -12,6 +12,7 @@ mod killed;
 mod mistakes;
 mod names;
 mod picture;
+mod totals;
 mod window;
 
 use std::fs;

@@ -1,0 +1,107 @@
+//! Between the counters of the kernel and the file of totals.
+
+use std::fs;
+
+use super::counters::{Counted, InterfaceCounters, ReasonCount};
+use super::error::{DataplaneError, Doing as _};
+use super::lock::lock;
+use super::netns;
+use super::pins::Protected;
+use crate::totals::{Files, Ledger, Life, Owner, Read, RuleTotal, Totals, reason_key, rule_key};
+
+/// Saves the totals of these interfaces. What it says is worth telling: a file that could not be believed.
+///
+/// # Errors
+/// When the counters cannot be read, or the file cannot be written; then what was saved before is as it was.
+pub fn save_totals(protected: &[Protected]) -> Result<Vec<String>, DataplaneError> {
+    let _lock = lock()?;
+    let mut said = Vec::new();
+    for one in protected {
+        said.extend(save(one)?.map(|sentence| format!("{}: {sentence}", one.interface)));
+    }
+    Ok(said)
+}
+
+/// The same for one interface, by whoever holds the lock.
+pub(super) fn save(protected: &Protected) -> Result<Option<String>, DataplaneError> {
+    let doing = || format!("cannot save the totals of {}", protected.interface);
+    let counted = Counted::read(protected)?.ledger();
+    let files = Files::of(protected.pins.name());
+    let (known, said) = match files.read() {
+        Read::Nothing => (None, None),
+        Read::Totals(totals) => (Some(totals), None),
+        Read::Bad(bad) => {
+            // A folder that cannot be trusted is not written to either: that is an error below.
+            let kept = match files.put_aside() {
+                Ok(()) => format!("it is kept as {}", files.aside().display()),
+                Err(error) => format!("and it cannot be put aside: {error}"),
+            };
+            let sentence = format!(
+                "the totals in {} cannot be used ({}): {kept}, and totals count from {}",
+                bad.path.display(),
+                bad.why,
+                protected.record.since
+            );
+            (None, Some(sentence))
+        }
+    };
+    let next = Totals::next(known.as_deref(), owner(protected)?, life(protected)?, counted);
+    files.write(&next).doing(doing)?;
+    Ok(said)
+}
+
+/// Adds what was counted before.
+pub(super) fn add_earlier(
+    counters: &mut InterfaceCounters,
+    counted: &Counted,
+    protected: &Protected,
+) -> Result<(), DataplaneError> {
+    let totals = match Files::of(protected.pins.name()).read() {
+        Read::Nothing => return Ok(()),
+        Read::Totals(totals) => totals,
+        Read::Bad(bad) => {
+            counters.warning = Some(format!(
+                "the totals in {} cannot be used ({}): what was counted before {} is not in these numbers",
+                bad.path.display(),
+                bad.why,
+                protected.record.since
+            ));
+            return Ok(());
+        }
+    };
+    if !totals.of.is_same(&owner(protected)?) {
+        return Ok(());
+    }
+    let Ledger { rules, mut reasons } = totals.earlier(&life(protected)?, &counted.ledger());
+    counters.since = counters.since.min(totals.since);
+    for one in &mut counters.rules {
+        let Some(earlier) = rules.get(&rule_key(&one.rule.direction, one.rule.action, &one.rule.id)) else { continue };
+        let now = RuleTotal { count: one.count, last_hit: one.last_hit, since: one.rule.since };
+        let RuleTotal { count, last_hit, since } = now.plus(earlier);
+        (one.count, one.last_hit, one.rule.since) = (count, last_hit, since);
+    }
+    for one in &mut counters.reasons {
+        if let Some(earlier) = reasons.remove(&reason_key(one.direction, one.reason, one.would_drop)) {
+            one.count = one.count.plus(earlier);
+        }
+    }
+    // What was met before and not since.
+    for (direction, reason, would_drop) in super::counters::outcomes() {
+        if let Some(count) = reasons.remove(&reason_key(direction, reason, would_drop)) {
+            counters.reasons.push(ReasonCount { reason, direction, would_drop, count });
+        }
+    }
+    counters.reasons.sort_by_key(|one| (one.direction, one.reason, one.would_drop));
+    Ok(())
+}
+
+fn owner(protected: &Protected) -> Result<Owner, DataplaneError> {
+    let is_machine = netns::here()?.is_machine;
+    Ok(Owner { interface: protected.interface.clone(), netns: protected.record.netns, is_machine })
+}
+
+fn life(protected: &Protected) -> Result<Life, DataplaneError> {
+    const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+    let boot = fs::read_to_string(BOOT).doing(|| format!("cannot read {BOOT}"))?;
+    Ok(Life { boot: boot.trim().to_owned(), since: protected.record.since })
+}
