@@ -39,5 +39,6 @@ pub mod sockets;
 pub mod state;
 pub mod suggest;
 pub mod totals;
+pub mod top;
 pub mod tuple;
 pub mod yaml;

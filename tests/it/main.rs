@@ -1,9 +1,9 @@
 //! The one test binary of the kernel suite.
 
-/// The agent: what it follows, what it puts back, and that nothing hangs on it.
-mod agent;
 /// nftables and our programs let the same packets arrive.
 mod against_nft;
+/// The agent: what it follows, what it puts back, and that nothing hangs on it.
+mod agent;
 /// Exit codes and messages, of commands that look at no interface.
 mod cli;
 /// Counters in every format, and how they go on.
@@ -31,6 +31,8 @@ mod report;
 mod stage;
 /// Suggestions from denied flows, applied.
 mod suggest;
+/// The terminal dashboard, on a terminal.
+mod top;
 /// Sockets over a cable: what only traffic shows.
 mod traffic;
 /// Verdict and reason of single frames, by test run of the pinned program.

@@ -13,10 +13,12 @@ use crate::cli::Failure;
 use crate::cli::apply::{refuse_unscoped_forwarding, sentences};
 use crate::cli::interfaces::modes_text;
 use crate::cli::live::Moment;
+use crate::cli::past;
 use crate::dataplane::{
     self, Applied, DataplaneError, Kind, Pending, Plan, PlannedInterface, Protected, detached, here, modes_after_apply,
     modes_in_force, pending, protected, reading, status,
 };
+use crate::history::Event;
 use crate::links::{Link, links};
 use crate::plan::planned;
 use crate::state::{LastGood, kept};
@@ -304,6 +306,12 @@ impl<'a> Keeper<'a> {
             for sentence in sentences(one) {
                 self.log.info(format!("{}: {sentence}", one.interface));
             }
+        }
+        let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
+        if !names.is_empty()
+            && let Err(error) = past::record(Event::Applied, &names)
+        {
+            self.log.warning(format!("the history does not know of this: {error:#}"));
         }
     }
 

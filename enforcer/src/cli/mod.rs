@@ -34,6 +34,7 @@ pub mod simulate;
 pub mod status;
 pub mod suggest;
 pub mod table;
+pub mod top;
 pub mod usage;
 
 use std::io::{self, IsTerminal, Write};
@@ -103,6 +104,8 @@ enum Command {
     Readiness(readiness::Args),
     /// Write a page about what is in force and what was seen.
     Report(report::Args),
+    /// Watch rates and denied flows on the terminal.
+    Top(top::Args),
     /// Turn denied flows into the change that would permit them.
     Suggest(suggest::Args),
     /// Remove everything of ours.
@@ -282,6 +285,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Events(args) => events::run(args, output),
         Command::Readiness(args) => readiness::run(args, output),
         Command::Report(args) => report::run(args, output),
+        Command::Top(args) => top::run(args, output),
         Command::Suggest(args) => suggest::run(args, output),
         Command::Detach(args) => detach::run(args, output),
         Command::Restore(args) => restore::run(args, output),

@@ -24,6 +24,9 @@ pub fn note(event: Event, names: &[String], output: &mut Output<'_>) -> Result<(
 /// When the interfaces cannot be read or the history cannot be written.
 pub fn record(event: Event, names: &[String]) -> anyhow::Result<()> {
     let entries = protected(names)?.iter().map(|one| entry(event, one)).collect::<Result<Vec<_>, _>>()?;
+    if entries.is_empty() {
+        return Ok(());
+    }
     Ok(Log::default().append(&entries)?)
 }
 

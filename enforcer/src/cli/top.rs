@@ -1,0 +1,105 @@
+//! `enforcer top`: the terminal dashboard.
+
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+
+use super::interfaces::{InterfaceArgs, duration};
+use super::interrupt;
+use super::{Failure, Output};
+use crate::dataplane::{Pending, counters, denied, pending};
+use crate::top::{App, Key, Reading, draw};
+
+/// Shows rates by rule and reason, modes and deadlines, and the busiest denied flows, in the terminal.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Keys: / filter, s sort, p or space pause, j and k scroll, ? help, q quit. It needs a terminal of 80 columns and \
+                  24 lines; for files and programs there is `enforcer counters --watch`.\n\n\
+                  Examples:\n  enforcer top\n  enforcer top --interface eth0 --interval 5s"
+)]
+pub struct Args {
+    #[command(flatten)]
+    interfaces: InterfaceArgs,
+    /// How often to read.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
+    interval: Duration,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no terminal, nothing is protected, or it is protected no longer.
+pub fn run(args: &Args, _: &mut Output<'_>) -> Result<(), Failure> {
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        return Err(Failure::BadInput(anyhow::anyhow!(
+            "`enforcer top` draws on a terminal, and this is none; `enforcer counters --watch` prints the same numbers"
+        )));
+    }
+    let first = read(args)?;
+    interrupt::catch()?;
+    // A panic restores the terminal as well: the library has put a hook before the one that prints.
+    let mut terminal = ratatui::try_init()?;
+    let shown = show(args, first, &mut terminal);
+    let restored = ratatui::try_restore();
+    shown?;
+    Ok(restored?)
+}
+
+fn show(args: &Args, first: Reading, terminal: &mut DefaultTerminal) -> Result<(), Failure> {
+    /// How long a signal may wait.
+    const STEP: Duration = Duration::from_millis(100);
+    let mut app = App::default();
+    app.observe(first);
+    let mut next = Instant::now() + args.interval;
+    while !app.is_done() && !interrupt::asked() {
+        terminal.draw(|frame| draw(frame, &app))?;
+        loop {
+            let left = next.saturating_duration_since(Instant::now());
+            if interrupt::asked() || left.is_zero() {
+                break;
+            }
+            if event::poll(left.min(STEP))? {
+                // A new size is an event too: it is drawn anew.
+                key(&event::read()?).into_iter().for_each(|key| app.press(key));
+                break;
+            }
+        }
+        if Instant::now() >= next {
+            next = Instant::now() + args.interval;
+            if !app.is_paused() {
+                app.observe(read(args)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn key(event: &Event) -> Option<Key> {
+    let Event::Key(key) = event else { return None };
+    if key.kind == KeyEventKind::Release {
+        return None;
+    }
+    match key.code {
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Key::Interrupt),
+        KeyCode::Char(c) => Some(Key::Char(c)),
+        KeyCode::Enter => Some(Key::Enter),
+        KeyCode::Esc => Some(Key::Escape),
+        KeyCode::Backspace => Some(Key::Backspace),
+        KeyCode::Down => Some(Key::Down),
+        KeyCode::Up => Some(Key::Up),
+        _ => None,
+    }
+}
+
+fn read(args: &Args) -> Result<Reading, Failure> {
+    let protected = args.interfaces.some_protected()?;
+    let mut interfaces = Vec::with_capacity(protected.len());
+    for one in &protected {
+        let deadline = pending(one)?.filter(Pending::is_armed).map(|pending| pending.at());
+        interfaces.push((counters(one)?, deadline));
+    }
+    Ok(Reading { at: Timestamp::now(), interfaces, denied: denied(&protected)?.flows })
+}

@@ -1,0 +1,510 @@
+//! The terminal dashboard: what is known (this file), how keys change it, and how it is drawn (`draw`).
+//!
+//! Pure: readings and keys come from outside, and drawing goes to whatever ratatui draws on.
+
+mod draw;
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use enforcer_common::{Direction, Verdict};
+use jiff::Timestamp;
+
+pub use draw::draw;
+
+use crate::dataplane::{InterfaceCounters, Modes};
+use crate::observe::denied::{Asked, DeniedFlow};
+use crate::observe::rates::Rates;
+use crate::site::protocol_name;
+
+/// Readings that the sparklines remember.
+const REMEMBERED: usize = 300;
+
+/// What the kernel said at one moment.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// When.
+    pub at: Timestamp,
+    /// Counters of each interface, and when its modes end by themselves.
+    pub interfaces: Vec<(InterfaceCounters, Option<Timestamp>)>,
+    /// Denied flows.
+    pub denied: Vec<DeniedFlow>,
+}
+
+/// What a key asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Key {
+    /// A character.
+    Char(char),
+    /// Enter.
+    Enter,
+    /// Escape.
+    Escape,
+    /// Delete the last character.
+    Backspace,
+    /// One row down, or up.
+    Down,
+    /// The other way.
+    Up,
+    /// Control and C.
+    Interrupt,
+}
+
+/// By what rules, reasons and flows are sorted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Order {
+    /// The fastest first.
+    #[default]
+    Rate,
+    /// The most packets first.
+    Packets,
+    /// The latest first.
+    Last,
+    /// By name.
+    Name,
+}
+
+/// A line of one of the tables.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// What it is about.
+    pub name: String,
+    /// More about it.
+    pub detail: String,
+    /// Packets a second; `None` where they are not known.
+    pub rate: Option<f64>,
+    /// Packets.
+    pub packets: u64,
+    /// When last; `None`: never, or not known.
+    pub last: Option<Timestamp>,
+    /// It was refused: dropped, or in audit let through.
+    pub refused: Option<Refused>,
+}
+
+/// What became of refused packets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refused {
+    /// Dropped.
+    Dropped,
+    /// Let through in audit.
+    Counted,
+}
+
+/// An interface in the title.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Head {
+    /// Its name.
+    pub interface: String,
+    /// Its modes.
+    pub modes: Modes,
+    /// When they end by themselves.
+    pub deadline: Option<Timestamp>,
+}
+
+/// Everything that is shown.
+#[derive(Clone, Debug, Default)]
+pub struct App {
+    heads: Vec<Head>,
+    rules: Vec<Row>,
+    reasons: Vec<Row>,
+    denied: Vec<Row>,
+    passed: VecDeque<u64>,
+    refused: VecDeque<u64>,
+    at: Option<Timestamp>,
+    before: Option<Reading>,
+    order: Order,
+    filter: String,
+    types_filter: bool,
+    paused: bool,
+    help: bool,
+    scroll: usize,
+    done: bool,
+}
+
+impl App {
+    /// Whether somebody wants to leave.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Whether what is shown stays as it is.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Takes a reading; none while it is paused.
+    pub fn observe(&mut self, reading: Reading) {
+        if self.paused {
+            return;
+        }
+        let before = self.before.as_ref();
+        let apart = before.map_or(Duration::ZERO, |before| {
+            Duration::try_from(reading.at.duration_since(before.at)).unwrap_or_default()
+        });
+        self.heads = reading.interfaces.iter().map(|(one, deadline)| head(one, *deadline)).collect();
+        (self.rules, self.reasons) = (Vec::new(), Vec::new());
+        let (mut passed, mut refused) = (0.0, 0.0);
+        let several = reading.interfaces.len() > 1;
+        for (now, _) in &reading.interfaces {
+            let known =
+                before.and_then(|before| before.interfaces.iter().find(|(one, _)| one.interface == now.interface));
+            let rates = known.map(|(known, _)| Rates::between(known, now, apart));
+            for row in reasons(now, rates.as_ref(), several) {
+                if row.refused.is_some() {
+                    refused += row.rate.unwrap_or(0.0)
+                } else {
+                    passed += row.rate.unwrap_or(0.0)
+                }
+                self.reasons.push(row);
+            }
+            self.rules.extend(rules(now, rates.as_ref(), several));
+        }
+        self.denied = reading.denied.iter().map(|flow| denied(flow, before, apart)).collect();
+        if before.is_some() {
+            remember(&mut self.passed, passed);
+            remember(&mut self.refused, refused);
+        }
+        self.at = Some(reading.at);
+        self.before = Some(reading);
+    }
+
+    /// Takes a key.
+    pub fn press(&mut self, key: Key) {
+        if key == Key::Interrupt {
+            self.done = true;
+        } else if self.types_filter {
+            self.type_filter(key);
+        } else if self.help {
+            // Any key leaves the help.
+            self.help = false;
+        } else {
+            self.command(key);
+        }
+    }
+
+    fn command(&mut self, key: Key) {
+        match key {
+            Key::Char('q') => self.done = true,
+            Key::Char('/') => self.types_filter = true,
+            Key::Char('s') => self.order = self.order.next(),
+            Key::Char('p' | ' ') => self.paused = !self.paused,
+            Key::Char('?' | 'h') => self.help = true,
+            Key::Escape => {
+                self.filter.clear();
+                self.scroll = 0;
+            }
+            Key::Down | Key::Char('j') => self.scroll = (self.scroll + 1).min(self.rules.len().saturating_sub(1)),
+            Key::Up | Key::Char('k') => self.scroll = self.scroll.saturating_sub(1),
+            Key::Char(_) | Key::Enter | Key::Backspace | Key::Interrupt => {}
+        }
+    }
+
+    fn type_filter(&mut self, key: Key) {
+        /// More is no name.
+        const LONGEST: usize = 64;
+        self.scroll = 0;
+        match key {
+            Key::Char(c) if self.filter.len() < LONGEST => self.filter.push(c),
+            Key::Backspace => drop(self.filter.pop()),
+            Key::Enter => self.types_filter = false,
+            Key::Escape => {
+                self.types_filter = false;
+                self.filter.clear();
+            }
+            Key::Char(_) | Key::Down | Key::Up | Key::Interrupt => {}
+        }
+    }
+
+    /// The rows of a table that the filter lets through, in order.
+    fn shown<'r>(&self, rows: &'r [Row]) -> Vec<&'r Row> {
+        let wanted = self.filter.to_lowercase();
+        let fits = |row: &&Row| {
+            wanted.is_empty()
+                || row.name.to_lowercase().contains(&wanted)
+                || row.detail.to_lowercase().contains(&wanted)
+        };
+        let mut shown: Vec<&Row> = rows.iter().filter(fits).collect();
+        // A rate that is shown as nothing sorts as nothing, or rows would jump for no reason that is seen.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rate is positive and no key is exact"
+        )]
+        let rate = |row: &Row| (row.rate.unwrap_or(0.0) * 10.0) as u64;
+        shown.sort_by_cached_key(|row| {
+            let number = match self.order {
+                Order::Rate => i128::from(rate(row)),
+                Order::Packets => i128::from(row.packets),
+                Order::Last => row.last.map_or(i128::MIN, Timestamp::as_nanosecond),
+                Order::Name => 0,
+            };
+            let packets = if self.order == Order::Rate { row.packets } else { 0 };
+            (Reverse(number), Reverse(packets), row.name.clone(), row.detail.clone())
+        });
+        shown
+    }
+}
+
+impl Order {
+    const fn next(self) -> Self {
+        match self {
+            Self::Rate => Self::Packets,
+            Self::Packets => Self::Last,
+            Self::Last => Self::Name,
+            Self::Name => Self::Rate,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Packets => "packets",
+            Self::Last => "last",
+            Self::Name => "name",
+        }
+    }
+}
+
+fn head(counters: &InterfaceCounters, deadline: Option<Timestamp>) -> Head {
+    Head { interface: counters.interface.clone(), modes: counters.modes, deadline }
+}
+
+fn remember(line: &mut VecDeque<u64>, rate: f64) {
+    if line.len() == REMEMBERED {
+        line.pop_front();
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bar is not that exact")]
+    line.push_back(rate.max(0.0).round() as u64);
+}
+
+fn rules(now: &InterfaceCounters, rates: Option<&Rates>, several: bool) -> Vec<Row> {
+    let row = |one: &crate::dataplane::RuleCount| Row {
+        name: one.rule.id.clone(),
+        detail: place(&now.interface, if one.rule.direction == "inbound" { "in" } else { "out" }, several),
+        rate: rates.map(|rates| rates.rule(&one.rule.direction, &one.rule.id).packets),
+        packets: one.count.packets,
+        last: one.last_hit,
+        refused: None,
+    };
+    now.rules.iter().map(row).collect()
+}
+
+fn reasons(now: &InterfaceCounters, rates: Option<&Rates>, several: bool) -> Vec<Row> {
+    let row = |one: &crate::dataplane::ReasonCount| {
+        let refused = match (one.reason.verdict(), one.would_drop) {
+            (Verdict::Pass, _) => None,
+            (Verdict::Drop, false) => Some(Refused::Dropped),
+            (Verdict::Drop, true) => Some(Refused::Counted),
+        };
+        let verdict = match refused {
+            None => "pass",
+            Some(Refused::Dropped) => "drop",
+            Some(Refused::Counted) => "would drop",
+        };
+        let direction = if one.direction == Direction::Inbound { "in" } else { "out" };
+        Row {
+            name: one.reason.name().to_owned(),
+            detail: format!("{} {verdict}", place(&now.interface, direction, several)),
+            rate: rates.map(|rates| rates.reason(one.direction, one.reason, one.would_drop).packets),
+            packets: one.count.packets,
+            last: None,
+            refused,
+        }
+    };
+    now.reasons.iter().map(row).collect()
+}
+
+fn denied(flow: &DeniedFlow, before: Option<&Reading>, apart: Duration) -> Row {
+    let same = |one: &&DeniedFlow| {
+        (&one.interface, one.direction, one.reason, one.mode, one.protocol, one.remote, one.asked)
+            == (&flow.interface, flow.direction, flow.reason, flow.mode, flow.protocol, flow.remote, flow.asked)
+    };
+    // Looking each one up among thousands is too much for a glance at the busiest.
+    let known = before.filter(|before| before.denied.len() <= 2000).map(|before| before.denied.iter().find(same));
+    #[expect(clippy::cast_precision_loss, reason = "a rate is not exact")]
+    let rate = known.filter(|_| !apart.is_zero()).map(|known| {
+        let more = flow.packets.saturating_sub(known.map_or(0, |known| known.packets));
+        more as f64 / apart.as_secs_f64()
+    });
+    let protocol = flow.protocol.map_or_else(|| "frame".to_owned(), protocol_name);
+    let asked = match flow.asked {
+        Asked::Port(port) => format!("{protocol} {port}"),
+        Asked::IcmpType(kind) => format!("{protocol} type {kind}"),
+        Asked::Ethertype(ethertype) => format!("ethertype 0x{ethertype:04x}"),
+        Asked::Nothing => protocol,
+    };
+    let remote = flow.remote.map_or_else(|| "-".to_owned(), |remote| remote.to_string());
+    Row {
+        name: remote,
+        detail: format!(
+            "{} {asked} {}",
+            if flow.direction == Direction::Inbound { "in" } else { "out" },
+            flow.reason.name()
+        ),
+        rate,
+        packets: flow.packets,
+        last: Some(flow.last),
+        refused: Some(match flow.mode {
+            enforcer_common::Mode::Audit => Refused::Counted,
+            enforcer_common::Mode::Enforce => Refused::Dropped,
+        }),
+    }
+}
+
+fn place(interface: &str, direction: &str, several: bool) -> String {
+    if several { format!("{interface} {direction}") } else { direction.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use enforcer_common::{Mode, Reason};
+    use jiff::SignedDuration;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+    use crate::dataplane::{Count, ReasonCount, RecordedRule, RuleCount, VerdictCounts};
+    use crate::ruleset::Action;
+
+    const START: i64 = 1_790_000_000;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(START + second).unwrap()
+    }
+
+    fn rule(id: &str, packets: u64, last: Option<i64>) -> RuleCount {
+        let rule = RecordedRule {
+            id: id.to_owned(),
+            direction: "inbound".to_owned(),
+            action: Action::Permit,
+            exposure: "open".to_owned(),
+            mode: None,
+            slot: 1,
+            since: at(0),
+            sources: Vec::new(),
+        };
+        RuleCount { rule, count: Count { packets, bytes: 0 }, last_hit: last.map(at) }
+    }
+
+    /// A reading `second` seconds after the start, when `web` has matched `packets`.
+    fn reading(second: i64, packets: u64) -> Reading {
+        let refused = ReasonCount {
+            reason: Reason::NoRule,
+            direction: Direction::Inbound,
+            would_drop: true,
+            count: Count { packets: packets / 2, bytes: 0 },
+        };
+        let counters = InterfaceCounters {
+            interface: "eth0".to_owned(),
+            modes: Modes { inbound: Mode::Audit, outbound: Mode::Enforce },
+            since: at(0),
+            verdicts: [VerdictCounts::default(); 2],
+            rules: vec![rule("finesse/https", 5_000_000, None), rule("site/web", packets, Some(second - 3))],
+            reasons: vec![refused],
+        };
+        let flow = DeniedFlow {
+            interface: "eth0".to_owned(),
+            direction: Direction::Inbound,
+            reason: Reason::NoRule,
+            mode: Mode::Audit,
+            protocol: Some(6),
+            remote: Some("2001:db8:1:2:3:4:5:6".parse().unwrap()),
+            local: None,
+            asked: Asked::Port(65535),
+            packets: packets / 2,
+            bytes: 0,
+            first: at(0),
+            last: at(second),
+        };
+        let deadline = Some(at(second) + SignedDuration::from_secs(3723));
+        Reading { at: at(second), interfaces: vec![(counters, deadline)], denied: vec![flow] }
+    }
+
+    fn app() -> App {
+        let mut app = App::default();
+        app.observe(reading(0, 0));
+        app.observe(reading(2, 400));
+        app
+    }
+
+    fn screen(app: &App, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, app)).unwrap();
+        let buffer = terminal.backend().buffer().clone();
+        let lines = buffer.content.chunks(usize::from(width));
+        let line =
+            |cells: &[ratatui::buffer::Cell]| cells.iter().map(ratatui::buffer::Cell::symbol).collect::<String>();
+        lines.map(|cells| line(cells).trim_end().to_owned() + "\n").collect()
+    }
+
+    #[test]
+    fn everything_fits_on_a_small_terminal() {
+        expect_test::expect![[r#""#]].assert_eq(&screen(&app(), 80, 24));
+    }
+
+    #[test]
+    fn a_terminal_that_is_far_too_small_breaks_nothing() {
+        let mut app = app();
+        for (width, height) in [(1, 1), (20, 3), (80, 8), (300, 100)] {
+            screen(&app, width, height);
+        }
+        app.press(Key::Char('?'));
+        for (width, height) in [(1, 1), (20, 3), (80, 8)] {
+            screen(&app, width, height);
+        }
+    }
+
+    #[test]
+    fn rows_are_sorted_by_what_was_chosen() {
+        let mut app = app();
+        let names = |app: &App| app.shown(&app.rules).iter().map(|row| row.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&app), ["site/web", "finesse/https"], "by rate");
+        app.press(Key::Char('s'));
+        assert_eq!(names(&app), ["finesse/https", "site/web"], "by packets");
+        app.press(Key::Char('s'));
+        assert_eq!(names(&app), ["site/web", "finesse/https"], "by the last match");
+        app.press(Key::Char('s'));
+        assert_eq!(names(&app), ["finesse/https", "site/web"], "by name");
+    }
+
+    #[test]
+    fn a_filter_is_typed_kept_and_cleared() {
+        let mut app = app();
+        let type_in = |app: &mut App, text: &str| text.chars().for_each(|c| app.press(Key::Char(c)));
+        type_in(&mut app, "/WEBq");
+        app.press(Key::Backspace);
+        assert!(!app.is_done(), "q is a letter here");
+        assert_eq!(app.shown(&app.rules).len(), 1);
+        app.press(Key::Enter);
+        assert!(screen(&app, 80, 24).contains("filter: WEB"));
+        app.press(Key::Escape);
+        assert_eq!(app.shown(&app.rules).len(), 2);
+        type_in(&mut app, "/65535");
+        assert_eq!((app.shown(&app.rules).len(), app.shown(&app.denied).len()), (0, 1));
+        app.press(Key::Interrupt);
+        assert!(app.is_done());
+    }
+
+    #[test]
+    fn while_it_is_paused_nothing_changes() {
+        let mut app = app();
+        app.press(Key::Char(' '));
+        let before = screen(&app, 80, 24);
+        app.observe(reading(4, 9000));
+        assert_eq!(screen(&app, 80, 24), before);
+        app.press(Key::Char('p'));
+        app.observe(reading(6, 9000));
+        assert_ne!(screen(&app, 80, 24), before);
+    }
+
+    #[test]
+    fn counters_that_began_anew_have_no_negative_rate() {
+        let mut app = app();
+        app.observe(reading(4, 10));
+        let rate = app.shown(&app.rules).iter().find(|row| row.name == "site/web").and_then(|row| row.rate);
+        assert_eq!(rate, Some(5.0));
+    }
+}
