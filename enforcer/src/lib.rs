@@ -38,7 +38,7 @@ pub mod site;
 pub mod sockets;
 pub mod state;
 pub mod suggest;
-pub mod totals;
 pub mod top;
+pub mod totals;
 pub mod tuple;
 pub mod yaml;

@@ -11,6 +11,7 @@ pub mod netns;
 pub mod observer;
 pub mod packet;
 pub mod program;
+pub mod promtool;
 pub mod raw;
 pub mod remembered;
 pub mod results;

@@ -118,7 +118,11 @@ fn prometheus_text_is_bounded_and_says_the_same() {
 fn promtool_finds_nothing_wrong_with_the_metrics() {
     let stage = stage();
     let text = stage.protected.run(&["counters", "--format", "prometheus"]).expect_code(0).stdout;
-    let mut promtool = Command::new("promtool");
+    let program = match harness::promtool::promtool() {
+        Ok(program) => program,
+        Err(why) => return skip(why),
+    };
+    let mut promtool = Command::new(program);
     let promtool =
         promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = match promtool.spawn() {

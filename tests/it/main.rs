@@ -6,6 +6,8 @@ mod against_nft;
 mod agent;
 /// Exit codes and messages, of commands that look at no interface.
 mod cli;
+/// Dashboards and alerts for the metrics.
+mod contrib;
 /// Counters in every format, and how they go on.
 mod counters;
 /// What was refused, as an operator reads it.

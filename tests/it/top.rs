@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,10 @@ allow:
   - {name: other, protocol: tcp, ports: [444]}
 ";
 
+/// As small as it may be.
+const LINES: NonZero<u16> = NonZero::new(24).expect("some");
+const COLUMNS: NonZero<u16> = NonZero::new(80).expect("some");
+
 /// `enforcer top` with a terminal of its own, and what stands on it.
 struct Top {
     child: Child,
@@ -34,13 +39,13 @@ struct Top {
 
 impl Top {
     fn start(protected: &Protected) -> Self {
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row: LINES.get(), ws_col: COLUMNS.get(), ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).expect("a terminal can be made");
         let end = || Stdio::from(pty.slave.try_clone().expect("it can be shared"));
         let mut command = command(&protected.cable.host, &["top", "--interval", "1s"]);
         let child = command.stdin(end()).stdout(end()).stderr(end()).env("TERM", "xterm-256color").spawn();
         let keys = File::from(pty.master);
-        let screen = Arc::new(Mutex::new(Parser::new(24, 80, 0)));
+        let screen = Arc::new(Mutex::new(Parser::new(LINES, COLUMNS, 0)));
         let (mut reader, written) = (keys.try_clone().expect("it can be shared"), Arc::clone(&screen));
         // It ends when the last end of the terminal is closed.
         thread::spawn(move || {

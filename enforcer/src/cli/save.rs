@@ -1,8 +1,9 @@
 //! `enforcer save`: the totals, on the disk.
 
 use super::interfaces::InterfaceArgs;
-use super::{Failure, Output};
+use super::{Failure, Output, past};
 use crate::dataplane::save_totals;
+use crate::history::Event;
 
 /// Saves what was counted, so that totals go on after a reboot.
 #[derive(Debug, clap::Args)]
@@ -28,5 +29,5 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     for one in &protected {
         writeln!(output.err, "{}: totals saved", one.interface)?;
     }
-    Ok(())
+    past::note(Event::Sample, &protected.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)
 }

@@ -82,16 +82,18 @@ fn key(event: &Event) -> Option<Key> {
     if key.kind == KeyEventKind::Release {
         return None;
     }
-    match key.code {
-        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Key::Interrupt),
-        KeyCode::Char(c) => Some(Key::Char(c)),
-        KeyCode::Enter => Some(Key::Enter),
-        KeyCode::Esc => Some(Key::Escape),
-        KeyCode::Backspace => Some(Key::Backspace),
-        KeyCode::Down => Some(Key::Down),
-        KeyCode::Up => Some(Key::Up),
-        _ => None,
+    if let KeyCode::Char(character) = key.code {
+        let is_interrupt = character == 'c' && key.modifiers.contains(KeyModifiers::CONTROL);
+        return Some(if is_interrupt { Key::Interrupt } else { Key::Char(character) });
     }
+    let known = [
+        (KeyCode::Enter, Key::Enter),
+        (KeyCode::Esc, Key::Escape),
+        (KeyCode::Backspace, Key::Backspace),
+        (KeyCode::Down, Key::Down),
+        (KeyCode::Up, Key::Up),
+    ];
+    known.into_iter().find(|(code, _)| *code == key.code).map(|(_, key)| key)
 }
 
 fn read(args: &Args) -> Result<Reading, Failure> {

@@ -92,7 +92,7 @@ fn spark(frame: &mut Frame<'_>, area: Rect, name: &str, line: &std::collections:
 fn rows(frame: &mut Frame<'_>, area: Rect, name: &str, rows: &[&Row], scroll: usize, now: Option<Timestamp>) {
     let room = usize::from(area.height.saturating_sub(1));
     let more = rows.len().saturating_sub(scroll + room);
-    let count = if more > 0 { format!("{name} ({} more)", more) } else { name.to_owned() };
+    let count = if more > 0 { format!("{name} ({more} more)") } else { name.to_owned() };
     let header = Cells::new([count.as_str(), "", "PACKETS/S", "PACKETS", "LAST"]).style(BOLD);
     let lines = rows.iter().skip(scroll).take(room).map(|row| {
         let color = match row.refused {

@@ -153,11 +153,8 @@ impl App {
                 before.and_then(|before| before.interfaces.iter().find(|(one, _)| one.interface == now.interface));
             let rates = known.map(|(known, _)| Rates::between(known, now, apart));
             for row in reasons(now, rates.as_ref(), several) {
-                if row.refused.is_some() {
-                    refused += row.rate.unwrap_or(0.0)
-                } else {
-                    passed += row.rate.unwrap_or(0.0)
-                }
+                let sum = if row.refused.is_some() { &mut refused } else { &mut passed };
+                *sum += row.rate.unwrap_or(0.0);
                 self.reasons.push(row);
             }
             self.rules.extend(rules(now, rates.as_ref(), several));
@@ -208,7 +205,9 @@ impl App {
         self.scroll = 0;
         match key {
             Key::Char(c) if self.filter.len() < LONGEST => self.filter.push(c),
-            Key::Backspace => drop(self.filter.pop()),
+            Key::Backspace => {
+                self.filter.pop();
+            }
             Key::Enter => self.types_filter = false,
             Key::Escape => {
                 self.types_filter = false;
@@ -399,6 +398,7 @@ mod tests {
         };
         let counters = InterfaceCounters {
             interface: "eth0".to_owned(),
+            warning: None,
             modes: Modes { inbound: Mode::Audit, outbound: Mode::Enforce },
             since: at(0),
             verdicts: [VerdictCounts::default(); 2],
@@ -442,7 +442,33 @@ mod tests {
 
     #[test]
     fn everything_fits_on_a_small_terminal() {
-        expect_test::expect![[r#""#]].assert_eq(&screen(&app(), 80, 24));
+        expect_test::expect![[r#"
+            enforcer top  eth0 in audit out enforce until 01:02:03
+            passed/s 0 (most 0)─────────────────────refused/s 100 (most 100)────────────────
+                                                    █
+                                                    █
+                                                    █
+            RULES                                                PACKETS/S PACKETS   LAST
+            site/web                      in                           200       400      3s
+            finesse/https                 in                             0      5.0M
+
+
+
+
+
+            REASONS                                              PACKETS/S PACKETS   LAST
+            no-rule                       in would drop                100       200
+
+
+
+            DENIED FLOWS                                         PACKETS/S PACKETS   LAST
+            2001:db8:1:2:3:4:5:6          in tcp 65535 no-rule         100       200      0s
+
+
+
+            sort: rate  / filter  s sort  p pause  ? help  q quit
+        "#]]
+        .assert_eq(&screen(&app(), 80, 24));
     }
 
     #[test]
