@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 
+use enforcer_common::layout::LAYOUT_VERSION;
 use harness::calls::{CHANGING, Call, Then, watch};
 use harness::enforcer::{Protected, Ran, command, enforcer, enforcer_with_environment};
 use harness::foreign::ForeignXdp;
@@ -316,8 +317,10 @@ fn delete_at(two: &Two, number: usize, bpf_command: u64) -> impl FnMut(&Call) ->
 fn a_hook_that_was_lost_to_somebody_else_is_found_after_the_first_interface_was_switched() {
     let two = Two::new();
     two.apply(NATIVE);
-    fs::remove_file(Path::new("/sys/fs/bpf/enforcer").join(&two.names[1]).join("v1/link_inbound"))
-        .expect("the link is pinned");
+    fs::remove_file(
+        Path::new("/sys/fs/bpf/enforcer").join(&two.names[1]).join(format!("v{LAYOUT_VERSION}/link_inbound")),
+    )
+    .expect("the link is pinned");
     let foreign = ForeignXdp::attach(two.host(), &two.names[1]);
     let before = two.picture();
     let ran = enforcer(two.host(), &two.line(OTHER)).expect_code(4);
