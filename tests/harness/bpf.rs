@@ -9,12 +9,14 @@ use std::path::Path;
 const MAP_CREATE: libc::c_long = 0;
 const MAP_UPDATE: libc::c_long = 2;
 const PROG_LOAD: libc::c_long = 5;
+const OBJ_PIN: libc::c_long = 6;
 const OBJ_GET: libc::c_long = 7;
 const TEST_RUN: libc::c_long = 10;
 const PROG_BY_ID: libc::c_long = 13;
 const GET_INFO: libc::c_long = 15;
 const LINK_CREATE: libc::c_long = 28;
 const ATTACH_XDP: u32 = 37;
+const ATTACH_TCX: [u32; 2] = [46, 47];
 const PROGRAM_ARRAY: u32 = 3;
 const LIVE_FRAMES: u32 = 1 << 1;
 const HAS_FRAGS: u32 = 1 << 5;
@@ -155,6 +157,26 @@ pub fn attach_xdp(program: &impl AsFd, interface: &str) -> io::Result<OwnedFd> {
     let mut link =
         Link { program: number(program)?, interface: interface_index(interface)?, attach_type: ATTACH_XDP, flags: 0 };
     descriptor(LINK_CREATE, &mut link)
+}
+
+/// Attaches a program to the tc ingress or egress of an interface by a link (Linux 6.6), behind those that are there.
+///
+/// # Errors
+/// What the kernel says: `EINVAL` where it has no such links.
+pub fn attach_tcx(program: &impl AsFd, interface: &str, is_egress: bool) -> io::Result<OwnedFd> {
+    let attach_type = ATTACH_TCX[usize::from(is_egress)];
+    let mut link = Link { program: number(program)?, interface: interface_index(interface)?, attach_type, flags: 0 };
+    descriptor(LINK_CREATE, &mut link)
+}
+
+/// Pins a program, map or link.
+///
+/// # Errors
+/// What the kernel says.
+pub fn pin(object: &impl AsFd, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut pin = Get { path: path.as_ptr() as u64, fd: number(object)?, flags: 0 };
+    bpf(OBJ_PIN, &mut pin).map(drop)
 }
 
 /// Detaches a link at once. Closing it is not enough where a test beside this one has just forked: its child holds a copy of

@@ -2,6 +2,10 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use aya::programs::tc::{self, NlOptions, TcAttachOptions, TcHandle};
+use aya::programs::{SchedClassifier, TcAttachType};
 
 use crate::bpf::{self, Kind};
 use crate::netns::Namespace;
@@ -35,6 +39,52 @@ impl ForeignXdp {
             Ok(foreign) => foreign,
             Err(error) => panic!("attaching a program to {interface}: {error}"),
         }
+    }
+}
+
+/// Programs of somebody else at tc, which pass everything on: one by a link where the kernel has them, one by a filter of a
+/// clsact qdisc. They stay until the interface is gone.
+#[derive(Debug)]
+pub struct ForeignTc {
+    link: Option<OwnedFd>,
+}
+
+/// Handle and priority of the filter.
+const FILTER: u16 = 7;
+
+impl ForeignTc {
+    /// Attaches both to the ingress of an interface.
+    ///
+    /// # Panics
+    /// When the kernel refuses the filter.
+    #[must_use]
+    #[track_caller]
+    pub fn attach(namespace: &Namespace, interface: &str) -> Self {
+        // r0 = -1 (TC_ACT_UNSPEC); exit
+        let code = [bpf::instruction(0xb7, [0, 0], 0, -1), bpf::instruction(0x95, [0, 0], 0, 0)];
+        let program = bpf::load(Kind::Tc, NAME, &code).expect("a program of two instructions loads");
+        let pin = Path::new("/sys/fs/bpf").join(format!("enforcer-test-{interface}"));
+        bpf::pin(&program, &pin).expect("bpffs takes a pin");
+        let link = namespace.run(|| {
+            let mut classifier = SchedClassifier::from_pin(&pin).expect("it was just pinned");
+            // Where it is there already, the filter can be added; where it cannot be made, adding that fails.
+            let _ = tc::qdisc_add_clsact(interface);
+            let options = NlOptions { priority: FILTER, handle: TcHandle::new(0, FILTER), ..NlOptions::default() };
+            let id = classifier
+                .attach_with_options(interface, TcAttachType::Ingress, TcAttachOptions::Netlink(options))
+                .expect("a filter is added");
+            // Dropping it would take the filter off.
+            std::mem::forget(classifier.take_link(id).expect("it is there"));
+            bpf::attach_tcx(&program, interface, false).ok()
+        });
+        std::fs::remove_file(&pin).expect("it is ours");
+        Self { link }
+    }
+
+    /// Whether there is one by a link.
+    #[must_use]
+    pub fn has_link(&self) -> bool {
+        self.link.is_some()
     }
 }
 

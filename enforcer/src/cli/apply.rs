@@ -202,8 +202,9 @@ pub(super) fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Fail
 /// What was done on an interface.
 pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
     let Applied { inbound, outbound, before, modes, deadline, lifted, pin, warnings, .. } = applied;
+    let why = if outbound.why.is_empty() { String::new() } else { format!(" ({})", outbound.why) };
     let mut said = vec![format!(
-        "inbound {} ({}), outbound {}; {}; pinned at {}",
+        "inbound {} ({}), outbound {}{why}; {}; pinned at {}",
         inbound.attach_mode.name(),
         inbound.why,
         outbound.attach_mode.name(),

@@ -162,7 +162,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
         slots::put_back(&host, &slots);
         let _ = sweep(&host);
         if protected(&[]).is_ok_and(|left| left.is_empty()) {
-            let _ = remove_dir(host.dir());
+            let _ = host.remove();
             // Only when no other network namespace has anything there.
             let _ = fs::remove_dir(pins::ROOT);
         }
@@ -462,8 +462,8 @@ fn stage(
     }
     // A mode that somebody asks for ends the window; otherwise it goes on.
     let window = window.filter(|_| planned.inbound.is_none() && planned.outbound.is_none()).map(|(after, _)| after);
-    let outbound_mode = if mode == AttachMode::Clsact { AttachMode::Clsact } else { AttachMode::Tcx };
-    let attached = [Attached { attach_mode: mode, why }, Attached { attach_mode: outbound_mode, why: String::new() }];
+    let (outbound, outbound_why) = attach::choose_outbound(link, mode);
+    let attached = [Attached { attach_mode: mode, why }, Attached { attach_mode: outbound, why: outbound_why }];
     let mut next = Staged::new(link, planned.protects, &pins, generation, attached, old);
     next.fallback = fallback;
     let is_new = next.old.is_none();

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::{HookChoice, Protects};
 use super::error::{AnyError, DataplaneError, Doing as _, error_number};
+use super::hooks::lacks_tcx;
 use super::pins::InterfacePins;
 use super::record::{DirectionRecord, InterfaceRecord};
 use crate::links::{Link, has_clsact_filter, remove_clsact_if_unused};
@@ -76,8 +77,38 @@ pub(super) const MADE_CLSACT: &str = "made_clsact";
 const CLSACT_PRIORITY: u16 = 1;
 const CLSACT_HANDLE: u16 = 0xe4f0;
 
-/// Which hook inbound gets, and why; the second one is tried where the driver cannot do the first.
+/// Said where a filter takes the place of a link.
+pub(super) const NO_TCX: &str = "the kernel has no tc links (Linux 6.6)";
+
+/// Which hook inbound gets, and why; the second one is tried where the driver cannot do the first. Where the kernel has no tc
+/// links, filters take their place.
 pub(super) fn choose(
+    link: &Link,
+    protects: Protects,
+    choice: HookChoice,
+) -> Result<(AttachMode, Option<AttachMode>, String), DataplaneError> {
+    let (mode, fallback, why) = wanted(link, protects, choice)?;
+    Ok(match (mode, fallback) {
+        (AttachMode::Tcx, _) if lacks_tcx(link) == Some(true) => {
+            (AttachMode::Clsact, None, format!("{why}; by a clsact filter: {NO_TCX}"))
+        }
+        (_, Some(AttachMode::Tcx)) if lacks_tcx(link) == Some(true) => (mode, Some(AttachMode::Clsact), why),
+        _ => (mode, fallback, why),
+    })
+}
+
+/// Which hook outbound gets, beside this one of inbound, and why.
+pub(super) fn choose_outbound(link: &Link, inbound: AttachMode) -> (AttachMode, String) {
+    if inbound == AttachMode::Clsact {
+        return (AttachMode::Clsact, String::new());
+    }
+    match lacks_tcx(link) {
+        Some(true) => (AttachMode::Clsact, NO_TCX.to_owned()),
+        _ => (AttachMode::Tcx, String::new()),
+    }
+}
+
+fn wanted(
     link: &Link,
     protects: Protects,
     choice: HookChoice,

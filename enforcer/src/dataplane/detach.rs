@@ -36,6 +36,7 @@ pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
     let found = remains(netns)?;
     for name in only {
         if !found.iter().any(|one| one.interface == *name) {
+            refuse_other_layouts(name)?;
             let others: Vec<&str> = found.iter().map(|one| one.interface.as_str()).collect();
             return Err(DataplaneError::NotProtected(if others.is_empty() {
                 format!("interface `{name}` is not protected by enforcer (no interface is)")
@@ -50,6 +51,21 @@ pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
     }
     remove_hosts(netns)?;
     Ok(removed)
+}
+
+/// Another layout is for the version that made it: what its pins hold is known to that one alone.
+fn refuse_other_layouts(interface: &str) -> Result<(), DataplaneError> {
+    let of_interface = |pins: &InterfacePins| pins.interface_by_name() == interface;
+    for pins in pins::all().into_iter().filter(of_interface) {
+        if let [layout, ..] = pins.other_layouts().as_slice() {
+            return Err(DataplaneError::NotProtected(format!(
+                "{interface} is protected by another version of enforcer (layout {layout}, pinned at {}); run `enforcer \
+                 detach --interface {interface}` with that version",
+                pins.dir().display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Something of ours, whole or in part.
@@ -135,7 +151,10 @@ impl Remains {
             match held(&pins.link(direction)) {
                 None => found.push(format!("the {} link had been removed already", direction.name())),
                 Some(held) if held.interface == 0 => {
-                    found.push(format!("the {} link was severed: its interface was deleted", direction.name()));
+                    found.push(format!(
+                        "the {} link was severed: its interface was deleted, or somebody detached it",
+                        direction.name()
+                    ));
                 }
                 Some(_) => {}
             }
@@ -169,8 +188,7 @@ fn remove_hosts(netns: u64) -> Result<(), DataplaneError> {
     for host in HostPins::all() {
         let is_over = host == netns || !is_alive(host);
         if is_over && !owners.contains(&host) {
-            let pins = HostPins::of(host);
-            remove_dir(pins.dir()).map_err(at(pins.dir().to_owned()))?;
+            HostPins::of(host).remove()?;
         }
     }
     // Only when no other network namespace has anything there.

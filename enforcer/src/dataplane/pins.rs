@@ -171,8 +171,11 @@ impl HostPins {
         Self { dir: Path::new(ROOT).join(format!("host:{netns}")) }
     }
 
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
+    /// Removes what is of this layout, and the folder where no other version has anything there.
+    pub(super) fn remove(&self) -> Result<(), DataplaneError> {
+        remove_dir(&self.state()).map_err(at(self.state()))?;
+        let _ = fs::remove_dir(&self.dir);
+        Ok(())
     }
 
     pub(super) fn state(&self) -> PathBuf {

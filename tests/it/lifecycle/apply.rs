@@ -1,12 +1,19 @@
 //! Applying, and applying again.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::slice::from_ref;
 
-use harness::enforcer::Protected;
+use harness::bpf;
+use harness::enforcer::{Protected, command};
+use harness::netns::Cable;
 use harness::packet::Packet;
 use harness::program::Outcome;
 
-use super::{ENFORCE, has_xdp};
+use super::picture::Picture;
+use super::{ENFORCE, has_xdp, wait_for};
 
 fn permitted() -> Packet {
     Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, 443)
@@ -74,4 +81,55 @@ fn two_interfaces_are_protected_apart() {
     b.mode("audit");
     a.expect(Outcome::Dropped, "no-rule", &[refused()]);
     b.expect_counted(Outcome::Passed, "would_drop", "no-rule", &[refused()]);
+}
+
+#[test]
+fn applying_twice_leaves_as_much_as_applying_once() {
+    let protected = Protected::apply(ENFORCE);
+    let near = &protected.cable.near.interface;
+    // What a number of the generation is part of, without it.
+    let pins = || Picture::of(&protected.cable.host, &[near]).pins;
+    let plain = |path: &Path| path.to_string_lossy().split("/g").next().unwrap_or_default().to_owned();
+    let first = pins();
+    protected.apply_again(ENFORCE);
+    let second = pins();
+    let names = |pins: &BTreeMap<PathBuf, u32>| pins.keys().map(|path| plain(path)).collect::<Vec<_>>();
+    assert_eq!(names(&first), names(&second));
+    for (path, number) in &first {
+        let is_kept = second.get(path) == Some(number);
+        let is_public = path.ends_with("inbound") || path.ends_with("outbound");
+        let is_replaced = path.to_string_lossy().contains("/g") || is_public;
+        assert_ne!(is_kept, is_replaced, "{}", path.display());
+        // The kernel frees what nobody holds after a grace period.
+        if is_public {
+            wait_for(&false, || bpf::program_by_id(*number).is_ok());
+        }
+    }
+}
+
+#[test]
+fn three_capabilities_are_enough() {
+    let cable = Cable::new();
+    let mut line = vec!["apply", "--interface", &cable.near.interface];
+    line.extend(ENFORCE);
+    for line in [&line[..], &line, &["status"], &["counters"], &["mode", "audit"], &["detach"]] {
+        let mut command = command(&cable.host, line);
+        // SAFETY: between fork and exec only `prctl` is called, which is a system call and allocates nothing.
+        unsafe { command.pre_exec(keep_three_capabilities) };
+        let output = command.output().expect("it starts");
+        assert_eq!(output.status.code(), Some(0), "{line:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(!has_xdp(&cable));
+}
+
+/// After the next exec, uid 0 has what its bounding set holds (capabilities(7)).
+fn keep_three_capabilities() -> io::Result<()> {
+    // CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF
+    const KEPT: [libc::c_ulong; 3] = [12, 38, 39];
+    for capability in (0..64).filter(|one| !KEPT.contains(one)) {
+        // Beyond the last one that this kernel knows it fails.
+        // SAFETY: no pointers.
+        let _ = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    }
+    Ok(())
 }

@@ -1,9 +1,17 @@
 //! Detaching removes what was made, and nothing else.
 
-use harness::enforcer::Protected;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use enforcer_common::layout::LAYOUT_VERSION;
+use harness::bpf;
+use harness::enforcer::{Protected, enforcer};
+use harness::foreign::{self, ForeignTc};
+use harness::netns::Cable;
 use harness::sockets::{Reply, Servers, tcp};
 
-use super::{ENFORCE, has_xdp, pins_of, program_id};
+use super::picture::Picture;
+use super::{ENFORCE, has_xdp, pins_of, program_id, status};
 
 #[test]
 fn detach_leaves_nothing_behind() {
@@ -13,7 +21,7 @@ fn detach_leaves_nothing_behind() {
     let ask = || tcp(&protected.cable.remote, protected.cable.far.v4.into(), (near.v4, 4444).into());
     assert_eq!(ask(), Reply::Silence);
     protected.run(&["detach", "--interface", &near.interface]).expect_code(0);
-    assert_eq!(pins_of(&near.interface), Vec::<std::path::PathBuf>::new());
+    assert_eq!(pins_of(&near.interface), Vec::<PathBuf>::new());
     assert!(!has_xdp(&protected.cable));
     assert_eq!(ask(), Reply::Answered);
 }
@@ -25,4 +33,119 @@ fn detach_leaves_other_interfaces_alone() {
     a.run(&["detach", "--interface", &a.cable.near.interface]).expect_code(0);
     assert_eq!(program_id(&b), before);
     assert!(has_xdp(&b.cable));
+}
+
+/// An interface that enforces, and what its hooks and pins were before.
+fn broken(hook: &str, breaks: impl FnOnce(&Protected, &Path)) -> (Protected, String) {
+    let protected = Protected::apply(&["--role", "unity-connection", "--mode", "enforce", "--hook", hook]);
+    let pins = Path::new("/sys/fs/bpf/enforcer").join(&protected.cable.near.interface);
+    breaks(&protected, &pins.join(format!("v{LAYOUT_VERSION}")));
+    let ran = protected.run(&["detach"]).expect_code(0);
+    assert!(!pins.exists(), "{}", ran.stderr);
+    assert!(!netns_pins(&protected).exists(), "{}", ran.stderr);
+    (protected, ran.stderr)
+}
+
+fn netns_pins(protected: &Protected) -> PathBuf {
+    PathBuf::from(format!("/sys/fs/bpf/enforcer/host:{}", protected.cable.host.inode()))
+}
+
+#[test]
+fn a_device_that_is_gone_and_back_is_told() {
+    for is_back in [false, true] {
+        let (_protected, said) = broken("native", |protected, _| {
+            let near = &protected.cable.near.interface;
+            protected.cable.host.batch(&format!("link delete {near}\n"));
+            if is_back {
+                protected
+                    .cable
+                    .host
+                    .batch(&format!("link add {near} type veth peer name {near}p\nlink set {near} up\n"));
+                assert_eq!(status(protected).0, Some(1), "nothing judges");
+            }
+        });
+        let wanted = if is_back { "made again" } else { "not in this network namespace" };
+        assert!(said.contains(wanted), "{said}");
+        assert!(said.contains("inbound link was severed"), "{said}");
+    }
+}
+
+#[test]
+fn links_that_somebody_severed_are_told() {
+    let (protected, said) = broken("native", |protected, state| {
+        bpf::detach(&bpf::pinned(&state.join("link_inbound")).expect("it is pinned")).expect("root may");
+        assert!(!has_xdp(&protected.cable));
+        assert_eq!(status(protected).0, Some(1), "nothing judges");
+    });
+    assert!(said.contains("inbound link was severed"), "{said}");
+    protected.apply_again(ENFORCE);
+    assert!(has_xdp(&protected.cable));
+}
+
+#[test]
+fn pins_that_were_deleted_by_hand_are_told() {
+    for (deleted, wanted) in [("link_inbound", "link had been removed"), ("record", "no record")] {
+        let (protected, said) = broken("native", |_, state| {
+            fs::remove_file(state.join(deleted)).expect("it is pinned");
+        });
+        assert!(said.contains(wanted), "without {deleted}: {said}");
+        assert!(!has_xdp(&protected.cable), "without {deleted}");
+    }
+}
+
+#[test]
+fn an_interface_that_moved_to_another_namespace_is_let_go_there() {
+    for hook in ["native", "tc", "clsact"] {
+        let (protected, said) = broken(hook, |protected, _| {
+            let (near, to) = (&protected.cable.near.interface, protected.cable.remote.name());
+            protected.cable.host.batch(&format!("link set {near} netns {to}\n"));
+            assert_eq!(status(protected).0, Some(1), "it is not here");
+        });
+        assert!(said.contains("not in this network namespace"), "{hook}: {said}");
+        let near = &protected.cable.near.interface;
+        let output = protected.cable.remote.command("bpftool").args(["net", "show", "dev", near]).output();
+        let text = String::from_utf8_lossy(&output.expect("bpftool runs").stdout).into_owned();
+        assert!(!text.contains("bound_"), "{hook}: {text}");
+    }
+}
+
+#[test]
+fn programs_of_others_at_tc_stay() {
+    for hook in ["tc", "clsact"] {
+        let cable = Cable::new();
+        let near = cable.near.interface.clone();
+        let foreign = ForeignTc::attach(&cable.host, &near);
+        let look = |cable: &Cable| Picture::of(&cable.host, &[&near]).hooks;
+        let before = look(&cable);
+        let protected =
+            Protected::apply_on(cable, &["--role", "unity-connection", "--mode", "enforce", "--hook", hook]);
+        assert_ne!(look(&protected.cable), before);
+        protected.run(&["detach"]).expect_code(0);
+        let after = look(&protected.cable);
+        assert_eq!(after, before, "{hook}");
+        let number = after.iter().filter(|line| line.contains(foreign::NAME)).count();
+        assert!(number >= if foreign.has_link() { 2 } else { 1 }, "both are still shown: {after:?}");
+    }
+}
+
+#[test]
+fn the_pins_of_another_layout_are_refused_and_left() {
+    let cable = Cable::new();
+    let near = &cable.near.interface;
+    for layout in [LAYOUT_VERSION - 1, LAYOUT_VERSION + 1] {
+        let other = Path::new("/sys/fs/bpf/enforcer").join(near).join(format!("v{layout}"));
+        fs::create_dir_all(&other).expect("bpffs takes folders");
+        let host = PathBuf::from(format!("/sys/fs/bpf/enforcer/host:{}/v{layout}", cable.host.inode()));
+        fs::create_dir_all(&host).expect("bpffs takes folders");
+        for line in [&["apply", "--interface", near, "--role", "finesse"][..], &["detach", "--interface", near]] {
+            let ran = enforcer(&cable.host, line).expect_code(if line[0] == "apply" { 4 } else { 1 });
+            assert!(ran.stderr.contains(&format!("layout v{layout}")), "{}", ran.stderr);
+            assert!(ran.stderr.contains("with that version"), "{}", ran.stderr);
+        }
+        enforcer(&cable.host, &["detach"]).expect_code(0);
+        assert!(other.exists() && host.exists(), "layout {layout}");
+        assert!(!has_xdp(&cable));
+        fs::remove_dir_all(other.parent().expect("it has one")).expect("ours");
+        fs::remove_dir_all(host.parent().expect("it has one")).expect("ours");
+    }
 }

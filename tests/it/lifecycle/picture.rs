@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aya::programs::{SchedClassifier, TcAttachType};
 use harness::bpf;
 use harness::enforcer::{enforcer, state_folder};
 use harness::netns::Namespace;
@@ -80,6 +81,15 @@ fn on_hooks(namespace: &Namespace, interface: &str) -> Vec<String> {
         String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().to_owned()).collect()
     };
     let mut found = lines("bpftool", &["net", "show", "dev", interface]);
+    // bpftool shows tc links only from Linux 6.6 on.
+    for side in [TcAttachType::Ingress, TcAttachType::Egress] {
+        let Ok((_, programs)) = namespace.run(|| SchedClassifier::query_tcx(interface, side)) else { continue };
+        found.extend(
+            programs
+                .iter()
+                .map(|one| format!("tcx {side:?} {} id {}", one.name_as_str().unwrap_or_default(), one.id())),
+        );
+    }
     found.extend(lines("tc", &["qdisc", "show", "dev", interface]));
     for side in ["ingress", "egress"] {
         found.extend(lines("tc", &["filter", "show", "dev", interface, side]));
