@@ -15,11 +15,13 @@ pub(super) enum Work {
     Addresses,
     /// Likewise the table of listeners.
     Listeners,
+    /// Write the totals down: they are lost with a reboot.
+    Totals,
     /// Compare all that is in force with what should be.
     Check,
 }
 
-const ALL: [Work; 5] = [Work::Addresses, Work::Read, Work::Protect, Work::Listeners, Work::Check];
+const ALL: [Work; 6] = [Work::Addresses, Work::Read, Work::Protect, Work::Listeners, Work::Totals, Work::Check];
 
 /// When each is due.
 #[derive(Clone, Debug)]
@@ -38,12 +40,15 @@ const LINKS: Duration = Duration::from_millis(20);
 const ADDRESSES: Duration = Duration::from_millis(50);
 /// Nothing tells of a new listener. What hangs on it are flows that are revived, on ports of the ephemeral range alone.
 const LISTENERS: Duration = Duration::from_secs(5);
+/// A report over months needs no more, and the file is bounded.
+const TOTALS: Duration = Duration::from_secs(15 * 60);
 
 impl Due {
     /// Checks come at this interval.
     pub(super) fn new(now: Instant, check: Duration) -> Self {
         let mut due = Self { at: [None; ALL.len()], changed: None, check };
         due.set(Work::Listeners, now + LISTENERS);
+        due.set(Work::Totals, now + TOTALS);
         due.set(Work::Check, now + check);
         due
     }
@@ -78,6 +83,7 @@ impl Due {
         for work in &due {
             self.at[*work as usize] = match work {
                 Work::Listeners => Some(now + LISTENERS),
+                Work::Totals => Some(now + TOTALS),
                 Work::Check => Some(now + self.check),
                 Work::Read | Work::Protect | Work::Addresses => None,
             };

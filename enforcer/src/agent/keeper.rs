@@ -301,6 +301,12 @@ impl<'a> Keeper<'a> {
     }
 
     fn note_applied(&mut self, applied: &[Applied]) {
+        let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
+        if !names.is_empty()
+            && let Err(error) = past::record(Event::Applied, &names)
+        {
+            self.log.warning(format!("the history does not know of this: {error:#}"));
+        }
         for one in applied {
             self.seen.insert(one.interface.clone());
             for sentence in sentences(one) {

@@ -5,6 +5,7 @@
 //! kernel and from the state folder when it starts again.
 
 mod due;
+mod events;
 mod instance;
 mod keeper;
 mod log;
@@ -15,7 +16,7 @@ mod sources;
 mod systemd;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ use crate::dataplane::{self, HookChoice, Pending, refresh_addresses, refresh_lis
 use crate::diagnostic::Diagnostic;
 use crate::history;
 use due::{Due, Work};
+use events::Events;
 use instance::Instance;
 use keeper::{Keeper, Look, Outcome};
 use log::Log;
@@ -41,6 +43,8 @@ pub struct Options {
     pub hook: HookChoice,
     /// Changes of the site file have to be confirmed within this time.
     pub confirm_within: Option<Duration>,
+    /// Where refused packets are written, as JSON lines.
+    pub events: Option<PathBuf>,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
     /// How often everything in force is compared with what should be.
@@ -81,6 +85,7 @@ pub fn run(options: &Options, output: &mut Output<'_>) -> Result<(), Failure> {
         last_read: None,
         trouble: None,
         sampled: None,
+        events: None,
     };
     agent.start(output)?;
     agent.work(&inbox)?;
@@ -110,6 +115,7 @@ struct Agent<'a> {
     trouble: Option<String>,
     /// When totals were last written into the history.
     sampled: Option<Instant>,
+    events: Option<Events>,
 }
 
 /// A look at the site file.
@@ -143,6 +149,10 @@ impl Agent<'_> {
         self.keeper.protect(Look::Hooks)?;
         refresh_addresses()?;
         refresh_listeners()?;
+        self.events = match &self.options.events {
+            Some(path) => Some(Events::start(path, self.log)?),
+            None => None,
+        };
         self.say_status();
         self.systemd.ready();
         self.log.info("ready");
@@ -158,6 +168,9 @@ impl Agent<'_> {
                 Ok(Event::Stop) => return Ok(()),
                 Ok(Event::Reload) => {
                     self.log.info("SIGHUP: reading everything anew");
+                    if let Some(events) = &self.events {
+                        events.reopen();
+                    }
                     self.attempt(Work::Read, true);
                     self.attempt(Work::Check, true);
                 }
@@ -184,6 +197,7 @@ impl Agent<'_> {
             }
             Work::Protect => self.keeper.protect(Look::Hooks),
             Work::Addresses => refresh_addresses().map_err(Into::into),
+            Work::Totals => past::record(history::Event::Sample, &[]).map_err(Into::into),
             Work::Listeners => refresh_listeners().map_err(Into::into),
             Work::Check => {
                 // A change that nobody told of, such as on a network file system, or because a rule has expired.
@@ -311,9 +325,13 @@ impl Agent<'_> {
         }
     }
 
-    fn stop(self) -> Result<(), Failure> {
+    fn stop(mut self) -> Result<(), Failure> {
         self.systemd.stopping();
         self.save_totals();
+        self.attempt(Work::Totals, false);
+        if let Some(events) = self.events.take() {
+            events.stop();
+        }
         if !self.options.detach_on_exit {
             self.log.info("stopping; what is in force stays in force");
             return Ok(());
@@ -321,9 +339,11 @@ impl Agent<'_> {
         let there: Vec<String> = dataplane::protected(&[])?.into_iter().map(|one| one.interface).collect();
         let ours: Vec<String> = there.into_iter().filter(|name| self.keeper.seen().contains(name)).collect();
         if !ours.is_empty() {
+            let entries = past::before_detach(&ours).unwrap_or_default();
             for one in dataplane::detach(&ours)? {
                 self.log.info(format!("{}: no longer protected", one.interface));
             }
+            history::Log::default().append(&entries).map_err(anyhow::Error::from)?;
         }
         Ok(())
     }

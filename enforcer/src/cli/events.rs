@@ -59,7 +59,7 @@ pub struct Args {
 
 /// How events are printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     /// For a person: a line each.
     Text,
     /// For a program: an object a line.
@@ -190,7 +190,7 @@ fn look_after(args: &Args, stream: &mut EventStream, told: &mut Told, out: &mut 
 }
 
 /// Waits until an event is there, a signal came, or it is time to look after the stream.
-fn wait(stream: &EventStream) -> Result<(), Failure> {
+pub(crate) fn wait(stream: &EventStream) -> Result<(), Failure> {
     let mut fds = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
     match poll(&mut fds, PollTimeout::from(1000_u16)) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
@@ -198,7 +198,7 @@ fn wait(stream: &EventStream) -> Result<(), Failure> {
     }
 }
 
-fn write_event(format: Format, event: &DeniedEvent, out: &mut impl Write) -> Result<(), Failure> {
+pub(crate) fn write_event(format: Format, event: &DeniedEvent, out: &mut impl Write) -> Result<(), Failure> {
     let DeniedEvent { flow, remote_port, local_port } = event;
     if format == Format::Text {
         return Ok(writeln!(out, "{}", text(event))?);
@@ -222,7 +222,11 @@ fn write_event(format: Format, event: &DeniedEvent, out: &mut impl Write) -> Res
     write_json(&line, out)
 }
 
-fn write_suppressed(format: Format, (suppressed, lost): (u64, u64), out: &mut impl Write) -> Result<(), Failure> {
+pub(crate) fn write_suppressed(
+    format: Format,
+    (suppressed, lost): (u64, u64),
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     let time = jiff::Timestamp::now().round(jiff::Unit::Second).map_err(anyhow::Error::from)?.to_string();
     if format == Format::Text {
         return Ok(writeln!(out, "{time} {suppressed} refused packets suppressed, {lost} events lost so far")?);

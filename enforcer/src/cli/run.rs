@@ -1,6 +1,7 @@
 //! `enforcer run`: the agent.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::interfaces::{duration, require_root};
@@ -20,7 +21,7 @@ use crate::dataplane::HookChoice;
                   SIGHUP reads everything anew. SIGTERM ends the agent and leaves the policy in force, as killing it does. A \
                   second agent in the same network namespace is refused with exit code 4.\n\n\
                   Examples:\n  enforcer run /etc/enforcer/site.yaml\n  enforcer run /etc/enforcer/site.yaml --metrics\n  \
-                  enforcer run site.yaml --confirm-within 2m\n  enforcer run --role finesse --interface eth0 --detach-on-exit"
+                  enforcer run site.yaml --events /var/log/enforcer/events.json\n  enforcer run site.yaml --confirm-within 2m\n  enforcer run --role finesse --interface eth0 --detach-on-exit"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -31,6 +32,9 @@ pub struct Args {
     /// A change of the site file has to be confirmed with `enforcer confirm` within this time (like 60s), or is undone.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     confirm_within: Option<Duration>,
+    /// Write refused packets as JSON lines to this file, made anew after SIGHUP if it was moved away; `-` is standard output.
+    #[arg(long, value_name = "FILE|-")]
+    events: Option<PathBuf>,
     /// Serve metrics for Prometheus at /metrics of this address.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9464")]
     metrics: Option<SocketAddr>,
@@ -51,11 +55,12 @@ pub struct Args {
 /// When the agent cannot start.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     require_root()?;
-    let Args { policy, hook, confirm_within, metrics, check, detach_on_exit, force } = args;
+    let Args { policy, hook, confirm_within, events, metrics, check, detach_on_exit, force } = args;
     let options = agent::Options {
         policy: policy.clone(),
         hook: *hook,
         confirm_within: *confirm_within,
+        events: events.clone(),
         metrics: *metrics,
         check: *check,
         detach_on_exit: *detach_on_exit,

@@ -1,10 +1,12 @@
 //! Starting, stopping and killing the agent changes no verdict and loses no counter.
 
+use std::fs;
+
 use harness::enforcer::Counters;
 use harness::sockets::Reply;
 use serde_json::Value;
 
-use super::{ENFORCING, Host, wait_for_value};
+use super::{ENFORCING, Host, REFUSED_PORT, wait_for_value};
 
 fn counters(host: &Host) -> Counters {
     let json = host.run(&["counters", "--format", "json"]).expect_code(0).json();
@@ -57,6 +59,32 @@ fn sighup_reads_everything_anew_and_ends_what_detach_has_begun() {
     agent.signal(libc::SIGHUP);
     wait_for_value(&1, || host.interfaces().len());
     assert!(agent.stop());
+}
+
+#[test]
+fn refused_packets_are_written_as_lines_and_the_file_may_be_moved_away() {
+    let host = Host::with_site(ENFORCING);
+    let path = host.folder.join("events.json");
+    let agent = host.start(&["--events", path.to_str().expect("plain")]);
+    let events = || {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let lines = text.lines().map(|line| serde_json::from_str(line).expect("each line is an object"));
+        let of_port = |one: &Value| one["event"] == "denied" && one["port"] == REFUSED_PORT;
+        lines.filter(of_port).collect::<Vec<Value>>()
+    };
+    assert_eq!(host.ask(), Reply::Silence);
+    wait_for_value(&true, || !events().is_empty());
+    let first = &events()[0];
+    assert_eq!((&first["reason"], &first["mode"]), (&"no-rule".into(), &"enforce".into()), "{first}");
+    fs::rename(&path, host.folder.join("events.json.1")).expect("it is there");
+    agent.signal(libc::SIGHUP);
+    wait_for_value(&true, || path.exists());
+    assert_eq!(host.ask(), Reply::Silence);
+    wait_for_value(&true, || !events().is_empty());
+    assert!(agent.stop());
+    // What was counted is written down for when the kernel has forgotten it.
+    let history = fs::read_to_string(host.folder.join("history.jsonl")).expect("there is a history");
+    assert!(history.lines().any(|line| line.contains("\"sample\"")), "{history}");
 }
 
 #[test]
