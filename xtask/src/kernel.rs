@@ -48,7 +48,7 @@ fn build(profile: Profile, package: &str, binary: &str) -> anyhow::Result<()> {
 }
 
 /// Where cargo puts a binary of the workspace.
-fn built(profile: Profile, binary: &str) -> PathBuf {
+pub(crate) fn built(profile: Profile, binary: &str) -> PathBuf {
     workspace::target_dir().join(profile.folder()).join(binary)
 }
 

@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask setup|build-ebpf|test|demo|bench`. One file a subcommand, each with `Options` and `run`.
+//! Development tasks: `cargo xtask setup|build-ebpf|test|systemd-test|demo|bench`. One file a subcommand, each with `Options` and `run`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
@@ -8,6 +8,7 @@ mod demo;
 mod kernel;
 mod setup;
 mod shell;
+mod systemd_test;
 mod test;
 mod workspace;
 
@@ -31,6 +32,8 @@ enum Command {
     BuildEbpf(build_ebpf::Options),
     /// Run every test: of the host, then of the kernel as root.
     Test(test::Options),
+    /// Boot a Debian with the units twice, and try what must hold under systemd.
+    SystemdTest(systemd_test::Options),
     /// Protect a namespace, and try from another what the policy permits and what it does not.
     Demo(demo::Options),
     /// Measure how fast the programs are, beside an empty program and beside other firewalls.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Setup(options) => setup::run(&options),
         Command::BuildEbpf(options) => build_ebpf::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::SystemdTest(options) => systemd_test::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
     };

@@ -6,7 +6,7 @@ use enforcer_common::Mode;
 use serde::Serialize;
 
 use super::Failure;
-use crate::dataplane::{DataplaneError, Kind, Modes, Pending, Protected, protected};
+use crate::dataplane::{DataplaneError, Kind, Modes, Pending, Protected, protected, reading};
 
 /// Interfaces of a command; all protected ones when none is named.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -23,6 +23,8 @@ impl InterfaceArgs {
     /// When one that is named is not protected, or the pins cannot be read.
     pub fn protected(&self) -> Result<Vec<Protected>, Failure> {
         require_root()?;
+        // Half of an `apply` that is going on would look like no protection.
+        let _reading = reading()?;
         Ok(protected(&self.interface)?)
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use enforcer_common::layout::LAYOUT_VERSION;
 use harness::netns::another_interface;
 use harness::packet::Packet;
 use harness::program::{Outcome, Program};
@@ -53,7 +54,7 @@ fn an_address_that_is_added_is_ours_from_then_on() {
 fn a_listener_that_opens_later_is_known() {
     let host = Host::with_site(ENFORCING);
     let _agent = host.start(&[]);
-    let path = format!("/sys/fs/bpf/enforcer/host:{}/v1/LISTENERS", host.cable.host.inode());
+    let path = format!("/sys/fs/bpf/enforcer/host:{}/v{LAYOUT_VERSION}/LISTENERS", host.cable.host.inode());
     let is_known = || {
         let output = host.cable.host.command("bpftool").args(["-j", "map", "dump", "pinned", &path]).output();
         let json: Value = serde_json::from_slice(&output.expect("bpftool runs").stdout).expect("it prints JSON");

@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use enforcer_common::layout::LAYOUT_VERSION;
 use harness::sockets::Reply;
 
 use super::{Agent, ENFORCING, Host, wait_for_value};
@@ -20,7 +21,7 @@ fn a_link_that_was_removed_is_put_back_with_the_mode_in_force() {
     let _listener = host.listen();
     let _agent = started(&host);
     let since = host.status("/since");
-    fs::remove_file(host.pins().join("v1/link_inbound")).expect("it is there");
+    fs::remove_file(host.pins().join(format!("v{LAYOUT_VERSION}/link_inbound"))).expect("it is there");
     wait_for_value(&Reply::Silence, || host.ask());
     wait_for_value(&Some(0), || host.run(&["status"]).code);
     assert_eq!((host.status("/inbound/mode"), host.status("/since")), ("enforce".into(), since));
@@ -43,7 +44,7 @@ fn an_entry_that_was_changed_in_the_kernel_is_put_back() {
     let host = Host::with_site(ENFORCING);
     let _listener = host.listen();
     let agent = started(&host);
-    let table = format!("/sys/fs/bpf/enforcer/host:{}/v1/g1/SERVICES_IN", host.cable.host.inode());
+    let table = format!("/sys/fs/bpf/enforcer/host:{}/v{LAYOUT_VERSION}/g1/SERVICES_IN", host.cable.host.inode());
     // An index that the policy gives no meaning, and an entry that permits.
     let words = ["map", "update", "pinned", &table, "key", "0x5c", "0x11", "0", "0", "value", "1", "0", "0", "0"];
     let output = Command::new("bpftool").args(words).output().expect("bpftool is there");

@@ -1,0 +1,91 @@
+#!/bin/bash
+# What must hold on a host with systemd, run by `cargo xtask systemd-test` inside of it; $1 is the boot, first or second.
+# Prints a line for each thing that holds, and ends with the first that does not.
+set -u
+
+site=/etc/enforcer/site.yaml
+line() { echo "$*" > /results/next; cat /results/next >> "/results/$boot"; }
+holds() {
+    local what=$1
+    shift
+    for _ in $(seq 300); do
+        if "$@" > /results/output 2>&1; then line "ok $what"; return; fi
+        sleep 0.1
+    done
+    line "FAILED $what: $*"
+    { tail -n 30 /results/output; systemctl status enforcer enforcer-boot; journalctl -b -u enforcer -u enforcer-boot -n 60; enforcer status; } \
+        >> "/results/$boot" 2>&1
+    systemctl poweroff --force --force
+    exit 1
+}
+field() { enforcer status --format json | sed -n "s/^ *\"$1\": \"\(.*\)\",*$/\1/p" | head -n 1; }
+# Of the direction that is printed first: inbound.
+mode() { [ "$(field mode)" = "$1" ]; }
+hash() { field policy_hash; }
+other_hash() { [ "$(hash)" != "$1" ]; }
+same_hash() { [ "$(hash)" = "$1" ]; }
+connects() { ip netns exec far timeout 2 bash -c 'echo > /dev/tcp/198.18.0.1/4444'; }
+refused() { ! connects; }
+agent() { systemctl show -P MainPID enforcer; }
+says() { systemctl show -P StatusText enforcer | grep -q "$1"; }
+other_agent() { [ "$(agent)" != 0 ] && [ "$(agent)" != "$1" ] && systemctl is-active enforcer; }
+entered() { systemctl show -P "$2" "$1"; }
+before() { [ "$(entered enforcer-boot ActiveEnterTimestampMonotonic)" -le "$(entered network-pre.target ActiveEnterTimestampMonotonic)" ]; }
+serves() { exec 3<> /dev/tcp/127.0.0.1/9464 && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && grep -q "$1" <&3; }
+
+boot=$1
+ip netns add far
+ip link set far0 netns far
+ip addr add 198.18.0.1/24 dev eth0
+ip link set eth0 up
+ip netns exec far sh -c 'ip addr add 198.18.0.2/24 dev far0 && ip link set far0 up'
+systemd-socket-activate --accept --listen=0.0.0.0:4444 /bin/true 2> /dev/null &
+
+case $boot in
+first)
+    holds "the agent is ready" systemctl is-active enforcer
+    holds "its status line says how it is" says "eth0 audit"
+    holds "metrics are served" serves "^enforcer_agent_site_in_force 1"
+    holds "audit lets everything pass" connects
+    enforcer mode enforce
+    holds "enforcement refuses what the role has no use for" refused
+    known=$(hash)
+    sed -i 's/unity-connection/finesse/' $site
+    holds "a changed site file is put in force" other_hash "$known"
+    holds "with the mode that was set at run time" mode enforce
+    sed -i 's/finesse/unity-connection/' $site
+    systemctl reload enforcer
+    holds "a reload puts it in force as well" same_hash "$known"
+    process=$(agent)
+    kill -KILL "$process"
+    holds "a killed agent is started again" other_agent "$process"
+    holds "and enforcement went on" refused
+    systemctl restart enforcer
+    holds "a restart ends well" systemctl is-active enforcer
+    holds "and enforcement went on" mode enforce
+    systemctl stop enforcer
+    holds "a stopped agent leaves enforcement in place" refused
+    systemctl start enforcer
+    holds "the agent can change what is in force" enforcer status
+    echo 'interfaces: [' > $site
+    holds "a broken site file is in the status line" says "site file is not in force"
+    holds "and the policy before stays" same_hash "$known"
+    echo "$known" > /results/hash
+    systemd-analyze security --no-pager enforcer.service enforcer-boot.service 2> /dev/null > /results/security
+    for unit in enforcer enforcer-boot; do
+        line "security of $unit: $(systemd-analyze security --no-pager "$unit.service" | tail -n 1)"
+    done
+    ;;
+second)
+    holds "the boot unit is done" systemctl is-active enforcer-boot
+    holds "before anything configures the network" before
+    holds "it has protected the interface" bash -c 'journalctl -b -u enforcer-boot | grep -q "eth0: inbound"'
+    holds "with the policy that was good last" same_hash "$(cat /results/hash)"
+    holds "and the mode that was set last" mode enforce
+    holds "what the role has no use for is refused" refused
+    holds "the agent runs although the site file is broken" systemctl is-active enforcer
+    holds "and says so" says "site file is not in force"
+    ;;
+esac
+line "done"
+systemctl poweroff --force --force
