@@ -203,7 +203,11 @@ impl<'a> Keeper<'a> {
             return false;
         }
         self.tell(name, &problems.join("; "));
-        let planned = PlannedInterface { inbound: None, outbound: None, ..target.planned.clone() };
+        let planned = match modes_in_force(in_force) {
+            Ok(_) => PlannedInterface { inbound: None, outbound: None, ..target.planned.clone() },
+            // What is gone must not come back in audit.
+            Err(_) => with_modes(followed, target),
+        };
         self.put_back(followed, planned, true)
     }
 
@@ -401,7 +405,8 @@ fn is_current(followed: &Followed, target: &Target) -> bool {
 /// With the modes that the site says anew; else those in force, else those that were kept.
 fn with_modes(followed: &Followed, target: &Target) -> PlannedInterface {
     let new = followed.new_modes(&target.planned.name, target.kept.as_ref());
-    let before = target.kept.as_ref().filter(|_| target.in_force.is_none());
+    let is_known = target.in_force.as_ref().is_some_and(|one| modes_in_force(one).is_ok());
+    let before = target.kept.as_ref().filter(|_| !is_known);
     let [inbound, outbound] =
         [0, 1].map(|at| before.and_then(|kept| enforcer_common::Mode::from_name(&kept.modes[at])));
     PlannedInterface { inbound: new.inbound.or(inbound), outbound: new.outbound.or(outbound), ..target.planned.clone() }
