@@ -29,8 +29,9 @@ pub enum LinkType {
 }
 
 impl LinkType {
+    /// Of the number in a file header: its upper four bits tell how long the checksum behind each frame is.
     const fn of(number: i32) -> Self {
-        match number {
+        match number & 0x0fff_ffff {
             1 => Self::Ethernet,
             113 => Self::Cooked,
             276 => Self::Cooked2,

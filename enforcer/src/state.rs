@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -109,7 +109,7 @@ pub struct Netns {
 pub fn kept(netns: Netns) -> Result<(Vec<LastGood>, Vec<String>), StateError> {
     let folder = folder();
     let mut paths = Vec::new();
-    match fs::read_dir(&folder) {
+    match only_ours(&folder).and_then(|()| fs::read_dir(&folder)) {
         Ok(entries) => paths.extend(entries.flatten().map(|entry| entry.path())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(StateError { path: folder, source }),
@@ -189,7 +189,10 @@ impl State {
         let (path, new) = (self.staged_path(), self.path("new"));
         let write = || {
             DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            only_ours(&self.folder)?;
+            // What stands there is of a killed command, or a link that somebody else has planted: neither is written to.
+            remove_if_there(&new)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
             serde_json::to_writer_pretty(&mut file, next)?;
             file.write_all(b"\n")?;
             file.sync_all()?;
@@ -302,8 +305,24 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
+/// What a boot puts in force must not be what somebody else has written.
+fn only_ours(folder: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(folder)?;
+    let is_ours = [0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
+    if is_ours && metadata.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other("others can write there; it has to be root's, with mode 0700"))
+}
+
 fn read(path: &Path) -> Option<LastGood> {
-    let found: LastGood = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    parsed(&fs::read(path).ok()?)
+}
+
+/// The policy in the bytes of a file, if this version can read them.
+#[must_use]
+pub fn parsed(bytes: &[u8]) -> Option<LastGood> {
+    let found: LastGood = serde_json::from_slice(bytes).ok()?;
     (found.version == VERSION).then_some(found)
 }
 
@@ -396,6 +415,34 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&state.folder), 0o700);
         assert_eq!(mode(&state.good_path()), 0o600);
+    }
+
+    #[test]
+    fn a_planted_link_is_not_written_through() {
+        let folder = Folder::new("link");
+        let state = folder.state();
+        state.stage(&policy("a")).unwrap();
+        let victim = folder.0.join("victim");
+        fs::write(&victim, "precious").unwrap();
+        for name in ["new", "unconfirmed", "json"] {
+            let _ = fs::remove_file(state.path(name));
+            std::os::unix::fs::symlink(&victim, state.path(name)).unwrap();
+        }
+        state.stage(&policy("b")).unwrap();
+        state.keep().unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        assert!(fs::symlink_metadata(state.good_path()).unwrap().is_file());
+        assert_eq!(state.good().unwrap().policy_hash, "b");
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_to_is_not_used() {
+        let folder = Folder::new("writable");
+        let state = folder.state();
+        state.stage(&policy("a")).unwrap();
+        fs::set_permissions(&state.folder, fs::Permissions::from_mode(0o777)).unwrap();
+        let error = state.stage(&policy("b")).unwrap_err();
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("others can write"), "{error:?}");
     }
 
     #[test]

@@ -31,6 +31,16 @@ fn every_site_file_of_the_corpus_is_read_or_refused_in_words() {
 }
 
 #[test]
+fn every_capture_of_the_corpus_is_read_to_its_end_or_to_where_it_breaks() {
+    assert!(replay("capture", fuzz::capture) >= 8);
+}
+
+#[test]
+fn every_state_file_of_the_corpus_is_read_or_refused() {
+    assert!(replay("state", fuzz::state) >= 6);
+}
+
+#[test]
 fn both_readings_agree_on_every_packet_of_the_corpus() {
     replay("packet", fuzz::packets);
 }

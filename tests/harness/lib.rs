@@ -14,6 +14,7 @@ pub mod program;
 pub mod promtool;
 pub mod raw;
 pub mod remembered;
+pub mod replay;
 pub mod results;
 pub mod skip;
 pub mod sockets;

@@ -28,8 +28,12 @@ mod live;
 mod oracle;
 /// Is the host ready to enforce, by what history and kernel tell.
 mod readiness;
+/// Captures through the programs and the plain reading.
+mod replay;
 /// The page about a host.
 mod report;
+/// What a user without privileges cannot do.
+mod security;
 mod stage;
 /// Suggestions from denied flows, applied.
 mod suggest;

@@ -2,10 +2,14 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
+mod assurance;
 mod bench;
 mod build_ebpf;
 mod demo;
 mod kernel;
+mod mutants;
+mod oracle;
+mod replay;
 mod setup;
 mod shell;
 mod systemd_test;
@@ -38,6 +42,14 @@ enum Command {
     Demo(demo::Options),
     /// Measure how fast the programs are, beside an empty program and beside other firewalls.
     Bench(bench::Options),
+    /// Compare with nftables, packet by packet, at length.
+    Oracle(oracle::Options),
+    /// Replay captures through the loaded programs and the reference evaluator.
+    Replay(replay::Options),
+    /// Break the code that decides in small ways, and see that a test fails each time.
+    Mutants(mutants::Options),
+    /// Write docs/assurance.md from what the long runs have left.
+    Assurance(assurance::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +60,10 @@ fn main() -> ExitCode {
         Command::SystemdTest(options) => systemd_test::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Oracle(options) => oracle::run(&options),
+        Command::Replay(options) => replay::run(&options),
+        Command::Mutants(options) => mutants::run(&options),
+        Command::Assurance(options) => assurance::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

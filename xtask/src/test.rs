@@ -67,7 +67,7 @@ fn with_filter(line: CommandLine, filter: Option<&str>) -> CommandLine {
 }
 
 /// Builds the kernel suite and returns its executables.
-fn kernel_suite() -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn kernel_suite() -> anyhow::Result<Vec<PathBuf>> {
     let line = cargo_line(&[
         "test",
         "--no-run",

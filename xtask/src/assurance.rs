@@ -1,0 +1,178 @@
+//! `cargo xtask assurance`: writes `docs/assurance.md` from what the long runs have left below the target folder. Nobody writes
+//! that page by hand.
+//!
+//! Every run leaves one JSON object, `target/assurance/NAME.json`: figures by name, objects of figures where there are several.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value};
+
+use crate::workspace;
+
+const PAGE: &str = "docs/assurance.md";
+
+/// Results in the order of the page: name, title, and what was done. Others follow under their own names.
+const KNOWN: &[(&str, &str, &str)] = &[
+    (
+        "oracle-native",
+        "nftables against native XDP",
+        "`cargo xtask oracle`: the same random packets to a host with the exported nftables policy and to one with our programs, under \
+         every role; what arrives is compared packet by packet. The named differences and their reasons are in \
+         `tests/it/against_nft/differences.rs`.",
+    ),
+    ("oracle-tc", "nftables against tc", "The same with the programs at tc."),
+    (
+        "replay-native",
+        "Captures of others, native XDP",
+        "`cargo xtask replay`: every packet through the loaded program by test run and through the reference evaluator; verdict and \
+         reason are compared.",
+    ),
+    ("replay-tc", "Captures of others, tc", "The same with the programs at tc."),
+    (
+        "mutants",
+        "Mutants",
+        "`cargo xtask mutants`: small breakages of the code that decides (`tests/mutants.txt`), one at a time; each must make a test of \
+         the host fail.",
+    ),
+    ("fuzz", "Fuzzing", "cargo-fuzz on the targets of `tests/fuzz`; what it found is kept in the corpora."),
+    ("vmtest", "Kernels", "`cargo xtask vmtest`: the kernel suite under other kernels, booted in QEMU."),
+    ("load", "Load", "A flood while policies, addresses and flows change and everything is read."),
+];
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask oracle && cargo xtask replay captures/ && cargo xtask mutants && cargo xtask assurance"
+)]
+pub(crate) struct Options {
+    /// Print the page instead of writing it.
+    #[arg(long)]
+    print: bool,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let mut results = Vec::new();
+    let entries =
+        fs::read_dir(folder()).with_context(|| format!("no run has left anything in {}", folder().display()))?;
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        if path.extension().is_some_and(|extension| extension == "json") {
+            results.push(read(&path)?);
+        }
+    }
+    if results.is_empty() {
+        bail!("no run has left anything in {}", folder().display());
+    }
+    let text = page(&mut results);
+    if options.print {
+        print!("{text}");
+        return Ok(());
+    }
+    let path = workspace::root().join(PAGE);
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{PAGE} has the figures of {} runs", results.len());
+    Ok(())
+}
+
+/// Where runs leave their results.
+pub(crate) fn folder() -> PathBuf {
+    workspace::target_dir().join("assurance")
+}
+
+/// Leaves a result.
+pub(crate) fn write(name: &str, json: &str) -> anyhow::Result<()> {
+    let path = folder().join(format!("{name}.json"));
+    fs::create_dir_all(folder()).and_then(|()| fs::write(&path, json)).with_context(|| path.display().to_string())
+}
+
+struct Run {
+    name: String,
+    /// The day, and of which revision, as far as is known.
+    when: String,
+    figures: Map<String, Value>,
+}
+
+fn read(path: &Path) -> anyhow::Result<Run> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let figures = serde_json::from_str(&text).with_context(|| format!("{} is no object of figures", path.display()))?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let day = said(Command::new("date").args(["-u", "+%F", "-r"]).arg(path));
+    Ok(Run { name, when: day, figures })
+}
+
+fn page(runs: &mut [Run]) -> String {
+    let place = |name: &str| KNOWN.iter().position(|(known, ..)| *known == name).unwrap_or(KNOWN.len());
+    runs.sort_by(|a, b| (place(&a.name), &a.name).cmp(&(place(&b.name), &b.name)));
+    let kernel = said(Command::new("uname").arg("-r"));
+    let mut text = format!(
+        "# Assurance\n\nThe figures of the last long runs, written by `cargo xtask assurance` and not by hand. Kernel {kernel}.\n"
+    );
+    for run in runs {
+        let known = KNOWN.iter().find(|(known, ..)| *known == run.name);
+        let (title, what) = known.map_or((run.name.as_str(), ""), |(_, title, what)| (*title, *what));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n## {title}\n\n");
+        if !what.is_empty() {
+            let _ = write!(text, "{what}\n\n");
+        }
+        let _ = writeln!(text, "| figure | {} |\n|---|---|", run.when);
+        for (name, value) in &run.figures {
+            rows(&mut text, &name.replace('_', " "), value);
+        }
+    }
+    text
+}
+
+fn rows(text: &mut String, name: &str, value: &Value) {
+    match value {
+        Value::Object(inner) if inner.is_empty() => {
+            let _ = writeln!(text, "| {name} | none |");
+        }
+        Value::Object(inner) => inner.iter().for_each(|(key, value)| rows(text, &format!("{name}: {key}"), value)),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(plain).collect();
+            let _ = writeln!(text, "| {name} | {} |", items.join(", "));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            let _ = writeln!(text, "| {name} | {} |", plain(value));
+        }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    // A bar would begin another column.
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned).replace('|', "\\|")
+}
+
+fn said(command: &mut Command) -> String {
+    let output = command.output().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    output.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_become_rows_and_known_runs_come_first() {
+        let figures = |text| serde_json::from_str(text).unwrap();
+        let mut runs = [
+            Run {
+                name: "another".into(),
+                when: "2026-11-22".into(),
+                figures: figures(r#"{"kernels": ["6.1", "6.12"]}"#),
+            },
+            Run {
+                name: "mutants".into(),
+                when: "2026-11-22".into(),
+                figures: figures(r#"{"killed": 3, "by": {"unit tests": 2}, "none": {}}"#),
+            },
+        ];
+        let text = page(&mut runs);
+        assert!(text.contains("| killed | 3 |") && text.contains("| by: unit tests | 2 |"), "{text}");
+        assert!(text.contains("| none | none |") && text.contains("| kernels | 6.1, 6.12 |"), "{text}");
+        assert!(text.find("## Mutants") < text.find("## another"), "{text}");
+    }
+}
