@@ -19,8 +19,10 @@ use crate::ruleset::Ruleset;
 )]
 pub struct Args {
     /// Site file to compare with; `-` reads standard input.
+    #[arg(value_hint = clap::ValueHint::FilePath)]
     first: String,
     /// Site file that is compared.
+    #[arg(value_hint = clap::ValueHint::FilePath)]
     second: String,
     /// A catalogue instead of the built-in one.
     #[arg(long, value_name = "DIR")]

@@ -1,11 +1,12 @@
 //! `enforcer explain`: what a policy says of one packet, and why.
 
+use clap_complete::engine::ArgValueCompleter;
 use enforcer_common::{Mode, Verdict};
 
 use super::interfaces::InterfaceArgs;
 use super::policy_args::PolicyArgs;
 use super::table::source_rows;
-use super::{Failure, Format, Output};
+use super::{Failure, Format, Output, completions};
 use crate::dataplane::{ask, modes_in_force};
 use crate::explain::{self, Explanation, Found};
 use crate::ruleset::Ruleset;
@@ -28,7 +29,7 @@ pub struct Args {
     /// The packet.
     tuple: String,
     /// Ask the program that is loaded on this interface (or on the only protected one), by a test run that leaves no trace.
-    #[arg(long, value_name = "IF", num_args = 0..=1, default_missing_value = "")]
+    #[arg(long, value_name = "IF", num_args = 0..=1, default_missing_value = "", add = ArgValueCompleter::new(completions::interfaces))]
     live: Option<String>,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Table)]

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use clap_complete::engine::ArgValueCompleter;
 use enforcer_common::Mode;
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, completions};
 use crate::dataplane::{DataplaneError, Kind, Modes, Pending, Protected, protected, reading};
 
 /// Interfaces of a command; all protected ones when none is named.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct InterfaceArgs {
     /// Interfaces; every protected one when left out.
-    #[arg(long, value_name = "IF[,IF]", value_delimiter = ',')]
+    #[arg(long, value_name = "IF[,IF]", value_delimiter = ',', add = ArgValueCompleter::new(completions::interfaces))]
     pub interface: Vec<String>,
 }
 

@@ -5,6 +5,7 @@ pub mod boot;
 pub mod catalogue;
 pub mod check;
 pub mod compile;
+pub mod completions;
 pub mod confirm;
 pub mod counters;
 pub mod denied;
@@ -18,6 +19,7 @@ pub mod in_force;
 pub mod interfaces;
 pub mod interrupt;
 pub mod live;
+pub mod man;
 pub mod mode;
 pub mod past;
 pub mod policy_args;
@@ -40,7 +42,7 @@ pub mod usage;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 pub use policy_args::{Policy, PolicyArgs, PolicyFlags, load_catalogue};
@@ -66,6 +68,11 @@ enum Command {
     /// Print the JSON Schema of role or site files.
     #[command(hide = true)]
     Schema(schema::Args),
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Man(man::Args),
+    /// Print completions for a shell.
+    Completions(completions::Args),
     /// Check a policy: errors, warnings, lints.
     Check(check::Args),
     /// Print the rules that a policy compiles to.
@@ -114,6 +121,15 @@ enum Command {
     #[command(hide = true)]
     Restore(restore::Args),
 }
+
+/// What the exit codes mean, in the words of the manual.
+const EXIT_CODES: [(u8, &str); 5] = [
+    (0, "Done."),
+    (1, "The operation failed, or what was looked at is not as it should be."),
+    (2, "The command line, a YAML file or a capture is wrong. What was in force is untouched."),
+    (3, "The kernel or the privileges do not allow it."),
+    (4, "Refused for safety; the message says what to do instead."),
+];
 
 /// Why a command did not do what it was asked, and with it the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -237,6 +253,7 @@ impl Output<'_> {
 /// Runs the command line and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    completions::answer();
     let cli = Cli::parse();
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let mut output = Output { out: &mut stdout.lock(), err: &mut stderr.lock(), terminal: Terminal::detect() };
@@ -260,12 +277,19 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The definition of the command line, for what is made of it.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
 fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
     match &cli.command {
         Command::Roles(args) => roles::run(args, output),
         Command::Role(args) => role::run(args, output),
         Command::Catalogue(args) => catalogue::run(args, output),
         Command::Schema(args) => schema::run(args, output),
+        Command::Man(args) => man::run(args, output),
+        Command::Completions(args) => completions::run(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Compile(args) => compile::run(args, output),
         Command::Explain(args) => explain::run(args, output),

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use jiff::Zoned;
 
 use super::check::count;
-use super::{Failure, Output};
+use super::{Failure, Output, completions};
 use crate::catalogue::{self, Catalogue};
 use crate::compile::{self, Compiled};
 use crate::diagnostic::{Diagnostic, Findings, Position, Text};
@@ -20,7 +21,7 @@ use crate::yaml::{Node, Value};
 #[derive(Clone, Debug, Default, Args)]
 pub struct PolicyArgs {
     /// Site file; `-` reads standard input.
-    #[arg(value_name = "SITE", conflicts_with_all = ["role", "interface", "set", "peer"])]
+    #[arg(value_name = "SITE", value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["role", "interface", "set", "peer"])]
     pub site: Option<String>,
     /// The same in flags.
     #[command(flatten)]
@@ -33,16 +34,16 @@ const HEADING: &str = "Policy without a file";
 #[derive(Clone, Debug, Default, Args)]
 pub struct PolicyFlags {
     /// Roles of this host.
-    #[arg(long, value_name = "NAME[,NAME]", help_heading = HEADING)]
+    #[arg(long, value_name = "NAME[,NAME]", help_heading = HEADING, add = ArgValueCompleter::new(completions::roles))]
     pub role: Vec<String>,
     /// Interfaces to protect.
-    #[arg(long, value_name = "IF[,IF]", help_heading = HEADING)]
+    #[arg(long, value_name = "IF[,IF]", help_heading = HEADING, add = ArgValueCompleter::new(completions::interfaces))]
     pub interface: Vec<String>,
     /// A parameter, of one role or of all that have it.
-    #[arg(long, value_name = "[ROLE.]KEY=VALUE", help_heading = HEADING)]
+    #[arg(long, value_name = "[ROLE.]KEY=VALUE", help_heading = HEADING, add = ArgValueCompleter::new(completions::settings))]
     pub set: Vec<String>,
     /// Addresses of a peer.
-    #[arg(long, value_name = "NAME=CIDR[,CIDR]", help_heading = HEADING)]
+    #[arg(long, value_name = "NAME=CIDR[,CIDR]", help_heading = HEADING, add = ArgValueCompleter::new(completions::peers))]
     pub peer: Vec<String>,
     /// A catalogue instead of the built-in one.
     #[arg(long, value_name = "DIR", help_heading = HEADING)]

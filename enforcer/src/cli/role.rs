@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
 use super::policy_args::{Error, load_catalogue};
 use super::roles::{ListedParameter, parameters};
 use super::table::{self, source_rows};
-use super::{Failure, Format, Output};
+use super::{Failure, Format, Output, completions};
 use crate::catalogue::{Base, Catalogue, Port, PortExpression, Role, Service, Settings, format_ranges};
 use crate::diagnostic::Diagnostic;
 use crate::names::did_you_mean;
@@ -33,9 +34,10 @@ enum Command {
 )]
 struct Show {
     /// Name of the role.
+    #[arg(add = ArgValueCompleter::new(completions::roles))]
     role: String,
     /// A parameter: formulas that depend on it are printed as ports, and services that it excludes are left out.
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", add = ArgValueCompleter::new(completions::settings))]
     set: Vec<String>,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Table)]

@@ -1,0 +1,147 @@
+//! `enforcer man`: the manual pages, for those who package this. Those of commands come from the definitions that print `--help`,
+//! those of file formats are written by hand.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
+
+use super::{Failure, Output, command};
+
+/// Of file formats.
+const FORMATS: [(&str, &str); 2] = [
+    ("enforcer-site", include_str!("../../man/enforcer-site.5")),
+    ("enforcer-catalogue", include_str!("../../man/enforcer-catalogue.5")),
+];
+/// Commands for administrators.
+const SECTION: &str = "8";
+const MANUAL: &str = "enforcer manual";
+
+/// Writes the manual pages below a directory, in `man5` and `man8`, where `man` looks for them.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The directory, such as /usr/local/share/man; it is made where it is not there.
+    #[arg(value_hint = clap::ValueHint::DirPath)]
+    directory: PathBuf,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// The directory cannot be written to.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let write = |section: &str, name: &str, text: &[u8]| {
+        let folder = args.directory.join(format!("man{section}"));
+        fs::create_dir_all(&folder).map_err(|error| cannot_write(&folder, error))?;
+        let path = folder.join(format!("{name}.{section}"));
+        fs::write(&path, text).map_err(|error| cannot_write(&path, error))
+    };
+    // `help` repeats what stands in the pages, once for each command.
+    let mut whole = command().disable_help_subcommand(true);
+    whole.build();
+    let mut pages = 0;
+    let mut open = vec![&whole];
+    while let Some(command) = open.pop() {
+        let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+        write(SECTION, name, &page(command, name)?)?;
+        pages += 1;
+        open.extend(command.get_subcommands().filter(|command| !command.is_hide_set()));
+    }
+    for (name, text) in FORMATS {
+        write("5", name, text.replace("@VERSION@", env!("CARGO_PKG_VERSION")).as_bytes())?;
+        pages += 1;
+    }
+    Ok(writeln!(output.err, "{pages} pages in {}", args.directory.display())?)
+}
+
+/// The page of a command.
+fn page(command: &clap::Command, name: &str) -> Result<Vec<u8>, Failure> {
+    let after = command.get_after_long_help().or_else(|| command.get_after_help()).map(ToString::to_string);
+    // What stands behind the options gets headings of its own below, and its examples keep their lines.
+    let source = concat!("enforcer ", env!("CARGO_PKG_VERSION"));
+    let command = &command.clone().after_help("").after_long_help("");
+    // No day: pages that are made again are the same. It is written as roff has it, because an empty argument would be left out and
+    // what follows would move to its place.
+    let man = Man::new(command.clone()).section(SECTION).date("\"\"").source(source).manual(MANUAL);
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    if command.get_arguments().any(|argument| !argument.is_hide_set()) {
+        man.render_options_section(&mut text)?;
+    }
+    if command.get_subcommands().any(|command| !command.is_hide_set()) {
+        man.render_subcommands_section(&mut text)?;
+    }
+    let mut rest = Roff::new();
+    if let Some(after) = after {
+        notes(&mut rest, &after);
+    }
+    if name == "enforcer" {
+        rest.control("SH", ["EXIT STATUS"]);
+        for (code, meaning) in super::EXIT_CODES {
+            rest.control("TP", []);
+            rest.text([roman(code.to_string())]);
+            rest.text([roman(meaning)]);
+        }
+    }
+    rest.control("SH", ["SEE ALSO"]);
+    let others = [format!("enforcer({SECTION})"), "enforcer-site(5)".to_owned(), "enforcer-catalogue(5)".to_owned()];
+    rest.text([roman(
+        others.into_iter().filter(|other| !other.starts_with(&format!("{name}("))).collect::<Vec<_>>().join(", "),
+    )]);
+    rest.to_writer(&mut text)?;
+    Ok(text)
+}
+
+/// Text behind the options: paragraphs, and examples in indented lines.
+fn notes(page: &mut Roff, text: &str) {
+    let mut heading = None;
+    let mut is_example = false;
+    let example = |page: &mut Roff, is_example: &mut bool, is_one: bool| {
+        if *is_example != is_one {
+            page.control(if is_one { "EX" } else { "EE" }, []);
+            *is_example = is_one;
+        }
+    };
+    for line in text.lines() {
+        let is_indented = line.starts_with("  ");
+        example(page, &mut is_example, is_indented);
+        if line == "Examples:" {
+            page.control("SH", ["EXAMPLES"]);
+            heading = Some("EXAMPLES");
+        } else if line.trim().is_empty() {
+            page.control("PP", []);
+        } else if is_indented {
+            page.text([roman(line.trim_start())]);
+        } else {
+            if heading != Some("NOTES") {
+                page.control("SH", ["NOTES"]);
+                heading = Some("NOTES");
+            }
+            page.text([roman(line)]);
+        }
+    }
+    example(page, &mut is_example, false);
+}
+
+fn cannot_write(path: &Path, error: std::io::Error) -> Failure {
+    Failure::Failed(anyhow::Error::new(error).context(format!("cannot write {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_keep_their_lines_and_paragraphs_do_not() {
+        let mut page = Roff::new();
+        notes(&mut page, "One.\nTwo.\n\nExamples:\n  enforcer a\n  enforcer b\n\nThree.");
+        let expected =
+            ".SH NOTES\nOne.\nTwo.\n.PP\n.SH EXAMPLES\n.EX\nenforcer a\nenforcer b\n.EE\n.PP\n.SH NOTES\nThree.\n";
+        assert_eq!(page.to_roff(), expected);
+    }
+}
