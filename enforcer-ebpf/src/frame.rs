@@ -59,8 +59,14 @@ pub(crate) struct XdpFrame {
 impl XdpFrame {
     #[inline(always)]
     pub(crate) fn new(ctx: &XdpContext) -> Self {
-        let (data, end) = (ctx.data(), ctx.data_end());
-        Self { ctx: ctx.ctx, data, end, length: Cell::new(end - data) }
+        Self::of(ctx.ctx)
+    }
+
+    #[inline(always)]
+    fn of(ctx: *mut xdp_md) -> Self {
+        let context = XdpContext::new(ctx);
+        let (data, end) = (context.data(), context.data_end());
+        Self { ctx, data, end, length: Cell::new(end - data) }
     }
 }
 
@@ -99,6 +105,11 @@ impl Frame for XdpFrame {
     #[inline(always)]
     fn is_forwarded(&self) -> bool {
         false
+    }
+
+    #[inline(always)]
+    fn afresh(&self) -> Self {
+        Self::of(self.ctx)
     }
 
     #[inline(always)]
@@ -171,6 +182,11 @@ impl Frame for SkbFrame<'_> {
     fn is_forwarded(&self) -> bool {
         // SAFETY: as above. Locally made packets have no ingress interface.
         unsafe { (*self.ctx.skb.skb).ingress_ifindex != 0 }
+    }
+
+    #[inline(always)]
+    fn afresh(&self) -> Self {
+        Self { ctx: self.ctx, data: self.ctx.data(), end: self.ctx.data_end() }
     }
 
     #[inline(always)]

@@ -38,9 +38,11 @@ pub fn inbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Jud
         return Judgement { outcome, goes_on: true };
     }
     let size = size(frame, segments);
-    let enforced = count_refusal(tables, Direction::Inbound, outcome, size);
-    let tells = tables.may_report();
+    let enforced = frame.blur(u32::from(count_refusal(tables, Direction::Inbound, outcome, size))) != 0;
+    let tells = frame.blur(u32::from(tables.may_report())) != 0;
     if tells || !enforced {
+        // Where these two differ the verifier would go through what follows each time.
+        let (tells, enforced) = (frame.blur(u32::from(tells)) != 0, frame.blur(u32::from(enforced)) != 0);
         let seen = see(frame, Direction::Inbound);
         if tells {
             tables.report(Direction::Inbound, enforced, outcome, &seen, size);
@@ -80,6 +82,7 @@ pub fn outbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Ju
 /// headers once and keeps nothing of them, because most packets pass and nobody asks.
 #[inline(always)]
 fn see<F: Frame>(frame: &F, direction: Direction) -> Seen {
+    let frame = &frame.afresh();
     let mut seen = Seen::default();
     frame.keep_in_memory(&mut seen);
     if let Ok(link) = packet::link(frame) {

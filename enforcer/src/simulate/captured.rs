@@ -126,4 +126,8 @@ impl<'a> Frame for Seen<'a> {
     fn is_forwarded(&self) -> bool {
         false
     }
+
+    fn afresh(&self) -> Self {
+        *self
+    }
 }
