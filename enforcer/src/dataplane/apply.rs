@@ -1,6 +1,7 @@
 //! Putting a ruleset in force. Everything is made beside what runs, and comes into force by one update a hook; until the last
 //! step nothing of the old policy is touched, and what fails leaves all interfaces as they were.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use jiff::Timestamp;
 use rtnetlink::packet_route::link::InfoKind;
 use serde::{Deserialize, Serialize};
 
-use super::attach::{self, AttachMode, hook_of};
+use super::attach::{self, AttachMode, Wanted, hook_of};
 use super::clock::Clock;
 use super::control::{self, Modes};
 use super::counters::policy;
@@ -19,20 +20,19 @@ use super::drift;
 use super::error::{DataplaneError, Doing as _, at};
 use super::fill::{array, fill};
 use super::host;
-use super::load::{self, Load};
+use super::load::{self, Load, Loader};
 use super::lock::lock;
 use super::netns;
 use super::pending::{Kind, Pending};
 use super::pins::{self, HostPins, InterfacePins, Protected, check_bpffs, make_dir, protected, remove_dir};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule, write_record};
 use super::seed::seed;
-use super::slots::{self, Assignment};
+use super::slots;
 use super::switch::{ORDER, Old, Staged, direction_record, sweep};
 use super::totals;
 use crate::links::{Link, links};
 use crate::live::Snapshot;
 use crate::ruleset::{Ruleset, Scope};
-use crate::sockets::Sockets;
 use crate::state::{LastGood, Source, State};
 
 /// Which hook the operator asked for.
@@ -239,36 +239,46 @@ struct Upcoming {
     window: Option<Modes>,
 }
 
-fn stage_and_switch(
-    plan: &Plan<'_>,
-    links: &[Link],
-    targets: Vec<Target<'_>>,
-    host: &HostPins,
+fn stage_and_switch<'a>(
+    plan: &Plan<'a>,
+    links: &'a [Link],
+    targets: Vec<Target<'a>>,
+    host: &'a HostPins,
     netns: u64,
     staged: &mut Vec<Upcoming>,
 ) -> Result<Vec<Applied>, DataplaneError> {
     let now = Timestamp::now();
-    let clock = Clock::read(&mut load::bare()?)?;
+    let configs: Vec<OnceCell<Config>> = targets.iter().map(|_| OnceCell::new()).collect();
+    let mut loader = Loader::new();
+    // Both clocks tick alike until the next boot, at which nothing of this is left.
+    let clock = match protected(&[])?.first() {
+        Some(one) => one.record.clock,
+        None => Clock::read(&mut loader.bare()?)?,
+    };
     make_dir(&host.state())?;
     let generation = host.generations().last().map_or(1, |last| last + 1);
     let in_force = protected(&[])?.iter().filter_map(|one| policy(&one.record).ok()).collect::<Vec<_>>();
     let assignment = slots::assign(host, &plan.ruleset.rules, &in_force, now)?;
     make_dir(&host.generation(generation))?;
     let sockets = snapshot()?.sockets;
-    for (position, target) in targets.into_iter().enumerate() {
-        stage(
-            plan,
-            links,
-            target,
-            host,
-            netns,
-            generation,
-            clock.hz,
-            &assignment,
-            (position == 0).then_some(&sockets),
-            staged,
-        )?;
+    let mut objects = Vec::new();
+    for (position, (target, config)) in targets.into_iter().zip(&configs).enumerate() {
+        let (load, wanted) = stage(plan, links, target, host, netns, generation, clock.hz, staged)?;
+        let config = config.get_or_init(|| load::config(&load));
+        if let Some(one) = staged.last_mut() {
+            one.config = *config;
+        }
+        let mut object = loader.object(&load, config)?;
+        if position == 0 {
+            // The maps that all of them share.
+            fill(&object, plan.ruleset, &assignment.slots)?;
+            host::write_own_addresses(&mut object)?;
+            host::write_listeners(array(&object, map::LISTENERS)?, &sockets)?;
+        }
+        super::counters::zero(&load.interface, &assignment.reused)?;
+        objects.push((object, wanted));
     }
+    attach::load_all(&mut objects)?;
     let record = PolicyRecord {
         policy_hash: plan.ruleset.hash.clone(),
         origin: plan.origin.clone(),
@@ -398,21 +408,18 @@ fn after_switch(one: &Upcoming, deadline: Option<&Deadline>) -> Result<(), Datap
     Pending::remove(&staged.pins)
 }
 
-/// Loads and pins the programs of one interface.
+/// Makes room for the programs of one interface, and says what they are.
 #[expect(clippy::too_many_arguments, reason = "one step of `stage_and_switch`, apart only to be readable")]
-fn stage(
-    plan: &Plan<'_>,
-    links: &[Link],
-    target: Target<'_>,
-    host: &HostPins,
+fn stage<'a>(
+    plan: &Plan<'a>,
+    links: &'a [Link],
+    target: Target<'a>,
+    host: &'a HostPins,
     netns: u64,
     generation: u64,
     hz: u32,
-    assignment: &Assignment,
-    // With the first interface: what fills the maps that all share.
-    sockets: Option<&Sockets>,
     staged: &mut Vec<Upcoming>,
-) -> Result<(), DataplaneError> {
+) -> Result<(Load<'a>, Vec<Wanted>), DataplaneError> {
     let Target { planned, link, mode, fallback, why } = target;
     let pins = InterfacePins::of(&link.name, netns)?;
     if let [other, ..] = pins.other_layouts().as_slice() {
@@ -473,36 +480,26 @@ fn stage(
         pins.write_owner(&link.name, netns, link.index)?;
     }
     make_dir(&pins.generation(generation))?;
-    let loaded = Load {
+    let folder = pins.generation(generation);
+    let wanted = |direction: Direction, hook, name: &str| Wanted { direction, hook, pin: folder.join(name) };
+    let mut programs = vec![
+        wanted(Direction::Inbound, hook_of(mode), Direction::Inbound.name()),
+        wanted(Direction::Outbound, attach::Hook::Tc, Direction::Outbound.name()),
+    ];
+    if mode == AttachMode::Native && fallback.is_some() {
+        // In case the driver turns out to have no native XDP.
+        programs.push(wanted(Direction::Inbound, attach::Hook::Tc, "inbound_tc"));
+    }
+    let load = Load {
         ruleset: plan.ruleset,
         link,
         master: link.master.and_then(|index| links.iter().find(|link| link.index == index)),
         is_guest: planned.protects == Protects::Guest,
         scope: planned.scope.or(plan.ruleset.settings.scope).unwrap_or(Scope::All),
-        interface: &pins,
+        interface: pins,
         host,
         generation,
         hz,
     };
-    let mut object = load::object(&loaded)?;
-    if let Some(one) = staged.last_mut() {
-        one.config = load::config(&loaded);
-    }
-    if let Some(sockets) = sockets {
-        fill(&mut object, plan.ruleset, &assignment.slots)?;
-        host::write_own_addresses(&mut object)?;
-        host::write_listeners(array(&object, map::LISTENERS)?, sockets)?;
-    }
-    super::counters::zero(&pins, &assignment.reused)?;
-    let folder = pins.generation(generation);
-    for (direction, hook) in [(Direction::Inbound, hook_of(mode)), (Direction::Outbound, attach::Hook::Tc)] {
-        attach::load(&mut object, direction, hook)?;
-        attach::pin_program(&mut object, direction, hook, &folder.join(direction.name()))?;
-    }
-    if mode == AttachMode::Native && fallback.is_some() {
-        // In case the driver turns out to have no native XDP.
-        attach::load(&mut object, Direction::Inbound, attach::Hook::Tc)?;
-        attach::pin_program(&mut object, Direction::Inbound, attach::Hook::Tc, &folder.join("inbound_tc"))?;
-    }
-    Ok(())
+    Ok((load, programs))
 }

@@ -1,16 +1,20 @@
 //! Hooks: where a program is attached, how, and how it is replaced without a packet passing in between.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::num::NonZero;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread::{self, available_parallelism};
 
 use aya::Ebpf;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
-use aya::programs::{LinkOrder, ProgramError, ProgramInfo, SchedClassifier, TcAttachType, Xdp, XdpMode};
+use aya::programs::{LinkOrder, Program, ProgramError, ProgramInfo, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use enforcer_common::Direction;
 use rtnetlink::packet_route::link::InfoKind;
 use serde::{Deserialize, Serialize};
@@ -148,9 +152,51 @@ fn kind_name(kind: &InfoKind) -> String {
 /// Loads the program for a hook.
 pub(super) fn load(object: &mut Ebpf, direction: Direction, hook: Hook) -> Result<(), DataplaneError> {
     let name = program_name(direction, hook);
-    let program = object
-        .program_mut(name)
-        .ok_or_else(|| DataplaneError::NotAllowed(format!("the BPF object has no program {name}")))?;
+    load_program(object.program_mut(name).ok_or_else(|| missing(name))?, name, hook)
+}
+
+/// A program of an object that is to be loaded and pinned.
+pub(super) struct Wanted {
+    pub(super) direction: Direction,
+    pub(super) hook: Hook,
+    pub(super) pin: PathBuf,
+}
+
+/// Loads and pins programs of several objects. The verifier works on one program at a time, so it is given as many as there are
+/// CPUs.
+///
+/// # Errors
+/// The first of them. Programs that were pinned meanwhile stay pinned.
+pub(super) fn load_all(objects: &mut [(Ebpf, Vec<Wanted>)]) -> Result<(), DataplaneError> {
+    let mut jobs = Vec::new();
+    for (object, wanted) in objects {
+        let mut programs: BTreeMap<String, &mut Program> =
+            object.programs_mut().map(|(name, program)| (name.to_owned(), program)).collect();
+        for one in wanted {
+            let name = program_name(one.direction, one.hook);
+            let program = programs.remove(name).ok_or_else(|| missing(name))?;
+            jobs.push((program, name, &*one));
+        }
+    }
+    let workers = available_parallelism().map_or(1, NonZero::get).min(jobs.len());
+    let jobs = Mutex::new(jobs.into_iter());
+    let work = || -> Result<(), DataplaneError> {
+        loop {
+            let job = jobs.lock().map(|mut jobs| jobs.next()).unwrap_or_default();
+            let Some((program, name, wanted)) = job else { return Ok(()) };
+            load_program(program, name, wanted.hook)?;
+            pin_program(program, wanted.hook, &wanted.pin)?;
+        }
+    };
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        let mine = work();
+        let panicked = || Err(DataplaneError::NotAllowed("a thread that loads programs has failed".to_owned()));
+        others.into_iter().map(|other| other.join().unwrap_or_else(|_| panicked())).fold(mine, Result::and)
+    })
+}
+
+fn load_program(program: &mut Program, name: &'static str, hook: Hook) -> Result<(), DataplaneError> {
     let loaded = match hook {
         Hook::Xdp => <&mut Xdp>::try_from(program).and_then(Xdp::load),
         Hook::Tc => <&mut SchedClassifier>::try_from(program).and_then(SchedClassifier::load),
@@ -163,20 +209,16 @@ pub(super) fn load(object: &mut Ebpf, direction: Direction, hook: Hook) -> Resul
     })
 }
 
-/// Pins the program of a hook.
-pub(super) fn pin_program(
-    object: &mut Ebpf,
-    direction: Direction,
-    hook: Hook,
-    path: &Path,
-) -> Result<(), DataplaneError> {
-    let name = program_name(direction, hook);
+fn pin_program(program: &mut Program, hook: Hook, path: &Path) -> Result<(), DataplaneError> {
     let doing = || format!("cannot pin a program at {}", path.display());
-    let program = object.program_mut(name).ok_or_else(|| DataplaneError::NotAllowed(format!("no program {name}")))?;
     match hook {
         Hook::Xdp => <&mut Xdp>::try_from(program).doing(doing)?.pin(path).doing(doing),
         Hook::Tc => <&mut SchedClassifier>::try_from(program).doing(doing)?.pin(path).doing(doing),
     }
+}
+
+fn missing(name: &str) -> DataplaneError {
+    DataplaneError::NotAllowed(format!("the BPF object has no program {name}"))
 }
 
 /// The name of a program in the object.

@@ -1,5 +1,5 @@
-//! Reading whole maps with a few system calls (`BPF_MAP_LOOKUP_BATCH`, Linux 5.6), which aya does not offer. A look-up leaves
-//! the map as it is: not even the age of an LRU entry changes.
+//! Reading and filling whole maps with a few system calls (`BPF_MAP_LOOKUP_BATCH`, `BPF_MAP_UPDATE_BATCH`, Linux 5.6), which aya
+//! does not offer. A look-up leaves the map as it is: not even the age of an LRU entry changes.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -8,6 +8,7 @@ use aya::Pod;
 use aya::maps::MapData;
 
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
+const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 /// Entries that are read at once.
 const ROOM: usize = 4096;
 /// Entries of a bucket at most: a map whose bucket is fuller does not exist (the kernel would answer `ENOSPC` for ever).
@@ -31,7 +32,7 @@ struct Attributes {
 #[derive(Clone, Copy, Default)]
 struct Position([u64; 8]);
 
-/// Every entry of a hash map. Entries that come or go meanwhile may be in it or not; none is in it twice.
+/// Every entry of a hash map, or of a trie. Entries that come or go meanwhile may be in it or not; none is in it twice.
 pub(super) fn hash_entries<K: Pod + Default, V: Pod + Default>(data: &MapData) -> io::Result<Vec<(K, V)>> {
     const { assert!(size_of::<K>() <= size_of::<Position>()) };
     check_sizes::<K>(data, size_of::<V>())?;
@@ -82,6 +83,30 @@ pub(super) fn per_cpu_elements<V: Pod + Default>(data: &MapData, mut each: impl 
             None => return Ok(()),
         }
     }
+}
+
+/// Writes entries into a map; those that stand there already are replaced.
+pub(super) fn write_entries<K: Pod, V: Pod>(data: &MapData, entries: &[(K, V)]) -> io::Result<()> {
+    check_sizes::<K>(data, size_of::<V>())?;
+    for entries in entries.chunks(ROOM) {
+        let keys: Vec<K> = entries.iter().map(|(key, _)| *key).collect();
+        let values: Vec<V> = entries.iter().map(|(_, value)| *value).collect();
+        let mut attributes = Attributes {
+            keys: keys.as_ptr().expose_provenance() as u64,
+            values: values.as_ptr().expose_provenance() as u64,
+            count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+            map: data.fd().as_fd().as_raw_fd().cast_unsigned(),
+            ..Attributes::default()
+        };
+        // SAFETY: the attributes are as long as is said; both buffers live until after the call and hold `count` elements of the
+        // sizes that the map has, as was checked above. The kernel only reads them.
+        let answer =
+            unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_UPDATE_BATCH, &raw mut attributes, size_of::<Attributes>()) };
+        if answer != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 fn check_sizes<K>(data: &MapData, value: usize) -> io::Result<()> {

@@ -6,19 +6,19 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::Ebpf;
-use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Map, MapData};
 use enforcer_common::layout::map;
 use enforcer_common::{Direction, Entry, EntryKind};
 use ipnet::IpNet;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
+use super::batch::write_entries;
 use super::error::{DataplaneError, Doing as _};
 use super::slots::Slot;
 use crate::ruleset::{Ruleset, Table};
 
 /// Writes the tables of a ruleset into the maps of a generation that is not in force yet.
-pub(super) fn fill(object: &mut Ebpf, ruleset: &Ruleset, slots: &[Slot]) -> Result<(), DataplaneError> {
+pub(super) fn fill(object: &Ebpf, ruleset: &Ruleset, slots: &[Slot]) -> Result<(), DataplaneError> {
     for (direction, services, matrix) in [
         (Direction::Inbound, map::SERVICES_IN, map::MATRIX_IN),
         (Direction::Outbound, map::SERVICES_OUT, map::MATRIX_OUT),
@@ -98,24 +98,28 @@ pub(super) fn with_slot(entry: Entry, slots: &[Slot]) -> Entry {
     moved
 }
 
-fn fill_prefixes(object: &mut Ebpf, ruleset: &Ruleset) -> Result<(), DataplaneError> {
-    let doing = || "cannot write a prefix".to_owned();
-    let missing = |name: &str| DataplaneError::NotAllowed(format!("the BPF object has no map {name}"));
-    let mut v4: LpmTrie<_, u32, u32> =
-        object.map_mut(map::PREFIXES4).ok_or_else(|| missing(map::PREFIXES4))?.try_into().doing(doing)?;
+/// Keys are the length of the prefix and the words of the address.
+fn fill_prefixes(object: &Ebpf, ruleset: &Ruleset) -> Result<(), DataplaneError> {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for (net, class) in &ruleset.prefixes {
-        if let IpNet::V4(net) = net {
-            let key = Key::new(u32::from(net.prefix_len()), super::host::address_word(net.network()));
-            v4.insert(&key, class.0, 0).doing(doing)?;
+        let length = u32::from(net.prefix_len());
+        match net {
+            IpNet::V4(net) => v4.push(([length, super::host::address_word(net.network())], class.0)),
+            IpNet::V6(net) => {
+                let [a, b, c, d] = super::host::words(net.network());
+                v6.push(([length, a, b, c, d], class.0));
+            }
         }
     }
-    let mut v6: LpmTrie<_, [u32; 4], u32> =
-        object.map_mut(map::PREFIXES6).ok_or_else(|| missing(map::PREFIXES6))?.try_into().doing(doing)?;
-    for (net, class) in &ruleset.prefixes {
-        if let IpNet::V6(net) = net {
-            let key = Key::new(u32::from(net.prefix_len()), super::host::words(net.network()));
-            v6.insert(&key, class.0, 0).doing(doing)?;
-        }
+    let doing = || "cannot write the prefixes".to_owned();
+    write_entries(trie(object, map::PREFIXES4)?, &v4).doing(doing)?;
+    write_entries(trie(object, map::PREFIXES6)?, &v6).doing(doing)
+}
+
+/// The data of a trie of the object.
+fn trie<'a>(object: &'a Ebpf, name: &str) -> Result<&'a MapData, DataplaneError> {
+    match object.map(name) {
+        Some(Map::LpmTrie(data)) => Ok(data),
+        _ => Err(DataplaneError::NotAllowed(format!("the BPF object has no trie {name}"))),
     }
-    Ok(())
 }

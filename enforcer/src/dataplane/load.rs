@@ -1,9 +1,10 @@
 //! The BPF object: embedded, and loaded once for each interface with the constants of that interface.
 
+use std::fs::File;
 use std::path::Path;
 
 use aya::maps::MapData;
-use aya::{Btf, Ebpf, EbpfLoader};
+use aya::{Ebpf, EbpfLoader};
 use enforcer_common::layout::{self, Config, map};
 use enforcer_common::{Direction, ServiceIndex};
 
@@ -32,16 +33,29 @@ pub(super) struct Load<'a> {
     pub(super) master: Option<&'a Link>,
     pub(super) is_guest: bool,
     pub(super) scope: Scope,
-    pub(super) interface: &'a InterfacePins,
+    pub(super) interface: InterfacePins,
     pub(super) host: &'a HostPins,
     pub(super) generation: u64,
     pub(super) hz: u32,
 }
 
-/// Loads the object only to read the clock: nothing of it is pinned.
-pub(super) fn bare() -> Result<Ebpf, DataplaneError> {
-    let mut loader = EbpfLoader::new();
-    loader.load(OBJECT).doing(|| "the kernel did not take the BPF object".to_owned())
+/// Makes objects. One for all of them: what it reads of the kernel first takes longer than an object does.
+pub(super) struct Loader<'a>(EbpfLoader<'a>);
+
+impl<'a> Loader<'a> {
+    pub(super) fn new() -> Self {
+        Self(EbpfLoader::new())
+    }
+
+    /// An object only to read the clock: nothing of it is pinned. To be made before any other.
+    pub(super) fn bare(&mut self) -> Result<Ebpf, DataplaneError> {
+        self.0.load(OBJECT).doing(|| "the kernel did not take the BPF object".to_owned())
+    }
+
+    /// Creates or reuses the maps, and relocates the programs against them. No program is loaded yet.
+    pub(super) fn object(&mut self, load: &Load<'_>, config: &'a Config) -> Result<Ebpf, DataplaneError> {
+        object(&mut self.0, load, config)
+    }
 }
 
 /// The programs of a protected interface once more, over the policy in force and the host's addresses, with memory and counters
@@ -69,7 +83,7 @@ pub(super) fn copy(protected: &Protected) -> Result<Ebpf, DataplaneError> {
 
 /// Says what the kernel lacks, before anything is done.
 pub(super) fn check_kernel() -> Result<(), DataplaneError> {
-    if let Err(error) = Btf::from_sys_fs() {
+    if let Err(error) = File::open("/sys/kernel/btf/vmlinux") {
         return Err(DataplaneError::NotAllowed(format!(
             "this kernel has no BTF ({error}); enforcer needs a kernel built with CONFIG_DEBUG_INFO_BTF, \
              which has /sys/kernel/btf/vmlinux"
@@ -78,9 +92,7 @@ pub(super) fn check_kernel() -> Result<(), DataplaneError> {
     Ok(())
 }
 
-/// Creates or reuses the maps, and relocates the programs against them. No program is loaded yet.
-pub(super) fn object(load: &Load<'_>) -> Result<Ebpf, DataplaneError> {
-    let config = config(load);
+fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) -> Result<Ebpf, DataplaneError> {
     let of_policy = load.host.generation(load.generation);
     let flows = load.ruleset.settings.flows.entries;
     let matrix = |direction| u32::try_from(load.ruleset.table(direction).matrix.len().max(1)).unwrap_or(u32::MAX);
@@ -116,8 +128,7 @@ pub(super) fn object(load: &Load<'_>) -> Result<Ebpf, DataplaneError> {
     ];
     let interface = [(map::CONTROL, 1), (map::RULES, layout::RULE_SLOTS), (map::REASONS, layout::REASON_SLOTS)];
 
-    let mut loader = EbpfLoader::new();
-    loader.override_global(map::CONFIG, &config, true);
+    loader.override_global(map::CONFIG, config, true);
     for (name, entries) in policy {
         loader.map_max_entries(name, entries).map_pin_path(name, of_policy.join(name));
     }

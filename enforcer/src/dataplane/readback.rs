@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use aya::Pod;
-use aya::maps::lpm_trie::LpmTrie;
-use aya::maps::{Map, MapData};
+use aya::maps::MapData;
 use enforcer_common::layout::map;
 use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass};
 use ipnet::IpNet;
 
+use super::batch::hash_entries;
 use super::counters::policy;
 use super::error::{DataplaneError, Doing as _};
 use super::fill::with_words;
@@ -66,10 +66,10 @@ pub fn readback(record: &InterfaceRecord) -> Result<Loaded, DataplaneError> {
     let tables =
         [table(map::SERVICES_IN, map::MATRIX_IN, inbound)?, table(map::SERVICES_OUT, map::MATRIX_OUT, outbound)?];
     let mut prefixes = BTreeMap::new();
-    for (length, word, class) in prefix_table::<u32>(&folder.join(map::PREFIXES4))? {
+    for ([length, word], class) in prefix_table::<[u32; 2]>(&folder.join(map::PREFIXES4))? {
         add(&mut prefixes, Ipv4Addr::from(word.to_ne_bytes()).into(), length, class);
     }
-    for (length, words, class) in prefix_table::<[u32; 4]>(&folder.join(map::PREFIXES6))? {
+    for ([length, words @ ..], class) in prefix_table::<[u32; 5]>(&folder.join(map::PREFIXES6))? {
         add(&mut prefixes, address6(words).into(), length, class);
     }
     Ok(Loaded { record: policy, tables, prefixes })
@@ -88,15 +88,10 @@ fn words(path: &Path) -> Result<Vec<u32>, DataplaneError> {
     with_words(&data, |words| words.iter().map(|word| word.load(Ordering::Relaxed) as u32).collect())
 }
 
-fn prefix_table<K: Pod>(path: &Path) -> Result<Vec<(u32, K, u32)>, DataplaneError> {
+/// Keys are the length of the prefix and the words of the address.
+fn prefix_table<K: Pod + Default>(path: &Path) -> Result<Vec<(K, u32)>, DataplaneError> {
     let data = MapData::from_pin(path).doing(|| doing(path))?;
-    let trie: LpmTrie<MapData, K, u32> = Map::from_map_data(data).and_then(TryInto::try_into).doing(|| doing(path))?;
-    let mut found = Vec::new();
-    for item in trie.iter() {
-        let (key, class) = item.doing(|| doing(path))?;
-        found.push((key.prefix_len(), key.data(), class));
-    }
-    Ok(found)
+    hash_entries(&data).doing(|| doing(path))
 }
 
 fn doing(path: &Path) -> String {
