@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aya::programs::tc::{self, NlOptions, TcAttachOptions, TcHandle};
 use aya::programs::{SchedClassifier, TcAttachType};
@@ -28,16 +30,23 @@ impl Drop for ForeignXdp {
 }
 
 impl ForeignXdp {
-    /// Attaches it to an interface of a namespace.
+    /// Attaches it to an interface of a namespace. Waits where a link that was just removed still holds the hook, because
+    /// somebody who lists links has it open.
     ///
     /// # Panics
     /// When the kernel refuses.
     #[must_use]
     #[track_caller]
     pub fn attach(namespace: &Namespace, interface: &str) -> Self {
-        match namespace.run(|| attach(interface)) {
-            Ok(foreign) => foreign,
-            Err(error) => panic!("attaching a program to {interface}: {error}"),
+        let give_up = Instant::now() + Duration::from_secs(10);
+        loop {
+            match namespace.run(|| attach(interface)) {
+                Ok(foreign) => return foreign,
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < give_up => {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => panic!("attaching a program to {interface}: {error}"),
+            }
         }
     }
 }
