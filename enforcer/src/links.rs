@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt as _;
+use ipnet::Ipv4Net;
 use rtnetlink::RouteMessageBuilder;
-use rtnetlink::packet_route::address::AddressAttribute;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeader, AddressMessage};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkXdp};
 use rtnetlink::packet_route::route::RouteAttribute;
 use rtnetlink::packet_route::tc::TcHandle;
@@ -52,7 +53,7 @@ pub struct Link {
 pub struct Addresses {
     /// Unicast addresses of all interfaces, loopback's own left out.
     pub own: BTreeSet<IpAddr>,
-    /// Broadcast addresses of the networks they are in.
+    /// Broadcast addresses of the networks they are in: the last of each, and those that were added as such.
     pub broadcasts: BTreeSet<Ipv4Addr>,
     /// Interfaces by the unicast addresses they have.
     pub interfaces: BTreeMap<IpAddr, BTreeSet<u32>>,
@@ -129,31 +130,42 @@ fn read_attribute(link: &mut Link, attribute: LinkAttribute) {
 pub fn addresses() -> Result<Addresses, LinksError> {
     let messages =
         ask("its addresses", |handle| async move { handle.address().get().execute().try_collect::<Vec<_>>().await })?;
+    Ok(gathered(messages))
+}
+
+fn gathered(messages: Vec<AddressMessage>) -> Addresses {
     let mut addresses = Addresses::default();
-    let attributes = messages.into_iter().flat_map(|message| {
-        let index = message.header.index;
-        message.attributes.into_iter().map(move |attribute| (index, attribute))
-    });
-    for (index, attribute) in attributes {
-        // IFA_LOCAL is ours on point-to-point links, where IFA_ADDRESS is the peer; IPv6 has IFA_ADDRESS alone.
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel tells much more than is asked for here")]
-        match attribute {
-            AddressAttribute::Local(address) => {
-                addresses.own.insert(address);
-                addresses.interfaces.entry(address).or_default().insert(index);
+    for message in messages {
+        let AddressHeader { index, prefix_len, .. } = message.header;
+        let mut ours = |address| {
+            addresses.own.insert(address);
+            addresses.interfaces.entry(address).or_default().insert(index);
+        };
+        for attribute in message.attributes {
+            // IFA_LOCAL is ours on point-to-point links, where IFA_ADDRESS is the peer; IPv6 has IFA_ADDRESS alone.
+            #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel tells much more than is asked for here")]
+            match attribute {
+                AddressAttribute::Local(address) | AddressAttribute::Address(address @ IpAddr::V6(_)) => ours(address),
+                // The network is the peer's where there is one: so the kernel has it.
+                AddressAttribute::Address(IpAddr::V4(address)) => {
+                    addresses.broadcasts.extend(directed_broadcast(address, prefix_len));
+                }
+                AddressAttribute::Broadcast(address) => {
+                    addresses.broadcasts.insert(address);
+                }
+                _ => {}
             }
-            AddressAttribute::Address(address @ IpAddr::V6(_)) => {
-                addresses.own.insert(address);
-                addresses.interfaces.entry(address).or_default().insert(index);
-            }
-            AddressAttribute::Broadcast(address) => {
-                addresses.broadcasts.insert(address);
-            }
-            _ => {}
         }
     }
     addresses.own.retain(|address| !address.is_loopback());
-    Ok(addresses)
+    addresses
+}
+
+/// The last address of a network is its broadcast address to the kernel, whether or not the address was added with one
+/// (`fib_add_ifaddr`). Networks of two addresses and of one have none (RFC 3021).
+fn directed_broadcast(address: Ipv4Addr, prefix_len: u8) -> Option<Ipv4Addr> {
+    let network = Ipv4Net::new(address, prefix_len).ok().filter(|_| (1..=30).contains(&prefix_len))?;
+    Some(network.broadcast()).filter(|_| !address.is_loopback())
 }
 
 /// By which interfaces packets to these addresses would leave. An address without a route is left out.
@@ -233,4 +245,50 @@ where
         })
     };
     answer().map_err(|source| LinksError { what, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(prefix_len: u8, attributes: Vec<AddressAttribute>) -> AddressMessage {
+        let mut message = AddressMessage::default();
+        message.header = AddressHeader { prefix_len, index: 2, ..message.header };
+        message.attributes = attributes;
+        message
+    }
+
+    fn broadcasts(address: &str, prefix_len: u8) -> Vec<String> {
+        let address: IpAddr = address.parse().unwrap();
+        let attributes = vec![AddressAttribute::Address(address), AddressAttribute::Local(address)];
+        gathered(vec![message(prefix_len, attributes)]).broadcasts.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_network_has_a_broadcast_address_whether_or_not_it_was_added_with_one() {
+        assert_eq!(broadcasts("198.18.0.1", 24), ["198.18.0.255"]);
+        assert_eq!(broadcasts("10.1.2.3", 8), ["10.255.255.255"]);
+        assert_eq!(broadcasts("10.7.0.1", 30), ["10.7.0.3"]);
+        assert_eq!(broadcasts("10.7.0.4", 31), Vec::<String>::new(), "both are hosts");
+        assert_eq!(broadcasts("10.7.0.6", 32), Vec::<String>::new());
+        assert_eq!(broadcasts("127.0.0.1", 8), Vec::<String>::new(), "it is not of the wire");
+        assert_eq!(broadcasts("2001:db8::1", 24), Vec::<String>::new(), "IPv6 has none");
+    }
+
+    #[test]
+    fn one_that_was_added_as_such_counts_as_well() {
+        let address = Ipv4Addr::new(198, 18, 0, 1);
+        let old = AddressAttribute::Broadcast(Ipv4Addr::new(198, 18, 0, 0));
+        let found = gathered(vec![message(24, vec![AddressAttribute::Address(address.into()), old])]);
+        assert_eq!(found.broadcasts, [[198, 18, 0, 0], [198, 18, 0, 255]].map(Ipv4Addr::from).into());
+    }
+
+    #[test]
+    fn on_a_point_to_point_link_the_network_is_that_of_the_peer() {
+        let (own, peer) = (IpAddr::from([10, 9, 0, 1]), IpAddr::from([10, 8, 0, 1]));
+        let attributes = vec![AddressAttribute::Address(peer), AddressAttribute::Local(own)];
+        let found = gathered(vec![message(24, attributes)]);
+        assert_eq!(found.own, [own].into());
+        assert_eq!(found.broadcasts, [Ipv4Addr::new(10, 8, 0, 255)].into());
+    }
 }

@@ -15,7 +15,7 @@ pub(super) enum Work {
     Addresses,
     /// Likewise the table of listeners.
     Listeners,
-    /// Write the totals down: they are lost with a reboot.
+    /// Write the totals into the history: reports show them over time, and audit is witnessed.
     Totals,
     /// Compare all that is in force with what should be.
     Check,
@@ -150,5 +150,13 @@ mod tests {
         assert_eq!(due.take(start + 60 * SECOND), [Work::Listeners, Work::Check]);
         assert_eq!(due.take(start + 61 * SECOND), []);
         assert_eq!(due.take(start + 120 * SECOND), [Work::Listeners, Work::Check]);
+    }
+
+    #[test]
+    fn totals_go_into_the_history_every_quarter_of_an_hour() {
+        let start = Instant::now();
+        let mut due = Due::new(start, 60 * SECOND);
+        let times = (1..=61).filter(|minute| due.take(start + 60 * *minute * SECOND).contains(&Work::Totals));
+        assert_eq!(times.collect::<Vec<_>>(), [15, 30, 45, 60]);
     }
 }

@@ -84,7 +84,6 @@ pub fn run(options: &Options, output: &mut Output<'_>) -> Result<(), Failure> {
         due: Due::new(Instant::now(), options.check),
         last_read: None,
         trouble: None,
-        sampled: None,
         events: None,
     };
     agent.start(output)?;
@@ -113,8 +112,6 @@ struct Agent<'a> {
     last_read: Option<Seen>,
     /// Why the site file as it stands is not in force.
     trouble: Option<String>,
-    /// When totals were last written into the history.
-    sampled: Option<Instant>,
     events: Option<Events>,
 }
 
@@ -204,7 +201,6 @@ impl Agent<'_> {
                 let has_expired = self.keeper.followed().is_some_and(Followed::has_expired);
                 self.read(has_expired || self.trouble.is_some());
                 self.save_totals();
-                self.sample();
                 self.keeper.protect(Look::Tables).and_then(|()| Ok(refresh_addresses()?))
             }
         };
@@ -212,17 +208,6 @@ impl Agent<'_> {
             self.log.error(format!("{failure:#}"));
         }
         self.say_status();
-    }
-
-    /// Writes totals into the history now and then: reports show them over time, and audit is witnessed.
-    fn sample(&mut self) {
-        const EVERY: Duration = Duration::from_secs(15 * 60);
-        if self.sampled.is_none_or(|at| at.elapsed() >= EVERY) {
-            self.sampled = Some(Instant::now());
-            if let Err(error) = past::record(history::Event::Sample, &[]) {
-                self.log.warning(format!("the history has no totals of now: {error:#}"));
-            }
-        }
     }
 
     /// Reads the site file, and puts it in force if it is another than before.

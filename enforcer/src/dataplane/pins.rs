@@ -1,11 +1,11 @@
 //! Where things are pinned, and what is found there.
 //!
 //! ```text
-//! /sys/fs/bpf/enforcer/eth0/inbound            the program in force; outbound likewise
-//! /sys/fs/bpf/enforcer/eth0/v2/                link_inbound, link_outbound, CONTROL, RULES, REASONS, record
-//! /sys/fs/bpf/enforcer/eth0/v2/g7/             the programs of generation 7
-//! /sys/fs/bpf/enforcer/host:4026531840/v2/     flows, fragments, own addresses: of the network namespace
-//! /sys/fs/bpf/enforcer/host:4026531840/v2/g7/  the policy of generation 7: port tables, prefixes, and the rules by name
+//! /sys/fs/bpf/enforcer/eth0/inbound                   the program in force; outbound likewise
+//! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/                link_inbound, link_outbound, CONTROL, RULES, REASONS, record
+//! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/g7/             the programs of generation 7
+//! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/     flows, fragments, own addresses: of the network namespace
+//! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/g7/  the policy of generation 7: port tables, prefixes, rules by name
 //! ```
 //! An interface name cannot hold a colon, so the two never collide.
 

@@ -51,6 +51,12 @@ fn an_entry_that_was_changed_in_the_kernel_is_put_back() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     agent.wait_for_log("somebody has changed them");
     wait_for_value(&(Some(0), false.into()), || (host.run(&["status"]).code, host.status("/drift")));
+    // So there was a check. Totals go into the history four times an hour, and at the end.
+    let samples =
+        || fs::read_to_string(host.folder.join("history.jsonl")).expect("it is kept").matches("\"sample\"").count();
+    assert_eq!(samples(), 0);
+    assert!(agent.stop());
+    assert_eq!(samples(), 1);
 }
 
 #[test]

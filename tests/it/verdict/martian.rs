@@ -1,5 +1,6 @@
 //! Source addresses that cannot come from the wire.
 
+use harness::netns::Cable;
 use harness::packet::Packet;
 
 use super::{HOST, Judge, MEMBER};
@@ -56,4 +57,19 @@ fn a_neighbour_is_no_martian() {
     let judge = Judge::new();
     judge.passes("rule", &MEMBER.map(from));
     judge.passes("rule", &["192.0.2.1", "10.1.2.3", "2001:db8:ffff::1", "fe80::1"].map(from));
+}
+
+#[test]
+fn the_broadcast_address_of_a_network_is_no_source_even_if_nobody_named_it() {
+    let cable = Cable::quiet();
+    let near = &cable.near.interface;
+    cable.host.batch(&format!(
+        "addr del {own}/24 dev {near}\naddr add {own}/24 dev {near}\n\
+         addr add 10.7.0.1/30 dev {near}\naddr add 10.7.0.4/31 dev {near}\n",
+        own = HOST[0]
+    ));
+    let judge = Judge::on(cable);
+    judge.drops("martian", &["198.18.0.255", "10.7.0.3"].map(from));
+    // A network of two addresses has no broadcast address, and in a larger one it is a host.
+    judge.passes("rule", &["10.7.0.5", "198.18.1.255"].map(from));
 }

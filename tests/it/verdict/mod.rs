@@ -32,9 +32,14 @@ struct Judge {
 impl Judge {
     #[track_caller]
     fn new() -> Self {
+        Self::on(Cable::quiet())
+    }
+
+    #[track_caller]
+    fn on(cable: Cable) -> Self {
         let cluster = format!("cluster={},{}", MEMBER[0], MEMBER[1]);
         let arguments = ["--role", "unity-connection", "--peer", &cluster, "--mode", "enforce", "--hook", "native"];
-        Self { protected: Protected::apply_on(Cable::quiet(), &arguments) }
+        Self { protected: Protected::apply_on(cable, &arguments) }
     }
 
     /// These frames pass, under this reason, in enforce and in audit.
