@@ -7,6 +7,7 @@ pub mod calls;
 pub mod enforcer;
 pub mod foreign;
 pub mod interrupt;
+pub mod machine;
 pub mod netns;
 pub mod observer;
 pub mod packet;

@@ -7,11 +7,16 @@ use std::thread;
 /// counts it.
 pub fn skip(reason: &str) {
     let thread = thread::current();
-    let _ = writeln!(io::stderr(), "skipped: {}: {reason}", thread.name().unwrap_or("test"));
+    tell(&format!("skipped: {}: {reason}\n", thread.name().unwrap_or("test")));
 }
 
 /// Says how much the running test has done, where that is not the same in every run or on every kernel.
 pub fn say(what: &str) {
     let thread = thread::current();
-    let _ = writeln!(io::stderr(), "{}: {what}", thread.name().unwrap_or("test"));
+    tell(&format!("{}: {what}\n", thread.name().unwrap_or("test")));
+}
+
+/// In one piece: the tests beside it tell things too.
+fn tell(line: &str) {
+    let _ = io::stderr().write_all(line.as_bytes());
 }

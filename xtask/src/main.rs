@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask setup|build-ebpf|test|systemd-test|demo|bench`. One file a subcommand, each with `Options` and `run`.
+//! Development tasks: `cargo xtask setup|build-ebpf|test|systemd-test|vmtest|demo|bench`. One file a subcommand, each with `Options` and `run`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
@@ -14,6 +14,7 @@ mod setup;
 mod shell;
 mod systemd_test;
 mod test;
+mod vmtest;
 mod workspace;
 
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Command {
     Replay(replay::Options),
     /// Break the code that decides in small ways, and see that a test fails each time.
     Mutants(mutants::Options),
+    /// Run tests of the kernel suite under other kernels, in QEMU.
+    Vmtest(vmtest::Options),
     /// Write docs/assurance.md from what the long runs have left.
     Assurance(assurance::Options),
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Oracle(options) => oracle::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Mutants(options) => mutants::run(&options),
+        Command::Vmtest(options) => vmtest::run(&options),
         Command::Assurance(options) => assurance::run(&options),
     };
     match result {

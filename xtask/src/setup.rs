@@ -72,6 +72,16 @@ pub(crate) fn peers() {
     }
 }
 
+/// Installs what boots other kernels, if it is not there.
+pub(crate) fn virtual_machines() -> anyhow::Result<()> {
+    let Some(step) = tools::virtual_machines() else { return Ok(()) };
+    eprintln!("vmtest: {}, which other kernels are booted with:", step.missing);
+    for line in &step.plan {
+        eprintln!("    {line}");
+    }
+    (step.run)()
+}
+
 fn steps(scratch: &Path) -> Vec<Step> {
     [tools::step(), bpf_toolchain_step(scratch), bpffs::step()].into_iter().flatten().collect()
 }

@@ -68,18 +68,13 @@ fn with_filter(line: CommandLine, filter: Option<&str>) -> CommandLine {
 
 /// Builds the kernel suite and returns its executables.
 pub(crate) fn kernel_suite() -> anyhow::Result<Vec<PathBuf>> {
-    let line = cargo_line(&[
-        "test",
-        "--no-run",
-        "--package",
-        "enforcer-tests",
-        "--lib",
-        "--bin",
-        "enforcer-bench",
-        "--test",
-        "it",
-    ])
-    .arg("--message-format=json-render-diagnostics");
+    executables_of(&["--package", "enforcer-tests", "--lib", "--bin", "enforcer-bench", "--test", "it"])
+}
+
+/// Builds tests, those that cargo selects by these words, and returns their executables.
+pub(crate) fn executables_of(selection: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    let line = cargo_line(&["test", "--no-run", "--message-format=json-render-diagnostics"]);
+    let line = selection.iter().fold(line, |line, word| line.arg(*word));
     eprintln!("$ {line}");
     let output = line.command().stderr(Stdio::inherit()).output().with_context(|| format!("cannot start `{line}`"))?;
     if !output.status.success() {

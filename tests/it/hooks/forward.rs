@@ -154,7 +154,7 @@ fn a_guest_behind_a_port_is_judged_on_the_way_to_it() {
     cable.near.interface = port;
     let protected = Protected::apply_site(cable, &site, &["--hook", "auto"]);
     let status = protected.run(&["status", "--format", "json"]).expect_code(0).json();
-    assert_eq!(status["interfaces"][0]["inbound"]["attach_mode"], "tcx", "{status}");
+    assert_eq!(status["interfaces"][0]["inbound"]["attach_mode"], harness::machine::tc_attach_mode(), "{status}");
     let Cable { host, remote, .. } = &protected.cable;
     let _servers = [Servers::start(&guest, &[443, 4444], &[]), Servers::start(host, &[4444], &[])];
     let from: IpAddr = [198, 18, 7, 2].into();

@@ -67,6 +67,9 @@ fn filters_of_others_on_clsact_stay_through_attach_replace_and_detach() {
 
 #[test]
 fn a_tcx_program_of_others_stays_behind_ours() {
+    if harness::machine::tc_attach_mode() != "tcx" {
+        return harness::skip::skip("this kernel has no TCX");
+    }
     let (_other, pin) = of_others();
     let cable = Cable::quiet();
     let near = cable.near.interface.clone();

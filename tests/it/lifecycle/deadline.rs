@@ -2,17 +2,20 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use harness::enforcer::{Protected, state_folder};
+use harness::machine::patience;
 use harness::netns::Cable;
 use harness::sockets::{Reply, Servers, tcp};
 
 use super::{ENFORCE, REFUSED_PORT, pins_of, program_id, sentences, status, wait_for};
 
 /// Long enough for a machine with much to do to look before it.
-const WITHIN: &str = "4s";
-const UNCONFIRMED: &[&str] =
-    &["--role", "unity-connection", "--mode", "enforce", "--hook", "native", "--confirm-within", WITHIN];
+static WITHIN: LazyLock<String> = LazyLock::new(|| format!("{}s", 4 * patience()));
+static UNCONFIRMED: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    vec!["--role", "unity-connection", "--mode", "enforce", "--hook", "native", "--confirm-within", &WITHIN]
+});
 /// For what has to happen before it.
 const LONG: &[&str] =
     &["--role", "unity-connection", "--mode", "enforce", "--hook", "native", "--confirm-within", "1h"];
@@ -56,7 +59,7 @@ fn kept(protected: &Protected) -> bool {
 fn with_every_process_killed_enforcement_ends_at_the_deadline() {
     let protected = Protected { cable: Cable::new() };
     let _servers = Servers::start(&protected.cable.host, &[REFUSED_PORT], &[]);
-    protected.apply_again(UNCONFIRMED);
+    protected.apply_again(&UNCONFIRMED);
     assert_eq!(ask(&protected.cable, REFUSED_PORT), Reply::Silence);
     let (code, json) = status(&protected);
     assert_eq!((code, json["deadline"].is_string()), (Some(0), true), "{json}");
@@ -92,7 +95,7 @@ fn the_previous_policy_comes_back_with_its_modes() {
     assert_eq!(ask(cable, 1502), Reply::Silence);
     let before = (program_id(&protected), status(&protected).1["policy_hash"].clone());
     let mut other = OTHER.to_vec();
-    other.extend(["--confirm-within", WITHIN]);
+    other.extend(["--confirm-within", &WITHIN]);
     protected.apply_again(&other);
     assert_eq!(ask(cable, 1502), Reply::Answered, "the new policy permits it");
     assert_eq!(ask(cable, REFUSED_PORT), Reply::Silence, "and enforces");
@@ -125,7 +128,7 @@ fn confirmed_in_time_it_stays_and_confirming_again_does_nothing() {
 fn mode_enforce_ends_when_it_is_not_confirmed() {
     let protected = Protected::apply(&["--role", "unity-connection", "--mode", "audit", "--hook", "native"]);
     let _servers = Servers::start(&protected.cable.host, &[REFUSED_PORT], &[]);
-    protected.run(&["mode", "enforce", "--confirm-within", WITHIN]).expect_code(0);
+    protected.run(&["mode", "enforce", "--confirm-within", &WITHIN]).expect_code(0);
     assert_eq!(ask(&protected.cable, REFUSED_PORT), Reply::Silence);
     wait_for(&Reply::Answered, || ask(&protected.cable, REFUSED_PORT));
     wait_for(&true, || sentences(&status(&protected).1, "notes").contains("in force again"));

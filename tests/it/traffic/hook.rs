@@ -1,6 +1,7 @@
 //! The same policy at every hook: what a client sees does not depend on where its packets are judged.
 
 use harness::enforcer::Protected;
+use harness::machine::tc_attach_mode;
 use harness::packet::{Extension, Packet, SERVICE_VLAN};
 use harness::program::Outcome;
 use harness::sockets::{Reply, Servers, tcp, udp};
@@ -26,9 +27,12 @@ fn clients_see_the_same_at_every_hook() {
 
 #[test]
 fn status_names_the_hook_that_was_asked_for() {
-    for (hook, name, attach_mode) in
-        [("native", "xdp", "native"), ("generic", "xdp", "generic"), ("tc", "tc", "tcx"), ("clsact", "tc", "clsact")]
-    {
+    for (hook, name, attach_mode) in [
+        ("native", "xdp", "native"),
+        ("generic", "xdp", "generic"),
+        ("tc", "tc", tc_attach_mode()),
+        ("clsact", "tc", "clsact"),
+    ] {
         let protected = protected_at(hook);
         let json = protected.run(&["status", "--format", "json"]).expect_code(0).json();
         let all = json["interfaces"].as_array().expect("an array");

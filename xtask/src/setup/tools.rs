@@ -24,6 +24,16 @@ const TOOLS: &[(&str, &str)] = &[
 /// What `bench` compares with, and measures with; it goes on without what cannot be had.
 const PEERS: &[(&str, &str)] = &[("xdp-filter", "xdp-tools"), ("iperf3", "iperf3")];
 
+/// What `vmtest` boots other kernels with.
+const VIRTUAL_MACHINES: &[(&str, &str)] = &[
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    // The machines' shell.
+    ("busybox", "busybox-static"),
+    // What the machines boot from, and the modules in it.
+    ("cpio", "cpio"),
+    ("xz", "xz-utils"),
+];
+
 /// What is missing, if anything is.
 pub(super) fn step() -> Option<Step> {
     missing(TOOLS)
@@ -32,6 +42,11 @@ pub(super) fn step() -> Option<Step> {
 /// What is missing for a comparison with others, if anything is.
 pub(super) fn peers() -> Option<Step> {
     missing(PEERS)
+}
+
+/// What is missing for booting other kernels, if anything is.
+pub(super) fn virtual_machines() -> Option<Step> {
+    missing(VIRTUAL_MACHINES)
 }
 
 fn missing(tools: &'static [(&str, &str)]) -> Option<Step> {

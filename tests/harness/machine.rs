@@ -1,0 +1,39 @@
+//! The machine that the tests run on, where what they expect depends on it.
+
+use std::env;
+use std::fs;
+
+/// How many times as long as elsewhere things may take here: `ENFORCER_TESTS_PATIENCE`, for a processor that is emulated.
+#[must_use]
+pub fn patience() -> u32 {
+    env::var("ENFORCER_TESTS_PATIENCE").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
+}
+
+/// How a program is attached at tc where nobody asks for more: by a link since Linux 6.6, by a filter before.
+///
+/// # Panics
+/// When the kernel does not tell its release.
+#[must_use]
+pub fn tc_attach_mode() -> &'static str {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("proc is mounted");
+    if has_tcx(&release) { "tcx" } else { "clsact" }
+}
+
+fn has_tcx(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_at_tc_are_there_since_6_6() {
+        for (release, wanted) in
+            [("5.15.0-1", false), ("6.1.0-50-cloud-amd64", false), ("6.6.1", true), ("6.12.1", true), ("7.0", true)]
+        {
+            assert_eq!(has_tcx(release), wanted, "{release}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+#!/bin/busybox sh
+# The first and only process of a machine of `cargo xtask vmtest`: runs the tests and switches the machine off.
+# What xtask reads begins with "vm: "; standard error of the tests has a line of its own, so that nothing cuts into theirs.
+/bin/busybox --install -s /bin
+export PATH=/usr/bin:/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+mount -t bpf bpf /sys/fs/bpf
+
+# There is no list of what needs what: try until nothing more can be loaded.
+loaded=1
+while [ "$loaded" ]; do
+    loaded=
+    for module in /modules/*.ko; do
+        [ -e "$module" ] && insmod "$module" 2> /dev/null && rm "$module" && loaded=1
+    done
+done
+for module in /modules/*.ko; do
+    [ -e "$module" ] && echo "vm: complaint: $(basename "$module") cannot be loaded"
+done
+ip link set lo up
+
+echo "vm: kernel $(uname -r)"
+cd /root
+# The processor is emulated: what takes a second elsewhere may take ten here.
+ENFORCER_BIN=/root/enforcer ENFORCER_TESTS_PATIENCE=10 RUST_TEST_THREADS=2 ./it $(cat /filters) 2> /dev/ttyS1
+status=$?
+dmesg | grep -E 'WARNING:|BUG:|Oops:' | sed 's/^/vm: complaint: /'
+echo "vm: exit $status"
+poweroff -f

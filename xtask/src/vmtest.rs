@@ -1,0 +1,131 @@
+//! `cargo xtask vmtest`: tests of the kernel suite under Debian's older kernels, each booted in QEMU without KVM.
+
+mod image;
+mod initramfs;
+mod machine;
+mod results;
+
+use std::env::consts::ARCH;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value, json};
+
+use self::results::Results;
+use crate::kernel::{self, Profile};
+use crate::{assurance, setup, test, workspace};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo xtask vmtest                            # 6.1 and 6.12: hours\n  \
+                  cargo xtask vmtest --kernel 6.1 verdict::     # a first look\n\n\
+                  The processor is emulated, so that this runs wherever QEMU does, and slowly. The console of each machine stays in \
+                  target/vmtest/.")]
+pub(crate) struct Options {
+    /// Series of kernels, as Debian has them.
+    #[arg(long = "kernel", value_name = "SERIES", default_values = ["6.1", "6.12"])]
+    kernels: Vec<String>,
+    /// How long the tests of one kernel may take.
+    #[arg(long, value_name = "N", default_value_t = 180)]
+    minutes: u64,
+    /// Only tests whose name contains one of these.
+    #[arg(value_name = "FILTER", default_values = ["verdict::", "traffic::", "hooks::", "lifecycle::"])]
+    filters: Vec<String>,
+}
+
+/// What became of one kernel.
+enum Outcome {
+    Ran {
+        package: String,
+        results: Results,
+    },
+    /// It could not be tried here, for this reason.
+    Skipped(String),
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    setup::run(&setup::Options::default())?;
+    let mut outcomes = Vec::new();
+    match prepare() {
+        Ok(program) => {
+            for series in &options.kernels {
+                outcomes.push((series, try_kernel(series, &program, options)?));
+            }
+        }
+        Err(Unprepared::Skip(reason)) => {
+            outcomes.extend(options.kernels.iter().map(|series| (series, Outcome::Skipped(reason.clone()))));
+        }
+        Err(Unprepared::Fail(error)) => return Err(error),
+    }
+    let figures: Map<String, Value> =
+        outcomes.iter().map(|(series, outcome)| ((*series).clone(), outcome.figures(&options.filters))).collect();
+    assurance::write("vmtest", &format!("{:#}\n", Value::Object(figures)))?;
+    println!();
+    for (series, outcome) in &outcomes {
+        match outcome {
+            Outcome::Ran { results, .. } => print!("{series}: {results}"),
+            Outcome::Skipped(reason) => println!("{series}: skipped: {reason}"),
+        }
+    }
+    let failed: Vec<_> =
+        outcomes.iter().filter(|(_, outcome)| !outcome.held()).map(|(series, _)| series.as_str()).collect();
+    if !failed.is_empty() {
+        bail!("not everything holds under {}", failed.join(" and "));
+    }
+    Ok(())
+}
+
+/// Why there is nothing to boot.
+enum Unprepared {
+    /// This machine cannot do it.
+    Skip(String),
+    /// What is to be tested is broken.
+    Fail(anyhow::Error),
+}
+
+/// Gets the tools and builds what runs in the machines; returns the tests.
+fn prepare() -> Result<PathBuf, Unprepared> {
+    if ARCH != "x86_64" {
+        return Err(Unprepared::Skip(format!("only x86-64 is booted, and this is {ARCH}")));
+    }
+    setup::virtual_machines().map_err(|error| Unprepared::Skip(format!("{error:#}")))?;
+    let build = || {
+        kernel::build_binary(Profile::Debug)?;
+        let tests = test::executables_of(&["--package", "enforcer-tests", "--test", "it"])?;
+        tests.into_iter().next().context("cargo named no test executable")
+    };
+    build().map_err(Unprepared::Fail)
+}
+
+fn try_kernel(series: &str, program: &std::path::Path, options: &Options) -> anyhow::Result<Outcome> {
+    let folder = workspace::target_dir().join("vmtest").join(series);
+    let image = match image::fetch(series, &folder) {
+        Ok(image) => image,
+        Err(error) => return Ok(Outcome::Skipped(format!("{error:#}"))),
+    };
+    eprintln!("\n== {}: {}", image.package, options.filters.join(" "));
+    let initramfs = initramfs::build(&image, program, &options.filters, &folder)?;
+    let results = machine::run(&image, &initramfs, Duration::from_secs(options.minutes * 60), &folder)?;
+    Ok(Outcome::Ran { package: image.package, results })
+}
+
+impl Outcome {
+    fn held(&self) -> bool {
+        match self {
+            Self::Ran { results, .. } => results.held(),
+            Self::Skipped(_) => true,
+        }
+    }
+
+    fn figures(&self, filters: &[String]) -> Value {
+        match self {
+            Self::Ran { package, results } => {
+                let mut figures = results.figures();
+                figures["package"] = json!(package);
+                figures["tests"] = json!(filters);
+                figures
+            }
+            Self::Skipped(reason) => json!({ "not_tried": reason }),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Everything a machine has: the tests, `enforcer`, the tools they start with their libraries, and modules, in the memory that
+//! the kernel unpacks before anything else.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+use super::image::Image;
+use crate::kernel::{self, Profile};
+use crate::{shell, workspace};
+
+/// Programs that the tests start. What is not there is missed by the test that needs it.
+const TOOLS: &[&str] = &["ip", "tc", "bpftool", "ethtool", "dnsmasq", "tftp", "nft"];
+
+/// Modules of what the tests make (cables, VLANs, bridges, filters), and of what those need.
+const MODULES: &[&str] = &[
+    "veth",
+    "sch_ingress",
+    "cls_bpf",
+    "8021q",
+    "garp",
+    "mrp",
+    "bridge",
+    "stp",
+    "llc",
+    "dummy",
+    "inet_diag",
+    "tcp_diag",
+    "udp_diag",
+];
+
+/// Makes the archive, and says where it is.
+pub(super) fn build(image: &Image, tests: &Path, filters: &[String], folder: &Path) -> anyhow::Result<PathBuf> {
+    let root = folder.join("root");
+    let _ = fs::remove_dir_all(&root);
+    for name in ["bin", "usr/bin", "proc", "sys", "dev", "run", "tmp", "etc", "root", "modules", "var/lib"] {
+        fs::create_dir_all(root.join(name)).with_context(|| format!("cannot make {}", root.join(name).display()))?;
+    }
+    let busybox = shell::find("busybox").context("there is no busybox")?;
+    copy_program(&busybox, &root, "bin/busybox")?;
+    for tool in TOOLS {
+        if let Some(path) = shell::find(tool) {
+            copy_program(&path, &root, &format!("usr/bin/{tool}"))?;
+        }
+    }
+    for (from, to) in [(tests, "root/it"), (&kernel::built(Profile::Debug, "enforcer"), "root/enforcer")] {
+        copy_program(from, &root, to)?;
+        // A fifth remains. Where there is no strip, the machine has memory enough for the whole.
+        let _ = Command::new("strip").arg("--strip-debug").arg(root.join(to)).status();
+    }
+    for name in ["passwd", "group", "protocols", "services"] {
+        let from = Path::new("/etc").join(name);
+        if from.is_file() {
+            copy(&from, &root.join("etc").join(name))?;
+        }
+    }
+    for module in MODULES {
+        add_module(module, image, &root)?;
+    }
+    fs::write(root.join("filters"), filters.join(" "))?;
+    copy(&workspace::root().join("tests/vm/init.sh"), &root.join("init"))?;
+    fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
+    archive(&root, &folder.join("initramfs"))
+}
+
+/// A program, and the libraries it is linked with, where it looks for them.
+fn copy_program(from: &Path, root: &Path, to: &str) -> anyhow::Result<()> {
+    copy(from, &root.join(to))?;
+    // It fails for what is linked statically, and prints no path then.
+    let output = Command::new("ldd").arg(from).output().context("cannot start ldd")?;
+    for library in libraries(&String::from_utf8_lossy(&output.stdout)) {
+        let to = root.join(library.trim_start_matches('/'));
+        if !to.exists() {
+            fs::create_dir_all(to.parent().unwrap_or(root))?;
+            copy(Path::new(library), &to)?;
+        }
+    }
+    Ok(())
+}
+
+/// The paths in what ldd prints.
+fn libraries(listing: &str) -> impl Iterator<Item = &str> {
+    listing.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':'))
+}
+
+fn add_module(name: &str, image: &Image, root: &Path) -> anyhow::Result<()> {
+    let into = root.join("modules").join(format!("{name}.ko"));
+    let Some(path) = find_module(name, &image.modules.join("kernel")) else {
+        if !is_built_in(name, image) {
+            eprintln!("{} has no module {name}", image.package);
+        }
+        return Ok(());
+    };
+    if path.extension().is_some_and(|extension| extension == "xz") {
+        let output =
+            Command::new("xz").args(["--decompress", "--stdout"]).arg(&path).output().context("cannot start xz")?;
+        if !output.status.success() {
+            bail!("xz cannot unpack {}", path.display());
+        }
+        fs::write(into, output.stdout)?;
+        return Ok(());
+    }
+    copy(&path, &into)
+}
+
+fn find_module(name: &str, folder: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    for path in entries.map(|entry| entry.path()) {
+        if path.is_dir() {
+            if let Some(found) = find_module(name, &path) {
+                return Some(found);
+            }
+        } else if path.file_name().is_some_and(|file| {
+            let file = file.to_string_lossy();
+            file.strip_prefix(name).is_some_and(|rest| rest == ".ko" || rest == ".ko.xz")
+        }) {
+            return Some(path);
+        }
+    }
+    None
+}
+
+fn is_built_in(name: &str, image: &Image) -> bool {
+    let list = fs::read_to_string(image.modules.join("modules.builtin")).unwrap_or_default();
+    list.lines().any(|line| line.ends_with(&format!("/{name}.ko")))
+}
+
+/// Not compressed: unpacking is what an emulated processor is slowest at.
+fn archive(root: &Path, into: &Path) -> anyhow::Result<PathBuf> {
+    let names = Command::new("find").arg(".").current_dir(root).output().context("cannot start find")?.stdout;
+    let file = File::create(into).with_context(|| format!("cannot write {}", into.display()))?;
+    let mut cpio = Command::new("cpio")
+        .args(["--create", "--quiet", "--format=newc", "--owner=0:0"])
+        .current_dir(root)
+        .stdin(Stdio::piped())
+        .stdout(file)
+        .spawn()
+        .context("cannot start cpio")?;
+    // Dropped at the end of the statement, which tells cpio that there are no more.
+    cpio.stdin.take().context("cpio takes no names")?.write_all(&names)?;
+    let status = cpio.wait()?;
+    if !status.success() {
+        bail!("cpio failed ({status})");
+    }
+    Ok(into.to_owned())
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_read_from_ldd() {
+        let listing =
+            "\tlinux-vdso.so.1 (0x00007ffc)\n\tlibc.so.6 => /lib/libc.so.6 (0x00007f)\n\t/lib64/ld.so.2 (0x00007f)\n";
+        assert_eq!(libraries(listing).collect::<Vec<_>>(), ["/lib/libc.so.6", "/lib64/ld.so.2"]);
+    }
+}

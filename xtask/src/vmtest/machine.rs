@@ -1,0 +1,81 @@
+//! One machine: started, read until it is off or its time is over, and ended in every case.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::image::Image;
+use super::results::Results;
+
+pub(super) fn run(image: &Image, initramfs: &Path, limit: Duration, folder: &Path) -> anyhow::Result<Results> {
+    let errors = folder.join("stderr.log");
+    let mut log = File::create(folder.join("console.log")).context("cannot write the console's log")?;
+    let start = Instant::now();
+    let mut machine = Machine(
+        // Never KVM: that a machine is not emulated must not decide what passes.
+        Command::new("qemu-system-x86_64")
+            .args(["-accel", "tcg", "-smp", "2", "-m", "2048", "-no-reboot", "-nic", "none"])
+            .args(["-display", "none", "-monitor", "none", "-serial", "stdio", "-serial"])
+            .arg(format!("file:{}", errors.display()))
+            .arg("-kernel")
+            .arg(&image.kernel)
+            .arg("-initrd")
+            .arg(initramfs)
+            // A kernel that stumbles has failed; it must not go on and look well.
+            .args(["-append", "console=ttyS0 quiet loglevel=1 panic=-1 oops=panic"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start qemu-system-x86_64")?,
+    );
+    let console = machine.0.stdout.take().context("QEMU has no console")?;
+    let (send, lines) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+            if send.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    let mut results = Results::default();
+    loop {
+        match lines.recv_timeout(limit.saturating_sub(start.elapsed())) {
+            Ok(line) => {
+                writeln!(log, "{line}")?;
+                println!("{line}");
+                results.read(&line);
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                results.out_of_time = true;
+                break;
+            }
+        }
+    }
+    drop(machine);
+    drop(lines);
+    // It ends with the console. A panic there has nothing to say about the machine.
+    let _ = reader.join();
+    let said = fs::read(&errors).unwrap_or_default();
+    for line in String::from_utf8_lossy(&said).lines() {
+        results.read_error(line.trim_end());
+    }
+    results.seconds = start.elapsed().as_secs();
+    Ok(results)
+}
+
+struct Machine(Child);
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // If it is off already, there is nothing to end.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
