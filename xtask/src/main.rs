@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask setup|build-ebpf|test|systemd-test|vmtest|demo|bench`. One file a subcommand, each with `Options` and `run`.
+//! Development tasks: `cargo xtask setup|build-ebpf|test|systemd-test|vmtest|dist|package-test|demo|bench`. One file a subcommand, each with `Options` and `run`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
@@ -6,9 +6,11 @@ mod assurance;
 mod bench;
 mod build_ebpf;
 mod demo;
+mod dist;
 mod kernel;
 mod mutants;
 mod oracle;
+mod package_test;
 mod replay;
 mod setup;
 mod shell;
@@ -39,6 +41,10 @@ enum Command {
     Test(test::Options),
     /// Boot a Debian with the units twice, and try what must hold under systemd.
     SystemdTest(systemd_test::Options),
+    /// Make a Debian package, an archive, their checksums and a list of what they are made of.
+    Dist(dist::Options),
+    /// Install, upgrade, remove and purge the Debian package, with traffic flowing.
+    PackageTest(package_test::Options),
     /// Protect a namespace, and try from another what the policy permits and what it does not.
     Demo(demo::Options),
     /// Measure how fast the programs are, beside an empty program and beside other firewalls.
@@ -61,6 +67,8 @@ fn main() -> ExitCode {
         Command::BuildEbpf(options) => build_ebpf::run(&options),
         Command::Test(options) => test::run(&options),
         Command::SystemdTest(options) => systemd_test::run(&options),
+        Command::Dist(options) => dist::run(&options),
+        Command::PackageTest(options) => package_test::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Oracle(options) => oracle::run(&options),

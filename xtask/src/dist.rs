@@ -1,0 +1,97 @@
+//! `cargo xtask dist`: a Debian package, an archive of the same files, what they are made of, and their checksums.
+
+mod sbom;
+mod tree;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+
+use self::tree::Tree;
+use crate::kernel::{self, Profile};
+use crate::shell::{CommandLine, find};
+use crate::workspace;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Build quickly, for a test: what is published is not built like this.
+    #[arg(long)]
+    debug: bool,
+    /// Revision of the Debian package.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    revision: u32,
+}
+
+impl Options {
+    /// Packages for a test.
+    pub(crate) const fn for_test(revision: u32) -> Self {
+        Self { debug: true, revision }
+    }
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let folder = workspace::target_dir().join("dist");
+    let debian = package(options)?;
+    let files = [debian, archive(options)?, sbom::write(&folder)?];
+    let names: Vec<String> =
+        files.iter().filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned())).collect();
+    let line = CommandLine::new(&["sha256sum"]);
+    let line = names.iter().fold(line, CommandLine::arg);
+    let output = line.command().current_dir(&folder).output().context("cannot start sha256sum")?;
+    if !output.status.success() {
+        bail!("`{line}` failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    fs::write(folder.join("SHA256SUMS"), output.stdout)?;
+    for name in names.iter().map(String::as_str).chain(["SHA256SUMS"]) {
+        println!("{}", folder.join(name).display());
+    }
+    Ok(())
+}
+
+/// Makes the Debian package.
+pub(crate) fn package(options: &Options) -> anyhow::Result<PathBuf> {
+    if find("dpkg-deb").is_none() {
+        bail!("there is no dpkg-deb: a Debian package is made on Debian, or where its package `dpkg` is installed");
+    }
+    let (tree, version, architecture) = lay_out(options)?;
+    tree.control(&version, &architecture)?;
+    let file = workspace::target_dir().join("dist").join(format!("enforcer_{version}_{architecture}.deb"));
+    CommandLine::new(&["dpkg-deb", "--root-owner-group", "--build"])
+        .arg(tree.path().to_string_lossy())
+        .arg(file.to_string_lossy())
+        .run()?;
+    Ok(file)
+}
+
+/// Makes the archive, of the files that the package has.
+fn archive(options: &Options) -> anyhow::Result<PathBuf> {
+    let (tree, version, architecture) = lay_out(options)?;
+    let file = workspace::target_dir().join("dist").join(format!("enforcer-{version}-{architecture}.tar.gz"));
+    CommandLine::new(&[
+        "tar",
+        "--owner=0",
+        "--group=0",
+        "--numeric-owner",
+        "--sort=name",
+        "--create",
+        "--gzip",
+        "--file",
+    ])
+    .arg(file.to_string_lossy())
+    .arg("--directory")
+    .arg(tree.path().to_string_lossy())
+    .arg(".")
+    .run()?;
+    Ok(file)
+}
+
+fn lay_out(options: &Options) -> anyhow::Result<(Tree, String, String)> {
+    let profile = if options.debug { Profile::Debug } else { Profile::Release };
+    kernel::build_binary(profile)?;
+    let tree = Tree::new(workspace::target_dir().join("dist").join("tree"), &kernel::built(profile, "enforcer"))?;
+    let version = format!("{}-{}", env!("CARGO_PKG_VERSION"), options.revision);
+    let output = CommandLine::new(&["dpkg", "--print-architecture"]).command().output().context("cannot start dpkg")?;
+    let architecture = String::from_utf8(output.stdout)?.trim().to_owned();
+    Ok((tree, version, architecture))
+}
