@@ -1,5 +1,7 @@
 //! Network interfaces and addresses of this network namespace, over rtnetlink.
 
+mod filters;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,6 +12,8 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressHeader, AddressM
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkXdp};
 use rtnetlink::packet_route::route::RouteAttribute;
 use rtnetlink::packet_route::tc::TcHandle;
+
+pub use filters::{Filter, filters};
 
 /// Netlink did not answer.
 #[derive(Debug, thiserror::Error)]

@@ -78,7 +78,7 @@ impl AttachMode {
 pub(super) const MADE_CLSACT: &str = "made_clsact";
 
 /// Our filters on a clsact qdisc: first, and told from those of others by their handle.
-const CLSACT_PRIORITY: u16 = 1;
+pub(super) const CLSACT_PRIORITY: u16 = 1;
 const CLSACT_HANDLE: u16 = 0xe4f0;
 
 /// Said where a filter takes the place of a link.

@@ -7,10 +7,10 @@ use aya::programs::{SchedClassifier, TcAttachType};
 use enforcer_common::Direction;
 
 use super::apply::{HookChoice, PlannedInterface};
-use super::attach::{self, AttachMode, Hook, describe_program};
+use super::attach::{self, AttachMode, CLSACT_PRIORITY, Hook, describe_program};
 use super::error::{DataplaneError, error_number};
 use super::pins::{self, protected};
-use crate::links::Link;
+use crate::links::{Filter, Link, filters};
 
 /// How inbound would be attached.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,17 @@ pub struct OnHooks {
     /// tc programs by links, ingress and egress, in the order in which they run; `None` stands for ours. No lists where the kernel
     /// has no such links, or does not tell.
     pub tcx: Option<[Vec<Option<String>>; 2]>,
+    /// Filters of a clsact qdisc, likewise; they run after the programs by links. `None` where the kernel does not tell.
+    pub filters: Option<[Vec<OnFilter>; 2]>,
+}
+
+/// A filter of a clsact qdisc.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OnFilter {
+    /// What it is; `None`: ours.
+    pub name: Option<String>,
+    /// Whether it runs before a filter that we would add.
+    pub is_first: bool,
 }
 
 /// What keeps programs from being loaded and pinned here; `None`: nothing that can be seen beforehand.
@@ -75,7 +86,21 @@ pub fn on_hooks(link: &Link) -> OnHooks {
         Err(_) => None,
     };
     let tcx = query(TcAttachType::Ingress).zip(query(TcAttachType::Egress)).map(|(ingress, egress)| [ingress, egress]);
-    OnHooks { xdp: link.xdp_program.filter(foreign).map(describe_program), tcx }
+    let name = |Filter { kind, priority, program }: &Filter| match program {
+        Some(id) if !foreign(id) => None,
+        Some(id) => Some(format!("{} in a filter of priority {priority}", describe_program(*id))),
+        None => Some(format!("a {kind} filter of priority {priority}")),
+    };
+    let listed = |is_egress| {
+        let found = filters(link.index, is_egress).ok()?;
+        let one = |filter: &Filter| OnFilter { name: name(filter), is_first: filter.priority <= CLSACT_PRIORITY };
+        let mut all: Vec<OnFilter> = found.iter().map(one).collect();
+        // There may be thousands of one kind and priority.
+        all.dedup();
+        Some(all)
+    };
+    let filters = listed(false).zip(listed(true)).map(|(ingress, egress)| [ingress, egress]);
+    OnHooks { xdp: link.xdp_program.filter(foreign).map(describe_program), tcx, filters }
 }
 
 /// Whether this kernel lacks tc links (Linux 6.6); `None` where it does not tell us.

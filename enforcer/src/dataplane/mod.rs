@@ -45,7 +45,7 @@ pub use denied::{denied, denied_use};
 pub use detach::{Removed, detach};
 pub use error::DataplaneError;
 pub use events::EventStream;
-pub use hooks::{ExpectedHook, OnHooks, expected_hook, kernel_problem, lacks_tcx, on_hooks};
+pub use hooks::{ExpectedHook, OnFilter, OnHooks, expected_hook, kernel_problem, lacks_tcx, on_hooks};
 pub use host::{refresh_addresses, refresh_listeners};
 pub use lock::{Reading, reading, run_folder};
 pub use memory::{FlowUse, Memory, flow_use, memory};

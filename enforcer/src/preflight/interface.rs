@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rtnetlink::packet_route::link::InfoKind;
 
 use super::{Facts, Finding, InterfaceFacts, Level};
-use crate::dataplane::{AttachMode, PlannedInterface, Protects};
+use crate::dataplane::{AttachMode, OnFilter, OnHooks, PlannedInterface, Protects};
 use crate::links::Link;
 
 /// Drivers that have native XDP, as of Linux 6.18. A driver that is not here may have it too: `apply` tries.
@@ -122,20 +122,36 @@ fn hooks(link: &Link, about: &InterfaceFacts, add: &mut impl FnMut(Level, &'stat
             add(Level::Warning, "programs", message);
         }
     }
-    match &about.on_hooks.tcx {
-        None => {
-            let message = "what other programs are on its tc hooks could not be asked (root can)";
-            add(Level::Note, "programs", message.to_owned());
-        }
-        Some([ingress, egress]) => {
-            for (side, programs) in [("ingress", ingress), ("egress", egress)] {
-                let (level, message) = order(side, programs);
-                if programs.iter().any(Option::is_some) {
-                    add(level, "programs", message);
-                }
-            }
+    if about.on_hooks.filters.is_none() || (about.on_hooks.tcx.is_none() && about.lacks_tcx != Some(true)) {
+        let message = "what other programs are on its tc hooks could not be asked (root can)";
+        add(Level::Note, "programs", message.to_owned());
+    }
+    for (at, side) in ["ingress", "egress"].into_iter().enumerate() {
+        // At tc we are a filter where the kernel has no links.
+        let is_filter = about.lacks_tcx == Some(true) && !(at == 0 && expected.is_xdp());
+        let programs = in_order(&about.on_hooks, at, is_filter);
+        if programs.iter().any(Option::is_some) {
+            let (level, message) = order(side, &programs);
+            add(level, "programs", message);
         }
     }
+}
+
+/// What runs on a side (ingress 0, egress 1) of tc; `None`: ours, where it is or where it would be as a filter.
+fn in_order(on_hooks: &OnHooks, side: usize, is_filter: bool) -> Vec<Option<String>> {
+    let mut programs = on_hooks.tcx.as_ref().map(|sides| sides[side].clone()).unwrap_or_default();
+    let filters = on_hooks.filters.as_ref().map_or(&[][..], |sides| &sides[side]);
+    let is_there = filters.iter().any(|filter| filter.name.is_none());
+    let names = |filters: &[OnFilter]| filters.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+    if is_filter && !is_there {
+        let (before, after) = filters.split_at(filters.partition_point(|filter| filter.is_first));
+        programs.extend(names(before));
+        programs.push(None);
+        programs.extend(names(after));
+    } else {
+        programs.extend(names(filters));
+    }
+    programs
 }
 
 /// In which order the programs of a tc hook run. Ours goes first when it is attached, but others may come before it later.

@@ -175,7 +175,7 @@ mod tests {
     use rtnetlink::packet_route::link::InfoKind;
 
     use super::*;
-    use crate::dataplane::AttachMode;
+    use crate::dataplane::{AttachMode, OnFilter};
     use crate::ruleset::{FlowSettings, Ruleset, Settings};
 
     fn ruleset(scope: Option<Scope>) -> Ruleset {
@@ -209,7 +209,11 @@ mod tests {
         InterfaceFacts {
             expected: Ok(expected),
             device: Device { driver: Some("ixgbe".to_owned()), strips_vlan: Some(false) },
-            on_hooks: OnHooks { xdp: None, tcx: Some([Vec::new(), Vec::new()]) },
+            on_hooks: OnHooks {
+                xdp: None,
+                tcx: Some([Vec::new(), Vec::new()]),
+                filters: Some([Vec::new(), Vec::new()]),
+            },
             lacks_tcx: Some(false),
         }
     }
@@ -286,5 +290,21 @@ mod tests {
         let mut about = native();
         about.on_hooks.tcx = Some([vec![Some("the program `x` (id 7)".to_owned()), None], Vec::new()]);
         assert_eq!(check(None, &facts, &about), ["warning eth0 mtu", "warning eth0 programs"]);
+    }
+
+    #[test]
+    fn filters_are_told_and_those_before_us_are_warned_of() {
+        let facts = Facts { links: vec![link(1, "eth0", None)], ..Facts::default() };
+        let filter = |name: Option<&str>, is_first| OnFilter { name: name.map(str::to_owned), is_first };
+        let mut about = native();
+        let set = |about: &mut InterfaceFacts, filters| about.on_hooks.filters = Some([Vec::new(), filters]);
+        set(&mut about, vec![filter(Some("a u32 filter of priority 1"), true)]);
+        assert_eq!(check(None, &facts, &about), Vec::<String>::new(), "links run before filters");
+        (about.on_hooks.tcx, about.lacks_tcx) = (None, Some(true));
+        assert_eq!(check(None, &facts, &about), ["warning eth0 kernel", "warning eth0 programs"]);
+        set(&mut about, vec![filter(Some("a u32 filter of priority 2"), false)]);
+        assert_eq!(check(None, &facts, &about), ["warning eth0 kernel"]);
+        set(&mut about, vec![filter(None, true), filter(Some("a u32 filter of priority 1"), true)]);
+        assert_eq!(check(None, &facts, &about), ["warning eth0 kernel"], "ours was there before");
     }
 }

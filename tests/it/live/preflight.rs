@@ -1,8 +1,9 @@
 //! What `preflight` says of a machine, and that it changes nothing.
 
 use harness::enforcer::{Protected, enforcer, enforcer_with_environment};
-use harness::foreign::{self, ForeignXdp};
-use harness::netns::Cable;
+use harness::foreign::{self, ForeignTc, ForeignXdp};
+use harness::netns::{Cable, Namespace};
+use harness::skip::skip;
 use serde_json::Value;
 
 use super::{Conversation, UNLISTED};
@@ -22,6 +23,24 @@ fn found(json: &Value, level: &str) -> Vec<String> {
     of_level
         .map(|one| format!("{} {}", one["interface"].as_str().unwrap_or("-"), one["topic"].as_str().unwrap_or("?")))
         .collect()
+}
+
+/// What was found about a topic, in one.
+#[track_caller]
+fn sentences(json: &Value, topic: &str) -> String {
+    let all = json["findings"].as_array().unwrap_or_else(|| panic!("no findings in {json}"));
+    let of_topic = all.iter().filter(|one| one["topic"] == topic);
+    of_topic.map(|one| one["message"].as_str().expect("a sentence")).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether the kernel has what such a command makes; else says so.
+#[track_caller]
+fn has(namespace: &Namespace, program: &str, line: &str) -> bool {
+    let output = namespace.command(program).args(line.split(' ')).output().expect("the tests need iproute2");
+    if !output.status.success() {
+        skip(&format!("{program} {line}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    output.status.success()
 }
 
 #[test]
@@ -79,4 +98,60 @@ fn a_protected_interface_is_not_taken_for_somebody_elses() {
     let ran = protected.run(&line(&protected.cable, &["--hook", "native"])).expect_code(0);
     assert_eq!(found(&ran.json(), "fix"), Vec::<String>::new());
     assert_eq!(found(&ran.json(), "warning"), Vec::<String>::new());
+}
+
+#[test]
+fn filters_of_others_are_listed_beside_their_programs_in_the_order_in_which_they_run() {
+    let protected = Protected { cable: Cable::new() };
+    let cable = &protected.cable;
+    let near = &cable.near.interface;
+    let foreign = ForeignTc::attach(&cable.host, near);
+    let programs =
+        || sentences(&enforcer(&cable.host, &line(cable, &["--hook", "tc"])).expect_code(0).json(), "programs");
+    let expect_filter = |text: &str| {
+        let listed = text.lines().find(|line| line.starts_with("on tc ingress")).unwrap_or_else(|| panic!("{text}"));
+        let (before, name) = (listed.find("enforcer"), foreign::NAME);
+        assert!(before < listed.find(name), "we come first: {listed}");
+        assert!(listed.ends_with("in a filter of priority 7"), "{listed}");
+        let times = if foreign.has_link() { 2 } else { 1 };
+        assert_eq!(listed.matches(name).count(), times, "the one by a link comes before it: {listed}");
+    };
+    expect_filter(&programs());
+    assert!(!programs().contains("egress"), "{}", programs());
+    let u32 = format!("filter add dev {near} egress prio 5 u32 match u32 0 0 classid 1:1");
+    if has(&cable.host, "tc", &u32) {
+        let text = programs();
+        assert!(text.contains("on tc egress, in this order: enforcer, then a u32 filter of priority 5"), "{text}");
+    }
+    protected.apply_again(&["--role", "unity-connection", "--hook", "tc"]);
+    expect_filter(&programs());
+    assert_eq!(programs().matches("enforcer").count(), programs().lines().count(), "ours is ours: {}", programs());
+}
+
+#[test]
+fn a_tunnel_is_told_of_as_one() {
+    let cable = Cable::new();
+    let near = &cable.near.interface;
+    let vxlan = format!("link add tunnel0 type vxlan id 7 dstport 4789 remote {} dev {near}", cable.far.v4);
+    if !has(&cable.host, "ip", &vxlan) {
+        return;
+    }
+    let warned = || found(&enforcer(&cable.host, &line(&cable, &[])).expect_code(0).json(), "warning");
+    assert_eq!(warned(), Vec::<String>::new(), "it is down");
+    cable.host.batch("link set tunnel0 up\n");
+    assert_eq!(warned(), ["tunnel0 tunnel"]);
+}
+
+#[test]
+fn the_ports_of_a_bond_are_below_it() {
+    let cable = Cable::new();
+    let near = &cable.near.interface;
+    if !has(&cable.host, "ip", "link add bond0 type bond mode active-backup") {
+        return;
+    }
+    cable.host.batch(&format!("link set {near} down\nlink set {near} master bond0\nlink set bond0 up\n"));
+    let bond = ["preflight", "--format", "json", "--role", "unity-connection", "--interface", "bond0"];
+    let json = enforcer(&cable.host, &bond).expect_code(0).json();
+    assert!(sentences(&json, "layers").contains(&format!("its packets come by {near}")), "{json}");
+    assert!(!found(&json, "warning").contains(&format!("{near} unprotected")), "{json}");
 }
