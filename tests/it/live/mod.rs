@@ -1,5 +1,6 @@
 //! Connections that are there when a policy comes: which go on, which are cut, and what is said before.
 
+mod ask;
 mod drill;
 mod guard;
 mod list;
