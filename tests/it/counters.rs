@@ -152,3 +152,58 @@ fn watching_tells_rates() {
     let refused = stage.protected.run(&["counters", "--watch", "--format", "csv"]).expect_code(2);
     assert!(refused.stderr.contains("Prometheus works rates out by itself"), "{}", refused.stderr);
 }
+
+#[test]
+fn a_thousand_rules_are_each_listed_once_and_add_up() {
+    const PERMITS: usize = 900;
+    const RULES: usize = 1000;
+    let id = |number: usize| format!("r{number:04}");
+    let port = |number: usize| u16::try_from(10_000 + number).expect("a port");
+    let rule = |number| format!("  - {{name: {}, protocol: tcp, ports: [{}]}}\n", id(number), port(number));
+    let of = |numbers: std::ops::Range<usize>| numbers.map(rule).collect::<String>();
+    let site = format!(
+        "interfaces: [IF]\nmode: {{inbound: enforce, outbound: audit}}\nroles: []\nallow:\n{}deny:\n{}",
+        of(0..PERMITS),
+        of(PERMITS..RULES)
+    );
+    let stage = Stage::new(&site, "tc");
+    // The first and the last of each kind are among them.
+    let hit: BTreeMap<usize, u64> = (0..RULES)
+        .filter(|number| number % 111 == 0 || *number == RULES - 1 || *number == PERMITS - 1)
+        .zip(1..)
+        .collect();
+    assert!([0, PERMITS - 1, RULES - 1].iter().all(|number| hit.contains_key(number)), "{hit:?}");
+    for (number, packets) in &hit {
+        let packet = Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, port(*number));
+        let reason = if *number < PERMITS { Reason::Rule } else { Reason::Denied };
+        for _ in 0..*packets {
+            stage.inbound(&packet, reason);
+        }
+    }
+    let json = stage.protected.run(&["counters", "--format", "json"]).expect_code(0).json();
+    let listed = json["interfaces"][0]["rules"].as_array().expect("a list");
+    let mut found = BTreeMap::new();
+    for one in listed {
+        let packets = one["packets"].as_u64().expect("a number");
+        assert_eq!(one["last_hit"].is_string(), packets > 0, "{one}");
+        let name = one["id"].as_str().expect("a name").to_owned();
+        assert!(found.insert(name, packets).is_none(), "listed twice: {one}");
+    }
+    assert_eq!(found.remove("site/icmp-echo"), Some(0), "what a site says of the echo is a rule as well");
+    let wanted: BTreeMap<String, u64> =
+        (0..RULES).map(|number| (format!("site/{}", id(number)), hit.get(&number).copied().unwrap_or(0))).collect();
+    let wrong: Vec<_> = found.iter().filter(|(name, packets)| wanted.get(*name) != Some(packets)).collect();
+    assert_eq!((found.len(), wrong), (RULES, Vec::new()));
+    let sum = |numbers: std::ops::Range<usize>| hit.range(numbers).map(|(_, packets)| packets).sum::<u64>();
+    let counted = stage.protected.counters();
+    for (name, packets) in [
+        ("inbound reason rule pass", sum(0..PERMITS)),
+        ("inbound verdict pass", sum(0..PERMITS)),
+        ("inbound reason denied drop", sum(PERMITS..RULES)),
+        ("inbound verdict drop", sum(PERMITS..RULES)),
+    ] {
+        assert_eq!(counted.of_name(name), packets, "{name}: {counted:?}");
+    }
+    let csv = stage.protected.run(&["counters", "--format", "csv"]).expect_code(0).stdout;
+    assert_eq!(csv.lines().filter(|line| line.split(',').nth(1) == Some("rule")).count(), RULES + 1);
+}
