@@ -168,7 +168,16 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
         }
     }
     let mut applied = result?;
-    said.extend(save_totals(&protected(&[])?));
+    // The policy is in force: what cannot be done now is told, and is no failure.
+    match protected(&[]) {
+        Ok(protected) => said.extend(save_totals(&protected)),
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            said.extend(
+                applied.iter().map(|one| (one.interface.clone(), format!("the totals were not saved: {error:#}"))),
+            );
+        }
+    }
     said.sort();
     said.dedup();
     for one in &mut applied {

@@ -246,7 +246,8 @@ impl SmallDisk {
     fn new() -> Self {
         let path = env::temp_dir().join(format!("enforcer-disk-{}", std::process::id()));
         fs::create_dir_all(&path).expect("a folder can be made");
-        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some("size=64k")).expect("root can mount");
+        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some("size=64k,mode=700"))
+            .expect("root can mount");
         Self(path)
     }
 
