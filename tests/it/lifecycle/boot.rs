@@ -11,6 +11,7 @@ use harness::netns::{Cable, another_interface};
 use harness::sockets::{Reply, tcp};
 use serde_json::Value;
 
+use super::picture::on_hooks;
 use super::{REFUSED_PORT, pins_of, wait_for};
 
 /// A host with a state folder of its own.
@@ -60,6 +61,10 @@ impl Machine {
         }
         fs::remove_dir_all(root.join(format!("host:{}", self.cable.host.inode()))).expect("it was protected");
         assert_eq!(self.interfaces(), Vec::<Value>::new(), "nothing is protected after a reboot");
+        // Tests that list the kernel's links have them open for a moment, and so in force.
+        for interface in others.iter().chain([&self.cable.near.interface.as_str()]) {
+            wait_for(&false, || on_hooks(&self.cable.host, interface).iter().any(|line| line.contains(" id ")));
+        }
     }
 
     #[track_caller]

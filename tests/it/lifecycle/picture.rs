@@ -75,7 +75,7 @@ fn add_pins(folder: &Path, pins: &mut BTreeMap<PathBuf, u32>) {
 }
 
 /// Programs on the hooks of an interface, and filters, as others see them.
-fn on_hooks(namespace: &Namespace, interface: &str) -> Vec<String> {
+pub(super) fn on_hooks(namespace: &Namespace, interface: &str) -> Vec<String> {
     let lines = |program: &str, arguments: &[&str]| -> Vec<String> {
         let output = namespace.command(program).args(arguments).output().expect("it runs");
         String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().to_owned()).collect()
