@@ -215,7 +215,7 @@ impl From<FlowState6> for FlowState {
 }
 
 /// A flow over IPv4 that one CPU found in the flow table, in front of which this stands: the busy conversations of a second are
-/// few, and found here for a tenth of the cost.
+/// few, and found here without hashing and comparing keys by calls into the kernel.
 ///
 /// It says no more than the flow table said at [`HotFlow4::last`], and is believed for a second, for which the table would not be
 /// written either. A flow that is evicted in that second counts until its end.

@@ -38,11 +38,10 @@ pub fn inbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Jud
         return Judgement { outcome, goes_on: true };
     }
     let size = size(frame, segments);
+    // Blurred, because the verifier would go through what follows for each pair of answers.
     let enforced = frame.blur(u32::from(count_refusal(tables, Direction::Inbound, outcome, size))) != 0;
     let tells = frame.blur(u32::from(tables.may_report())) != 0;
     if tells || !enforced {
-        // Where these two differ the verifier would go through what follows each time.
-        let (tells, enforced) = (frame.blur(u32::from(tells)) != 0, frame.blur(u32::from(enforced)) != 0);
         let seen = see(frame, Direction::Inbound);
         if tells {
             tables.report(Direction::Inbound, enforced, outcome, &seen, size);

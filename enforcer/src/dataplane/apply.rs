@@ -35,6 +35,9 @@ use crate::live::Snapshot;
 use crate::ruleset::{Ruleset, Scope};
 use crate::state::{LastGood, Source, State};
 
+/// Objects that are held open at the same time, so that the programs in them are loaded side by side.
+const OBJECTS_AT_ONCE: usize = 8;
+
 /// Which hook the operator asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum HookChoice {
@@ -257,6 +260,7 @@ fn stage_and_switch<'a>(
     staged: &mut Vec<Upcoming>,
 ) -> Result<Vec<Applied>, DataplaneError> {
     let now = Timestamp::now();
+    // Before the loader, which borrows them.
     let configs: Vec<OnceCell<Config>> = targets.iter().map(|_| OnceCell::new()).collect();
     let mut loader = Loader::new();
     // Both clocks tick alike until the next boot, at which nothing of this is left.
@@ -286,6 +290,11 @@ fn stage_and_switch<'a>(
         }
         super::counters::zero(&load.interface, &assignment.reused)?;
         objects.push((object, wanted));
+        // An object has some thirty maps open.
+        if objects.len() == OBJECTS_AT_ONCE {
+            attach::load_all(&mut objects)?;
+            objects.clear();
+        }
     }
     attach::load_all(&mut objects)?;
     let record = PolicyRecord {
