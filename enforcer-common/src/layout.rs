@@ -3,8 +3,8 @@
 //! Everything is made of whole words without padding, so that the kernel compares and copies it with word loads. Changing
 //! anything here means raising [`LAYOUT_VERSION`], which is part of the pin path: a new binary never misreads old maps.
 
-/// Version of everything in this module; part of the pin path (`v2`).
-pub const LAYOUT_VERSION: u32 = 2;
+/// Version of everything in this module; part of the pin path (`v3`).
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Names of the maps in the BPF object. At most 15 characters, as the kernel keeps no more.
 pub mod map {
@@ -62,8 +62,8 @@ pub mod map {
     pub const CONFIG: &str = "CONFIG";
 }
 
-/// Rules that can be counted for one interface.
-pub const RULE_SLOTS: u32 = 8192;
+/// Rules that can be counted for one interface: the 10,000 of a site's own, and those of its roles.
+pub const RULE_SLOTS: u32 = 12_288;
 /// Flows of each family that a CPU finds again without the flow table: 32 kB a CPU for IPv4, 64 kB for IPv6.
 pub const HOT_FLOWS: u32 = 1024;
 /// Words of a port bitmap: TCP, UDP and SCTP, 64 ports a word.

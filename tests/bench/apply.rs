@@ -43,11 +43,7 @@ pub(crate) fn section(effort: Effort) -> Section {
             rows.push(Row::not_measured(policy, "all", why));
         }
     }
-    Section {
-        name: "apply",
-        title: "(d) Time to put a policy in force on two interfaces, and memory of the maps",
-        rows,
-    }
+    Section::new("apply", "(d) Time to put a policy in force on two interfaces, and memory of the maps", rows)
 }
 
 fn times(effort: Effort, site: &Site, policy: &str, has_targets: bool, rows: &mut Vec<Row>) -> Result<(), String> {

@@ -32,14 +32,14 @@ const PERMITTED_PORT: u16 = 161;
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Flood {
+pub(crate) enum Flood {
     OneSource,
     RandomSources,
     Permitted,
 }
 
 impl Flood {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::OneSource => "refused, one source",
             Self::RandomSources => "refused, random sources",
@@ -77,17 +77,12 @@ pub(crate) fn section(effort: Effort) -> Section {
     if let Err(why) = measure(effort, &mut rows) {
         rows.push(Row::not_measured("floods", "all", why));
     }
-    Section {
-        name: "floods",
-        title: "(b) Floods of 60-byte UDP frames over a cable, sender and receiver on one CPU",
-        rows,
-    }
+    Section::new("floods", "(b) Floods of 60-byte UDP frames over a cable, sender and receiver on one CPU", rows)
 }
 
 fn measure(effort: Effort, rows: &mut Vec<Row>) -> Result<(), String> {
     effort.say("floods");
     let site = Site::one_role();
-    let of_io = |error: io::Error| error.to_string();
     let ports = Ports::of(&site, &receiving_cable()?)?;
     let ours = |hook, mode| site.apply(Cable::quiet(), hook, mode);
     let [enforcing, at_tc, auditing] = [ours("native", "enforce")?, ours("tc", "enforce")?, ours("native", "audit")?];
@@ -113,8 +108,7 @@ fn measure(effort: Effort, rows: &mut Vec<Row>) -> Result<(), String> {
         }
     }
 
-    let senders =
-        Senders { plain: programs::sender().map_err(of_io)?, spoofing: programs::spoofing_sender().map_err(of_io)? };
+    let senders = Senders::new().map_err(|error| error.to_string())?;
     let mut contests: Vec<Contest<'_>> = Vec::new();
     let of_guarded = |guarded: &'static str, cable| ALL.iter().map(move |flood| Contest::new(guarded, cable, *flood));
     for (name, Guarded { protected, .. }) in [(OURS, &enforcing), (OURS_TC, &at_tc), (AUDIT, &auditing)] {
@@ -175,7 +169,7 @@ fn with_filter(filter: impl FnOnce(&Cable) -> Result<(), String>) -> Result<(Cab
 }
 
 /// Spoofed sources have no way back, and the stack must not drop them for that before a filter does.
-fn relax_reverse_path(cable: &Cable) {
+pub(crate) fn relax_reverse_path(cable: &Cable) {
     cable.host.run(|| {
         for name in ["all", &cable.near.interface] {
             // Where it cannot be set, the stack drops earlier, which makes the others faster and not us.
@@ -184,31 +178,37 @@ fn relax_reverse_path(cable: &Cable) {
     });
 }
 
-struct Senders {
+pub(crate) struct Senders {
     plain: OwnedFd,
     spoofing: OwnedFd,
 }
 
+impl Senders {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { plain: programs::sender()?, spoofing: programs::spoofing_sender()? })
+    }
+}
+
 /// One receiver under one flood.
-struct Contest<'a> {
+pub(crate) struct Contest<'a> {
     name: &'static str,
-    cable: &'a Cable,
+    pub(crate) cable: &'a Cable,
     flood: Flood,
     /// Frames of the next round: as many as fill its time.
     frames: u32,
     /// The best round, in million packets a second, as the receiver counted them.
-    best: f64,
+    pub(crate) best: f64,
     sent: u64,
     received: u64,
-    failed: Option<String>,
+    pub(crate) failed: Option<String>,
 }
 
 impl<'a> Contest<'a> {
-    fn new(name: &'static str, cable: &'a Cable, flood: Flood) -> Self {
+    pub(crate) fn new(name: &'static str, cable: &'a Cable, flood: Flood) -> Self {
         Self { name, cable, flood, frames: 50_000, best: 0.0, sent: 0, received: 0, failed: None }
     }
 
-    fn round(&mut self, senders: &Senders) {
+    pub(crate) fn round(&mut self, senders: &Senders) {
         if self.failed.is_none()
             && let Err(why) = self.try_round(senders)
         {

@@ -5,18 +5,24 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
+mod against;
 mod apply;
+mod classes;
 mod floods;
+mod growth;
 mod packets;
 mod peers;
+mod plots;
 mod programs;
+mod projection;
+mod publish;
 mod report;
 mod site;
 mod streams;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::Context;
@@ -38,6 +44,15 @@ struct Options {
     /// Where to write the figures as JSON.
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+    /// Compare with this other build of the binary, in turns, and measure nothing else.
+    #[arg(long, value_name = "BINARY", conflicts_with = "only")]
+    against: Option<PathBuf>,
+    /// Measure nothing: take the figures of an earlier run out of this file.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["only", "quick", "json", "against"])]
+    figures: Option<PathBuf>,
+    /// Write the tables of the figures between the marks of this page, and plots into the folder of its name.
+    #[arg(long, value_name = "PAGE", requires = "figures")]
+    publish: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -54,6 +69,9 @@ enum Part {
     /// Time to put a policy in force, memory of the maps.
     #[value(alias = "d")]
     Apply,
+    /// What more rules, prefixes, roles and flows cost.
+    #[value(alias = "e")]
+    Growth,
 }
 
 /// How much time may be spent.
@@ -66,6 +84,11 @@ impl Effort {
     /// Rounds, and runs in each.
     fn test_runs(self) -> (u32, u32) {
         if self.quick { (3, 100_000) } else { (7, 1_000_000) }
+    }
+
+    /// The same for two builds in turns: more rounds, and shorter.
+    fn turns(self) -> (u32, u32) {
+        if self.quick { (5, 50_000) } else { (25, 200_000) }
     }
 
     /// Rounds of floods, which are short.
@@ -81,6 +104,11 @@ impl Effort {
     /// Rounds of applying.
     fn applies(self) -> u32 {
         if self.quick { 2 } else { 7 }
+    }
+
+    /// Rounds of applying policies that grow, the largest of which take long.
+    fn growing_applies(self) -> u32 {
+        if self.quick { 1 } else { 3 }
     }
 
     /// Says what is measured next.
@@ -118,10 +146,37 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> anyhow::Result<()> {
+    let (machine, sections) = match &options.figures {
+        Some(path) => read(path)?,
+        None => measure(options)?,
+    };
+    let (met, all) = report::tally(&sections);
+    if all > 0 {
+        println!("\nAll targets\n\n{}\n{met} of {all} targets met", report::targets(&sections));
+    }
+    println!("machine: {}", machine["text"].as_str().unwrap_or_default());
+    if let Some(path) = &options.json {
+        let of_sections: Vec<_> = sections.iter().map(Section::json).collect();
+        let json = json!({"machine": machine, "targets": {"met": met, "of": all}, "sections": of_sections});
+        fs::write(path, format!("{json:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        println!("figures: {}", path.display());
+    }
+    if let Some(page) = &options.publish {
+        publish::publish(page, &machine, &sections)?;
+    }
+    Ok(())
+}
+
+fn measure(options: &Options) -> anyhow::Result<(Value, Vec<Section>)> {
     // Without it nothing can be measured, and it is better said before a cable is laid than in the middle.
     let _ = harness::enforcer::binary();
     let effort = Effort { quick: options.quick };
     let machine = machine(options.quick);
+    if let Some(other) = &options.against {
+        let section = against::section(effort, other);
+        println!("\n{}", section.text());
+        return Ok((machine, vec![section]));
+    }
     let mut sections = Vec::new();
     for part in Part::value_variants() {
         if !options.only.is_empty() && !options.only.contains(part) {
@@ -132,18 +187,24 @@ fn run(options: &Options) -> anyhow::Result<()> {
             Part::Floods => floods::section(effort),
             Part::Streams => streams::section(effort),
             Part::Apply => apply::section(effort),
+            Part::Growth => growth::section(effort),
         };
         println!("\n{}", section.text());
         sections.push(section);
     }
-    let (met, all) = sections.iter().map(Section::tally).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
-    println!("{met} of {all} targets met; machine: {}", machine["text"].as_str().unwrap_or_default());
-    if let Some(path) = &options.json {
-        let json = json!({"machine": machine, "sections": sections.iter().map(Section::json).collect::<Vec<_>>()});
-        fs::write(path, format!("{json:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("figures: {}", path.display());
+    if let Some(section) = projection::section(&sections) {
+        println!("\n{}", section.text());
+        sections.push(section);
     }
-    Ok(())
+    Ok((machine, sections))
+}
+
+/// The figures of an earlier run.
+fn read(path: &Path) -> anyhow::Result<(Value, Vec<Section>)> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let json: Value = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+    let sections = json["sections"].as_array().with_context(|| format!("{} has no figures", path.display()))?;
+    Ok((json["machine"].clone(), sections.iter().map(Section::from_json).collect()))
 }
 
 /// What a reader has to know about where and when the figures were taken.

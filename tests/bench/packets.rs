@@ -4,20 +4,18 @@
 //! kernel measures the mean of a round in whole nanoseconds; the least of the rounds is what counts, because whatever
 //! disturbs a measurement makes it longer.
 
-use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use aya::programs::ProgramInfo;
-use harness::bpf::{self, Kind};
-use harness::netns::Cable;
+use harness::bpf::Kind;
 use harness::packet::{Extension, Packet, SERVICE_VLAN, protocol, tcp};
 use serde_json::json;
 
 use crate::Effort;
-use crate::programs::{self, DESTINATION, SOURCE, TC_NEXT, Varying, XDP_PASS};
+use crate::classes::{Bench, Class, Hook, measure};
+use crate::programs::{DESTINATION, SOURCE, Varying};
 use crate::report::{Row, Section, Target};
-use crate::site::{Guarded, HOST, STRANGER, Site};
+use crate::site::{HOST, STRANGER, Site};
 
 /// A host with which this one has flows.
 const SERVER: [&str; 2] = ["198.18.0.9", "2001:db8::9"];
@@ -52,11 +50,7 @@ pub(crate) fn section(effort: Effort) -> Section {
         effort.say(&format!("nanoseconds a packet: {}, every role", hook.name()));
         collect(&mut rows, hook.name(), every_role(effort, hook));
     }
-    Section {
-        name: "packets",
-        title: "(a) Nanoseconds a packet by test run, above an empty program of the same type",
-        rows,
-    }
+    Section::new("packets", "(a) Nanoseconds a packet by test run, above an empty program of the same type", rows)
 }
 
 fn collect(rows: &mut Vec<Row>, group: &str, found: Result<Vec<Row>, String>) {
@@ -64,197 +58,6 @@ fn collect(rows: &mut Vec<Row>, group: &str, found: Result<Vec<Row>, String>) {
         Ok(found) => rows.extend(found),
         Err(why) => rows.push(Row::not_measured(group, "this policy", why)),
     }
-}
-
-/// Where inbound packets are judged.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Hook {
-    Xdp,
-    Tc,
-}
-
-impl Hook {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Xdp => "inbound, XDP",
-            Self::Tc => "inbound, tc ingress",
-        }
-    }
-
-    fn flag(self) -> &'static str {
-        match self {
-            Self::Xdp => "native",
-            Self::Tc => "tc",
-        }
-    }
-
-    fn kind(self) -> Kind {
-        match self {
-            Self::Xdp => Kind::Xdp,
-            Self::Tc => Kind::Tc,
-        }
-    }
-
-    fn pass(self) -> i32 {
-        match self {
-            Self::Xdp => XDP_PASS,
-            Self::Tc => TC_NEXT,
-        }
-    }
-
-    fn drop(self) -> i32 {
-        match self {
-            Self::Xdp => programs::XDP_DROP,
-            Self::Tc => programs::TC_DROP,
-        }
-    }
-}
-
-/// The programs of one policy, and what they are compared with.
-struct Bench {
-    guarded: Guarded,
-    hook: Hook,
-    inbound: OwnedFd,
-    outbound: OwnedFd,
-    empty: OwnedFd,
-    empty_tc: OwnedFd,
-}
-
-impl Bench {
-    fn new(site: &Site, hook: Hook) -> Result<Self, String> {
-        let guarded = site.apply(Cable::quiet(), hook.flag(), "enforce")?;
-        let [inbound, outbound] = [&guarded.inbound, &guarded.outbound].map(|pin| bpf::pinned(pin));
-        let open = || -> io::Result<Self> {
-            Ok(Self {
-                hook,
-                inbound: inbound?,
-                outbound: outbound?,
-                empty: programs::empty(hook.kind(), hook.pass())?,
-                empty_tc: programs::empty(Kind::Tc, TC_NEXT)?,
-                guarded,
-            })
-        };
-        open().map_err(|error| format!("opening the programs: {error}"))
-    }
-
-    fn class<'a>(&'a self, name: &str, frame: &Packet) -> Class<'a> {
-        Class {
-            name: name.to_owned(),
-            group: self.hook.name(),
-            varying: None,
-            program: &self.inbound,
-            empty: &self.empty,
-            frame: frame.build(),
-            answer: self.hook.pass(),
-            before: Vec::new(),
-            target: None,
-            best: None,
-        }
-    }
-
-    fn outbound<'a>(&'a self, name: &str, frame: &Packet) -> Class<'a> {
-        Class {
-            group: "outbound, tc egress",
-            program: &self.outbound,
-            empty: &self.empty_tc,
-            answer: TC_NEXT,
-            ..self.class(name, frame)
-        }
-    }
-}
-
-/// One kind of packet.
-struct Class<'a> {
-    name: String,
-    group: &'static str,
-    /// What changes the frame before the program sees it.
-    varying: Option<&'a Varying>,
-    program: &'a OwnedFd,
-    empty: &'a OwnedFd,
-    frame: Vec<u8>,
-    answer: i32,
-    /// Frames that the host sends, or gets, before: they make the state that this one finds.
-    before: Vec<(&'a OwnedFd, Vec<u8>)>,
-    target: Option<f64>,
-    /// The least of the rounds: of the program, and of the empty one.
-    best: Option<(u32, u32)>,
-}
-
-impl<'a> Class<'a> {
-    fn dropped(self, bench: &Bench) -> Self {
-        Self { answer: bench.hook.drop(), ..self }
-    }
-
-    fn target(self, nanoseconds: f64) -> Self {
-        Self { target: Some(nanoseconds), ..self }
-    }
-
-    fn after(mut self, program: &'a OwnedFd, frame: &Packet) -> Self {
-        self.before.push((program, frame.build()));
-        self
-    }
-
-    fn varied(self, varying: &'a Varying) -> Self {
-        Self { varying: Some(varying), ..self }
-    }
-
-    /// One round: both programs, one after the other.
-    fn round(&mut self, repeat: u32) -> io::Result<()> {
-        let empty = self.run(self.empty, repeat)?.nanoseconds;
-        for (program, frame) in &self.before {
-            bpf::test_run(program, frame, 1)?;
-        }
-        let run = self.run(self.program, repeat)?;
-        if run.answer != u32::from_ne_bytes(self.answer.to_ne_bytes()) {
-            return Err(io::Error::other(format!("the program answered {}, not {}", run.answer, self.answer)));
-        }
-        let (best, best_empty) = self.best.unwrap_or((u32::MAX, u32::MAX));
-        self.best = Some((best.min(run.nanoseconds), best_empty.min(empty)));
-        Ok(())
-    }
-
-    fn run(&self, program: &OwnedFd, repeat: u32) -> io::Result<bpf::Run> {
-        match self.varying {
-            Some(varying) => bpf::test_run(varying.to(program)?, &self.frame, repeat),
-            None => bpf::test_run(program, &self.frame, repeat),
-        }
-    }
-
-    fn above_empty(&self) -> Option<f64> {
-        self.best.map(|(all, empty)| f64::from(all) - f64::from(empty))
-    }
-
-    fn row(&self) -> Row {
-        let (Some(above), Some((all, empty))) = (self.above_empty(), self.best) else {
-            return Row::not_measured(self.group, &*self.name, "no round");
-        };
-        Row::new(self.group, &*self.name, above, "ns")
-            .target(self.target.map(Target::AtMost))
-            .how(format!("{all} - {empty}"))
-            .raw(json!({"nanoseconds": all, "empty": empty}))
-    }
-}
-
-/// All rounds of all classes. Every round goes through every class, so that a bad second spoils one round of each and not all
-/// rounds of one.
-fn measure(effort: Effort, classes: &mut [Class<'_>]) -> Result<Vec<Row>, String> {
-    let (rounds, repeat) = effort.test_runs();
-    let mut failed: Vec<Option<String>> = classes.iter().map(|_| None).collect();
-    for round in 0..rounds {
-        effort.progress(round + 1, rounds);
-        for (class, failed) in classes.iter_mut().zip(&mut failed) {
-            if failed.is_none()
-                && let Err(error) = class.round(repeat)
-            {
-                *failed = Some(error.to_string());
-            }
-        }
-    }
-    let rows = classes.iter().zip(failed).map(|(class, failed)| match failed {
-        Some(why) => Row::not_measured(class.group, &*class.name, why),
-        None => class.row(),
-    });
-    Ok(rows.collect())
 }
 
 fn one_role(effort: Effort, hook: Hook) -> Result<Vec<Row>, String> {
@@ -286,7 +89,7 @@ fn one_role(effort: Effort, hook: Hook) -> Result<Vec<Row>, String> {
     Ok(rows)
 }
 
-fn inbound_classes(bench: &Bench) -> Vec<Class<'_>> {
+pub(crate) fn inbound_classes(bench: &Bench) -> Vec<Class<'_>> {
     let request = |family| from_stranger(family).tcp(40_000, 143).flags(tcp::ACK);
     let reply = |family: usize| {
         let [server, host] = [SERVER[family], HOST[family]];
@@ -350,7 +153,7 @@ fn inbound_classes(bench: &Bench) -> Vec<Class<'_>> {
     classes
 }
 
-fn outbound_classes<'a>(bench: &'a Bench, destinations: &'a Varying) -> Vec<Class<'a>> {
+pub(crate) fn outbound_classes<'a>(bench: &'a Bench, destinations: &'a Varying) -> Vec<Class<'a>> {
     let opening = |family: usize| Packet::new().ip(HOST[family], SERVER[family]).tcp(CLIENT_PORT, 8443);
     let asking = Packet::new().ipv4(HOST[0], SERVER[0]).udp(CLIENT_PORT, 5000);
     vec![
@@ -416,7 +219,7 @@ fn every_role(effort: Effort, hook: Hook) -> Result<Vec<Row>, String> {
 }
 
 /// How large the programs are.
-fn sizes(bench: &Bench, policy: &str) -> Vec<Row> {
+pub(crate) fn sizes(bench: &Bench, policy: &str) -> Vec<Row> {
     let of = |group: &str, pin: &Path| match ProgramInfo::from_pin(pin) {
         Ok(info) => {
             let translated = info.size_translated().unwrap_or_default() / 8;

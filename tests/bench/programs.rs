@@ -21,6 +21,9 @@ pub(crate) const SOURCE: i16 = 26;
 /// Likewise.
 pub(crate) const DESTINATION: i16 = 30;
 
+/// Bits of an address `10.x.x.x` that may be random.
+const ALL_BITS: u32 = 24;
+
 const R0: u8 = 0;
 const R1: u8 = 1;
 const R2: u8 = 2;
@@ -100,9 +103,9 @@ fn prologue(kind: Kind, otherwise: i32) -> Vec<u64> {
     ]
 }
 
-/// Writes a random address `10.x.x.x` at an offset of the frame.
-fn random_address(at: i16) -> Vec<u64> {
-    let keep = i32::from_ne_bytes([0, 0xff, 0xff, 0xff]);
+/// Writes a random address `10.x.x.x` at an offset of the frame: so many of its last bits are random.
+fn random_address(at: i16, bits: u32) -> Vec<u64> {
+    let keep = i32::from_ne_bytes(((1_u32 << bits) - 1).to_be_bytes());
     let network = i32::from_ne_bytes([10, 0, 0, 0]);
     vec![call(PRANDOM), alu32(AND, R0, keep), alu32(OR, R0, network), store32(R7, at, R0)]
 }
@@ -116,9 +119,14 @@ pub(crate) struct Varying {
 impl Varying {
     /// Varies the address at this offset. The first program it jumps to decides what programs it may jump to at all.
     pub(crate) fn new(kind: Kind, at: i16) -> io::Result<Self> {
+        Self::among(kind, at, ALL_BITS)
+    }
+
+    /// Likewise, but only so many of the last bits are random: 2 to that power are the addresses that there are.
+    pub(crate) fn among(kind: Kind, at: i16, bits: u32) -> io::Result<Self> {
         let array = bpf::program_array()?;
         let mut code = prologue(kind, 0);
-        code.extend(random_address(at));
+        code.extend(random_address(at, bits));
         code.push(copy(R1, R6));
         // r2 = the array (a load of 64 bits, two slots)
         code.push(instruction(0x18, [R2, 1], 0, array.as_raw_fd()));
@@ -144,7 +152,7 @@ pub(crate) fn sender() -> io::Result<OwnedFd> {
 /// must have been computed with both fields zero.
 pub(crate) fn spoofing_sender() -> io::Result<OwnedFd> {
     let mut code = prologue(Kind::Xdp, XDP_DROP);
-    code.extend(random_address(SOURCE));
+    code.extend(random_address(SOURCE, ALL_BITS));
     code.extend([
         // r1 = low half + high half, folded to 16 bits; its complement goes into the identification.
         instruction(0xbc, [R1, R0], 0, 0),

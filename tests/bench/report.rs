@@ -11,7 +11,7 @@ pub(crate) struct Row {
     pub(crate) name: String,
     /// The figure; or why there is none.
     pub(crate) value: Result<f64, String>,
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     /// What it should be.
     pub(crate) target: Option<Target>,
     /// What the figure was made from, for people.
@@ -28,12 +28,12 @@ pub(crate) enum Target {
 }
 
 impl Row {
-    pub(crate) fn new(group: impl Into<String>, name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+    pub(crate) fn new(group: impl Into<String>, name: impl Into<String>, value: f64, unit: impl Into<String>) -> Self {
         Self {
             group: group.into(),
             name: name.into(),
             value: Ok(value),
-            unit,
+            unit: unit.into(),
             target: None,
             how: String::new(),
             raw: Value::Null,
@@ -57,6 +57,21 @@ impl Row {
     pub(crate) fn raw(mut self, raw: Value) -> Self {
         self.raw = raw;
         self
+    }
+
+    /// A row back from JSON.
+    fn from_json(json: &Value) -> Self {
+        let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+        let limit = |name: &str| json["target"][name].as_f64();
+        Self {
+            group: text("group"),
+            name: text("name"),
+            value: json["value"].as_f64().ok_or_else(|| text("not_measured")),
+            unit: text("unit"),
+            target: limit("at_most").map(Target::AtMost).or(limit("at_least").map(Target::AtLeast)),
+            how: text("from"),
+            raw: json["raw"].clone(),
+        }
     }
 
     /// Whether the target was met; `None` where there is none, or nothing to compare with it.
@@ -100,6 +115,7 @@ impl Row {
             "not_measured": self.value.as_ref().err(),
             "target": target,
             "met": self.met(),
+            "from": self.how,
             "raw": self.raw,
         })
     }
@@ -107,15 +123,31 @@ impl Row {
 
 /// The figures of one section, and what to know before reading them.
 pub(crate) struct Section {
-    pub(crate) name: &'static str,
-    pub(crate) title: &'static str,
+    pub(crate) name: String,
+    pub(crate) title: String,
     pub(crate) rows: Vec<Row>,
 }
 
 impl Section {
+    pub(crate) fn new(name: &str, title: &str, rows: Vec<Row>) -> Self {
+        Self { name: name.to_owned(), title: title.to_owned(), rows }
+    }
+
+    /// Its table, with its title above.
     pub(crate) fn text(&self) -> String {
+        format!("{}\n\n{}", self.title, self.table())
+    }
+
+    pub(crate) fn table(&self) -> String {
         let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
-        format!("{}\n\n{}", self.title, table(&["where", "what", "figure", "target", "", "from"], &rows))
+        table(&["where", "what", "figure", "target", "", "from"], &rows)
+    }
+
+    /// A section back from JSON.
+    pub(crate) fn from_json(json: &Value) -> Self {
+        let text = |name: &str| json[name].as_str().unwrap_or_default();
+        let rows = json["rows"].as_array().into_iter().flatten().map(Row::from_json).collect();
+        Self::new(text("section"), text("title"), rows)
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -123,10 +155,30 @@ impl Section {
     }
 
     /// How many targets were met, and how many there were.
-    pub(crate) fn tally(&self) -> (usize, usize) {
+    fn tally(&self) -> (usize, usize) {
         let met: Vec<_> = self.rows.iter().filter_map(Row::met).collect();
         (met.iter().filter(|met| **met).count(), met.len())
     }
+}
+
+/// Every figure that has a target, of all sections, those that were missed first.
+pub(crate) fn targets(sections: &[Section]) -> String {
+    let mut rows = Vec::new();
+    for section in sections {
+        rows.extend(section.rows.iter().filter(|row| row.target.is_some()).map(|row| {
+            let mut cells = row.cells();
+            cells.insert(0, section.name.clone());
+            (row.met(), cells)
+        }));
+    }
+    rows.sort_by_key(|(met, _)| met.unwrap_or_default());
+    let rows: Vec<_> = rows.into_iter().map(|(_, cells)| cells).collect();
+    table(&["part", "where", "what", "figure", "target", "", "from"], &rows)
+}
+
+/// Met targets, and all of them.
+pub(crate) fn tally(sections: &[Section]) -> (usize, usize) {
+    sections.iter().map(Section::tally).fold((0, 0), |(a, b), (c, d)| (a + c, b + d))
 }
 
 /// As many digits as a person would write down.
@@ -151,5 +203,12 @@ mod tests {
         assert_eq!(row(0.8, Some(Target::AtLeast(0.9))).met(), Some(false));
         assert_eq!(row(1.0, None).met(), None);
         assert_eq!(Row::not_measured("", "", "no tool").target(Some(Target::AtMost(1.0))).met(), None);
+    }
+
+    #[test]
+    fn a_section_comes_back_from_json_as_it_was() {
+        let row = Row::new("where", "what", 1.5, "ns").target(Some(Target::AtMost(2.0))).how("3 - 1.5".to_owned());
+        let section = Section::new("one", "(a) One", vec![row, Row::not_measured("where", "other", "no tool")]);
+        assert_eq!(Section::from_json(&section.json()).text(), section.text());
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use harness::enforcer::{Protected, enforcer_on_host, enforcer_with_input};
 use harness::netns::Cable;
@@ -15,12 +16,16 @@ pub(crate) const STRANGER: [&str; 2] = ["198.18.0.2", "2001:db8::2"];
 /// The servers of the cluster.
 const CLUSTER: &str = "198.18.0.3, \"2001:db8::3\"";
 
+/// Where the ports of [`Site::with_rules`] begin.
+pub(crate) const FIRST_RULE_PORT: u16 = 10_000;
+
 /// A policy in the making: lines of a site file.
 #[derive(Clone, Default)]
 pub(crate) struct Site {
     roles: String,
     peers: String,
     allow: String,
+    flows: String,
 }
 
 impl Site {
@@ -31,10 +36,18 @@ impl Site {
 
     /// Every role of the catalogue on one host, which no estate has. Returns how many they are, too.
     pub(crate) fn every_role() -> Result<(Self, usize), String> {
+        Self::roles(usize::MAX)
+    }
+
+    /// So many roles of the catalogue on one host, or all; the first is that of [`one_role`](Self::one_role). Returns how many.
+    pub(crate) fn roles(most: usize) -> Result<(Self, usize), String> {
         let roles = enforcer_on_host(&["roles", "--format", "json"]).expect_code(0).json();
         let roles = roles.as_array().ok_or("`enforcer roles` prints no array")?;
+        let (mut chosen, others): (Vec<_>, Vec<_>) = roles.iter().partition(|role| role["name"] == "unity-connection");
+        chosen.extend(others);
+        chosen.truncate(most);
         let mut site = Self::default();
-        for role in roles {
+        for role in &chosen {
             let name = role["name"].as_str().ok_or("a role without a name")?;
             let mut line = format!("  - {{role: {name}");
             for parameter in role["parameters"].as_array().into_iter().flatten() {
@@ -50,7 +63,25 @@ impl Site {
             }
             let _ = writeln!(site.roles, "{line}}}");
         }
-        Ok((site, roles.len()))
+        Ok((site, chosen.len()))
+    }
+
+    /// Permits so many TCP ports, from [`FIRST_RULE_PORT`] on, each by a rule of its own: every fourth to one peer, the others to
+    /// everybody.
+    pub(crate) fn with_rules(mut self, count: u16) -> Self {
+        self.peers.push_str("  measured: [10.0.0.0/24]\n");
+        for number in 0..count {
+            let port = FIRST_RULE_PORT + number;
+            let from = if number % 4 == 0 { ", from: [measured]" } else { "" };
+            let _ = writeln!(self.allow, "  - {{name: rule-{number}, protocol: tcp, ports: [{port}]{from}}}");
+        }
+        self
+    }
+
+    /// Makes room for so many flows.
+    pub(crate) fn with_flows(mut self, entries: u32) -> Self {
+        self.flows = format!("flows: {{entries: {entries}}}\n");
+        self
     }
 
     /// Permits a TCP port to so many prefixes, and returns some addresses in them, and one beside them.
@@ -77,7 +108,7 @@ impl Site {
         if !self.allow.is_empty() {
             let _ = write!(text, "allow:\n{}", self.allow);
         }
-        text
+        text + &self.flows
     }
 
     /// Puts it in force on the near end of a cable.
@@ -85,14 +116,16 @@ impl Site {
         let interface = cable.near.interface.clone();
         let protected = Protected { cable };
         let text = self.text(&[&interface]);
+        let start = Instant::now();
         let ran = enforcer_with_input(&protected.cable.host, &["apply", "-", "--hook", hook, "--mode", mode], &text);
+        let took = start.elapsed();
         if ran.code != Some(0) {
             // The first line says what is wrong; what follows says where.
             return Err(format!("`{}`: {}", ran.line, ran.stderr.lines().next().unwrap_or("no message")));
         }
         let inbound = protected.pin();
         let outbound = inbound.with_file_name("outbound");
-        Ok(Guarded { protected, inbound, outbound })
+        Ok(Guarded { protected, inbound, outbound, took })
     }
 }
 
@@ -101,6 +134,8 @@ pub(crate) struct Guarded {
     pub(crate) protected: Protected,
     pub(crate) inbound: PathBuf,
     pub(crate) outbound: PathBuf,
+    /// How long `apply` took.
+    pub(crate) took: Duration,
 }
 
 /// Different prefixes of 24 to 32 bits below 10.0.0.0/8, the same in every run.

@@ -38,7 +38,7 @@ pub(crate) fn section(effort: Effort) -> Section {
     if let Err(why) = measure(effort, &mut rows) {
         rows.push(Row::not_measured("streams", "all", why));
     }
-    Section { name: "streams", title: "(c) TCP between two namespaces, as the host under protection sees it", rows }
+    Section::new("streams", "(c) TCP between two namespaces, as the host under protection sees it", rows)
 }
 
 /// A host, and what keeps its filter in force.

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use serde_json::Value;
@@ -113,11 +114,21 @@ pub fn enforcer_on_host(arguments: &[&str]) -> Ran {
     finish(command.args(arguments), "")
 }
 
+/// Namespaces, by name, in which another build is run.
+static BUILDS: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+
+/// From now on whatever runs the binary in this namespace runs this build of it.
+pub fn use_build(namespace: &Namespace, build: &Path) {
+    let mut builds = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
+    builds.insert(namespace.name().to_owned(), build.to_owned());
+}
+
 /// The command that [`enforcer`] runs, to be started in another way.
 #[must_use]
 #[track_caller]
 pub fn command(namespace: &Namespace, arguments: &[&str]) -> Command {
-    let mut command = namespace.command(binary());
+    let build = BUILDS.lock().unwrap_or_else(PoisonError::into_inner).get(namespace.name()).cloned();
+    let mut command = namespace.command(build.unwrap_or_else(binary));
     // The session of whoever runs the tests does not end in a namespace of ours.
     command.args(arguments).env_remove("SSH_CONNECTION").env_remove("SSH_CLIENT");
     command.env("ENFORCER_STATE_DIR", state_folder());

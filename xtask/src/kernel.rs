@@ -37,6 +37,12 @@ pub(crate) fn build_program(profile: Profile, program: &str) -> anyhow::Result<C
     Ok(as_root(&built(profile, program), profile))
 }
 
+/// Builds a binary; returns what runs it, as whoever started us.
+pub(crate) fn build_plain(profile: Profile, package: &str, binary: &str) -> anyhow::Result<CommandLine> {
+    build(profile, package, binary)?;
+    Ok(CommandLine::new(&[]).arg(built(profile, binary).to_string_lossy()))
+}
+
 fn build(profile: Profile, package: &str, binary: &str) -> anyhow::Result<()> {
     let line = CommandLine::new(&[]).arg(cargo());
     let line = ["build", "--quiet", "--package", package, "--bin", binary].into_iter().fold(line, CommandLine::arg);
