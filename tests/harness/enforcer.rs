@@ -111,7 +111,7 @@ pub fn enforcer_with(namespace: &Namespace, arguments: &[&str], input: &str, var
 #[track_caller]
 pub fn enforcer_on_host(arguments: &[&str]) -> Ran {
     let mut command = Command::new(binary());
-    finish(command.args(arguments), "")
+    finish(command.args(arguments).env("ENFORCER_STATE_DIR", state_folder()), "")
 }
 
 /// Namespaces, by name, in which another build is run.
@@ -131,7 +131,6 @@ pub fn command(namespace: &Namespace, arguments: &[&str]) -> Command {
     let mut command = namespace.command(build.unwrap_or_else(binary));
     // The session of whoever runs the tests does not end in a namespace of ours.
     command.args(arguments).env_remove("SSH_CONNECTION").env_remove("SSH_CLIENT");
-    command.env("ENFORCER_STATE_DIR", state_folder());
     command
 }
 
@@ -346,7 +345,10 @@ impl Drop for Protected {
             }
         }
         // Totals stay for whoever protects the interface next, which nobody will.
-        let _ = fs::remove_file(state_folder().join(format!("{interface}.totals")));
+        let of_interface = |path: &PathBuf| path.file_stem().is_some_and(|name| name == interface.as_str());
+        for path in netns::entries(&state_folder()).into_iter().filter(of_interface) {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
+use crate::enforcer::state_folder;
+
 const PREFIX: &str = "enforcer-test";
 
 /// A network namespace of its own, with its loopback up.
@@ -95,7 +97,8 @@ impl Namespace {
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let file = self.file();
         let mut command = Command::new(program.as_ref());
-        command.stdin(Stdio::null());
+        // Whatever is started may start the binary, which is never to write where the host keeps its policies.
+        command.stdin(Stdio::null()).env("ENFORCER_STATE_DIR", state_folder());
         let enter = move || setns(file.as_fd(), CloneFlags::CLONE_NEWNET).map_err(io::Error::from);
         // SAFETY: between fork and exec only `setns` is called, which is a system call and allocates nothing.
         unsafe { command.pre_exec(enter) };
@@ -226,9 +229,9 @@ impl Cable {
     }
 }
 
-/// What a killed run left behind, by the process id in its name: namespaces, and pins of interfaces in them.
+/// What a killed run left behind, by the process id in its name: namespaces, and pins and state of interfaces in them.
 fn sweep() {
-    for path in entries("/run/netns") {
+    for path in entries(Path::new("/run/netns")) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let id = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').nth(1)).and_then(|id| id.parse().ok());
         if id.is_some_and(|id: u32| !is_running(id)) {
@@ -238,11 +241,15 @@ fn sweep() {
             let _ = Command::new("ip").args(["netns", "delete", &name]).stderr(Stdio::null()).status();
         }
     }
-    for path in entries("/sys/fs/bpf/enforcer") {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if owner_of_interface(&name).is_some_and(|id| !is_running(id)) {
-            remove_pins(&path);
-        }
+    let is_left = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        owner_of_interface(&name).is_some_and(|id| !is_running(id))
+    };
+    for path in entries(Path::new("/sys/fs/bpf/enforcer")).into_iter().filter(is_left) {
+        remove_pins(&path);
+    }
+    for path in entries(&state_folder()).into_iter().filter(is_left) {
+        let _ = fs::remove_file(path);
     }
 }
 
@@ -257,7 +264,8 @@ pub fn remove_pins(dir: &Path) {
     let _ = fs::remove_dir_all(dir);
 }
 
-fn entries(dir: &str) -> Vec<PathBuf> {
+/// What is in a folder; nothing, where there is no such folder.
+pub fn entries(dir: &Path) -> Vec<PathBuf> {
     fs::read_dir(dir).map(|all| all.filter_map(Result::ok).map(|entry| entry.path()).collect()).unwrap_or_default()
 }
 

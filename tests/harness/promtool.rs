@@ -20,15 +20,16 @@ fn installed() -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join("promtool")).find(|file| file.is_file())
 }
 
-/// Kept for the next run: the package is large.
+/// Kept for the next run, as the package is large, and where only the owner of the clone puts programs.
 fn unpacked() -> Result<PathBuf, String> {
-    let folder = env::temp_dir().join("enforcer-tests-promtool");
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let folder = target.join("promtool");
     let program = folder.join("usr/bin/promtool");
     if program.is_file() {
         return Ok(program);
     }
     // Beside it and then in its place: another run may do the same.
-    let own = env::temp_dir().join(format!("enforcer-tests-promtool-{}", std::process::id()));
+    let own = target.join(format!("promtool-{}", std::process::id()));
     let result = fetch(&own).and_then(|()| {
         let _ = fs::remove_dir_all(&folder);
         fs::rename(&own, &folder).map_err(|error| error.to_string())

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use enforcer::dataplane;
 use enforcer_common::{Direction, Reason, Verdict};
 use harness::enforcer::Protected;
+use harness::machine::patience;
 use harness::netns::Cable;
 use harness::packet::Packet;
 use harness::program::{About, Outcome, Program};
@@ -83,7 +84,7 @@ impl Stage {
             }
             self.sockets[direction as usize].send(frame);
         }
-        let end = Instant::now() + Duration::from_secs(2);
+        let end = Instant::now() + Duration::from_secs(5) * patience();
         loop {
             let mut now = self.counted();
             for (key, number) in &mut now {

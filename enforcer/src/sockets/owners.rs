@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use procfs::process::{FDTarget, Process as Proc};
+use procfs::process::{FDTarget, Process as Proc, Stat};
 
 /// A process.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,16 +32,15 @@ impl Owners {
     pub fn read() -> Self {
         let mut by_inode: HashMap<u64, Process> = HashMap::new();
         let processes = procfs::process::all_processes().into_iter().flatten().flatten();
-        for process in processes {
-            let inodes = socket_inodes(&process).unwrap_or_default();
-            if inodes.is_empty() {
-                continue;
-            }
-            let Ok(stat) = process.stat() else { continue };
+        let mut holders: Vec<(Stat, Vec<u64>)> = processes
+            .filter_map(|process| Some((process.stat().ok()?, socket_inodes(&process)?)))
+            .filter(|(_, inodes)| !inodes.is_empty())
+            .collect();
+        // A parent comes before the child that shares its socket; by their numbers it need not, which start again at some time.
+        holders.sort_by_key(|(stat, _)| (stat.starttime, stat.pid));
+        for (stat, inodes) in holders {
             for inode in inodes {
-                let owner = Process { id: stat.pid, name: stat.comm.clone() };
-                // Processes come in the order of their numbers, so a parent is before the child that shares its socket.
-                by_inode.entry(inode).or_insert(owner);
+                by_inode.entry(inode).or_insert_with(|| Process { id: stat.pid, name: stat.comm.clone() });
             }
         }
         Self { by_inode }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, HotFlow4, Ports, Statistic};
 use enforcer_common::{Direction, Reason};
 use harness::enforcer::Protected;
+use harness::machine::patience;
 use harness::netns::{Cable, another_interface};
 use harness::packet::{Packet, protocol, tcp};
 use harness::program::{About, Outcome, Program};
@@ -137,7 +138,8 @@ fn the_first_datagram_makes_a_flow_whatever_its_source_port() {
 
 #[test]
 fn a_flow_ends_when_nothing_was_heard_for_its_timeout() {
-    let stage = stage("flows: {tcp: 2s, udp: 2s, icmp: 2s}\n");
+    let seconds = 2 * patience();
+    let stage = stage(&format!("flows: {{tcp: {seconds}s, udp: {seconds}s, icmp: {seconds}s}}\n"));
     let opening = [
         from_host(0).tcp(40_000, 80),
         from_host(1).tcp(40_000, 80),
@@ -161,7 +163,7 @@ fn a_flow_ends_when_nothing_was_heard_for_its_timeout() {
         stage.inbound(packet, Reason::Flow);
     }
     // The clock of a flow cannot be turned forward.
-    thread::sleep(Duration::from_millis(2100));
+    thread::sleep(Duration::from_secs(seconds.into()) + Duration::from_millis(100));
     for (packet, reason) in &answers {
         stage.inbound(packet, *reason);
     }
@@ -248,10 +250,12 @@ fn two_flows_that_share_a_place_in_the_memory_of_a_cpu_both_live() {
 
 #[test]
 fn an_answer_keeps_a_flow_alive() {
-    let stage = stage("flows: {udp: 2s}\n");
+    let timeout = Duration::from_secs(4) * patience();
+    let stage = stage(&format!("flows: {{udp: {}s}}\n", timeout.as_secs()));
     stage.outbound(&from_host(0).udp(40_000, 53), Reason::Open);
+    // Longer than the timeout all together, and each far from it on a machine that is busy.
     for _ in 0..3 {
-        thread::sleep(Duration::from_millis(1200));
+        thread::sleep(timeout * 2 / 5);
         stage.inbound(&to_host(0).udp(53, 40_000), Reason::Flow);
     }
 }

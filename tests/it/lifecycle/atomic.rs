@@ -9,6 +9,7 @@ use aya::programs::ProgramInfo;
 use harness::bpf::{self, Kind};
 use harness::enforcer::{Protected, enforcer, enforcer_with_input};
 use harness::foreign::ForeignXdp;
+use harness::machine::patience;
 use harness::netns::Cable;
 use harness::packet::Packet;
 
@@ -108,7 +109,7 @@ fn received(protected: &Protected) -> u64 {
 fn settled(mut ask: impl FnMut() -> u64) -> u64 {
     let mut last = ask();
     loop {
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(Duration::from_millis(200) * patience());
         let now = ask();
         if now == last {
             return now;

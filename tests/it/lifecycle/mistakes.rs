@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::slice::from_ref;
 
-use harness::enforcer::{Protected, binary, enforcer};
+use harness::enforcer::{Protected, binary, enforcer, state_folder};
 use harness::netns::Cable;
 use harness::packet::Packet;
 use harness::program::Outcome;
@@ -70,6 +70,7 @@ fn under_ip_netns_exec_pins_would_be_lost_so_it_is_refused() {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", cable.host.name()]).arg(binary());
     command.args(["apply", "--interface", &cable.near.interface]).args(ENFORCE);
+    command.env("ENFORCER_STATE_DIR", state_folder());
     let output = command.output().expect("ip runs");
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{text}");
@@ -86,6 +87,7 @@ fn without_root_the_missing_privileges_are_named() {
     std::fs::copy(binary(), &copy).expect("the binary can be copied to where anybody may run it");
     let mut command = Command::new(&copy);
     command.args(["apply", "--interface", &cable.near.interface]).args(ENFORCE).uid(65534).gid(65534);
+    command.env("ENFORCER_STATE_DIR", state_folder());
     // A process starts in the namespace of the thread that starts it.
     let output = cable.host.run(|| command.output()).expect("it starts");
     std::fs::remove_file(&copy).expect("it is ours");

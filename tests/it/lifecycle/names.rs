@@ -3,10 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process;
 
 use harness::enforcer::{Protected, Ran, enforcer};
-use harness::netns::Namespace;
+use harness::netns::{Namespace, another_interface};
 use serde_json::Value;
 
 use super::ENFORCE;
@@ -24,11 +23,11 @@ fn only_root_can_enter_the_pins() {
 
 #[test]
 fn equal_names_in_two_namespaces_do_not_collide() {
-    let name = format!("sn{}", process::id() % 1_000_000);
+    let name = another_interface();
     let namespaces = [Namespace::new(), Namespace::new()];
     let pins = namespaces.each_ref().map(|namespace| {
         namespace
-            .batch(&format!("link add {name} type veth peer name {name}p\nlink set {name} up\nlink set {name}p up\n"));
+            .batch(&format!("link add {name} type veth peer name p{name}\nlink set {name} up\nlink set p{name} up\n"));
         run(namespace, &["apply", "--role", "finesse", "--mode", "enforce", "--interface", &name]);
         let status = interfaces(namespace);
         assert_eq!(status.len(), 1, "{status:?}");
