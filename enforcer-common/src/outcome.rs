@@ -44,6 +44,19 @@ impl Outcome {
         Self(same(self.0))
     }
 
+    /// The outcome as a number, for [`from_word`](Self::from_word).
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(self) -> u32 {
+        self.0
+    }
+
+    /// The outcome that was this number.
+    #[must_use]
+    pub const fn from_word(word: u32) -> Self {
+        Self(word)
+    }
+
     /// Number of the reason.
     #[must_use]
     #[inline(always)]

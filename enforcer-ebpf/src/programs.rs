@@ -6,9 +6,11 @@
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use enforcer_common::decide;
+use enforcer_common::frame::Frame as _;
+use enforcer_common::{Direction, decide};
 
 use crate::frame::{SkbFrame, XdpFrame};
+use crate::log::tell;
 use crate::maps::Maps;
 
 /// Towards the host, at the driver. `frags`: frames of several buffers (MTU above a page) are judged too.
@@ -17,7 +19,9 @@ use crate::maps::Maps;
 fn inbound_xdp(ctx: XdpContext) -> u32 {
     let frame = XdpFrame::new(&ctx);
     let maps = Maps::new(ctx.ctx.cast());
-    if decide::inbound(&frame, &maps, 1).goes_on { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }
+    let judgement = decide::inbound(&frame, &maps, 1);
+    tell(&ctx, Direction::Inbound, &judgement, frame.length() as u32);
+    if judgement.goes_on { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }
 }
 
 /// Towards the host, at tc ingress (or at tc egress of the port a guest stands behind).
@@ -26,7 +30,9 @@ fn inbound_xdp(ctx: XdpContext) -> u32 {
 fn inbound_tc(ctx: TcContext) -> i32 {
     let frame = SkbFrame::new(&ctx);
     let maps = Maps::new(ctx.skb.skb.cast());
-    tc_action(decide::inbound(&frame, &maps, frame.segments()).goes_on)
+    let judgement = decide::inbound(&frame, &maps, frame.segments());
+    tell(&ctx, Direction::Inbound, &judgement, frame.length() as u32);
+    tc_action(judgement.goes_on)
 }
 
 /// From the host, at tc egress (or at tc ingress of the port a guest stands behind).
@@ -35,7 +41,9 @@ fn inbound_tc(ctx: TcContext) -> i32 {
 fn outbound_tc(ctx: TcContext) -> i32 {
     let frame = SkbFrame::new(&ctx);
     let maps = Maps::new(ctx.skb.skb.cast());
-    tc_action(decide::outbound(&frame, &maps, frame.segments()).goes_on)
+    let judgement = decide::outbound(&frame, &maps, frame.segments());
+    tell(&ctx, Direction::Outbound, &judgement, frame.length() as u32);
+    tc_action(judgement.goes_on)
 }
 
 /// What goes on is left to the next program of the chain: we permit nothing on behalf of others.

@@ -11,7 +11,9 @@ use jiff::Zoned;
 
 use crate::cli::Policy;
 use crate::compile::{self, Compiled};
-use crate::dataplane::{self, Applied, DataplaneError, HookChoice, Plan, PlannedInterface, Protects, here, protected};
+use crate::dataplane::{
+    self, Applied, BpfLog, DataplaneError, HookChoice, Plan, PlannedInterface, Protects, here, protected,
+};
 use crate::links::{LinksError, links};
 use crate::plan::planned_as;
 use crate::site::Site;
@@ -121,6 +123,7 @@ fn apply(source: &Source, group: &[LastGood], done: &mut Done) -> Result<Vec<App
         hook: HookChoice::from_str(&source.hook, true).unwrap_or(HookChoice::Auto),
         confirm_within: None,
         source: source.clone(),
+        bpf_log: BpfLog::Off,
     };
     let applied = dataplane::apply(&plan).map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
     for one in group.iter().filter(|one| one.policy_hash != ruleset.hash) {

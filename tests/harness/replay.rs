@@ -11,7 +11,7 @@ use aya::maps::{Map, MapData, PerCpuArray};
 use enforcer::capture::{self, End, LinkType};
 use enforcer::catalogue::embedded;
 use enforcer::compile::compile;
-use enforcer::dataplane::{self, HookChoice, Plan, PlannedInterface, Protects};
+use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
 use enforcer::diagnostic::Text;
 use enforcer::fixtures::sites::every_role;
 use enforcer::host::Host;
@@ -107,6 +107,7 @@ pub fn replay(folder: &Path, hook: HookChoice) -> Report {
             hook,
             confirm_within: None,
             source: Source::default(),
+            bpf_log: BpfLog::Off,
         };
         let applied = dataplane::apply(&plan).unwrap_or_else(|error| panic!("apply: {error:?}"));
         let programs =

@@ -4,6 +4,8 @@
 mod against_nft;
 /// The agent: what it follows, what it puts back, and that nothing hangs on it.
 mod agent;
+/// The programs' own log lines.
+mod bpf_log;
 /// Exit codes and messages, of commands that look at no interface.
 mod cli;
 /// Dashboards and alerts for the metrics.

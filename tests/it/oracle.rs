@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use aya::maps::{Array, Map, MapData};
-use enforcer::dataplane::{self, HookChoice, Plan, PlannedInterface, Protects};
+use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
 use enforcer::memory::HostTables;
 use enforcer::ruleset::{FlowSettings, Scope};
 use enforcer::state::{FOLDER_VARIABLE, Source};
@@ -131,6 +131,7 @@ fn compare_world(world: &mut World, hook: HookChoice, runner: &mut TestRunner, t
             hook,
             confirm_within: None,
             source: Source::default(),
+            bpf_log: BpfLog::Off,
         };
         let applied = dataplane::apply(&plan).unwrap_or_else(|error| panic!("apply: {error:?}"));
         Tables::of(host).set_listeners(world.host.listeners.iter().copied());

@@ -271,6 +271,7 @@ impl<'a> Keeper<'a> {
             hook: self.options.hook,
             confirm_within: None,
             source: followed.source.clone(),
+            bpf_log: self.options.bpf_log,
         }
     }
 

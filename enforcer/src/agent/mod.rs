@@ -21,7 +21,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::cli::{Failure, Output, PolicyArgs, past};
-use crate::dataplane::{self, HookChoice, Pending, refresh_addresses, refresh_listeners};
+use crate::dataplane::{self, BpfLog, HookChoice, Pending, refresh_addresses, refresh_listeners};
 use crate::diagnostic::Diagnostic;
 use crate::history;
 use due::{Due, Work};
@@ -43,6 +43,8 @@ pub struct Options {
     pub hook: HookChoice,
     /// Changes of the site file have to be confirmed within this time.
     pub confirm_within: Option<Duration>,
+    /// What the programs write lines about.
+    pub bpf_log: BpfLog,
     /// Where refused packets are written, as JSON lines.
     pub events: Option<PathBuf>,
     /// Where metrics are served.

@@ -12,7 +12,7 @@ use super::policy_args::{Policy, PolicyArgs};
 use super::usage::Usage;
 use super::{Failure, Output, past};
 use crate::compile::Compiled;
-use crate::dataplane::{self, Applied, HookChoice, Plan, PlannedInterface};
+use crate::dataplane::{self, Applied, BpfLog, HookChoice, Plan, PlannedInterface};
 use crate::history::Event;
 use crate::links::links;
 use crate::plan::{Planned, planned};
@@ -45,6 +45,10 @@ pub struct Args {
     /// End enforcement again, and put back what was in force, unless `enforcer confirm` follows within this time (like 60s).
     #[arg(long, value_name = "TIME", value_parser = duration)]
     confirm_within: Option<Duration>,
+    /// Load the programs so that they write a line about each refused packet (debug) or every packet (trace), which `enforcer
+    /// events --bpf-log` shows. For diagnosis: it costs some 100 ns a line.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = BpfLog::Off)]
+    bpf_log: BpfLog,
     /// Say what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
@@ -65,6 +69,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         hook: args.hook,
         confirm_within: args.confirm_within,
         source: source(&args.policy, &site, args.hook),
+        bpf_log: args.bpf_log,
     };
     refuse_unscoped_forwarding(&plan)?;
     if !args.dry_run {

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::denied::{direction, reason};
 use super::interfaces::{InterfaceArgs, ModeArg};
-use super::{Failure, Output, interrupt};
+use super::{Failure, Output, bpf_log, interrupt};
 use crate::dataplane::EventStream;
 use crate::observe::denied::{Asked, DeniedEvent, Filter};
 use crate::site::protocol_name;
@@ -52,6 +52,10 @@ pub struct Args {
     /// Leave out what has been waiting since before.
     #[arg(long)]
     new: bool,
+    /// Instead of refused packets, show what the programs write about themselves, if they were loaded so (`enforcer apply
+    /// --bpf-log LEVEL`).
+    #[arg(long, conflicts_with_all = ["direction", "reason", "mode", "port", "new"])]
+    bpf_log: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -96,6 +100,9 @@ enum Line<'a> {
 /// # Errors
 /// When somebody else reads the events, or they cannot be read.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    if args.bpf_log {
+        return bpf_log::run(&args.interfaces, args.count, args.format, output);
+    }
     let protected = args.interfaces.some_protected()?;
     interrupt::catch()?;
     let mut stream = EventStream::open(&protected)?;
@@ -234,7 +241,7 @@ pub(crate) fn write_suppressed(
     write_json(&Line::Suppressed { time, suppressed, lost }, out)
 }
 
-fn write_json(line: &Line<'_>, out: &mut impl Write) -> Result<(), Failure> {
+pub(super) fn write_json(line: &impl Serialize, out: &mut impl Write) -> Result<(), Failure> {
     let text = serde_json::to_string(line).map_err(std::io::Error::from)?;
     match writeln!(out, "{text}") {
         // The first signal came while the reader was slow.

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod boot;
+mod bpf_log;
 pub mod catalogue;
 pub mod check;
 pub mod compile;

@@ -56,6 +56,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         hook: args.hook,
         confirm_within: None,
         source: crate::state::Source::default(),
+        bpf_log: crate::dataplane::BpfLog::Off,
     };
     let moment = Moment::now()?;
     let facts = Facts::read(moment.links.clone());

@@ -22,6 +22,7 @@ use super::fill::{array, fill};
 use super::host;
 use super::load::{self, Load, Loader};
 use super::lock::lock;
+use super::log::BpfLog;
 use super::netns;
 use super::pending::{Kind, Pending};
 use super::pins::{self, HostPins, InterfacePins, Protected, check_bpffs, make_dir, protected, remove_dir};
@@ -105,6 +106,8 @@ pub struct Plan<'a> {
     pub confirm_within: Option<Duration>,
     /// What the policy was compiled from, to be kept for the next boot.
     pub source: Source,
+    /// What the programs write lines about. Not kept: at the next boot it is nothing.
+    pub bpf_log: BpfLog,
 }
 
 /// What was done on one interface.
@@ -346,6 +349,7 @@ fn stage_and_switch<'a>(
             applied: now,
             clock,
             config: config.to_words(),
+            bpf_log: plan.bpf_log,
         };
         one.publish(&record)?;
         applied.push(Applied {
@@ -518,6 +522,7 @@ fn stage<'a>(
         host,
         generation,
         hz,
+        log: plan.bpf_log,
     };
     Ok((load, programs))
 }

@@ -125,7 +125,7 @@ any_error!(
     crate::links::LinksError,
     crate::state::StateError
 );
-any_error!(crate::live::LiveError);
+any_error!(crate::live::LiveError, aya_log::Error);
 
 /// The error number behind an error of aya, however deep.
 pub(super) fn error_number(error: &(dyn std::error::Error + 'static)) -> Option<i32> {

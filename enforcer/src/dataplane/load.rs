@@ -9,6 +9,7 @@ use enforcer_common::layout::{self, Config, map};
 use enforcer_common::{Direction, ServiceIndex};
 
 use super::error::{DataplaneError, Doing as _, error_number};
+use super::log::BpfLog;
 use super::pins::{HostPins, InterfacePins, Protected};
 use crate::links::Link;
 use crate::ruleset::{Ruleset, Scope};
@@ -37,6 +38,7 @@ pub(super) struct Load<'a> {
     pub(super) host: &'a HostPins,
     pub(super) generation: u64,
     pub(super) hz: u32,
+    pub(super) log: BpfLog,
 }
 
 /// Makes objects. One for all of them: what it reads of the kernel first takes longer than an object does.
@@ -66,7 +68,7 @@ pub(super) fn copy(protected: &Protected) -> Result<Ebpf, DataplaneError> {
     let of_policy = host.generation(protected.record.generation);
     let policy = [map::SERVICES_IN, map::SERVICES_OUT, map::MATRIX_IN, map::MATRIX_OUT, map::PREFIXES4, map::PREFIXES6];
     let mut loader = EbpfLoader::new();
-    loader.override_global(map::CONFIG, &config, true);
+    loader.override_global(map::CONFIG, &config, true).override_global(aya_log::LEVEL, BpfLog::Off.level(), true);
     for name in policy {
         loader.map_max_entries(name, reused(&of_policy.join(name), 1)?).map_pin_path(name, of_policy.join(name));
     }
@@ -128,7 +130,7 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
     ];
     let interface = [(map::CONTROL, 1), (map::RULES, layout::RULE_SLOTS), (map::REASONS, layout::REASON_SLOTS)];
 
-    loader.override_global(map::CONFIG, config, true);
+    loader.override_global(map::CONFIG, config, true).override_global(aya_log::LEVEL, load.log.level(), true);
     for (name, entries) in policy {
         loader.map_max_entries(name, entries).map_pin_path(name, of_policy.join(name));
     }

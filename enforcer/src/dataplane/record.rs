@@ -14,6 +14,7 @@ use super::apply::Protects;
 use super::attach::{AttachMode, Hook};
 use super::clock::Clock;
 use super::error::{DataplaneError, Doing as _, error_number};
+use super::log::BpfLog;
 use super::slots::Slot;
 use crate::ruleset::{Action, Rule, Settings, SourceRow};
 
@@ -46,6 +47,9 @@ pub struct InterfaceRecord {
     pub clock: Clock,
     /// The constants of the programs, as [`Config::to_words`](enforcer_common::layout::Config::to_words) gives them.
     pub config: [u64; 14],
+    /// What the programs write lines about.
+    #[serde(default)]
+    pub bpf_log: BpfLog,
 }
 
 /// How a direction is attached.

@@ -7,6 +7,7 @@ use super::control::{Modes, modes};
 use super::counters::{VerdictCounts, counters, policy};
 use super::drift;
 use super::error::DataplaneError;
+use super::log::BpfLog;
 use super::pending::{Kind, Outcome, Pending};
 use super::pins::{InterfacePins, Protected};
 use super::record::InterfaceRecord;
@@ -64,6 +65,13 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
     }
     let pending = Pending::read(pins)?;
     let mut notes: Vec<String> = counters.warning.into_iter().collect();
+    if record.bpf_log != BpfLog::Off {
+        notes.push(format!(
+            "the programs write log lines ({}), which costs time: `enforcer events --bpf-log` shows them, and the next apply \
+             without --bpf-log ends them",
+            record.bpf_log.name()
+        ));
+    }
     if let Some(pending) = &pending {
         judge(pending, &mut problems, &mut notes);
     }

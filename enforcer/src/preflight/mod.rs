@@ -235,6 +235,7 @@ mod tests {
             hook: HookChoice::Native,
             confirm_within: None,
             source: crate::state::Source::default(),
+            bpf_log: crate::dataplane::BpfLog::Off,
         };
         let found = findings(&plan, facts, |_, _| about.clone());
         let found = found.iter().filter(|finding| finding.level != Level::Note);

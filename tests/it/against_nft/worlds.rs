@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use enforcer::dataplane::{self, HookChoice, Plan, PlannedInterface, Protects};
+use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
 use enforcer::host::Host;
 use enforcer::ruleset::Ruleset;
 use enforcer::state::{FOLDER_VARIABLE, Source};
@@ -107,6 +107,7 @@ impl World {
                 hook,
                 confirm_within: None,
                 source: Source::default(),
+                bpf_log: BpfLog::Off,
             };
             dataplane::apply(&plan).unwrap_or_else(|error| panic!("apply: {error:?}"));
         });
