@@ -122,7 +122,7 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], usages: &[Usage]
         let InterfaceStatus { record, origin, rules, problems, notes, .. } = status;
         writeln!(
             output.out,
-            "{}: {rules} rules of {origin}, policy {}, protected since {}, applied {}",
+            "{}: {rules} rules of {origin}, policy {}, protected since {:.0}, applied {:.0}",
             record.interface,
             record.policy_hash.get(..16).unwrap_or(&record.policy_hash),
             record.since,

@@ -1,19 +1,18 @@
-//! Tables on the terminal: columns that align, no borders, and no more width than there is.
+//! Tables: columns that align and no borders. On a terminal no wider than it is; elsewhere a row is a line, for `grep`.
 
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::Terminal;
 use crate::ruleset::SourceRow;
 
-/// Width where the output is not a terminal.
-const WIDTH: u16 = 110;
-
 /// A table with a header, to be filled with rows and printed with [`print`]. The first column is never wrapped.
 #[must_use]
 pub fn table(terminal: Terminal, header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(terminal.width.unwrap_or(WIDTH).clamp(60, 160));
+    table.load_style(presets::NOTHING);
+    if let Some(width) = terminal.width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.clamp(60, 160));
+    }
     if terminal.color_out {
         table.enforce_styling();
     } else {
@@ -29,24 +28,39 @@ pub fn table(terminal: Terminal, header: &[&str]) -> Table {
     table
 }
 
-/// The table as lines without trailing blanks. Lines break between words, and within one only if it is very long.
+/// The table as lines without trailing blanks. Lines break between words, and within one only if it is very long; columns of
+/// few characters do not break at all where there is room.
 #[must_use]
 pub fn print(table: &Table) -> String {
     let mut table = table.clone();
-    let widths: Vec<u16> = (0..table.column_count()).map(|index| longest_word(&table, index)).collect();
-    for (column, width) in table.column_iter_mut().zip(widths).skip(1) {
+    let columns = 0..table.column_count();
+    let whole: Vec<u16> = columns.clone().map(|index| longest(&table, index, false)).collect();
+    let words: Vec<u16> = columns.map(|index| longest(&table, index, true).min(LONG)).collect();
+    let unbroken = whole.iter().zip(&words).map(|(whole, word)| if *whole <= SHORT { *whole } else { *word });
+    let unbroken: Vec<u16> = unbroken.collect();
+    let needed = whole.first().copied().unwrap_or(0)
+        + unbroken.iter().skip(1).fold(0_u16, |sum, width| sum.saturating_add(width + 2));
+    let least = if table.width().is_some_and(|width| needed > width) { words } else { unbroken };
+    for (column, width) in table.column_iter_mut().zip(least).skip(1) {
         // The padding behind the column counts.
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width + 2)));
     }
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
-fn longest_word(table: &Table, column: usize) -> u16 {
-    /// A word that is longer may be broken, or one formula would take the room of a sentence.
-    const MOST: usize = 31;
+/// A column that is no wider is not broken where there is room.
+const SHORT: u16 = 24;
+/// A word that is longer may be broken, or one formula would take the room of a sentence.
+const LONG: u16 = 31;
+
+/// Characters of the longest cell, or of the longest word in any cell.
+fn longest(table: &Table, column: usize, words: bool) -> u16 {
     let cells = table.column_cells_with_header_iter(column).flatten().map(Cell::content);
-    let words = cells.flat_map(|text| text.split_whitespace().map(|word| word.chars().count()).collect::<Vec<_>>());
-    words.max().unwrap_or(0).min(MOST).try_into().unwrap_or(u16::MAX)
+    let length = |text: String| match words {
+        true => text.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(0),
+        false => text.chars().count(),
+    };
+    cells.map(length).max().unwrap_or(0).try_into().unwrap_or(u16::MAX)
 }
 
 /// Rows of documents in short, as a person looks them up: `cce 2:1,3` is rows 1 and 3 of table 2.
@@ -65,4 +79,41 @@ pub fn source_rows(rows: &[SourceRow]) -> String {
         last = Some(row);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    #[test]
+    fn on_a_terminal_sentences_break_and_columns_of_few_characters_do_not() {
+        check(
+            Some(60),
+            &expect![[r#"
+                WHO          ASKED FOR            WHAT FOR
+                198.18.90.2  in tcp 3306 (mysql)  A sentence about what
+                                                  this is good for.
+            "#]],
+        );
+    }
+
+    #[test]
+    fn elsewhere_a_row_is_a_line() {
+        check(
+            None,
+            &expect![[r#"
+                WHO          ASKED FOR            WHAT FOR
+                198.18.90.2  in tcp 3306 (mysql)  A sentence about what this is good for.
+            "#]],
+        );
+    }
+
+    fn check(width: Option<u16>, expected: &Expect) {
+        let mut table =
+            table(Terminal { color_out: false, color_err: false, width }, &["WHO", "ASKED FOR", "WHAT FOR"]);
+        table.add_row(["198.18.90.2", "in tcp 3306 (mysql)", "A sentence about what this is good for."]);
+        expected.assert_eq(&print(&table));
+    }
 }

@@ -71,9 +71,7 @@ fn refused_and_passed_packets_are_grouped_with_what_would_permit_them() {
 
             REFUSED              PACKETS  REASON     FROM OR TO          FIRST  WHAT WOULD PERMIT IT
             in tcp 44444         3        no-rule    10.2.0.7, 10.2.0.8  #6     an `allow` of the site
-            in tcp 20500         1        peer       10.2.0.5            #5     unity-connection/conversation-c
-                                                                                luster, if its peers had the
-                                                                                address
+            in tcp 20500         1        peer       10.2.0.5            #5     unity-connection/conversation-cluster, if its peers had the address
             in ethertype 0x8864  1        ethertype                      #12    an `allow` of the site
 
             PASSED               PACKETS  REASON        FROM OR TO                     FIRST  RULE

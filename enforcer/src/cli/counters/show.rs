@@ -14,7 +14,7 @@ pub(super) fn show(
     all: bool,
     rates: Option<&Rates>,
 ) -> Result<(), Failure> {
-    writeln!(output.out, "{} ({}), counting since {}", one.interface, modes_text(one.modes), one.since)?;
+    writeln!(output.out, "{} ({}), counting since {:.0}", one.interface, modes_text(one.modes), one.since)?;
     let last = if rates.is_some() { "PACKETS/S" } else { "MEANING" };
     let mut reasons = table(output.terminal, &["REASON", "DIRECTION", "VERDICT", "PACKETS", "BYTES", last]);
     for counted in &one.reasons {
