@@ -7,7 +7,7 @@ use enforcer_common::Mode;
 use serde::Serialize;
 
 use super::{Failure, completions};
-use crate::dataplane::{DataplaneError, Kind, Modes, Pending, Protected, protected, reading};
+use crate::dataplane::{DataplaneError, Kind, Modes, Pending, Protected, of_other_versions, protected, reading};
 
 /// Interfaces of a command; all protected ones when none is named.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -36,12 +36,29 @@ impl InterfaceArgs {
     pub fn some_protected(&self) -> Result<Vec<Protected>, Failure> {
         let found = self.protected()?;
         if found.is_empty() {
+            if let [other, ..] = other_versions()?.as_slice() {
+                return Err(Failure::Failed(anyhow::anyhow!("{other}")));
+            }
             return Err(Failure::Failed(anyhow::anyhow!(
                 "no interface of this network namespace is protected; `enforcer apply` protects one"
             )));
         }
         Ok(found)
     }
+}
+
+/// Interfaces that another version of enforcer protects, in sentences.
+///
+/// # Errors
+/// When the pins cannot be read.
+pub fn other_versions() -> Result<Vec<String>, Failure> {
+    let others = of_other_versions()?.into_iter().map(|(interface, layout)| {
+        format!(
+            "{interface} is protected by another version of enforcer (layout {layout}), whose counters and modes this one cannot \
+             read; `enforcer apply` takes it over, `enforcer detach --interface {interface}` removes it"
+        )
+    });
+    Ok(others.collect())
 }
 
 /// A mode on the command line.

@@ -3,7 +3,7 @@
 use enforcer_common::Direction;
 use serde::Serialize;
 
-use super::interfaces::InterfaceArgs;
+use super::interfaces::{InterfaceArgs, other_versions};
 use super::table::table;
 use super::usage::Usage;
 use super::{Failure, Format, Output};
@@ -61,13 +61,18 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let interfaces = args.interfaces.protected()?;
     let statuses = interfaces.iter().map(status).collect::<Result<Vec<_>, _>>()?;
     let usages = interfaces.iter().map(Usage::of).collect::<Result<Vec<_>, _>>()?;
-    let is_well = statuses.iter().all(|one| one.problems.is_empty());
+    let others = other_versions()?;
+    let is_well = statuses.iter().all(|one| one.problems.is_empty()) && others.is_empty();
     match args.format {
         Format::Json => output.json(&Listing { interfaces: statuses.iter().zip(usages).map(listed).collect() })?,
+        Format::Table if statuses.is_empty() && !others.is_empty() => {}
         Format::Table if statuses.is_empty() => {
             writeln!(output.err, "no interface of this network namespace is protected")?;
         }
         Format::Table => print(output, &statuses, &usages)?,
+    }
+    for other in others {
+        writeln!(output.err, "{other}")?;
     }
     if is_well { Ok(()) } else { Err(Failure::Reported) }
 }

@@ -30,6 +30,7 @@ use super::record::{InterfaceRecord, PolicyRecord, RecordedRule, write_record};
 use super::seed::seed;
 use super::slots;
 use super::switch::{ORDER, Old, Staged, direction_record, sweep};
+use super::takeover::{Predecessor, kept_modes};
 use super::totals;
 use crate::links::{Link, links};
 use crate::live::Snapshot;
@@ -168,7 +169,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
         slots::put_back(&host, &slots);
         let _ = sweep(&host);
         if protected(&[]).is_ok_and(|left| left.is_empty()) {
-            let _ = host.remove();
+            let _ = host.remove_own_layout();
             // Only when no other network namespace has anything there.
             let _ = fs::remove_dir(pins::ROOT);
         }
@@ -187,8 +188,8 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     said.sort();
     said.dedup();
     for one in &mut applied {
-        one.warnings =
-            said.iter().filter(|(interface, _)| *interface == one.interface).map(|(_, said)| said.clone()).collect();
+        one.warnings
+            .extend(said.iter().filter(|(interface, _)| *interface == one.interface).map(|(_, said)| said.clone()));
     }
     Ok(applied)
 }
@@ -373,6 +374,9 @@ fn stage_and_switch<'a>(
     // All of it is in force, and from here on nothing goes back: what cannot be removed is tried again by the next command.
     for one in staged.iter_mut() {
         let _ = one.staged.drop_moved();
+        let taken_over = one.staged.drop_predecessor();
+        let applied = applied.iter_mut().filter(|applied| applied.interface == one.staged.interface);
+        applied.for_each(|applied| applied.warnings.extend(taken_over.clone()));
         if let Some(kept) = one.staged.kept.take() {
             kept.forget();
         }
@@ -444,13 +448,7 @@ fn stage<'a>(
 ) -> Result<(Load<'a>, Vec<Wanted>), DataplaneError> {
     let Target { planned, link, mode, fallback, why } = target;
     let pins = InterfacePins::of(&link.name, netns)?;
-    if let [other, ..] = pins.other_layouts().as_slice() {
-        return Err(DataplaneError::Refused(format!(
-            "{} was protected by another version of enforcer (layout {other}); run `enforcer detach --interface {}` with \
-             that version, then apply again",
-            link.name, link.name
-        )));
-    }
+    let predecessor = Predecessor::of(&pins)?;
     let old = match pins.record()? {
         Some(record) => {
             attach::finish_interrupted(&pins, &record)?;
@@ -460,20 +458,23 @@ fn stage<'a>(
     };
     if old.is_none() && pins.exists() {
         // Half of an apply that was killed: nothing of it was ever said to be in force.
-        remove_dir(pins.dir()).map_err(at(pins.dir().to_owned()))?;
+        let half = if predecessor.is_some() { pins.state() } else { pins.dir().to_owned() };
+        remove_dir(&half).map_err(at(half))?;
     }
-    if let Some(old) = &old
-        && old.record.protects != planned.protects
+    let protects = old.as_ref().map(|old| old.record.protects);
+    if let Some(protects) = protects.or(predecessor.as_ref().map(Predecessor::protects))
+        && protects != planned.protects
     {
         return Err(DataplaneError::Refused(format!(
             "{} is protected for the {} already; run `enforcer detach --interface {}` before it protects the {}",
             link.name,
-            old.record.protects.name(),
+            protects.name(),
             link.name,
             planned.protects.name()
         )));
     }
-    let in_force = old.as_ref().map_or(Modes::both(Mode::Audit), |old| old.modes);
+    let in_force = old.as_ref().map(|old| old.modes).or_else(|| kept_modes(&pins));
+    let in_force = in_force.unwrap_or(Modes::both(Mode::Audit));
     let modes = Modes {
         inbound: planned.inbound.unwrap_or(in_force.inbound),
         outbound: planned.outbound.unwrap_or(in_force.outbound),
@@ -494,6 +495,9 @@ fn stage<'a>(
     let (outbound, outbound_why) = attach::choose_outbound(link, mode);
     let attached = [Attached { attach_mode: mode, why }, Attached { attach_mode: outbound, why: outbound_why }];
     let mut next = Staged::new(link, planned.protects, &pins, generation, attached, old);
+    if let Some(predecessor) = predecessor {
+        next.take_over(predecessor);
+    }
     next.fallback = fallback;
     let is_new = next.old.is_none();
     staged.push(Upcoming { staged: next, modes, config: Config::default(), window });

@@ -296,6 +296,7 @@ pub(super) fn put_in_force(
             make_clsact(link, pins)?;
             // The marker first: a filter that nobody knows to be ours would stay for ever.
             let marker = clsact_marker(pins, direction);
+            let was_marked = marker.exists();
             super::pins::make_dir(&marker)?;
             let options = NlOptions { priority: CLSACT_PRIORITY, handle, ..NlOptions::default() };
             let attached = classifier
@@ -304,7 +305,10 @@ pub(super) fn put_in_force(
             match attached {
                 Ok(filter) => std::mem::forget(filter),
                 Err(error) => {
-                    let _ = fs::remove_dir(marker);
+                    // A filter of ours may be there all the same, if nobody could tell.
+                    if !was_marked {
+                        let _ = fs::remove_dir(marker);
+                    }
                     return Err(error).doing(doing);
                 }
             }
@@ -393,8 +397,8 @@ pub(super) fn finish_interrupted(pins: &InterfacePins, record: &InterfaceRecord)
     Ok(())
 }
 
-/// A filter has no link: nothing to rename.
-fn rename_link(from: &Path, to: &Path) -> Result<(), DataplaneError> {
+/// Renames the pin of a link, or the sign that there is a filter. That it is not there is fine.
+pub(super) fn rename_link(from: &Path, to: &Path) -> Result<(), DataplaneError> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.doing(|| format!("cannot rename the link {}", from.display())),
@@ -496,7 +500,7 @@ pub(super) const fn hook_of(mode: AttachMode) -> Hook {
 }
 
 /// The sign that the filter with our handle was made by us.
-fn clsact_marker(pins: &InterfacePins, direction: Direction) -> PathBuf {
+pub(super) fn clsact_marker(pins: &InterfacePins, direction: Direction) -> PathBuf {
     pins.map(&format!("clsact_{}", direction.name()))
 }
 

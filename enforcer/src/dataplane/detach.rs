@@ -12,7 +12,7 @@ use super::netns::{is_alive, own};
 use super::pending::Pending;
 use super::pins::{self, HostPins, InterfacePins, Owner, Protected, ROOT, remove_dir};
 use super::record::InterfaceRecord;
-use super::totals;
+use super::{takeover, totals};
 use crate::state::State;
 
 /// What was removed.
@@ -33,10 +33,9 @@ pub struct Removed {
 pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
     let _lock = lock()?;
     let netns = own()?;
-    let found = remains(netns)?;
+    let found = remains(netns, only)?;
     for name in only {
         if !found.iter().any(|one| one.interface == *name) {
-            refuse_other_layouts(name)?;
             let others: Vec<&str> = found.iter().map(|one| one.interface.as_str()).collect();
             return Err(DataplaneError::NotProtected(if others.is_empty() {
                 format!("interface `{name}` is not protected by enforcer (no interface is)")
@@ -53,21 +52,6 @@ pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
     Ok(removed)
 }
 
-/// Another layout is for the version that made it: what its pins hold is known to that one alone.
-fn refuse_other_layouts(interface: &str) -> Result<(), DataplaneError> {
-    let of_interface = |pins: &InterfacePins| pins.interface_by_name() == interface;
-    for pins in pins::all().into_iter().filter(of_interface) {
-        if let [layout, ..] = pins.other_layouts().as_slice() {
-            return Err(DataplaneError::NotProtected(format!(
-                "{interface} is protected by another version of enforcer (layout {layout}, pinned at {}); run `enforcer \
-                 detach --interface {interface}` with that version",
-                pins.dir().display()
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// Something of ours, whole or in part.
 struct Remains {
     interface: String,
@@ -76,16 +60,19 @@ struct Remains {
     owner: Option<Owner>,
 }
 
-/// Everything that belongs to a network namespace, or to none that is still there.
-fn remains(netns: u64) -> Result<Vec<Remains>, DataplaneError> {
+/// Everything that belongs to a network namespace, or to none that is still there. What another version has made and nobody can
+/// tell whose it is, only by its name.
+fn remains(netns: u64, named: &[String]) -> Result<Vec<Remains>, DataplaneError> {
     let mut found = Vec::new();
     for pins in pins::all() {
-        let (record, owner) = (pins.record(), pins.owner().ok().flatten());
+        // What the record of another version holds is known to that one alone.
+        let record = if pins.is_own_layout() { pins.record() } else { Ok(None) };
+        let owner = pins.owner().ok().flatten();
         let interface = owner.as_ref().map_or_else(|| pins.interface_by_name(), |owner| owner.interface.clone());
         let is_ours = match &owner {
             Some(owner) => owner.netns == netns || !is_alive(owner.netns),
-            // Another layout is for another version to remove; pins by which nobody is named are everybody's.
-            None => pins.other_layouts().is_empty(),
+            // Pins by which nobody is named are everybody's.
+            None => pins.is_own_layout() || named.contains(&interface),
         };
         if is_ours {
             found.push(Remains { interface, pins, record, owner });
@@ -105,6 +92,11 @@ impl Remains {
         }
         match record {
             Ok(Some(record)) => self.describe(record, is_here, &mut found),
+            Ok(None) if !pins.is_own_layout() => found.push(format!(
+                "it was protected by another version of enforcer (layout {}); what was counted since the totals were saved last \
+                 is gone",
+                pins.layout()
+            )),
             Ok(None) => found.push("no record is there: an apply was killed, or pins were removed by hand".to_owned()),
             Err(error) => found.push(format!("{error}: removed without it")),
         }
@@ -167,7 +159,8 @@ impl Remains {
         if nix::net::if_::if_nametoindex(interface.as_str()).is_err() {
             return Ok(());
         }
-        let protects = record.as_ref().ok().and_then(Option::as_ref).map(|record| record.protects).unwrap_or_default();
+        let protects = record.as_ref().ok().and_then(Option::as_ref).map(|record| record.protects);
+        let protects = protects.or_else(|| takeover::protects(pins)).unwrap_or_default();
         for direction in Direction::ALL {
             take_off(interface, pins, direction, protects, AttachMode::Clsact)?;
         }
@@ -184,11 +177,15 @@ impl Remains {
 
 /// Removes what belonged to whole namespaces: ours, when nothing of it is protected any more, and those that are gone.
 fn remove_hosts(netns: u64) -> Result<(), DataplaneError> {
-    let owners: Vec<u64> = pins::all().iter().filter_map(|pins| Some(pins.owner().ok()??.netns)).collect();
+    let left = pins::all();
+    let owners: Vec<u64> = left.iter().filter_map(|pins| Some(pins.owner().ok()??.netns)).collect();
+    let is_unknown = |pins: &InterfacePins| !pins.is_own_layout() && !matches!(pins.owner(), Ok(Some(_)));
+    let others_stay = left.iter().any(is_unknown);
     for host in HostPins::all() {
         let is_over = host == netns || !is_alive(host);
         if is_over && !owners.contains(&host) {
-            HostPins::of(host).remove()?;
+            let host = HostPins::of(host);
+            if others_stay { host.remove_own_layout()? } else { host.remove()? }
         }
     }
     // Only when no other network namespace has anything there.

@@ -34,6 +34,7 @@ mod seed;
 mod slots;
 mod status;
 mod switch;
+mod takeover;
 mod totals;
 
 pub use apply::{Applied, Attached, HookChoice, Plan, PlannedInterface, Protects, apply};
@@ -54,7 +55,7 @@ pub use memory::{FlowUse, Memory, flow_use, memory};
 pub use netns::here;
 pub use outlook::{Outlook, cut_already, modes_after_apply, policies_after_change};
 pub use pending::{Kind, Outcome, Pending, pending};
-pub use pins::{InterfacePins, Protected, protected};
+pub use pins::{InterfacePins, Protected, of_other_versions, protected};
 pub use readback::{Loaded, readback};
 pub use record::{DirectionRecord, InterfaceRecord, PolicyRecord, RecordedRule};
 pub use restorer::restore;

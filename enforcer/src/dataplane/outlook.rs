@@ -8,8 +8,10 @@ use enforcer_common::Mode;
 use super::apply::{Plan, Protects};
 use super::control::{ModeChange, Modes, modes};
 use super::error::DataplaneError;
-use super::pins::{Protected, protected};
+use super::netns::own;
+use super::pins::{InterfacePins, Protected, protected};
 use super::readback::{Loaded, readback};
+use super::takeover::kept_modes;
 use crate::links::Link;
 use crate::live::{Coverage, Cut, Snapshot, cuts};
 use crate::sockets::Socket;
@@ -23,13 +25,13 @@ pub type Outlook = (u32, Modes);
 /// # Errors
 /// When the pins cannot be read.
 pub fn modes_after_apply(plan: &Plan<'_>, links: &[Link]) -> Result<Vec<Outlook>, DataplaneError> {
-    let known = protected(&[])?;
+    let (known, netns) = (protected(&[])?, own()?);
     let mut found = Vec::new();
     for planned in plan.interfaces.iter().filter(|planned| planned.protects == Protects::Host) {
         let Some(link) = links.iter().find(|link| link.name == planned.name) else { continue };
         let in_force = match known.iter().find(|one| one.interface == planned.name) {
             Some(one) => modes(&one.pins)?,
-            None => Modes::both(Mode::Audit),
+            None => kept_modes(&InterfacePins::of(&planned.name, netns)?).unwrap_or(Modes::both(Mode::Audit)),
         };
         let after = Modes {
             inbound: planned.inbound.unwrap_or(in_force.inbound),

@@ -28,22 +28,24 @@ use super::record::{InterfaceRecord, read_record, write_record};
 pub(super) const ROOT: &str = "/sys/fs/bpf/enforcer";
 const BPFFS: &str = "/sys/fs/bpf";
 
-/// The pins of one interface.
+/// The pins of one interface, of this layout or, to take over or to remove what another version has made, of another one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InterfacePins {
     dir: PathBuf,
+    /// Name of the folder of the layout.
+    layout: String,
 }
 
 impl InterfacePins {
     /// The pins of `interface` in this network namespace: the plain path, or `IF@NETNS` where an interface of the same name in
     /// another namespace was first.
     pub(super) fn of(interface: &str, netns: u64) -> Result<Self, DataplaneError> {
-        let plain = Self { dir: Path::new(ROOT).join(escape(interface)) };
-        let qualified = Self { dir: Path::new(ROOT).join(format!("{}@{netns}", escape(interface))) };
+        let plain = Self::in_folder(&escape(interface));
+        let qualified = Self::in_folder(&format!("{}@{netns}", escape(interface)));
         if qualified.exists() {
             return Ok(qualified);
         }
-        match plain.owner()? {
+        match plain.clone().found().owner()? {
             Some(owner) if owner.netns == netns => Ok(plain),
             Some(owner) if is_alive(owner.netns) => Ok(qualified),
             Some(owner) => plain.reuse(&owner),
@@ -51,9 +53,42 @@ impl InterfacePins {
         }
     }
 
+    /// The pins in a folder, of this layout.
+    fn in_folder(name: &str) -> Self {
+        Self { dir: Path::new(ROOT).join(name), layout: own_layout() }
+    }
+
+    /// The same pins as they are found: of another layout where only that one has a record.
+    fn found(self) -> Self {
+        if self.map("record").exists() {
+            return self;
+        }
+        self.of_other_version().unwrap_or(self)
+    }
+
+    /// The newest of the pins that another version of enforcer has made for this interface.
+    pub(super) fn of_other_version(&self) -> Option<Self> {
+        let number = |name: &str| name.strip_prefix('v').and_then(|number| number.parse::<u32>().ok());
+        let others = names_in(&self.dir).into_iter().filter(|name| *name != self.layout);
+        let layout = others.filter(|name| number(name).is_some()).max_by_key(|name| number(name))?;
+        Some(Self { dir: self.dir.clone(), layout })
+    }
+
+    /// Whether they are of the layout that this version of enforcer reads.
+    pub(super) fn is_own_layout(&self) -> bool {
+        self.layout == own_layout()
+    }
+
+    /// The layout, as the folder is called.
+    #[must_use]
+    pub fn layout(&self) -> &str {
+        &self.layout
+    }
+
     /// Makes room where a namespace that is gone has left its pins.
     fn reuse(self, owner: &Owner) -> Result<Self, DataplaneError> {
-        let held = Direction::ALL.iter().filter_map(|direction| held(&self.link(*direction)));
+        let found = self.clone().found();
+        let held = Direction::ALL.iter().filter_map(|direction| held(&found.link(*direction)));
         if let Some(held) = held.into_iter().find(|held| held.interface != 0) {
             // A hardware interface outlives its namespace and goes to the first one, programs and all.
             return Err(DataplaneError::Refused(format!(
@@ -92,9 +127,9 @@ impl InterfacePins {
         self.dir.join(direction.name())
     }
 
-    /// The folder of this layout.
+    /// The folder of the layout.
     pub(super) fn state(&self) -> PathBuf {
-        self.dir.join(format!("v{LAYOUT_VERSION}"))
+        self.dir.join(&self.layout)
     }
 
     /// A map.
@@ -141,12 +176,11 @@ impl InterfacePins {
         let name = self.name();
         unescape(name.rsplit_once('@').map_or(name, |(name, _)| name))
     }
+}
 
-    /// Layout versions that are there, other than ours.
-    pub(super) fn other_layouts(&self) -> Vec<String> {
-        let names = names_in(&self.dir);
-        names.into_iter().filter(|name| name.starts_with('v') && *name != format!("v{LAYOUT_VERSION}")).collect()
-    }
+/// The name of the folder of our layout.
+fn own_layout() -> String {
+    format!("v{LAYOUT_VERSION}")
 }
 
 /// Whose pins they are.
@@ -171,10 +205,30 @@ impl HostPins {
         Self { dir: Path::new(ROOT).join(format!("host:{netns}")) }
     }
 
-    /// Removes what is of this layout, and the folder where no other version has anything there.
+    /// Removes everything, of whatever layout.
     pub(super) fn remove(&self) -> Result<(), DataplaneError> {
+        remove_dir(&self.dir).map_err(at(self.dir.clone()))
+    }
+
+    /// Removes what is of this layout, and the folder where no other version has anything there.
+    pub(super) fn remove_own_layout(&self) -> Result<(), DataplaneError> {
         remove_dir(&self.state()).map_err(at(self.state()))?;
         let _ = fs::remove_dir(&self.dir);
+        Ok(())
+    }
+
+    /// Removes layouts of other versions that no interface of the network namespace has.
+    pub(super) fn remove_unused_layouts(&self) -> Result<(), DataplaneError> {
+        let netns = self.dir.file_name().and_then(|name| name.to_str()?.strip_prefix("host:")?.parse().ok());
+        // One of which nobody can tell whose it is may be of this one.
+        let is_here = |pins: &InterfacePins| pins.owner().ok().flatten().is_none_or(|owner| Some(owner.netns) == netns);
+        let here = all().into_iter().filter(is_here);
+        let of_interfaces: Vec<String> = here.flat_map(|pins| names_in(&pins.dir)).collect();
+        let is_unused = |name: &String| *name != own_layout() && !of_interfaces.contains(name);
+        for name in names_in(&self.dir).into_iter().filter(is_unused) {
+            let folder = self.dir.join(name);
+            remove_dir(&folder).map_err(at(folder))?;
+        }
         Ok(())
     }
 
@@ -229,7 +283,28 @@ impl Protected {
 /// The pins of every interface, of whatever namespace and in whatever state.
 pub(super) fn all() -> Vec<InterfacePins> {
     let names = names_in(Path::new(ROOT)).into_iter().filter(|name| !name.starts_with("host:"));
-    names.map(|name| InterfacePins { dir: Path::new(ROOT).join(name) }).collect()
+    names.map(|name| InterfacePins::in_folder(&name).found()).collect()
+}
+
+/// Interfaces of this network namespace that another version of enforcer protects, with its layout, by name.
+///
+/// # Errors
+/// When this network namespace cannot be told.
+pub fn of_other_versions() -> Result<Vec<(String, String)>, DataplaneError> {
+    let netns = own()?;
+    let others = all().into_iter().filter(|pins| !pins.is_own_layout());
+    let mut found: Vec<(String, String)> = others
+        .filter_map(|pins| match pins.owner() {
+            Ok(Some(owner)) => (owner.netns == netns).then(|| (owner.interface, pins.layout.clone())),
+            // So different that it does not even tell whose it is.
+            _ => {
+                let name = pins.interface_by_name();
+                nix::net::if_::if_nametoindex(name.as_str()).is_ok().then(|| (name, pins.layout.clone()))
+            }
+        })
+        .collect();
+    found.sort();
+    Ok(found)
 }
 
 /// Every protected interface of this network namespace, by name; with `only`, those.
@@ -240,7 +315,7 @@ pub fn protected(only: &[String]) -> Result<Vec<Protected>, DataplaneError> {
     let netns = own()?;
     let mut found = Vec::new();
     // What another network namespace has, whatever wrote it, is none of our business.
-    for pins in all().into_iter().filter(|pins| pins.is_of(netns)) {
+    for pins in all().into_iter().filter(|pins| pins.is_own_layout() && pins.is_of(netns)) {
         if let Some(record) = pins.record()?
             && record.netns == netns
         {

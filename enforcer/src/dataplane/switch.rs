@@ -12,6 +12,7 @@ use super::error::{DataplaneError, Doing as _, at};
 use super::pending::Pending;
 use super::pins::{self, HostPins, InterfacePins, Protected, protected, remove_dir};
 use super::record::{DirectionRecord, InterfaceRecord, write_record};
+use super::takeover::{Predecessor, remove_left_over};
 use crate::links::Link;
 use crate::state;
 
@@ -38,8 +39,10 @@ pub(super) struct Staged {
     pub(super) inbound: Attached,
     pub(super) outbound: Attached,
     pub(super) fallback: Option<AttachMode>,
-    /// `None`: it was not protected.
+    /// `None`: it was not protected, or by another version.
     pub(super) old: Option<Old>,
+    /// Another version that has protected it until now.
+    predecessor: Option<Predecessor>,
     /// What was kept for the next boot, once we have written there.
     pub(super) kept: Option<state::Before>,
     /// Whether the clsact qdisc was made for us before.
@@ -81,11 +84,18 @@ impl Staged {
             fallback: None,
             old,
             kept: None,
+            predecessor: None,
             had_clsact: pins.map(MADE_CLSACT).exists(),
             is_touched: false,
             undo: Vec::new(),
             moved: Vec::new(),
         }
+    }
+
+    /// What another version has in force is to be replaced.
+    pub(super) fn take_over(&mut self, predecessor: Predecessor) {
+        self.had_clsact |= predecessor.made_clsact();
+        self.predecessor = Some(predecessor);
     }
 
     /// Puts the program of a direction in force.
@@ -96,6 +106,9 @@ impl Staged {
             Direction::Inbound => self.inbound.attach_mode,
             Direction::Outbound => self.outbound.attach_mode,
         };
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.hand_over(&self.pins, direction, mode)?;
+        }
         // A program of the old policy on another hook goes only when the new one is in force.
         let old_mode =
             self.old.as_ref().and_then(|old| old.record.direction(direction)).map(|record| record.attach_mode);
@@ -147,6 +160,18 @@ impl Staged {
         Ok(())
     }
 
+    /// Removes what is left of another version, and says that it was there.
+    pub(super) fn drop_predecessor(&mut self) -> Option<String> {
+        let predecessor = self.predecessor.take()?;
+        // What cannot be removed is tried again by the next command.
+        let _ = predecessor.remove();
+        Some(format!(
+            "taken over from another version of enforcer (layout {}): flows and counters begin anew, totals go on from what was \
+             saved last",
+            predecessor.layout()
+        ))
+    }
+
     /// Puts back what was in force, and removes what was made. Nothing more can be done about an error here than is tried: the
     /// first one is the one that is told.
     pub(super) fn discard(&mut self) {
@@ -161,7 +186,12 @@ impl Staged {
                     let mode = record.attach_mode;
                     let _ = put_in_force(&self.link, &self.pins, *direction, self.protects, mode, &program);
                 }
-                (Undo::PutBack(_), None) => {}
+                (Undo::PutBack(record), None) => {
+                    if let Some(predecessor) = &self.predecessor {
+                        let (program, mode) = (predecessor.program(*direction), record.attach_mode);
+                        let _ = put_in_force(&self.link, &self.pins, *direction, self.protects, mode, &program);
+                    }
+                }
             }
         }
         for (direction, _) in &self.moved {
@@ -174,6 +204,12 @@ impl Staged {
         if !self.had_clsact && made.exists() {
             let _ = attach::remove_clsact(&self.interface);
             let _ = fs::remove_dir(made);
+        }
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.give_back(&self.pins);
+            let _ = publish(predecessor.pins(), predecessor.generation());
+            let _ = remove_dir(&self.pins.state());
+            return;
         }
         let Some(old) = &self.old else {
             let _ = remove_dir(self.pins.dir());
@@ -213,6 +249,7 @@ fn publish(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> 
 pub(super) fn sweep(host: &HostPins) -> Result<(), DataplaneError> {
     let mut used = Vec::new();
     for Protected { pins, record, .. } in protected(&[])? {
+        remove_left_over(&pins)?;
         let mut kept = vec![record.generation];
         kept.extend(Pending::read(&pins)?.and_then(|pending| pending.needs_generation()));
         for name in pins::names_in(&pins.state()) {
@@ -228,7 +265,7 @@ pub(super) fn sweep(host: &HostPins) -> Result<(), DataplaneError> {
         let folder = host.generation(number);
         remove_dir(&folder).map_err(at(folder))?;
     }
-    Ok(())
+    host.remove_unused_layouts()
 }
 
 /// How a direction is recorded.

@@ -17,6 +17,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::resource::{Resource, setrlimit};
 
 use super::picture::Picture;
+use super::upgrade::as_by_another_version;
 
 /// Set it to let every single call fail, not a choice of them.
 const ALL: &str = "ENFORCER_TESTS_ALL_CALLS";
@@ -129,6 +130,20 @@ fn chosen(calls: &[Call]) -> Vec<usize> {
 
 const NATIVE: &[&str] = &["--role", "unity-connection", "--mode", "enforce", "--hook", "native"];
 const OTHER: &[&str] = &["--role", "finesse", "--mode", "audit", "--hook", "native"];
+
+#[test]
+fn a_takeover_from_another_version_that_fails_at_any_call_changes_nothing() {
+    for hook in ["native", "clsact"] {
+        let two = Two::new();
+        let policy = ["--role", "finesse", "--mode", "enforce", "--hook", hook];
+        let by_another_version = || {
+            two.detach();
+            two.apply(&policy);
+            as_by_another_version(two.host(), &two.names);
+        };
+        fail_everywhere(&two, libc::ENOMEM, by_another_version, &policy);
+    }
+}
 
 #[test]
 fn a_change_of_policy_that_fails_at_any_call_changes_nothing() {
