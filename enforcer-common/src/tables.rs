@@ -48,6 +48,13 @@ pub trait Tables {
     /// Whether an address (IPv4 mapped) is one of this host's, or a broadcast address of its networks.
     fn is_own(&self, address: [u32; 4]) -> bool;
 
+    /// Whether it may be one of them: what this denies, [`is_own`](Self::is_own) denies too. Tables that are asked at no cost know at
+    /// once.
+    #[inline(always)]
+    fn may_be_own(&self, address: [u32; 4]) -> bool {
+        self.is_own(address)
+    }
+
     /// Whether the kernel would forward a packet between these addresses (IPv4 mapped; family 4 or 6); asked, under scope `host`,
     /// only for destinations that are not ours.
     fn would_forward(&self, family: u8, source: [u32; 4], destination: [u32; 4]) -> bool;

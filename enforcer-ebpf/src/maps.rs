@@ -237,7 +237,12 @@ impl Tables for Maps {
     #[inline(always)]
     fn is_own(&self, address: [u32; 4]) -> bool {
         // SAFETY: the pointer is only compared with null.
-        has_bit(&OWN_FILTER, layout::own_bit(address)) && unsafe { OWN.get(&address) }.is_some()
+        self.may_be_own(address) && unsafe { OWN.get(&address) }.is_some()
+    }
+
+    #[inline(always)]
+    fn may_be_own(&self, address: [u32; 4]) -> bool {
+        has_bit(&OWN_FILTER, layout::own_bit(address))
     }
 
     #[inline(always)]

@@ -61,6 +61,9 @@ pub struct Args {
 /// # Errors
 /// Whatever fails, what was in force before is in force still.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    if !args.dry_run {
+        dataplane::read_ahead();
+    }
     let (Policy { site, .. }, Compiled { ruleset, .. }) = args.policy.compile(output)?;
     let plan = Plan {
         ruleset: &ruleset,

@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 use std::fs;
+use std::thread;
 use std::time::Duration;
 
 use enforcer_common::layout::{Config, map};
@@ -39,6 +40,9 @@ use crate::state::{LastGood, Source, State};
 
 /// Objects that are held open at the same time, so that the programs in them are loaded side by side.
 const OBJECTS_AT_ONCE: usize = 8;
+
+/// Totals that are saved at the same time.
+const SAVES_AT_ONCE: usize = 8;
 
 /// Which hook the operator asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -152,6 +156,7 @@ pub struct Attached {
 pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     load::check_kernel()?;
     check_bpffs()?;
+    load::read_ahead();
     let links = links().doing(|| "cannot look at the interfaces".to_owned())?;
     let targets = plan.interfaces.iter().map(|one| target(one, &links, plan)).collect::<Result<Vec<_>, _>>()?;
     let _lock = lock()?;
@@ -196,11 +201,20 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
 
 /// Saves what these interfaces have counted, and says what went wrong: no policy is refused for that.
 fn save_totals(protected: &[Protected]) -> Vec<(String, String)> {
-    let said = protected.iter().filter_map(|one| match totals::save(one) {
+    let save = |one: &Protected| match totals::save(one) {
         Ok(said) => Some((one.interface.clone(), said?)),
         Err(error) => Some((one.interface.clone(), format!("{:#}", anyhow::Error::from(error)))),
-    });
-    said.collect()
+    };
+    // Mostly waiting for the disk: side by side.
+    let side_by_side = |some: &[Protected]| {
+        thread::scope(|scope| {
+            let saves: Vec<_> = some.iter().map(|one| scope.spawn(move || save(one))).collect();
+            let failed = |one: &Protected| (one.interface.clone(), "the totals were not saved".to_owned());
+            let said = saves.into_iter().zip(some).map(|(save, one)| save.join().unwrap_or_else(|_| Some(failed(one))));
+            said.flatten().collect::<Vec<_>>()
+        })
+    };
+    protected.chunks(SAVES_AT_ONCE).flat_map(side_by_side).collect()
 }
 
 /// An interface that was found, with its hook.
@@ -300,7 +314,15 @@ fn stage_and_switch<'a>(
             objects.clear();
         }
     }
-    attach::load_all(&mut objects)?;
+    // The verifier takes its time, and so does the disk.
+    let (loaded, kept) = thread::scope(|scope| {
+        let loading = scope.spawn(|| attach::load_all(&mut objects));
+        let kept = staged.iter_mut().try_for_each(|one| keep_for_later(plan, one));
+        (loading.join(), kept)
+    });
+    loaded
+        .unwrap_or_else(|_| Err(DataplaneError::NotAllowed("the thread that loads programs has failed".to_owned())))?;
+    kept?;
     let record = PolicyRecord {
         policy_hash: plan.ruleset.hash.clone(),
         origin: plan.origin.clone(),
@@ -315,9 +337,6 @@ fn stage_and_switch<'a>(
         Some(within) => Some(Deadline::start(within)?),
         None => None,
     };
-    for one in staged.iter_mut() {
-        keep_for_later(plan, one)?;
-    }
 
     // From here on packets are judged by the new policy, hook by hook.
     for one in staged.iter_mut() {

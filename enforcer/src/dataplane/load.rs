@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use aya::maps::MapData;
 use aya::{Ebpf, EbpfLoader};
@@ -41,12 +43,26 @@ pub(super) struct Load<'a> {
     pub(super) log: BpfLog,
 }
 
+/// A loader that is being made on another CPU.
+static AHEAD: Mutex<Option<JoinHandle<EbpfLoader<'static>>>> = Mutex::new(None);
+
+/// Begins to read what every loader reads of the kernel first: its types, megabytes of them, whatever the policy is. To be called as
+/// soon as it is certain that something will be loaded; what comes meanwhile hides it.
+pub fn read_ahead() {
+    let mut ahead = AHEAD.lock().unwrap_or_else(PoisonError::into_inner);
+    if ahead.is_none() {
+        // Where there can be no more threads, it is read when it is needed.
+        *ahead = thread::Builder::new().spawn(EbpfLoader::new).ok();
+    }
+}
+
 /// Makes objects. One for all of them: what it reads of the kernel first takes longer than an object does.
 pub(super) struct Loader<'a>(EbpfLoader<'a>);
 
 impl<'a> Loader<'a> {
     pub(super) fn new() -> Self {
-        Self(EbpfLoader::new())
+        let ahead = AHEAD.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Self(ahead.and_then(|ahead| ahead.join().ok()).unwrap_or_default())
     }
 
     /// An object only to read the clock: nothing of it is pinned. To be made before any other.

@@ -49,6 +49,7 @@ pub use error::DataplaneError;
 pub use events::EventStream;
 pub use hooks::{ExpectedHook, OnFilter, OnHooks, expected_hook, kernel_problem, lacks_tcx, on_hooks};
 pub use host::{refresh_addresses, refresh_listeners};
+pub use load::read_ahead;
 pub use lock::{Reading, reading, run_folder};
 pub use log::{BpfLog, LogLine, LogStream};
 pub use memory::{FlowUse, Memory, flow_use, memory};
