@@ -1,22 +1,24 @@
-//! The terminal dashboard: what is known (this file), how keys change it, and how it is drawn (`draw`).
+//! The terminal dashboard: what is known and how keys change it (this file), its lines (`rows`), and how it is drawn (`draw`).
 //!
 //! Pure: readings and keys come from outside, and drawing goes to whatever ratatui draws on.
 
 mod draw;
+mod rows;
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use enforcer_common::{Direction, Verdict};
 use jiff::Timestamp;
 
 pub use draw::draw;
+pub use rows::{Refused, Row};
+
+use rows::{Before, denied, reasons, rules};
 
 use crate::dataplane::{InterfaceCounters, Modes};
-use crate::observe::denied::{Asked, DeniedFlow};
+use crate::observe::denied::DeniedFlow;
 use crate::observe::rates::Rates;
-use crate::site::protocol_name;
 
 /// Readings that the sparklines remember.
 const REMEMBERED: usize = 300;
@@ -63,32 +65,6 @@ pub enum Order {
     Last,
     /// By name.
     Name,
-}
-
-/// A line of one of the tables.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    /// What it is about.
-    pub name: String,
-    /// More about it.
-    pub detail: String,
-    /// Packets a second; `None` where they are not known.
-    pub rate: Option<f64>,
-    /// Packets.
-    pub packets: u64,
-    /// When last; `None`: never, or not known.
-    pub last: Option<Timestamp>,
-    /// It was refused: dropped, or in audit let through.
-    pub refused: Option<Refused>,
-}
-
-/// What became of refused packets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Refused {
-    /// Dropped.
-    Dropped,
-    /// Let through in audit.
-    Counted,
 }
 
 /// An interface in the title.
@@ -159,7 +135,8 @@ impl App {
             }
             self.rules.extend(rules(now, rates.as_ref(), several));
         }
-        self.denied = reading.denied.iter().map(|flow| denied(flow, before, apart)).collect();
+        let flows_before = before.map(|before| Before::new(before, apart));
+        self.denied = reading.denied.iter().map(|flow| denied(flow, flows_before.as_ref())).collect();
         if before.is_some() {
             remember(&mut self.passed, passed);
             remember(&mut self.refused, refused);
@@ -279,93 +256,16 @@ fn remember(line: &mut VecDeque<u64>, rate: f64) {
     line.push_back(rate.max(0.0).round() as u64);
 }
 
-fn rules(now: &InterfaceCounters, rates: Option<&Rates>, several: bool) -> Vec<Row> {
-    let row = |one: &crate::dataplane::RuleCount| Row {
-        name: one.rule.id.clone(),
-        detail: place(&now.interface, if one.rule.direction == "inbound" { "in" } else { "out" }, several),
-        rate: rates.map(|rates| rates.rule(&one.rule.direction, &one.rule.id).packets),
-        packets: one.count.packets,
-        last: one.last_hit,
-        refused: None,
-    };
-    now.rules.iter().map(row).collect()
-}
-
-fn reasons(now: &InterfaceCounters, rates: Option<&Rates>, several: bool) -> Vec<Row> {
-    let row = |one: &crate::dataplane::ReasonCount| {
-        let refused = match (one.reason.verdict(), one.would_drop) {
-            (Verdict::Pass, _) => None,
-            (Verdict::Drop, false) => Some(Refused::Dropped),
-            (Verdict::Drop, true) => Some(Refused::Counted),
-        };
-        let verdict = match refused {
-            None => "pass",
-            Some(Refused::Dropped) => "drop",
-            Some(Refused::Counted) => "would drop",
-        };
-        let direction = if one.direction == Direction::Inbound { "in" } else { "out" };
-        Row {
-            name: one.reason.name().to_owned(),
-            detail: format!("{} {verdict}", place(&now.interface, direction, several)),
-            rate: rates.map(|rates| rates.reason(one.direction, one.reason, one.would_drop).packets),
-            packets: one.count.packets,
-            last: None,
-            refused,
-        }
-    };
-    now.reasons.iter().map(row).collect()
-}
-
-fn denied(flow: &DeniedFlow, before: Option<&Reading>, apart: Duration) -> Row {
-    let same = |one: &&DeniedFlow| {
-        (&one.interface, one.direction, one.reason, one.mode, one.protocol, one.remote, one.asked)
-            == (&flow.interface, flow.direction, flow.reason, flow.mode, flow.protocol, flow.remote, flow.asked)
-    };
-    // Looking each one up among thousands is too much for a glance at the busiest.
-    let known = before.filter(|before| before.denied.len() <= 2000).map(|before| before.denied.iter().find(same));
-    #[expect(clippy::cast_precision_loss, reason = "a rate is not exact")]
-    let rate = known.filter(|_| !apart.is_zero()).map(|known| {
-        let more = flow.packets.saturating_sub(known.map_or(0, |known| known.packets));
-        more as f64 / apart.as_secs_f64()
-    });
-    let protocol = flow.protocol.map_or_else(|| "frame".to_owned(), protocol_name);
-    let asked = match flow.asked {
-        Asked::Port(port) => format!("{protocol} {port}"),
-        Asked::IcmpType(kind) => format!("{protocol} type {kind}"),
-        Asked::Ethertype(ethertype) => format!("ethertype 0x{ethertype:04x}"),
-        Asked::Nothing => protocol,
-    };
-    let remote = flow.remote.map_or_else(|| "-".to_owned(), |remote| remote.to_string());
-    Row {
-        name: remote,
-        detail: format!(
-            "{} {asked} {}",
-            if flow.direction == Direction::Inbound { "in" } else { "out" },
-            flow.reason.name()
-        ),
-        rate,
-        packets: flow.packets,
-        last: Some(flow.last),
-        refused: Some(match flow.mode {
-            enforcer_common::Mode::Audit => Refused::Counted,
-            enforcer_common::Mode::Enforce => Refused::Dropped,
-        }),
-    }
-}
-
-fn place(interface: &str, direction: &str, several: bool) -> String {
-    if several { format!("{interface} {direction}") } else { direction.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
-    use enforcer_common::{Mode, Reason};
+    use enforcer_common::{Direction, Mode, Reason};
     use jiff::SignedDuration;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
     use super::*;
     use crate::dataplane::{Count, ReasonCount, RecordedRule, RuleCount, VerdictCounts};
+    use crate::observe::denied::Asked;
     use crate::ruleset::Action;
 
     const START: i64 = 1_790_000_000;
