@@ -158,7 +158,7 @@ impl Names {
             .map_err(|findings| Failure::Failed(anyhow::anyhow!("the built-in catalogue does not load: {findings}")))?;
         let mut policies = BTreeMap::new();
         for one in protected.iter().filter(|one| flows.iter().any(|flow| flow.interface == one.interface)) {
-            policies.insert(one.interface.clone(), readback(&one.record)?);
+            policies.insert(one.interface.clone(), readback(one)?);
         }
         let addresses: BTreeSet<IpAddr> = flows.iter().filter_map(|flow| flow.remote).collect();
         let hosts = if resolve { reverse(addresses, PATIENCE) } else { BTreeMap::new() };

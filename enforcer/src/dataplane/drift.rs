@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::DataplaneError;
 use super::fill::with_slot;
-use super::readback::readback;
+use super::readback::loaded;
 use super::record::InterfaceRecord;
 use super::slots::Slot;
 use crate::ruleset::{Ruleset, Table};
@@ -21,7 +21,7 @@ pub(super) fn intended(ruleset: &Ruleset, slots: &[Slot]) -> String {
 
 /// The hash of the tables as the kernel holds them.
 pub(super) fn in_force(record: &InterfaceRecord) -> Result<String, DataplaneError> {
-    let loaded = readback(record)?;
+    let loaded = loaded(record)?;
     let [inbound, outbound] = &loaded.tables;
     Ok(hash(&[inbound, outbound], &loaded.prefixes, |entry| entry))
 }

@@ -10,7 +10,7 @@ use super::control::{ModeChange, Modes, modes};
 use super::error::DataplaneError;
 use super::netns::own;
 use super::pins::{InterfacePins, Protected, protected};
-use super::readback::{Loaded, readback};
+use super::readback::{Loaded, loaded};
 use super::takeover::kept_modes;
 use crate::links::Link;
 use crate::live::{Coverage, Cut, Snapshot, cuts};
@@ -52,13 +52,14 @@ pub fn policies_after_change(
 ) -> Result<Vec<(Loaded, Vec<Outlook>)>, DataplaneError> {
     let mut generations: BTreeMap<u64, (Loaded, Vec<Outlook>)> = BTreeMap::new();
     for one in interfaces.iter().filter(|one| one.record.protects == Protects::Host) {
+        let (_reading, one) = &one.now()?;
         let mut after = modes(&one.pins)?;
         if let Some(change) = change {
             after = change.of(after);
         }
         let (_, outlook) = match generations.entry(one.record.generation) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(free) => free.insert((readback(&one.record)?, Vec::new())),
+            std::collections::btree_map::Entry::Vacant(free) => free.insert((loaded(&one.record)?, Vec::new())),
         };
         outlook.push((one.record.index, after));
     }

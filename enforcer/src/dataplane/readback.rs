@@ -16,7 +16,7 @@ use super::counters::policy;
 use super::error::{DataplaneError, Doing as _};
 use super::fill::with_words;
 use super::host::address6;
-use super::pins::HostPins;
+use super::pins::{HostPins, Protected};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule};
 use crate::ruleset::{Lookup, Table};
 
@@ -46,11 +46,17 @@ impl Loaded {
     }
 }
 
-/// Reads the policy of a protected interface.
+/// Reads the policy that a protected interface has now.
 ///
 /// # Errors
 /// When its maps are gone or cannot be read.
-pub fn readback(record: &InterfaceRecord) -> Result<Loaded, DataplaneError> {
+pub fn readback(protected: &Protected) -> Result<Loaded, DataplaneError> {
+    let (_reading, now) = protected.now()?;
+    loaded(&now.record)
+}
+
+/// Reads the policy of a record, for whoever holds the lock: with the next policy, the tables of this one go.
+pub(super) fn loaded(record: &InterfaceRecord) -> Result<Loaded, DataplaneError> {
     let folder = HostPins::of(record.netns).generation(record.generation);
     let policy = policy(record)?;
     let table = |services: &str, matrix: &str, columns: u32| -> Result<Table, DataplaneError> {

@@ -16,7 +16,7 @@ use super::error::{DataplaneError, Doing as _};
 use super::fill::with_words;
 use super::host::{address_word, words, write_listeners};
 use super::pins::{HostPins, Protected};
-use super::readback::readback;
+use super::readback::loaded;
 use crate::live::Snapshot;
 use crate::ruleset::{FlowSettings, Lookup};
 use crate::sockets::{Socket, State, TCP, UDP};
@@ -30,7 +30,8 @@ pub fn seed_protected(interfaces: &[Protected], snapshot: &Snapshot) -> Result<u
     let generations: BTreeMap<u64, &Protected> = interfaces.iter().map(|one| (one.record.generation, one)).collect();
     let mut made = 0;
     for one in generations.into_values() {
-        let loaded = readback(&one.record)?;
+        let (_reading, one) = &one.now()?;
+        let loaded = loaded(&one.record)?;
         let host = HostPins::of(one.record.netns);
         let listeners = MapData::from_pin(host.map(map::LISTENERS)).doing(|| doing(map::LISTENERS))?;
         write_listeners(&listeners, &snapshot.sockets)?;
