@@ -9,6 +9,7 @@ pub mod foreign;
 pub mod interrupt;
 pub mod machine;
 pub mod netns;
+pub mod objects;
 pub mod observer;
 pub mod packet;
 pub mod program;

@@ -313,7 +313,11 @@ pub fn silence(interface: &str) {
     }
 }
 
-fn wait_for_carrier(namespace: &Namespace, interface: &str) {
+/// Waits until frames pass an interface: right after it was set up they would be lost.
+///
+/// # Panics
+/// When it takes seconds.
+pub fn wait_for_carrier(namespace: &Namespace, interface: &str) {
     let mut show = Command::new("ip");
     show.args(["-netns", &namespace.name, "-oneline", "link", "show", "dev", interface]);
     for _ in 0..400 {

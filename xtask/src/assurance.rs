@@ -1,7 +1,8 @@
 //! `cargo xtask assurance`: writes `docs/assurance.md` from what the long runs have left below the target folder. Nobody writes
 //! that page by hand.
 //!
-//! Every run leaves one JSON object, `target/assurance/NAME.json`: figures by name, objects of figures where there are several.
+//! Every run leaves one JSON object, `target/assurance/NAME.json`: under `figures` the figures by name, objects of figures where there
+//! are several, and beside it the `kernel` it ran under and the `revision` that was run.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::workspace;
 
@@ -40,7 +41,12 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     ("fuzz", "Fuzzing", "cargo-fuzz on the targets of `tests/fuzz`; what it found is kept in the corpora."),
     ("vmtest", "Kernels", "`cargo xtask vmtest`: the kernel suite under other kernels, booted in QEMU."),
-    ("load", "Load", "A flood while policies, addresses and flows change and everything is read."),
+    (
+        "load",
+        "Load",
+        "`cargo xtask load`: a flood over two cables while policies, modes, addresses and flows change and everything is read. Frames are \
+         counted by the generator, by the drivers, by nftables and by us, and all have to agree; what was loaded has to be gone afterwards.",
+    ),
 ];
 
 #[derive(Debug, clap::Args)]
@@ -81,34 +87,39 @@ pub(crate) fn folder() -> PathBuf {
     workspace::target_dir().join("assurance")
 }
 
-/// Leaves a result.
-pub(crate) fn write(name: &str, json: &str) -> anyhow::Result<()> {
+/// Leaves a result of this kernel and this revision.
+pub(crate) fn write(name: &str, figures: &Value) -> anyhow::Result<()> {
     let path = folder().join(format!("{name}.json"));
-    fs::create_dir_all(folder()).and_then(|()| fs::write(&path, json)).with_context(|| path.display().to_string())
+    let kernel = said(Command::new("uname").arg("-r"));
+    let run = json!({"kernel": kernel, "revision": workspace::revision(), "figures": figures});
+    let text = format!("{run:#}\n");
+    fs::create_dir_all(folder()).and_then(|()| fs::write(&path, text)).with_context(|| path.display().to_string())
 }
 
 struct Run {
     name: String,
-    /// The day, and of which revision, as far as is known.
+    /// The day, the kernel and the revision.
     when: String,
     figures: Map<String, Value>,
 }
 
 fn read(path: &Path) -> anyhow::Result<Run> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let figures = serde_json::from_str(&text).with_context(|| format!("{} is no object of figures", path.display()))?;
+    let run: Value = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+    let figures = run["figures"].as_object().or(run.as_object()).cloned();
+    let figures = figures.with_context(|| format!("{} is no object of figures", path.display()))?;
+    let [kernel, revision] = ["kernel", "revision"].map(|field| run[field].as_str().unwrap_or("unknown"));
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let day = said(Command::new("date").args(["-u", "+%F", "-r"]).arg(path));
-    Ok(Run { name, when: day, figures })
+    Ok(Run { name, when: format!("{day}, Linux {kernel}, revision {revision}"), figures })
 }
 
 fn page(runs: &mut [Run]) -> String {
     let place = |name: &str| KNOWN.iter().position(|(known, ..)| *known == name).unwrap_or(KNOWN.len());
     runs.sort_by(|a, b| (place(&a.name), &a.name).cmp(&(place(&b.name), &b.name)));
-    let kernel = said(Command::new("uname").arg("-r"));
-    let mut text = format!(
-        "# Assurance\n\nThe figures of the last long runs, written by `cargo xtask assurance` and not by hand. Kernel {kernel}.\n"
-    );
+    let mut text =
+        "# Assurance\n\nThe figures of the last long runs, written by `cargo xtask assurance` and not by hand.\n"
+            .to_owned();
     for run in runs {
         let known = KNOWN.iter().find(|(known, ..)| *known == run.name);
         let (title, what) = known.map_or((run.name.as_str(), ""), |(_, title, what)| (*title, *what));

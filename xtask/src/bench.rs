@@ -66,7 +66,7 @@ fn measure(options: &Options) -> anyhow::Result<PathBuf> {
     // Before this tree is built: both go through the same target folder, so that what they share is built once.
     let other = options.against.as_deref().map(other_build).transpose()?;
     let mut line = kernel::build_program(Profile::Release, "enforcer-bench")?
-        .variable("ENFORCER_REVISION", revision())
+        .variable("ENFORCER_REVISION", workspace::revision())
         .arg("--json")
         .arg(json.to_string_lossy());
     if let Some(only) = &options.only {
@@ -127,9 +127,4 @@ fn git(arguments: &[&str]) -> anyhow::Result<String> {
         bail!("`git {}`: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-/// The revision that is measured, as git names it; empty where there is no git.
-fn revision() -> String {
-    git(&["describe", "--always", "--dirty", "--abbrev=10"]).unwrap_or_default()
 }

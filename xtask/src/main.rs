@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask setup|build-ebpf|test|systemd-test|vmtest|dist|package-test|demo|bench`. One file a subcommand, each with `Options` and `run`.
+//! Development tasks: `cargo xtask setup`, `test` and so on. One file a subcommand, each with `Options` and `run`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
@@ -7,7 +7,9 @@ mod bench;
 mod build_ebpf;
 mod demo;
 mod dist;
+mod fuzz;
 mod kernel;
+mod load;
 mod mutants;
 mod oracle;
 mod package_test;
@@ -55,6 +57,10 @@ enum Command {
     Replay(replay::Options),
     /// Break the code that decides in small ways, and see that a test fails each time.
     Mutants(mutants::Options),
+    /// Flood two interfaces for ten minutes while everything changes and is read.
+    Load(load::Options),
+    /// Give hostile bytes to what reads files and packets, by cargo-fuzz.
+    Fuzz(fuzz::Options),
     /// Run tests of the kernel suite under other kernels, in QEMU.
     Vmtest(vmtest::Options),
     /// Write docs/assurance.md from what the long runs have left.
@@ -74,6 +80,8 @@ fn main() -> ExitCode {
         Command::Oracle(options) => oracle::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Mutants(options) => mutants::run(&options),
+        Command::Load(options) => load::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Vmtest(options) => vmtest::run(&options),
         Command::Assurance(options) => assurance::run(&options),
     };

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use serde_json::json;
 
 use crate::shell::cargo;
 use crate::{assurance, workspace};
@@ -59,6 +60,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if let Some(only) = &options.only {
         mutants.retain(|mutant| mutant.sentence.contains(only.as_str()));
+        if mutants.is_empty() {
+            bail!("no mutant of {LIST} has `{only}` in its sentence");
+        }
     }
     if options.list {
         for mutant in &mutants {
@@ -91,10 +95,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     println!("\n{} mutants, {} killed, {} survived", mutants.len(), mutants.len() - survivors.len(), survivors.len());
     if options.only.is_none() {
         let (all, left) = (mutants.len(), survivors.len());
-        assurance::write(
-            "mutants",
-            &format!("{{\"mutants\": {all}, \"killed\": {}, \"survived\": {left}}}\n", all - left),
-        )?;
+        let figures = json!({"mutants": all, "killed": all - left, "survived": left, "survivors": survivors});
+        assurance::write("mutants", &figures)?;
     }
     if survivors.is_empty() { Ok(()) } else { bail!("no test noticed: {}", survivors.join(" ")) }
 }

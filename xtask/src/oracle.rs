@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use crate::kernel::{self, Profile};
-use crate::{assurance, setup, test};
+use crate::{assurance, setup, test, workspace};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask oracle\n  cargo xtask oracle --packets 1000000")]
@@ -23,6 +23,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     kernel::as_root(program, Profile::Debug)
         .variable("ENFORCER_PACKETS", options.packets.div_ceil(2).to_string())
         .variable("ENFORCER_RESULTS", assurance::folder().to_string_lossy())
+        .variable("ENFORCER_REVISION", workspace::revision())
         .arg("against_nft::")
         .run()
 }

@@ -35,6 +35,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     setup::run(&setup::Options::default())?;
     kernel::build_program(Profile::Debug, "enforcer-replay")?
         .variable("ENFORCER_RESULTS", assurance::folder().to_string_lossy())
+        .variable("ENFORCER_REVISION", workspace::revision())
         .arg(folder.to_string_lossy())
         .run()
 }

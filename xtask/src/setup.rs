@@ -10,11 +10,16 @@ mod rustup;
 mod tools;
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, anyhow, bail};
 use xtask::bpf_toolchain::{self, Rustc, Toolchain};
 
+use crate::shell::{self, CommandLine};
 use crate::workspace;
+
+/// What `fuzz` was tried with.
+const CARGO_FUZZ_VERSION: &str = "0.13.2";
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Options {
@@ -80,6 +85,19 @@ pub(crate) fn virtual_machines() -> anyhow::Result<()> {
         eprintln!("    {line}");
     }
     (step.run)()
+}
+
+/// Installs cargo-fuzz, if this version is not there.
+pub(crate) fn fuzzing() -> anyhow::Result<()> {
+    let there = Command::new(shell::cargo()).args(["fuzz", "--version"]).output();
+    let there = there.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(CARGO_FUZZ_VERSION));
+    if there {
+        return Ok(());
+    }
+    let words = ["install", "--quiet", "--locked", "--force", "cargo-fuzz", "--version", CARGO_FUZZ_VERSION];
+    let line = words.into_iter().fold(CommandLine::new(&[]).arg(shell::cargo()), CommandLine::arg);
+    eprintln!("fuzz: no cargo-fuzz {CARGO_FUZZ_VERSION}:");
+    line.run()
 }
 
 fn steps(scratch: &Path) -> Vec<Step> {

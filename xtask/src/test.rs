@@ -32,6 +32,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         tally.failed = tally.failed.max(1);
         eprintln!("error: {error:#}");
     }
+    if let Some(filter) = options.filter.as_deref().filter(|_| result.is_ok() && tally.is_empty()) {
+        bail!("no test has `{filter}` in its name");
+    }
     println!("\n{tally}");
     if tally.failed > 0 {
         bail!("some tests failed");
@@ -68,7 +71,17 @@ fn with_filter(line: CommandLine, filter: Option<&str>) -> CommandLine {
 
 /// Builds the kernel suite and returns its executables.
 pub(crate) fn kernel_suite() -> anyhow::Result<Vec<PathBuf>> {
-    executables_of(&["--package", "enforcer-tests", "--lib", "--bin", "enforcer-bench", "--test", "it"])
+    executables_of(&[
+        "--package",
+        "enforcer-tests",
+        "--lib",
+        "--bin",
+        "enforcer-bench",
+        "--bin",
+        "enforcer-load",
+        "--test",
+        "it",
+    ])
 }
 
 /// Builds tests, those that cargo selects by these words, and returns their executables.

@@ -59,7 +59,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let figures: Map<String, Value> =
         outcomes.iter().map(|(series, outcome)| ((*series).clone(), outcome.figures(&options.filters))).collect();
-    assurance::write("vmtest", &format!("{:#}\n", Value::Object(figures)))?;
+    assurance::write("vmtest", &Value::Object(figures))?;
     println!();
     for (series, outcome) in &outcomes {
         match outcome {
@@ -69,6 +69,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let failed: Vec<_> =
         outcomes.iter().filter(|(_, outcome)| !outcome.held()).map(|(series, _)| series.as_str()).collect();
+    if outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Skipped(_))) {
+        bail!("no kernel could be tried");
+    }
     if !failed.is_empty() {
         bail!("not everything holds under {}", failed.join(" and "));
     }

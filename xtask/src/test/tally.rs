@@ -32,6 +32,11 @@ impl Tally {
         self.said_skipped += other.said_skipped;
     }
 
+    /// Whether there was no test at all.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.passed + self.failed + self.skipped == 0
+    }
+
     /// Moves the tests that said they skip from the passed to the skipped. Once, when all of a program was read.
     pub(crate) fn settle(&mut self) {
         let said = self.said_skipped.min(self.passed);
@@ -59,11 +64,14 @@ mod tests {
     #[test]
     fn results_add_up_and_skips_are_not_passes() {
         let mut tally = Tally::default();
+        tally.read("test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 312 filtered out; finished in 0.00s");
+        assert!(tally.is_empty());
         tally
             .read("test result: FAILED. 12 passed; 2 failed; 1 ignored; 0 measured; 3 filtered out; finished in 1.19s");
         tally.read("skipped: traffic::jumbo: this kernel has no veth");
         tally.read("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s");
         tally.settle();
         assert_eq!(tally.to_string(), "14 passed, 2 failed, 2 skipped");
+        assert!(!tally.is_empty());
     }
 }

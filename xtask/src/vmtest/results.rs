@@ -59,7 +59,7 @@ impl Results {
 
     /// Whether tests ran, and none failed or was left.
     pub(super) fn held(&self) -> bool {
-        self.failed.is_empty() && self.passed() + self.skipped() > 0 && self.trouble().is_empty()
+        self.failed.is_empty() && self.trouble().is_empty()
     }
 
     fn passed(&self) -> usize {
@@ -88,6 +88,9 @@ impl Results {
             trouble.push("no test has such a name".to_owned());
         } else if self.exit != Some(0) && self.failed.is_empty() {
             trouble.push(format!("the tests ended with {}", self.exit.unwrap_or_default()));
+        }
+        if self.announced > 0 && self.skipped() == self.announced {
+            trouble.push("every test was skipped: nothing was tested".to_owned());
         }
         if self.unfinished() > 0 {
             trouble.push(format!("{} tests did not come to their end", self.unfinished()));
@@ -160,6 +163,11 @@ mod tests {
             assert!(!of(&whole[..end]).held(), "cut off after {end} lines");
         }
         assert!(!of(&["vm: kernel 6.1.0", "running 0 tests", "vm: exit 0"]).held(), "no test");
+        let mut skipped = of(&whole);
+        skipped.read_error("skipped: a: no TCX");
+        assert!(skipped.held(), "one of two was skipped");
+        skipped.read_error("skipped: b: no TCX");
+        assert!(!skipped.held(), "both were skipped");
         assert!(
             !of(&["vm: kernel 6.1.0", "running 1 test", "test a ... ok", "vm: exit 134"]).held(),
             "a crash at the end"
