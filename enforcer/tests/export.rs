@@ -829,6 +829,17 @@ fn a_line_break_in_a_file_name_begins_no_line() {
     }
 }
 
+#[test]
+fn a_line_break_in_a_reason_begins_no_line() {
+    let (site, compiled) =
+        compiled(&SMALL.replace("reason: dashboards", "reason: \"a\\nflush ruleset\\n:INPUT ACCEPT\""));
+    for target in Target::ALL {
+        let text = export(target, &site, &compiled, None).unwrap().text;
+        assert!(text.contains("flush ruleset"), "the reason is written: {text}");
+        assert!(!text.lines().any(|line| line.starts_with("flush") || line.starts_with(":INPUT ACC")), "{text}");
+    }
+}
+
 const SMALL: &str = "\
 interfaces: [eth0, {name: eth1, mode: audit}]
 mode: enforce

@@ -3,9 +3,12 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use harness::enforcer::Protected;
+use harness::netns::Cable;
 
 /// `nobody`, by its number on every Linux.
 const NOBODY: u32 = 65534;
@@ -14,9 +17,15 @@ const NOBODY: u32 = 65534;
 fn a_user_without_privileges_reads_no_pin() {
     let protected = Protected::apply(&["--role", "finesse"]);
     let pin = protected.pin();
-    for path in [pin.clone(), pin.with_file_name("outbound"), pin.parent().expect("a folder").to_owned()] {
+    let folder = pin.parent().expect("a folder").to_owned();
+    for path in [pin.clone(), pin.with_file_name("outbound"), folder.clone()] {
         let path = path.to_str().expect("a path of letters");
         for words in [&["/bin/ls", "-l", path][..], &["/usr/sbin/bpftool", "prog", "show", "pinned", path]] {
+            if words.contains(&"pinned") && Path::new(path) == folder {
+                continue;
+            }
+            let output = Command::new(words[0]).args(&words[1..]).output().expect("it is there");
+            assert!(output.status.success(), "root can: {words:?}: {}", String::from_utf8_lossy(&output.stderr));
             let output = as_nobody(words[0], &words[1..]);
             assert!(!output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stdout));
         }
@@ -27,23 +36,62 @@ fn a_user_without_privileges_reads_no_pin() {
 fn a_user_without_privileges_changes_nothing() {
     let protected = Protected::apply(&["--role", "finesse"]);
     protected.mode("enforce");
-    // The binary that is tested may lie where only root can go.
-    let binary = std::env::temp_dir().join(format!("enforcer-test-{}-binary", std::process::id()));
-    fs::copy(harness::enforcer::binary(), &binary).expect("it can be copied");
-    fs::set_permissions(&binary, Permissions::from_mode(0o755)).expect("it is ours");
     let interface = protected.cable.near.interface.as_str();
-    for words in [
-        &["detach"][..],
-        &["mode", "audit"],
-        &["confirm"],
-        &["apply", "--role", "finesse", "--interface", interface, "--mode", "audit"],
-    ] {
-        let output = as_nobody_in(&protected, binary.to_str().expect("a path of letters"), words);
-        assert_eq!(output.status.code(), Some(3), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    fs::remove_file(&binary).expect("it is there");
+    refused(
+        &protected,
+        &[
+            &["detach"],
+            &["mode", "audit"],
+            &["confirm"],
+            &["apply", "--role", "finesse", "--interface", interface, "--mode", "audit"],
+        ],
+    );
     let status = protected.run(&["status", "--format", "json"]).expect_code(0).json();
     assert_eq!(status["interfaces"][0]["inbound"]["mode"], "enforce", "{status}");
+}
+
+#[test]
+fn a_user_without_privileges_neither_confirms_nor_moves_nor_lifts_a_deadline() {
+    let protected = Protected { cable: Cable::new() };
+    let interface = protected.cable.near.interface.as_str();
+    protected.apply_again(&["--role", "finesse", "--mode", "enforce", "--confirm-within", "1h"]);
+    let deadline = || {
+        let status = protected.run(&["status", "--format", "json"]).expect_code(0).json();
+        status["interfaces"][0]["deadline"].clone()
+    };
+    let armed = deadline();
+    assert!(armed.is_string(), "{armed}");
+    refused(
+        &protected,
+        &[
+            &["confirm"],
+            &["mode", "enforce"],
+            &["mode", "enforce", "--confirm-within", "2h"],
+            &["mode", "audit", "--for", "1s"],
+            &["apply", "--role", "finesse", "--interface", interface, "--mode", "enforce"],
+        ],
+    );
+    assert_eq!(deadline(), armed);
+    // It waits for somebody who may.
+    protected.run(&["confirm"]).expect_code(0);
+    assert!(deadline().is_null());
+}
+
+/// Runs each of these as `nobody`, and sees that it ends for want of privileges.
+#[track_caller]
+fn refused(protected: &Protected, lines: &[&[&str]]) {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    // The binary that is tested may lie where only root can go.
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let binary = std::env::temp_dir().join(format!("enforcer-test-{}-binary-{number}", std::process::id()));
+    fs::copy(harness::enforcer::binary(), &binary).expect("it can be copied");
+    fs::set_permissions(&binary, Permissions::from_mode(0o755)).expect("it is ours");
+    let outputs: Vec<_> =
+        lines.iter().map(|words| as_nobody_in(protected, binary.to_str().expect("a path of letters"), words)).collect();
+    fs::remove_file(&binary).expect("it is there");
+    for (words, output) in lines.iter().zip(outputs) {
+        assert_eq!(output.status.code(), Some(3), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 fn as_nobody(program: &str, arguments: &[&str]) -> Output {
