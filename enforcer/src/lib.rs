@@ -19,6 +19,7 @@ pub mod export;
 #[doc(hidden)]
 pub mod fixtures;
 pub mod frame;
+pub mod help;
 pub mod history;
 pub mod host;
 pub mod links;

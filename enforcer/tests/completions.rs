@@ -5,6 +5,12 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use skip::skip;
+
+#[path = "../../tests/harness/skip.rs"]
+#[expect(dead_code, unreachable_pub, reason = "it is the kernel suite's too, which says more")]
+mod skip;
+
 #[test]
 fn a_role_by_its_first_letters() {
     assert_eq!(complete(&["role", "show", "un"]), ["unity-connection"]);
@@ -51,6 +57,8 @@ fn commands_but_not_those_for_ourselves() {
         assert!(commands.iter().all(|command| command != name), "{commands:?}");
     }
     assert_eq!(complete(&["mode", "en"]), ["enforce"]);
+    assert_eq!(complete(&["help", "lock"]), ["lockout"]);
+    assert_eq!(complete(&["help", "det"]), ["detach"]);
 }
 
 /// The script is read by a real shell, which then calls the binary.
@@ -69,20 +77,27 @@ fn bash_completes_with_the_script() {
 }
 
 #[test]
-fn scripts_of_other_shells_parse() {
-    for shell in ["zsh", "fish"] {
-        let output = enforcer().args(["completions", shell]).output().unwrap();
-        assert!(output.status.success());
-        let script = String::from_utf8(output.stdout).unwrap();
-        assert!(script.contains("ENFORCER_COMPLETE") && script.contains("enforcer"), "{script}");
-        let path = std::env::temp_dir().join(format!("enforcer-completions-{}.{shell}", std::process::id()));
-        fs::write(&path, script).unwrap();
-        match Command::new(shell).arg("-n").arg(&path).output() {
-            Ok(output) => assert!(output.status.success(), "{output:?}"),
-            Err(_) => skip(&format!("there is no {shell} to read its script")),
-        }
-        fs::remove_file(path).unwrap();
+fn the_script_for_zsh_parses() {
+    parses("zsh");
+}
+
+#[test]
+fn the_script_for_fish_parses() {
+    parses("fish");
+}
+
+fn parses(shell: &str) {
+    let output = enforcer().args(["completions", shell]).output().unwrap();
+    assert!(output.status.success());
+    let script = String::from_utf8(output.stdout).unwrap();
+    assert!(script.contains("ENFORCER_COMPLETE") && script.contains("enforcer"), "{script}");
+    let path = std::env::temp_dir().join(format!("enforcer-completions-{}.{shell}", std::process::id()));
+    fs::write(&path, script).unwrap();
+    match Command::new(shell).arg("-n").arg(&path).output() {
+        Ok(output) => assert!(output.status.success(), "{output:?}"),
+        Err(_) => skip(&format!("there is no {shell} to read its script")),
     }
+    fs::remove_file(path).unwrap();
 }
 
 /// What is offered for the last of these words.
@@ -104,9 +119,4 @@ fn enforcer() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_enforcer"));
     command.stdin(Stdio::null());
     command
-}
-
-#[expect(clippy::print_stderr, reason = "a test says why it did not run")]
-fn skip(why: &str) {
-    eprintln!("skipped: {why}");
 }

@@ -28,10 +28,15 @@ impl Options {
     pub(crate) const fn for_test(revision: u32) -> Self {
         Self { debug: true, revision }
     }
+
+    /// Where the files go. What was built for a test must never be taken for a release.
+    fn folder(&self) -> PathBuf {
+        workspace::target_dir().join(if self.debug { "dist-test" } else { "dist" })
+    }
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let folder = workspace::target_dir().join("dist");
+    let folder = options.folder();
     let debian = package(options)?;
     let files = [debian, archive(options)?, sbom::write(&folder)?];
     let names: Vec<String> =
@@ -56,7 +61,7 @@ pub(crate) fn package(options: &Options) -> anyhow::Result<PathBuf> {
     }
     let (tree, version, architecture) = lay_out(options)?;
     tree.control(&version, &architecture)?;
-    let file = workspace::target_dir().join("dist").join(format!("enforcer_{version}_{architecture}.deb"));
+    let file = options.folder().join(format!("enforcer_{version}_{architecture}.deb"));
     CommandLine::new(&["dpkg-deb", "--root-owner-group", "--build"])
         .arg(tree.path().to_string_lossy())
         .arg(file.to_string_lossy())
@@ -67,7 +72,7 @@ pub(crate) fn package(options: &Options) -> anyhow::Result<PathBuf> {
 /// Makes the archive, of the files that the package has.
 fn archive(options: &Options) -> anyhow::Result<PathBuf> {
     let (tree, version, architecture) = lay_out(options)?;
-    let file = workspace::target_dir().join("dist").join(format!("enforcer-{version}-{architecture}.tar.gz"));
+    let file = options.folder().join(format!("enforcer-{version}-{architecture}.tar.gz"));
     CommandLine::new(&[
         "tar",
         "--owner=0",
@@ -89,7 +94,7 @@ fn archive(options: &Options) -> anyhow::Result<PathBuf> {
 fn lay_out(options: &Options) -> anyhow::Result<(Tree, String, String)> {
     let profile = if options.debug { Profile::Debug } else { Profile::Release };
     kernel::build_binary(profile)?;
-    let tree = Tree::new(workspace::target_dir().join("dist").join("tree"), &kernel::built(profile, "enforcer"))?;
+    let tree = Tree::new(options.folder().join("tree"), &kernel::built(profile, "enforcer"))?;
     let version = format!("{}-{}", env!("CARGO_PKG_VERSION"), options.revision);
     let output = CommandLine::new(&["dpkg", "--print-architecture"]).command().output().context("cannot start dpkg")?;
     let architecture = String::from_utf8(output.stdout)?.trim().to_owned();

@@ -59,11 +59,11 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Format::Json => output.json(&checked)?,
         Format::Table => {
             output.report(&checked.errors)?;
-            output.report(&checked.warnings)?;
+            output.warn(&checked.warnings)?;
             if checked.errors.is_empty() {
                 writeln!(output.out, "{summary}")?;
             } else {
-                writeln!(output.err, "{summary}")?;
+                writeln!(output.errors, "{summary}")?;
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::history::Event;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Confirming again does nothing. After the deadline it is too late (exit code 1): apply the policy again.\n\n\
-                  Example:\n  enforcer apply site.yaml --mode enforce --confirm-within 60s && enforcer confirm"
+                  Examples:\n  enforcer apply site.yaml --mode enforce --confirm-within 60s && enforcer confirm"
 )]
 pub struct Args {
     #[command(flatten)]

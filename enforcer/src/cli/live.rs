@@ -153,7 +153,7 @@ impl LiveArgs {
             return Ok(());
         }
         let connections = if cut.len() == 1 { "1 live connection" } else { &format!("{} live connections", cut.len()) };
-        writeln!(output.err, "{connections} would be cut:\n{}", cut_table(cut, output.terminal))?;
+        writeln!(output.errors, "{connections} would be cut:\n{}", cut_table(cut, output.terminal))?;
         let refused =
             |why: &str| Failure::Refused(anyhow::anyhow!("{connections} would be cut, and {why}; nothing was changed"));
         if self.abort_if_cut {
@@ -162,8 +162,8 @@ impl LiveArgs {
         if self.yes || !may_ask || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Ok(());
         }
-        write!(output.err, "Go on? [y/N] ")?;
-        output.err.flush()?;
+        write!(output.errors, "Go on? [y/N] ")?;
+        output.errors.flush()?;
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;
         match answer.trim() {

@@ -1,5 +1,5 @@
 //! `enforcer man`: the manual pages, for those who package this. Those of commands come from the definitions that print `--help`,
-//! those of file formats are written by hand.
+//! those of file formats and topics from the documents.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,8 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
 use super::{Failure, Output, command};
+use crate::help::{self, TOPICS, markdown::Block, roff};
 
-/// Of file formats.
-const FORMATS: [(&str, &str); 2] = [
-    ("enforcer-site", include_str!("../../man/enforcer-site.5")),
-    ("enforcer-catalogue", include_str!("../../man/enforcer-catalogue.5")),
-];
 /// Commands for administrators.
 const SECTION: &str = "8";
 const MANUAL: &str = "enforcer manual";
@@ -38,8 +34,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         let path = folder.join(format!("{name}.{section}"));
         fs::write(&path, text).map_err(|error| cannot_write(&path, error))
     };
-    // `help` repeats what stands in the pages, once for each command.
-    let mut whole = command().disable_help_subcommand(true);
+    let mut whole = command();
     whole.build();
     let mut pages = 0;
     let mut open = vec![&whole];
@@ -49,11 +44,55 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         pages += 1;
         open.extend(command.get_subcommands().filter(|command| !command.is_hide_set()));
     }
-    for (name, text) in FORMATS {
-        write("5", name, text.replace("@VERSION@", env!("CARGO_PKG_VERSION")).as_bytes())?;
+    let formats: [(&str, &str, Vec<Block>, &[&str]); 2] = [
+        (
+            "enforcer-site",
+            "which roles a host has, and who stands behind its peers",
+            help::site_file(),
+            &["enforcer(8)", "enforcer-check(8)", "enforcer-apply(8)", "enforcer-catalogue(5)"],
+        ),
+        (
+            "enforcer-catalogue",
+            "the ports that roles need, and the documents that say so",
+            help::catalogue_files(),
+            &[
+                "enforcer(8)",
+                "enforcer-roles(8)",
+                "enforcer-role-show(8)",
+                "enforcer-catalogue-lint(8)",
+                "enforcer-site(5)",
+            ],
+        ),
+    ];
+    for (name, what, blocks, others) in formats {
+        // The heading of the section is the title of the page.
+        write("5", name, document_page((name, "5"), what, blocks.get(1..).unwrap_or_default(), others).as_bytes())?;
         pages += 1;
     }
+    let topics: Vec<Block> = TOPICS.iter().filter(|topic| topic.name != "site").flat_map(help::Topic::blocks).collect();
+    let others = ["enforcer(8)", "enforcer-help(8)", "enforcer-site(5)", "enforcer-catalogue(5)"];
+    let page = document_page(("enforcer-topics", "7"), "what operators ask about", &topics, &others);
+    write("7", "enforcer-topics", page.as_bytes())?;
+    pages += 1;
     Ok(writeln!(output.err, "{pages} pages in {}", args.directory.display())?)
+}
+
+/// A page of what a document says.
+fn document_page((name, section): (&str, &str), what: &str, blocks: &[Block], others: &[&str]) -> String {
+    let mut page = Roff::new();
+    let source = concat!("enforcer ", env!("CARGO_PKG_VERSION"));
+    // The empty day as in the pages of commands.
+    page.control("TH", [name.to_uppercase().as_str(), section, "\"\"", source, MANUAL]);
+    page.control("SH", ["NAME"]);
+    page.text([roman(format!("{name} - {what}"))]);
+    if blocks.first().is_some_and(|block| block.level().is_none()) {
+        page.control("SH", ["DESCRIPTION"]);
+    }
+    // Of a format each part is a section; of the topics, each topic.
+    roff::add(&mut page, blocks, if section == "5" { 3 } else { 2 });
+    page.control("SH", ["SEE ALSO"]);
+    page.text([roman(others.join(", "))]);
+    page.to_roff()
 }
 
 /// The page of a command.

@@ -16,6 +16,7 @@ pub mod events;
 pub mod evidence;
 pub mod explain;
 pub mod export;
+pub mod help;
 pub mod in_force;
 pub mod interfaces;
 pub mod interrupt;
@@ -39,6 +40,7 @@ pub mod suggest;
 pub mod table;
 pub mod top;
 pub mod usage;
+pub mod verbosity;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -46,16 +48,20 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use verbosity::Verbosity;
+
 pub use policy_args::{Policy, PolicyArgs, PolicyFlags, load_catalogue};
 
 use crate::diagnostic::Diagnostic;
 
 /// Keeps a host's network surface equal to what its role needs.
 #[derive(Debug, Parser)]
-#[command(name = "enforcer", version, about, max_term_width = 110)]
+#[command(name = "enforcer", version, about, max_term_width = 110, disable_help_subcommand = true, after_help = help::topics())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    verbosity: Verbosity,
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,6 +124,8 @@ enum Command {
     Suggest(suggest::Args),
     /// Remove everything of ours.
     Detach(detach::Args),
+    /// Print the help of a command, or about a topic.
+    Help(help::Args),
     /// Wait for a deadline, and put back what was in force before.
     #[command(hide = true)]
     Restore(restore::Args),
@@ -166,6 +174,16 @@ impl Failure {
             Self::Refused(_) => 4,
         }
     }
+
+    /// The error and its causes, if there is something to say.
+    fn chain(&self) -> Option<anyhow::Chain<'_>> {
+        match self {
+            Self::Failed(error) | Self::BadInput(error) | Self::NotAllowed(error) | Self::Refused(error) => {
+                Some(error.chain())
+            }
+            Self::Reported | Self::BadInputReported => None,
+        }
+    }
 }
 
 /// An error that nobody judged more closely: the operation failed.
@@ -181,12 +199,14 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Where a command writes: results to `out`, messages for people to `err`.
+/// Where a command writes: results to `out`, messages for people to `err`, what must not be overlooked to `errors`.
 pub struct Output<'a> {
     /// Standard output: results, and nothing else.
     pub out: &'a mut dyn Write,
-    /// Standard error: messages for a person.
+    /// Standard error, or nowhere with `--quiet`: messages for a person.
     pub err: &'a mut dyn Write,
+    /// Standard error: what is wrong, and questions.
+    pub errors: &'a mut dyn Write,
     /// How they look where they end.
     pub terminal: Terminal,
 }
@@ -233,22 +253,35 @@ impl Output<'_> {
         Ok(writeln!(self.out)?)
     }
 
-    /// Prints findings for a person.
+    /// Prints errors for a person.
     ///
     /// # Errors
     ///
     /// Standard error cannot be written to.
-    pub fn report(&mut self, findings: &[Diagnostic]) -> Result<(), Failure> {
-        /// More would scroll the first ones, which usually explain the rest, out of sight.
-        const MOST: usize = 50;
-        for finding in findings.iter().take(MOST) {
-            writeln!(self.err, "{}\n", finding.render(self.terminal.color_err))?;
-        }
-        if findings.len() > MOST {
-            writeln!(self.err, "... and {} more", findings.len() - MOST)?;
-        }
-        Ok(())
+    pub fn report(&mut self, errors: &[Diagnostic]) -> Result<(), Failure> {
+        print(errors, self.errors, self.terminal)
     }
+
+    /// Prints warnings for a person.
+    ///
+    /// # Errors
+    ///
+    /// Standard error cannot be written to.
+    pub fn warn(&mut self, warnings: &[Diagnostic]) -> Result<(), Failure> {
+        print(warnings, self.err, self.terminal)
+    }
+}
+
+fn print(findings: &[Diagnostic], to: &mut dyn Write, terminal: Terminal) -> Result<(), Failure> {
+    /// More would scroll the first ones, which usually explain the rest, out of sight.
+    const MOST: usize = 50;
+    for finding in findings.iter().take(MOST) {
+        writeln!(to, "{}\n", finding.render(terminal.color_err))?;
+    }
+    if findings.len() > MOST {
+        writeln!(to, "... and {} more", findings.len() - MOST)?;
+    }
+    Ok(())
 }
 
 /// Runs the command line and returns the exit code.
@@ -256,26 +289,38 @@ impl Output<'_> {
 pub fn main() -> ExitCode {
     completions::answer();
     let cli = Cli::parse();
-    let (stdout, stderr) = (io::stdout(), io::stderr());
-    let mut output = Output { out: &mut stdout.lock(), err: &mut stderr.lock(), terminal: Terminal::detect() };
-    let result = run(&cli, &mut output).and_then(|()| Ok(output.out.flush()?));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    let (stdout, mut errors) = (io::stdout(), io::stderr());
+    let mut messages = cli.verbosity.messages();
+    let mut output =
+        Output { out: &mut stdout.lock(), err: &mut *messages, errors: &mut errors, terminal: Terminal::detect() };
+    let code = run_and_tell(&cli, &mut output);
+    ExitCode::from(code)
+}
+
+fn run_and_tell(cli: &Cli, output: &mut Output<'_>) -> u8 {
+    let begun = cli.verbosity.begin(output.err);
+    let result = run(cli, output).and_then(|()| Ok(output.out.flush()?));
+    let code = match result {
+        Ok(()) => 0,
         // The reader went away (`enforcer roles | head -1`): that is its right.
         Err(Failure::Failed(error))
             if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
         {
-            ExitCode::SUCCESS
+            0
         }
         Err(failure) => {
-            let text = failure.to_string();
+            let text = cli.verbosity.error(&failure);
             if !text.is_empty() {
                 // Nothing is left to be done if standard error is closed.
-                let _ = writeln!(output.err, "error: {text}");
+                let _ = writeln!(output.errors, "error: {text}");
             }
-            ExitCode::from(failure.exit_code())
+            failure.exit_code()
         }
+    };
+    if let Ok(since) = begun {
+        cli.verbosity.end(since, code, output.err);
     }
+    code
 }
 
 /// The definition of the command line, for what is made of it.
@@ -313,6 +358,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Top(args) => top::run(args, output),
         Command::Suggest(args) => suggest::run(args, output),
         Command::Detach(args) => detach::run(args, output),
+        Command::Help(args) => help::run(args, output),
         Command::Restore(args) => restore::run(args, output),
     }
 }

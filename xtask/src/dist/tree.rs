@@ -16,6 +16,7 @@ const COPIED: &[(&str, &str)] = &[
     ("contrib/grafana", "usr/share/doc/enforcer/grafana"),
     ("examples", "usr/share/doc/enforcer/examples"),
     ("README.md", "usr/share/doc/enforcer/README.md"),
+    ("docs", "usr/share/doc/enforcer/docs"),
     ("CHANGELOG.md", "usr/share/doc/enforcer/CHANGELOG.md"),
     ("LICENSE-MIT", "usr/share/doc/enforcer/copyright"),
     ("LICENSE-APACHE", "usr/share/doc/enforcer/LICENSE-APACHE"),

@@ -1,0 +1,62 @@
+//! `--quiet` and `--verbose`, of every command.
+
+use std::io::{self, Write};
+use std::time::Instant;
+
+use crate::state;
+
+/// How much is said beside results.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct Verbosity {
+    /// Say nothing but results and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = HEADING)]
+    pub quiet: bool,
+    /// Say what this runs on, each cause of an error, and how long it took.
+    #[arg(short, long, global = true, help_heading = HEADING)]
+    pub verbose: bool,
+}
+
+const HEADING: &str = "Messages";
+
+impl Verbosity {
+    /// Where messages go that are no errors.
+    pub(super) fn messages(self) -> Box<dyn Write> {
+        if self.quiet { Box::new(io::sink()) } else { Box::new(io::stderr()) }
+    }
+
+    /// What anybody wants to know who helps from afar.
+    pub(super) fn begin(self, err: &mut dyn Write) -> io::Result<Instant> {
+        if self.verbose {
+            let kernel = nix::sys::utsname::uname().map_err(io::Error::from)?;
+            writeln!(
+                err,
+                "enforcer {}, {} {} {}, state folder {}",
+                env!("CARGO_PKG_VERSION"),
+                kernel.sysname().to_string_lossy(),
+                kernel.release().to_string_lossy(),
+                kernel.machine().to_string_lossy(),
+                state::folder().display()
+            )?;
+        }
+        Ok(Instant::now())
+    }
+
+    /// How it ended.
+    pub(super) fn end(self, since: Instant, code: u8, err: &mut dyn Write) {
+        if self.verbose {
+            // Nothing is left to be done if standard error is closed.
+            let _ = writeln!(err, "exit code {code} after {:.3} s", since.elapsed().as_secs_f64());
+        }
+    }
+
+    /// An error, in a line, or with each of its causes in a line of its own.
+    pub(super) fn error(self, error: &super::Failure) -> String {
+        match error.chain() {
+            Some(chain) if self.verbose => {
+                let causes: Vec<String> = chain.map(ToString::to_string).collect();
+                causes.join("\n  because: ")
+            }
+            _ => error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `enforcer help TOPIC`: sections of the documents in `docs/`, which are in the binary, for the terminal and the manual.
+//!
+//! A sentence stands in one place: who changes a document changes the help and the manual pages with it.
+
+pub mod markdown;
+pub mod roff;
+pub mod terminal;
+
+use markdown::Block;
+
+const CATALOGUE: &str = include_str!("../../../docs/catalogue.md");
+const HOW_IT_WORKS: &str = include_str!("../../../docs/how-it-works.md");
+const OPERATING: &str = include_str!("../../../docs/operating.md");
+const POLICY: &str = include_str!("../../../docs/policy.md");
+
+/// Something that operators ask about, and where a document answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Topic {
+    /// The word behind `enforcer help`.
+    pub name: &'static str,
+    /// What it is about, in a line.
+    pub summary: &'static str,
+    document: &'static str,
+    heading: &'static str,
+}
+
+const fn topic(name: &'static str, summary: &'static str, document: &'static str, heading: &'static str) -> Topic {
+    Topic { name, summary, document, heading }
+}
+
+/// All topics, in the order in which a newcomer would read them.
+pub const TOPICS: &[Topic] = &[
+    topic("policy", "What a policy means: what passes, and what does not", POLICY, "What a policy means"),
+    topic("site", "The site file, key by key", POLICY, "The site file"),
+    topic("catalogue", "Roles, rows of documents, peers", CATALOGUE, "Reading a role"),
+    topic("audit", "From the first look to enforcement", OPERATING, "From audit to enforce"),
+    topic("modes", "Audit and enforce, and which of both is in force", OPERATING, "Modes"),
+    topic("deadline", "--confirm-within and change windows", OPERATING, "Deadlines"),
+    topic("lockout", "What to do when nobody gets in any more", OPERATING, "Locked out"),
+    topic("outbound", "What leaves the host, and how answers come back", POLICY, "What leaves the host"),
+    topic("reasons", "Why packets pass or are refused, name by name", HOW_IT_WORKS, "Reasons"),
+    topic("flows", "Conversations: how long they are remembered", HOW_IT_WORKS, "Flows"),
+    topic("pins", "Where programs, counters and files are", HOW_IT_WORKS, "Pins and files"),
+    topic("permissions", "What each command may do, and what it takes", OPERATING, "Permissions"),
+    topic("exit-codes", "What scripts can rely on", OPERATING, "Exit codes"),
+    topic("symptoms", "What is wrong, and what helps", OPERATING, "Symptoms"),
+];
+
+impl Topic {
+    /// The topic with this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        TOPICS.iter().find(|topic| topic.name == name)
+    }
+
+    /// The section that is about it, its heading included.
+    #[must_use]
+    pub fn blocks(&self) -> Vec<Block> {
+        section(self.document, self.heading)
+    }
+}
+
+/// The part of the policy reference that describes the site file, for its manual page.
+#[must_use]
+pub fn site_file() -> Vec<Block> {
+    section(POLICY, "The site file")
+}
+
+/// The part of the catalogue guide that describes its files, for their manual page.
+#[must_use]
+pub fn catalogue_files() -> Vec<Block> {
+    section(CATALOGUE, "The files")
+}
+
+/// A heading and what stands below it, to the next one that is not below it.
+fn section(document: &str, heading: &str) -> Vec<Block> {
+    let mut blocks = markdown::read(document).into_iter();
+    let mut section: Vec<Block> = blocks.by_ref().skip_while(|block| !block.is_heading(heading)).take(1).collect();
+    if let Some(Block::Heading { level, .. }) = section.first() {
+        let level = *level;
+        section.extend(blocks.take_while(|block| block.level().is_none_or(|found| found > level)));
+    }
+    section
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_ends_at_the_next_heading_that_is_not_below_it() {
+        let document = "# T\n\none\n\n## A\n\ntwo\n\n### B\n\nthree\n\n## C\n\nfour\n";
+        let text = |heading| terminal::print(&section(document, heading), 40, false);
+        assert_eq!(text("A"), "A\n\ntwo\n\nB\n\nthree\n");
+        assert_eq!(text("C"), "C\n\nfour\n");
+        assert_eq!(text("D"), "");
+    }
+
+    #[test]
+    fn every_topic_has_text() {
+        for topic in TOPICS {
+            assert!(topic.blocks().len() > 1, "no section `{}` for the topic {}", topic.heading, topic.name);
+        }
+        assert!(site_file().len() > 1 && catalogue_files().len() > 1);
+    }
+}
