@@ -14,6 +14,8 @@ mod contrib;
 mod counters;
 /// What was refused, as an operator reads it.
 mod denied;
+/// Commands in the documents and examples of `--help`, run.
+mod documents;
 /// Denied packets, told one by one and summed up, both bounded.
 mod events;
 /// Policies for other firewalls: what their own tools say of them.

@@ -46,7 +46,7 @@ for port in 443 4444; do
     holds "a server answers at port $port" connects $port
 done
 
-holds "the package installs" dpkg --install old.deb
+holds "the package installs" dpkg --install enforcer_*-1_*.deb
 holds "and says that nothing is protected" says "nothing is protected yet"
 holds "nothing is" not there /sys/fs/bpf/enforcer/eth0
 holds "the units are there, and not enabled" there /usr/lib/systemd/system/enforcer{,-boot}.service
@@ -70,7 +70,7 @@ ip netns exec far ping -q -i 0.2 198.18.0.1 > ping &
 ping=$!
 rounds 10
 state > before
-holds "the package is upgraded" dpkg --install --force-confold new.deb
+holds "the package is upgraded" dpkg --install --force-confold enforcer_*-2_*.deb
 rounds 10
 state > after
 holds "status is what it was" diff before after

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What must hold on a host with systemd, run by `cargo xtask systemd-test` inside of it; $1 is the boot, first or second.
+# What must hold on a host with systemd, run by `cargo xtask systemd-test` inside of it; $1 is the boot: package, first or second.
 # Prints a line for each thing that holds, and ends with the first that does not.
 set -u
 
@@ -24,8 +24,19 @@ mode() { [ "$(field mode)" = "$1" ]; }
 hash() { field policy_hash; }
 other_hash() { [ "$(hash)" != "$1" ]; }
 same_hash() { [ "$(hash)" = "$1" ]; }
-connects() { ip netns exec far timeout 2 bash -c 'echo > /dev/tcp/198.18.0.1/4444'; }
+reaches() { ip netns exec far timeout 2 bash -c "echo > /dev/tcp/198.18.0.1/$1"; }
+connects() { reaches 4444; }
 refused() { ! connects; }
+not() { ! "$@"; }
+# Connections that the role permits and one that it does not, over and over: every answer is a line.
+traffic() {
+    while [ ! -e /tmp/stop ]; do
+        reaches 443 2> /dev/null && echo permitted || echo cut
+        ip netns exec far timeout 0.2 bash -c 'echo > /dev/tcp/198.18.0.1/4444' 2> /dev/null && echo open || echo refused
+    done > /tmp/traffic
+}
+flowing() { [ "$(wc -l < /tmp/traffic)" -gt "$1" ]; }
+more() { echo $(($(wc -l < /tmp/traffic) + 10)); }
 agent() { systemctl show -P MainPID enforcer; }
 says() { systemctl show -P StatusText enforcer | grep -q "$1"; }
 other_agent() { [ "$(agent)" != 0 ] && [ "$(agent)" != "$1" ] && systemctl is-active enforcer; }
@@ -39,9 +50,58 @@ ip link set far0 netns far
 ip addr add 198.18.0.1/24 dev eth0
 ip link set eth0 up
 ip netns exec far sh -c 'ip addr add 198.18.0.2/24 dev far0 && ip link set far0 up'
-systemd-socket-activate --accept --listen=0.0.0.0:4444 /bin/true 2> /dev/null &
+for port in 443 4444; do
+    systemd-socket-activate --accept --listen=0.0.0.0:$port /bin/true 2> /dev/null &
+done
 
 case $boot in
+package)
+    holds "before anything, everything passes" connects
+    holds "the package is installed" dpkg --install /packages/old.deb
+    for unit in enforcer enforcer-boot; do
+        holds "$unit is known" systemctl cat "$unit"
+        holds "and not enabled" not systemctl is-enabled "$unit"
+        holds "and not running" not systemctl is-active "$unit"
+    done
+    holds "nothing is protected" not ls /sys/fs/bpf/enforcer/eth0
+    sed -i 's/^roles:.*/roles: [unity-connection]/' $site
+    holds "the units are enabled and started" systemctl enable --now enforcer enforcer-boot
+    holds "the agent is ready" systemctl is-active enforcer
+    holds "the boot unit is done" systemctl is-active enforcer-boot
+    holds "its status line says how it is" says "eth0 audit"
+    holds "enforcement begins" enforcer mode enforce
+    holds "it refuses what the role has no use for" refused
+    known=$(hash)
+    process=$(agent)
+    traffic &
+    holds "traffic flows" flowing 10
+    holds "the package is upgraded" dpkg --install --force-confold /packages/new.deb
+    holds "the agent is another process" other_agent "$process"
+    holds "and ready" says "eth0"
+    holds "with the mode that was set at run time" mode enforce
+    holds "and the same policy" same_hash "$known"
+    holds "traffic goes on" flowing "$(more)"
+    touch /tmp/stop
+    wait $!
+    line "   $(sort /tmp/traffic | uniq -c | tr -s ' \n' ' ')"
+    holds "nothing was cut by the upgrade" not grep -q cut /tmp/traffic
+    holds "and nothing was open" not grep -q open /tmp/traffic
+    holds "the version is the new one" bash -c 'dpkg-query --show --showformat="\${Version}" enforcer | grep -q -- -2'
+    holds "the package is removed" dpkg --remove enforcer
+    for unit in enforcer enforcer-boot; do
+        holds "$unit is not running" not systemctl is-active "$unit"
+        holds "and not known any more" not systemctl cat "$unit"
+    done
+    holds "no unit is left enabled" not ls /etc/systemd/system/multi-user.target.wants/enforcer.service \
+        /etc/systemd/system/sysinit.target.wants/enforcer-boot.service
+    holds "nothing of ours is in the kernel" not ls /sys/fs/bpf/enforcer/eth0
+    holds "everything passes" connects
+    holds "the site file and the state stay" ls $site /var/lib/enforcer
+    holds "the package is purged" dpkg --purge enforcer
+    for path in /etc/enforcer /etc/default/enforcer /var/lib/enforcer /var/log/enforcer /run/enforcer /usr/bin/enforcer; do
+        holds "$path is gone" not ls -d "$path"
+    done
+    ;;
 first)
     holds "the agent is ready" systemctl is-active enforcer
     holds "its status line says how it is" says "eth0 audit"

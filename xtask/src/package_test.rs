@@ -18,7 +18,8 @@ pub(crate) fn run(_: &Options) -> anyhow::Result<()> {
     let new = dist::package(&dist::Options::for_test(2))?;
     // Mounts and interfaces are of its own: what it installs is gone with it.
     CommandLine::new(&["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "bash"])
-        .arg(workspace::root().join("tests/packages/run.sh").to_string_lossy())
+        .arg(workspace::root().join("tests/packages/copy-of-host.sh").to_string_lossy())
+        .arg(workspace::root().join("tests/packages/inside.sh").to_string_lossy())
         .arg(old.to_string_lossy())
         .arg(new.to_string_lossy())
         .needing_root()
