@@ -128,6 +128,13 @@ fn the_documents_have_every_reason_and_exit_code_in_the_words_of_the_program() {
     }
 }
 
+#[test]
+fn the_version_of_the_layout_is_the_one_of_this_program() {
+    let folder = format!("/sys/fs/bpf/enforcer/v{}", enforcer_common::layout::LAYOUT_VERSION);
+    let rows = table("docs/how-it-works.md", "Pins and files");
+    assert!(rows.iter().any(|row| row[0] == folder), "{folder}: {rows:?}");
+}
+
 /// The rows of the first table below a heading.
 fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document)).unwrap();

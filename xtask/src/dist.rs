@@ -37,8 +37,10 @@ impl Options {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let folder = options.folder();
-    let debian = package(options)?;
-    let files = [debian, archive(options)?, sbom::write(&folder)?];
+    let laid_out = lay_out(options)?;
+    // The archive first: the package adds to the files what is its own.
+    let archive = archive(options, &laid_out)?;
+    let files = [debian(options, &laid_out)?, archive, sbom::write(&folder)?];
     let names: Vec<String> =
         files.iter().filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned())).collect();
     let line = CommandLine::new(&["sha256sum"]);
@@ -56,11 +58,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Makes the Debian package.
 pub(crate) fn package(options: &Options) -> anyhow::Result<PathBuf> {
+    debian(options, &lay_out(options)?)
+}
+
+/// The files, their version, and for which machines they are.
+struct LaidOut {
+    tree: Tree,
+    version: String,
+    architecture: String,
+}
+
+fn debian(options: &Options, laid_out: &LaidOut) -> anyhow::Result<PathBuf> {
     if find("dpkg-deb").is_none() {
         bail!("there is no dpkg-deb: a Debian package is made on Debian, or where its package `dpkg` is installed");
     }
-    let (tree, version, architecture) = lay_out(options)?;
-    tree.control(&version, &architecture)?;
+    let LaidOut { tree, version, architecture } = laid_out;
+    tree.control(version, architecture)?;
     let file = options.folder().join(format!("enforcer_{version}_{architecture}.deb"));
     CommandLine::new(&["dpkg-deb", "--root-owner-group", "--build"])
         .arg(tree.path().to_string_lossy())
@@ -70,8 +83,8 @@ pub(crate) fn package(options: &Options) -> anyhow::Result<PathBuf> {
 }
 
 /// Makes the archive, of the files that the package has.
-fn archive(options: &Options) -> anyhow::Result<PathBuf> {
-    let (tree, version, architecture) = lay_out(options)?;
+fn archive(options: &Options, laid_out: &LaidOut) -> anyhow::Result<PathBuf> {
+    let LaidOut { tree, version, architecture } = laid_out;
     let file = options.folder().join(format!("enforcer-{version}-{architecture}.tar.gz"));
     CommandLine::new(&[
         "tar",
@@ -91,12 +104,12 @@ fn archive(options: &Options) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
-fn lay_out(options: &Options) -> anyhow::Result<(Tree, String, String)> {
+fn lay_out(options: &Options) -> anyhow::Result<LaidOut> {
     let profile = if options.debug { Profile::Debug } else { Profile::Release };
     kernel::build_binary(profile)?;
     let tree = Tree::new(options.folder().join("tree"), &kernel::built(profile, "enforcer"))?;
     let version = format!("{}-{}", env!("CARGO_PKG_VERSION"), options.revision);
     let output = CommandLine::new(&["dpkg", "--print-architecture"]).command().output().context("cannot start dpkg")?;
     let architecture = String::from_utf8(output.stdout)?.trim().to_owned();
-    Ok((tree, version, architecture))
+    Ok(LaidOut { tree, version, architecture })
 }
