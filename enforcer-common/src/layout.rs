@@ -480,6 +480,8 @@ impl Config {
     pub const BRIDGE_PORT: u32 = 1 << 6;
     /// The protected host is behind this interface: the packet's ingress interface says nothing.
     pub const GUEST: u32 = 1 << 8;
+    /// The programs write lines about what they judge.
+    pub const LOG: u32 = 1 << 9;
 
     /// Whether any of these features is on. Read as volatile: the value is written into the object at load.
     #[must_use]

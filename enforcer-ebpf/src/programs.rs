@@ -20,7 +20,7 @@ fn inbound_xdp(ctx: XdpContext) -> u32 {
     let frame = XdpFrame::new(&ctx);
     let maps = Maps::new(ctx.ctx.cast());
     let judgement = decide::inbound(&frame, &maps, 1);
-    tell(&ctx, Direction::Inbound, &judgement, frame.length() as u32);
+    tell(&ctx, &maps, Direction::Inbound, &judgement, frame.length() as u32);
     if judgement.goes_on { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }
 }
 
@@ -31,7 +31,7 @@ fn inbound_tc(ctx: TcContext) -> i32 {
     let frame = SkbFrame::new(&ctx);
     let maps = Maps::new(ctx.skb.skb.cast());
     let judgement = decide::inbound(&frame, &maps, frame.segments());
-    tell(&ctx, Direction::Inbound, &judgement, frame.length() as u32);
+    tell(&ctx, &maps, Direction::Inbound, &judgement, frame.length() as u32);
     tc_action(judgement.goes_on)
 }
 
@@ -42,7 +42,7 @@ fn outbound_tc(ctx: TcContext) -> i32 {
     let frame = SkbFrame::new(&ctx);
     let maps = Maps::new(ctx.skb.skb.cast());
     let judgement = decide::outbound(&frame, &maps, frame.segments());
-    tell(&ctx, Direction::Outbound, &judgement, frame.length() as u32);
+    tell(&ctx, &maps, Direction::Outbound, &judgement, frame.length() as u32);
     tc_action(judgement.goes_on)
 }
 

@@ -47,7 +47,8 @@ fn lines_are_written_when_asked_for_and_are_no_part_of_the_programs_otherwise() 
     apply(&protected, "debug");
     let debug = Direction::ALL.map(|direction| translated(&protected, direction));
     assert!(debug[0] > without[0], "{debug:?}, without {without:?}");
-    assert_eq!(debug[1], without[1], "nothing is refused where outbound is open");
+    // Nothing is refused where outbound is open: all that is there is the question for the level, and no line.
+    assert!(debug[1] < without[1] + 128, "{debug:?}, without {without:?}");
     let near = &protected.cable.near.interface;
     let told = lines(&protected, "1");
     assert_eq!((&told[0]["reason"], &told[0]["verdict"]), (&"no-rule".into(), &"drop".into()), "{told:?}");

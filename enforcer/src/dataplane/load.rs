@@ -178,6 +178,7 @@ pub(super) fn config(load: &Load<'_>) -> Config {
         (Config::SCOPE_HOST, load.scope == Scope::Host),
         (Config::BRIDGE_PORT, load.master.is_some()),
         (Config::GUEST, load.is_guest),
+        (Config::LOG, load.log != BpfLog::Off),
     ];
     let features =
         features.iter().filter(|(_, on)| *on).fold(load.ruleset.features(), |all, (feature, _)| all | feature);
