@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use enforcer::catalogue::embedded;
 use enforcer::compile::{Compiled, compile};
 use enforcer::diagnostic::Text;
@@ -191,22 +193,25 @@ fn a_small_policy_for_nftables() {
             	chain input {
             		type filter hook input priority filter; policy accept;
             		iifname "eth0" fib saddr type { local, broadcast } counter goto refuse_inbound comment "reason martian"
-            		iifname "eth0.*" fib saddr type { local, broadcast } counter goto refuse_inbound comment "reason martian"
             		iifname "eth0" jump inbound
+            		iifname "eth0.*" fib saddr type { local, broadcast } counter goto refuse_inbound comment "reason martian"
             		iifname "eth0.*" jump inbound
             		iifname "eth1" fib saddr type { local, broadcast } counter goto refuse_inbound comment "reason martian"
-            		iifname "eth1.*" fib saddr type { local, broadcast } counter goto refuse_inbound comment "reason martian"
             		iifname "eth1" jump inbound
+            		iifname "eth1.*" fib saddr type { local, broadcast } counter goto refuse_inbound comment "reason martian"
             		iifname "eth1.*" jump inbound
             	}
-            	chain forward {
+            	chain forward_received {
             		type filter hook forward priority filter; policy accept;
             		iifname "eth0" jump inbound
             		iifname "eth0.*" jump inbound
-            		oifname "eth0" jump outbound
-            		oifname "eth0.*" jump outbound
             		iifname "eth1" jump inbound
             		iifname "eth1.*" jump inbound
+            	}
+            	chain forward_sent {
+            		type filter hook forward priority filter; policy accept;
+            		oifname "eth0" jump outbound
+            		oifname "eth0.*" jump outbound
             		oifname "eth1" jump outbound
             		oifname "eth1.*" jump outbound
             	}
@@ -219,6 +224,8 @@ fn a_small_policy_for_nftables() {
             	}
             }
 
+            table inet enforcer_guests
+            delete table inet enforcer_guests
             table netdev enforcer
             delete table netdev enforcer
             table netdev enforcer {
@@ -292,23 +299,37 @@ fn a_small_policy_for_iptables() {
             #   headers has no limit
             # - conversations: conntrack also looks at checksums, TCP flags and sequence numbers, answers leave only where
             #   their question was seen, and its timeouts are sysctls (net.netfilter.nf_conntrack_*)
-            # - changes: IPv4 and IPv6 are two transactions; there is no deadline and no list of connections that would be cut
+            # - changes: IPv4 and IPv6 are two transactions, and so are the tables `filter` and `mangle` of each; there is no
+            #   deadline and no list of connections that would be cut
             set -e
-            iptables-restore --noflush <<'END'
-            *filter
+            begin() {
+            	saved=$("$1-save" -t "$2")
+            	echo "*$2"
+            	printf '%s\n' "$saved" | sed -nE 's/^-A ((INPUT|FORWARD|OUTPUT) .*-j ENFORCER-(IN|OUT))$/-D \1/p'
+            	printf '%s\n' "$saved" | sed -nE 's/^:((ENFORCER|EN-[IO][NY])-[^ ]*) .*/-F \1/p'
+            	printf '%s\n' "$saved" | sed -nE 's/^:((ENFORCER-(NOT-)?(IN|OUT)(-[^ ]*)?|EN-[IO][NY]-[^ ]*)) .*/-X \1/p'
+            }
+            end() {
+            	for chain; do
+            		case "$saved" in
+            			*"-A $chain -j ENFORCER-$chain"*) ;;
+            			*) echo "-A $chain -j ENFORCER-$chain" ;;
+            		esac
+            	done
+            	echo COMMIT
+            }
+            input=$(
+            begin iptables filter
+            cat <<'END'
             :EN-IY-monitoring - [0:0]
-            :EN-OY-monitoring - [0:0]
+            :ENFORCER-FORWARD - [0:0]
             :ENFORCER-IN - [0:0]
             :ENFORCER-IN-icmp - [0:0]
             :ENFORCER-IN-sctp - [0:0]
             :ENFORCER-IN-tcp - [0:0]
             :ENFORCER-IN-udp - [0:0]
+            :ENFORCER-INPUT - [0:0]
             :ENFORCER-NOT-IN - [0:0]
-            :ENFORCER-NOT-OUT - [0:0]
-            :ENFORCER-OUT - [0:0]
-            :ENFORCER-OUT-sctp - [0:0]
-            :ENFORCER-OUT-tcp - [0:0]
-            :ENFORCER-OUT-udp - [0:0]
             -A ENFORCER-NOT-IN -i eth0 -m comment --comment "enforce" -j DROP
             -A ENFORCER-NOT-IN -i eth0.+ -m comment --comment "enforce" -j DROP
             -A ENFORCER-NOT-IN -i eth1 -m comment --comment "audit" -j ACCEPT
@@ -353,6 +374,26 @@ fn a_small_policy_for_iptables() {
             -A ENFORCER-IN-sctp -m comment --comment "reason no-rule" -j ENFORCER-NOT-IN
             -A ENFORCER-IN -p 50 -m comment --comment "site/ipsec" -j EN-IY-monitoring
             -A ENFORCER-IN -m comment --comment "reason protocol" -j ENFORCER-NOT-IN
+            -A ENFORCER-INPUT -i eth0 -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-INPUT -i eth0.+ -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-INPUT -i eth1 -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-INPUT -i eth1.+ -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-FORWARD -i eth0 -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-FORWARD -i eth0.+ -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-FORWARD -i eth1 -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-FORWARD -i eth1.+ -m comment --comment "inbound" -j ENFORCER-IN
+            END
+            end INPUT FORWARD
+            begin iptables mangle
+            cat <<'END'
+            :EN-OY-monitoring - [0:0]
+            :ENFORCER-FORWARD - [0:0]
+            :ENFORCER-NOT-OUT - [0:0]
+            :ENFORCER-OUT - [0:0]
+            :ENFORCER-OUT-sctp - [0:0]
+            :ENFORCER-OUT-tcp - [0:0]
+            :ENFORCER-OUT-udp - [0:0]
+            :ENFORCER-OUTPUT - [0:0]
             -A ENFORCER-NOT-OUT -o eth0 -m comment --comment "enforce" -j DROP
             -A ENFORCER-NOT-OUT -o eth0.+ -m comment --comment "enforce" -j DROP
             -A ENFORCER-NOT-OUT -o eth1 -m comment --comment "audit" -j ACCEPT
@@ -378,39 +419,30 @@ fn a_small_policy_for_iptables() {
             -A ENFORCER-OUT-sctp -m conntrack --ctstate ESTABLISHED --ctdir REPLY -m comment --comment "reason rule" -j ACCEPT
             -A ENFORCER-OUT-sctp -m comment --comment "reason no-connection" -j ENFORCER-NOT-OUT
             -A ENFORCER-OUT -m comment --comment "reason protocol" -j ENFORCER-NOT-OUT
-            COMMIT
+            -A ENFORCER-FORWARD -o eth0 -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-FORWARD -o eth0.+ -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-FORWARD -o eth1 -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-FORWARD -o eth1.+ -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-OUTPUT -o eth0 -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-OUTPUT -o eth0.+ -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-OUTPUT -o eth1 -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-OUTPUT -o eth1.+ -m comment --comment "outbound" -j ENFORCER-OUT
             END
-            iptables -C INPUT -i eth0 -j ENFORCER-IN 2>/dev/null || iptables -A INPUT -i eth0 -j ENFORCER-IN
-            iptables -C FORWARD -i eth0 -j ENFORCER-IN 2>/dev/null || iptables -A FORWARD -i eth0 -j ENFORCER-IN
-            iptables -C INPUT -i eth0.+ -j ENFORCER-IN 2>/dev/null || iptables -A INPUT -i eth0.+ -j ENFORCER-IN
-            iptables -C FORWARD -i eth0.+ -j ENFORCER-IN 2>/dev/null || iptables -A FORWARD -i eth0.+ -j ENFORCER-IN
-            iptables -C OUTPUT -o eth0 -j ENFORCER-OUT 2>/dev/null || iptables -A OUTPUT -o eth0 -j ENFORCER-OUT
-            iptables -C FORWARD -o eth0 -j ENFORCER-OUT 2>/dev/null || iptables -A FORWARD -o eth0 -j ENFORCER-OUT
-            iptables -C OUTPUT -o eth0.+ -j ENFORCER-OUT 2>/dev/null || iptables -A OUTPUT -o eth0.+ -j ENFORCER-OUT
-            iptables -C FORWARD -o eth0.+ -j ENFORCER-OUT 2>/dev/null || iptables -A FORWARD -o eth0.+ -j ENFORCER-OUT
-            iptables -C INPUT -i eth1 -j ENFORCER-IN 2>/dev/null || iptables -A INPUT -i eth1 -j ENFORCER-IN
-            iptables -C FORWARD -i eth1 -j ENFORCER-IN 2>/dev/null || iptables -A FORWARD -i eth1 -j ENFORCER-IN
-            iptables -C INPUT -i eth1.+ -j ENFORCER-IN 2>/dev/null || iptables -A INPUT -i eth1.+ -j ENFORCER-IN
-            iptables -C FORWARD -i eth1.+ -j ENFORCER-IN 2>/dev/null || iptables -A FORWARD -i eth1.+ -j ENFORCER-IN
-            iptables -C OUTPUT -o eth1 -j ENFORCER-OUT 2>/dev/null || iptables -A OUTPUT -o eth1 -j ENFORCER-OUT
-            iptables -C FORWARD -o eth1 -j ENFORCER-OUT 2>/dev/null || iptables -A FORWARD -o eth1 -j ENFORCER-OUT
-            iptables -C OUTPUT -o eth1.+ -j ENFORCER-OUT 2>/dev/null || iptables -A OUTPUT -o eth1.+ -j ENFORCER-OUT
-            iptables -C FORWARD -o eth1.+ -j ENFORCER-OUT 2>/dev/null || iptables -A FORWARD -o eth1.+ -j ENFORCER-OUT
-            ip6tables-restore --noflush <<'END'
-            *filter
+            end FORWARD OUTPUT
+            )
+            printf '%s\n' "$input" | iptables-restore --noflush
+            input=$(
+            begin ip6tables filter
+            cat <<'END'
             :EN-IY-monitoring - [0:0]
-            :EN-OY-monitoring - [0:0]
+            :ENFORCER-FORWARD - [0:0]
             :ENFORCER-IN - [0:0]
             :ENFORCER-IN-icmp - [0:0]
             :ENFORCER-IN-sctp - [0:0]
             :ENFORCER-IN-tcp - [0:0]
             :ENFORCER-IN-udp - [0:0]
+            :ENFORCER-INPUT - [0:0]
             :ENFORCER-NOT-IN - [0:0]
-            :ENFORCER-NOT-OUT - [0:0]
-            :ENFORCER-OUT - [0:0]
-            :ENFORCER-OUT-sctp - [0:0]
-            :ENFORCER-OUT-tcp - [0:0]
-            :ENFORCER-OUT-udp - [0:0]
             -A ENFORCER-NOT-IN -i eth0 -m comment --comment "enforce" -j DROP
             -A ENFORCER-NOT-IN -i eth0.+ -m comment --comment "enforce" -j DROP
             -A ENFORCER-NOT-IN -i eth1 -m comment --comment "audit" -j ACCEPT
@@ -474,6 +506,26 @@ fn a_small_policy_for_iptables() {
             -A ENFORCER-IN-sctp -m comment --comment "reason no-rule" -j ENFORCER-NOT-IN
             -A ENFORCER-IN -p 50 -m comment --comment "site/ipsec" -j EN-IY-monitoring
             -A ENFORCER-IN -m comment --comment "reason protocol" -j ENFORCER-NOT-IN
+            -A ENFORCER-INPUT -i eth0 -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-INPUT -i eth0.+ -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-INPUT -i eth1 -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-INPUT -i eth1.+ -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-FORWARD -i eth0 -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-FORWARD -i eth0.+ -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-FORWARD -i eth1 -m comment --comment "inbound" -j ENFORCER-IN
+            -A ENFORCER-FORWARD -i eth1.+ -m comment --comment "inbound" -j ENFORCER-IN
+            END
+            end INPUT FORWARD
+            begin ip6tables mangle
+            cat <<'END'
+            :EN-OY-monitoring - [0:0]
+            :ENFORCER-FORWARD - [0:0]
+            :ENFORCER-NOT-OUT - [0:0]
+            :ENFORCER-OUT - [0:0]
+            :ENFORCER-OUT-sctp - [0:0]
+            :ENFORCER-OUT-tcp - [0:0]
+            :ENFORCER-OUT-udp - [0:0]
+            :ENFORCER-OUTPUT - [0:0]
             -A ENFORCER-NOT-OUT -o eth0 -m comment --comment "enforce" -j DROP
             -A ENFORCER-NOT-OUT -o eth0.+ -m comment --comment "enforce" -j DROP
             -A ENFORCER-NOT-OUT -o eth1 -m comment --comment "audit" -j ACCEPT
@@ -497,24 +549,18 @@ fn a_small_policy_for_iptables() {
             -A ENFORCER-OUT-sctp -m conntrack --ctstate ESTABLISHED --ctdir REPLY -m comment --comment "reason rule" -j ACCEPT
             -A ENFORCER-OUT-sctp -m comment --comment "reason no-connection" -j ENFORCER-NOT-OUT
             -A ENFORCER-OUT -m comment --comment "reason protocol" -j ENFORCER-NOT-OUT
-            COMMIT
+            -A ENFORCER-FORWARD -o eth0 -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-FORWARD -o eth0.+ -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-FORWARD -o eth1 -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-FORWARD -o eth1.+ -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-OUTPUT -o eth0 -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-OUTPUT -o eth0.+ -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-OUTPUT -o eth1 -m comment --comment "outbound" -j ENFORCER-OUT
+            -A ENFORCER-OUTPUT -o eth1.+ -m comment --comment "outbound" -j ENFORCER-OUT
             END
-            ip6tables -C INPUT -i eth0 -j ENFORCER-IN 2>/dev/null || ip6tables -A INPUT -i eth0 -j ENFORCER-IN
-            ip6tables -C FORWARD -i eth0 -j ENFORCER-IN 2>/dev/null || ip6tables -A FORWARD -i eth0 -j ENFORCER-IN
-            ip6tables -C INPUT -i eth0.+ -j ENFORCER-IN 2>/dev/null || ip6tables -A INPUT -i eth0.+ -j ENFORCER-IN
-            ip6tables -C FORWARD -i eth0.+ -j ENFORCER-IN 2>/dev/null || ip6tables -A FORWARD -i eth0.+ -j ENFORCER-IN
-            ip6tables -C OUTPUT -o eth0 -j ENFORCER-OUT 2>/dev/null || ip6tables -A OUTPUT -o eth0 -j ENFORCER-OUT
-            ip6tables -C FORWARD -o eth0 -j ENFORCER-OUT 2>/dev/null || ip6tables -A FORWARD -o eth0 -j ENFORCER-OUT
-            ip6tables -C OUTPUT -o eth0.+ -j ENFORCER-OUT 2>/dev/null || ip6tables -A OUTPUT -o eth0.+ -j ENFORCER-OUT
-            ip6tables -C FORWARD -o eth0.+ -j ENFORCER-OUT 2>/dev/null || ip6tables -A FORWARD -o eth0.+ -j ENFORCER-OUT
-            ip6tables -C INPUT -i eth1 -j ENFORCER-IN 2>/dev/null || ip6tables -A INPUT -i eth1 -j ENFORCER-IN
-            ip6tables -C FORWARD -i eth1 -j ENFORCER-IN 2>/dev/null || ip6tables -A FORWARD -i eth1 -j ENFORCER-IN
-            ip6tables -C INPUT -i eth1.+ -j ENFORCER-IN 2>/dev/null || ip6tables -A INPUT -i eth1.+ -j ENFORCER-IN
-            ip6tables -C FORWARD -i eth1.+ -j ENFORCER-IN 2>/dev/null || ip6tables -A FORWARD -i eth1.+ -j ENFORCER-IN
-            ip6tables -C OUTPUT -o eth1 -j ENFORCER-OUT 2>/dev/null || ip6tables -A OUTPUT -o eth1 -j ENFORCER-OUT
-            ip6tables -C FORWARD -o eth1 -j ENFORCER-OUT 2>/dev/null || ip6tables -A FORWARD -o eth1 -j ENFORCER-OUT
-            ip6tables -C OUTPUT -o eth1.+ -j ENFORCER-OUT 2>/dev/null || ip6tables -A OUTPUT -o eth1.+ -j ENFORCER-OUT
-            ip6tables -C FORWARD -o eth1.+ -j ENFORCER-OUT 2>/dev/null || ip6tables -A FORWARD -o eth1.+ -j ENFORCER-OUT
+            end FORWARD OUTPUT
+            )
+            printf '%s\n' "$input" | ip6tables-restore --noflush
         "##]],
     );
 }
@@ -524,49 +570,50 @@ fn a_small_policy_for_windows() {
     check(
         Target::Windows,
         &expect![[r#"
-        # Windows Firewall, written by `enforcer export` from site.yaml
-        # policy 2f127cf52e1839edfcb18160aead559eba755cef3cbf1130d614e97d20f31bea
-        # eth0: inbound enforce, outbound enforce
-        # eth1: inbound audit, outbound audit
-        #
-        # What is not as it is under `enforcer`:
-        # - other rules of the machine stay in force: look at `Get-NetFirewallRule -Enabled True -Action Allow |
-        #   Where-Object Group -ne 'enforcer'`, and disable what the policy does not permit
-        # - interfaces: rules hold on every interface but the loopback, whatever the site names
-        # - counters: Windows counts no packets by rule; what is refused is in the firewall's log only
-        # - packets: Windows judges conversations, not packets: fragments, tags, extension headers, martian addresses and
-        #   frames that are not IP are handled by its own rules; its timeouts cannot be set
-        # - internal: ports that are for the host itself are refused from the wire by the default action, as any other
-        # - changes: there is no deadline and no list of connections that would be cut
-        # - audit: Windows has none; inbound rules that refuse are written disabled, and the default action is left as it
-        #   is
-        # - audit: Windows has none; outbound rules that refuse are written disabled, and the default action is left as it
-        #   is
-        #Requires -RunAsAdministrator
-        $ErrorActionPreference = 'Stop'
-        Remove-NetFirewallRule -Group 'enforcer' -ErrorAction SilentlyContinue
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason icmp' -Direction Inbound -Action Allow -Enabled True -Protocol ICMPv4 -IcmpType 3,11,12 | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason icmp' -Direction Inbound -Action Allow -Enabled True -Protocol ICMPv6 -IcmpType 1,2,3,4,130,131,132,133,134,135,136,141,142,143,148,149,151,152,153 | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason igmp' -Direction Inbound -Action Allow -Enabled True -Protocol 2 | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason dhcp' -Direction Inbound -Action Allow -Enabled True -Protocol UDP -LocalPort 68 -RemotePort 67 | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason dhcp' -Direction Inbound -Action Allow -Enabled True -Protocol UDP -LocalPort 546 -RemotePort 547 | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason icmp' -Direction Outbound -Action Allow -Enabled True -Protocol ICMPv4 | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason icmp' -Direction Outbound -Action Allow -Enabled True -Protocol ICMPv6 | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason igmp' -Direction Outbound -Action Allow -Enabled True -Protocol 2 | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason dhcp' -Direction Outbound -Action Allow -Enabled True -Protocol UDP -LocalPort 68 -RemotePort 67 | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason dhcp' -Direction Outbound -Action Allow -Enabled True -Protocol UDP -LocalPort 546 -RemotePort 547 | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason open' -Direction Outbound -Action Allow -Enabled True -Protocol UDP -RemotePort 53,123 | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason open' -Direction Outbound -Action Allow -Enabled True -Protocol TCP -RemotePort 53 | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/no-telnet' -Direction Inbound -Action Block -Enabled False -Protocol TCP -LocalPort '23' | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/https' -Direction Inbound -Action Allow -Enabled True -Protocol TCP -LocalPort '443','8443-8445' | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/icmp-echo' -Direction Inbound -Action Allow -Enabled True -Protocol ICMPv4 -IcmpType 8 -RemoteAddress '10.9.8.0/24','10.9.9.9/32' | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/icmp-echo' -Direction Inbound -Action Allow -Enabled True -Protocol ICMPv6 -IcmpType 128 -RemoteAddress '2001:db8:9::/64' | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/ipsec' -Direction Inbound -Action Allow -Enabled True -Protocol 50 -RemoteAddress '10.9.8.0/24','10.9.9.9/32','2001:db8:9::/64' | Out-Null
-        # 'site/sip' is for a peer without addresses
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/snmp: dashboards' -Direction Inbound -Action Allow -Enabled True -Protocol UDP -LocalPort '161' -RemoteAddress '10.9.8.0/24','10.9.9.9/32','2001:db8:9::/64' | Out-Null
-        New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/syslog' -Direction Outbound -Action Allow -Enabled True -Protocol UDP -RemotePort '514' -RemoteAddress '10.9.8.0/24','10.9.9.9/32','2001:db8:9::/64' | Out-Null
-        Set-NetFirewallProfile -All -Enabled True -AllowInboundRules True -LogBlocked True
-    "#]],
+            # Windows Firewall, written by `enforcer export` from site.yaml
+            # policy 2f127cf52e1839edfcb18160aead559eba755cef3cbf1130d614e97d20f31bea
+            # eth0: inbound enforce, outbound enforce
+            # eth1: inbound audit, outbound audit
+            #
+            # What is not as it is under `enforcer`:
+            # - other rules of the machine stay in force: look at `Get-NetFirewallRule -Enabled True -Action Allow |
+            #   Where-Object Group -ne 'enforcer'`, and disable what the policy does not permit
+            # - interfaces: rules hold on every interface but the loopback, whatever the site names
+            # - counters: Windows counts no packets by rule; what is refused is in the firewall's log only
+            # - packets: Windows judges conversations, not packets: fragments, tags, extension headers, martian addresses and
+            #   frames that are not IP are handled by its own rules; its timeouts cannot be set
+            # - internal: ports that are for the host itself are refused from the wire by the default action, as any other
+            # - text: letters that are not ASCII are written as `?`
+            # - changes: there is no deadline and no list of connections that would be cut
+            # - audit: Windows has none; inbound rules that refuse are written disabled, and the default action is left as it
+            #   is, as is whether the firewall is on
+            # - audit: Windows has none; outbound rules that refuse are written disabled, and the default action is left as it
+            #   is
+            #Requires -RunAsAdministrator
+            $ErrorActionPreference = 'Stop'
+            $old = @(Get-NetFirewallRule -Group 'enforcer' -ErrorAction SilentlyContinue)
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason icmp' -Direction Inbound -Action Allow -Enabled True -Protocol ICMPv4 -IcmpType 3,11,12 | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason icmp' -Direction Inbound -Action Allow -Enabled True -Protocol ICMPv6 -IcmpType 1,2,3,4,130,131,132,133,134,135,136,141,142,143,148,149,151,152,153 | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason igmp' -Direction Inbound -Action Allow -Enabled True -Protocol 2 | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason dhcp' -Direction Inbound -Action Allow -Enabled True -Protocol UDP -LocalPort 68 -RemotePort 67 | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason dhcp' -Direction Inbound -Action Allow -Enabled True -Protocol UDP -LocalPort 546 -RemotePort 547 | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason icmp' -Direction Outbound -Action Allow -Enabled True -Protocol ICMPv4 | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason icmp' -Direction Outbound -Action Allow -Enabled True -Protocol ICMPv6 | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason igmp' -Direction Outbound -Action Allow -Enabled True -Protocol 2 | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason dhcp' -Direction Outbound -Action Allow -Enabled True -Protocol UDP -LocalPort 68 -RemotePort 67 | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason dhcp' -Direction Outbound -Action Allow -Enabled True -Protocol UDP -LocalPort 546 -RemotePort 547 | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason open' -Direction Outbound -Action Allow -Enabled True -Protocol UDP -RemotePort 53,123 | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer reason open' -Direction Outbound -Action Allow -Enabled True -Protocol TCP -RemotePort 53 | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/no-telnet' -Direction Inbound -Action Block -Enabled False -Protocol TCP -LocalPort '23' | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/https' -Direction Inbound -Action Allow -Enabled True -Protocol TCP -LocalPort '443','8443-8445' | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/icmp-echo' -Direction Inbound -Action Allow -Enabled True -Protocol ICMPv4 -IcmpType 8 -RemoteAddress '10.9.8.0/24','10.9.9.9/32' | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/icmp-echo' -Direction Inbound -Action Allow -Enabled True -Protocol ICMPv6 -IcmpType 128 -RemoteAddress '2001:db8:9::/64' | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/ipsec' -Direction Inbound -Action Allow -Enabled True -Protocol 50 -RemoteAddress '10.9.8.0/24','10.9.9.9/32','2001:db8:9::/64' | Out-Null
+            # 'site/sip' is for a peer without addresses
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/snmp: dashboards' -Direction Inbound -Action Allow -Enabled True -Protocol UDP -LocalPort '161' -RemoteAddress '10.9.8.0/24','10.9.9.9/32','2001:db8:9::/64' | Out-Null
+            New-NetFirewallRule -Group 'enforcer' -DisplayName 'enforcer site/syslog' -Direction Outbound -Action Allow -Enabled True -Protocol UDP -RemotePort '514' -RemoteAddress '10.9.8.0/24','10.9.9.9/32','2001:db8:9::/64' | Out-Null
+            $old | Remove-NetFirewallRule
+        "#]],
     );
 }
 
@@ -575,186 +622,226 @@ fn a_small_policy_for_a_router() {
     check(
         Target::IosAcl,
         &expect![[r#"
-        ! Cisco IOS access lists, written by `enforcer export` from site.yaml
-        ! policy 2f127cf52e1839edfcb18160aead559eba755cef3cbf1130d614e97d20f31bea
-        ! eth0: inbound enforce, outbound enforce
-        ! eth1: inbound audit, outbound audit
-        !
-        ! What is not as it is under `enforcer`:
-        ! - place: only what passes the router is judged; hosts of the same subnet reach each other without it
-        ! - counters: they are those of the entries (`show access-lists`), without bytes; a remark above an entry names
-        !   its rule
-        ! - fragments: an entry that permits a port also permits every later fragment between its addresses
-        ! - conversations: answers come back by reflexive entries, which also admit a new SYN between the same ports;
-        !   answers of a permitted port leave whether or not anybody asked
-        ! - packets: tags, martian addresses of the host itself, extension headers other than routing type 0 and frames
-        !   that are not IP are not judged
-        ! - changes: the four lists are replaced one after the other, and a list that is missing permits everything; there
-        !   is no deadline and no list of connections that would be cut
-        ! - lists of peers take object groups in IPv4 (12.4(20)T and later)
-        !
-        ! On the interface that leads to the host:
-        !  ip access-group ENFORCER-IN out
-        !  ip access-group ENFORCER-OUT in
-        !  ipv6 traffic-filter ENFORCER-IN-V6 out
-        !  ipv6 traffic-filter ENFORCER-OUT-V6 in
-        !
-        object-group network ENFORCER-monitoring
-         description monitoring
-         10.9.8.0 255.255.255.0
-         host 10.9.9.9
-        !
-        no ip access-list extended ENFORCER-IN
-        ip access-list extended ENFORCER-IN
-         remark reason martian
-         permit ip 127.0.0.0 0.255.255.255 any log
-         permit ip 224.0.0.0 15.255.255.255 any log
-         permit ip host 255.255.255.255 any log
-         remark reason flow
-         evaluate ENFORCER-FLOWS
-         remark reason icmp
-         permit icmp any any 3
-         permit icmp any any 11
-         permit icmp any any 12
-         remark reason igmp
-         permit igmp any any
-         remark site/no-telnet
-         permit tcp any any eq 23 log
-         remark site/https
-         permit tcp any any eq 443
-         permit tcp any any range 8443 8445
-         remark site/icmp-echo
-         permit icmp object-group ENFORCER-monitoring any 8
-         remark site/ipsec
-         permit 50 object-group ENFORCER-monitoring any
-         remark site/snmp: dashboards
-         permit udp object-group ENFORCER-monitoring any eq 161
-         remark reason dhcp
-         permit udp any eq 67 any eq 68
-         remark everything else
-         permit ip any any log
-        !
-        no ip access-list extended ENFORCER-OUT
-        ip access-list extended ENFORCER-OUT
-         remark answers of what is permitted inbound
-         permit tcp any eq 443 any
-         permit tcp any range 8443 8445 any
-         permit udp any eq 161 object-group ENFORCER-monitoring
-         remark site/syslog
-         permit udp any object-group ENFORCER-monitoring eq 514 reflect ENFORCER-FLOWS
-         remark reason icmp, dhcp, open
-         permit icmp any any reflect ENFORCER-FLOWS timeout 30
-         permit udp any any eq 53 reflect ENFORCER-FLOWS timeout 180
-         permit udp any any eq 123 reflect ENFORCER-FLOWS timeout 180
-         permit tcp any any eq 53 reflect ENFORCER-FLOWS timeout 180
-         permit udp any eq 68 any eq 67
-         permit igmp any any
-         remark everything else
-         permit ip any any log
-        !
-        no ipv6 access-list ENFORCER-IN-V6
-        ipv6 access-list ENFORCER-IN-V6
-         remark reason martian
-         permit ipv6 host ::1 any log
-         permit ipv6 FF00::/8 any log
-         remark reason routing-header
-         permit ipv6 any any routing-type 0 log
-         remark reason flow
-         evaluate ENFORCER-FLOWS-V6
-         remark reason icmp
-         permit icmp any any 1
-         permit icmp any any 2
-         permit icmp any any 3
-         permit icmp any any 4
-         permit icmp any any 130
-         permit icmp any any 131
-         permit icmp any any 132
-         permit icmp any any 133
-         permit icmp any any 134
-         permit icmp any any 135
-         permit icmp any any 136
-         permit icmp any any 141
-         permit icmp any any 142
-         permit icmp any any 143
-         permit icmp any any 148
-         permit icmp any any 149
-         permit icmp any any 151
-         permit icmp any any 152
-         permit icmp any any 153
-         remark site/no-telnet
-         permit tcp any any eq 23 log
-         remark site/https
-         permit tcp any any eq 443
-         permit tcp any any range 8443 8445
-         remark site/icmp-echo
-         permit icmp 2001:db8:9::/64 any 128
-         remark site/ipsec
-         permit 50 2001:db8:9::/64 any
-         remark site/snmp: dashboards
-         permit udp 2001:db8:9::/64 any eq 161
-         remark reason dhcp
-         permit udp any eq 547 any eq 546
-         remark everything else
-         permit ipv6 any any log
-        !
-        no ipv6 access-list ENFORCER-OUT-V6
-        ipv6 access-list ENFORCER-OUT-V6
-         remark answers of what is permitted inbound
-         permit tcp any eq 443 any
-         permit tcp any range 8443 8445 any
-         permit udp any eq 161 2001:db8:9::/64
-         remark site/syslog
-         permit udp any 2001:db8:9::/64 eq 514 reflect ENFORCER-FLOWS-V6
-         remark reason icmp, dhcp, open
-         permit icmp any any reflect ENFORCER-FLOWS-V6 timeout 30
-         permit udp any any eq 53 reflect ENFORCER-FLOWS-V6 timeout 180
-         permit udp any any eq 123 reflect ENFORCER-FLOWS-V6 timeout 180
-         permit tcp any any eq 53 reflect ENFORCER-FLOWS-V6 timeout 180
-         permit udp any eq 546 any eq 547
-         remark everything else
-         permit ipv6 any any log
-        !
-    "#]],
+            ! Cisco IOS access lists, written by `enforcer export` from site.yaml
+            ! policy 2f127cf52e1839edfcb18160aead559eba755cef3cbf1130d614e97d20f31bea
+            ! eth0: inbound enforce, outbound enforce
+            ! eth1: inbound audit, outbound audit
+            !
+            ! What is not as it is under `enforcer`:
+            ! - audit: the inbound lists permit everything, and log what `enforce` would refuse; interfaces of the site are in
+            !   different modes, and a list has one: no interface is protected; write it with `--mode enforce` before you rely
+            !   on it
+            ! - audit: the outbound lists permit everything, and log what `enforce` would refuse; interfaces of the site are
+            !   in different modes, and a list has one: no interface is protected; write it with `--mode enforce` before you
+            !   rely on it
+            ! - place: only what passes the router is judged; hosts of the same subnet reach each other without it
+            ! - counters: they are those of the entries (`show access-lists`), without bytes; a remark above an entry names
+            !   its rule
+            ! - fragments: an entry that permits a port also permits every later fragment between its addresses
+            ! - conversations: answers come back by reflexive entries, which also admit a new SYN between the same ports;
+            !   answers of a permitted port leave whether or not anybody asked
+            ! - packets: tags, martian addresses of the host itself, extension headers other than routing type 0 and frames
+            !   that are not IP are not judged
+            ! - changes: the four lists are replaced one after the other, and a list that is missing permits everything; there
+            !   is no deadline and no list of connections that would be cut
+            ! - lists of peers take object groups in IPv4 (12.4(20)T and later); a group is named after what is in it, so that
+            !   none is changed while a list refers to it, and those of an earlier export stay until `no object-group network`
+            !   removes them
+            !
+            ! On the interface that leads to the host:
+            !  ip access-group ENFORCER-IN out
+            !  ip access-group ENFORCER-OUT in
+            !  ipv6 traffic-filter ENFORCER-IN-V6 out
+            !  ipv6 traffic-filter ENFORCER-OUT-V6 in
+            !
+            object-group network ENFORCER-monitoring-53e5bf2f
+             description monitoring
+             10.9.8.0 255.255.255.0
+             host 10.9.9.9
+            !
+            no ip access-list extended ENFORCER-IN
+            ip access-list extended ENFORCER-IN
+             remark reason martian
+             permit ip 127.0.0.0 0.255.255.255 any log
+             permit ip 224.0.0.0 15.255.255.255 any log
+             permit ip host 255.255.255.255 any log
+             remark reason flow
+             evaluate ENFORCER-FLOWS
+             remark reason icmp
+             permit icmp any any 3
+             permit icmp any any 11
+             permit icmp any any 12
+             remark reason igmp
+             permit igmp any any
+             remark site/no-telnet
+             permit tcp any any eq 23 log
+             remark site/https
+             permit tcp any any eq 443
+             permit tcp any any range 8443 8445
+             remark site/icmp-echo
+             permit icmp object-group ENFORCER-monitoring-53e5bf2f any 8
+             remark site/ipsec
+             permit 50 object-group ENFORCER-monitoring-53e5bf2f any
+             remark site/snmp: dashboards
+             permit udp object-group ENFORCER-monitoring-53e5bf2f any eq 161
+             remark reason dhcp
+             permit udp any eq 67 any eq 68
+             remark everything else
+             permit ip any any log
+            !
+            no ip access-list extended ENFORCER-OUT
+            ip access-list extended ENFORCER-OUT
+             remark answers of what is permitted inbound
+             permit tcp any eq 443 any
+             permit tcp any range 8443 8445 any
+             permit udp any eq 161 object-group ENFORCER-monitoring-53e5bf2f
+             remark site/syslog
+             permit udp any object-group ENFORCER-monitoring-53e5bf2f eq 514 reflect ENFORCER-FLOWS
+             remark reason icmp, dhcp, open
+             permit icmp any any reflect ENFORCER-FLOWS timeout 30
+             permit udp any any eq 53 reflect ENFORCER-FLOWS timeout 180
+             permit udp any any eq 123 reflect ENFORCER-FLOWS timeout 180
+             permit tcp any any eq 53 reflect ENFORCER-FLOWS timeout 180
+             permit udp any eq 68 any eq 67
+             permit igmp any any
+             remark everything else
+             permit ip any any log
+            !
+            no ipv6 access-list ENFORCER-IN-V6
+            ipv6 access-list ENFORCER-IN-V6
+             remark reason martian
+             permit ipv6 host ::1 any log
+             permit ipv6 FF00::/8 any log
+             remark reason routing-header
+             permit ipv6 any any routing-type 0 log
+             remark reason flow
+             evaluate ENFORCER-FLOWS-V6
+             remark reason icmp
+             permit icmp any any 1
+             permit icmp any any 2
+             permit icmp any any 3
+             permit icmp any any 4
+             permit icmp any any 130
+             permit icmp any any 131
+             permit icmp any any 132
+             permit icmp any any 133
+             permit icmp any any 134
+             permit icmp any any 135
+             permit icmp any any 136
+             permit icmp any any 141
+             permit icmp any any 142
+             permit icmp any any 143
+             permit icmp any any 148
+             permit icmp any any 149
+             permit icmp any any 151
+             permit icmp any any 152
+             permit icmp any any 153
+             remark site/no-telnet
+             permit tcp any any eq 23 log
+             remark site/https
+             permit tcp any any eq 443
+             permit tcp any any range 8443 8445
+             remark site/icmp-echo
+             permit icmp 2001:db8:9::/64 any 128
+             remark site/ipsec
+             permit 50 2001:db8:9::/64 any
+             remark site/snmp: dashboards
+             permit udp 2001:db8:9::/64 any eq 161
+             remark reason dhcp
+             permit udp any eq 547 any eq 546
+             remark everything else
+             permit ipv6 any any log
+            !
+            no ipv6 access-list ENFORCER-OUT-V6
+            ipv6 access-list ENFORCER-OUT-V6
+             remark answers of what is permitted inbound
+             permit tcp any eq 443 any
+             permit tcp any range 8443 8445 any
+             permit udp any eq 161 2001:db8:9::/64
+             remark site/syslog
+             permit udp any 2001:db8:9::/64 eq 514 reflect ENFORCER-FLOWS-V6
+             remark reason icmp, dhcp, open
+             permit icmp any any reflect ENFORCER-FLOWS-V6 timeout 30
+             permit udp any any eq 53 reflect ENFORCER-FLOWS-V6 timeout 180
+             permit udp any any eq 123 reflect ENFORCER-FLOWS-V6 timeout 180
+             permit tcp any any eq 53 reflect ENFORCER-FLOWS-V6 timeout 180
+             permit udp any eq 546 any eq 547
+             remark everything else
+             permit ipv6 any any log
+            !
+        "#]],
     );
 }
 
-/// A rule is in the text, or a warning names it. Rules for nobody permit nothing; internal ports are refused with the rest where
-/// a target has no reasons; what may leave anyhow needs no rule.
+/// A rule is in the text with all its ports, or a warning names it. Rules for nobody permit nothing; internal ports are refused
+/// with the rest where a target has no reasons; what may leave anyhow needs no rule.
 #[test]
 fn no_rule_of_any_role_is_dropped_in_silence() {
+    let mut compared = 0;
     for (name, text) in every_role(embedded().unwrap(), "eth0") {
         let (site, compiled) = compiled(&text);
         for target in Target::ALL {
             let Export { text, warnings } = export(target, &site, &compiled, None).unwrap();
+            let lines = lines_by_rule(target, &text);
             for rule in &compiled.ruleset.rules {
                 let is_refused_with_the_rest = rule.action == Action::Internal;
                 let needs_none = rule.direction == Direction::Outbound
                     && rule.action == Action::Permit
                     && !compiled.ruleset.settings.outbound_judged;
                 let is_for_nobody = rule.prefixes.as_ref().is_some_and(|prefixes| prefixes.is_empty());
-                let quoted: Vec<String> = [("`", "`"), ("\"", "\""), (" ", ""), ("\"", ":")]
-                    .iter()
-                    .map(|(before, after)| format!("{before}{}{after}", rule.id))
-                    .collect();
-                let body: String = text.lines().skip_while(|line| line.starts_with(['#', '!'])).collect();
-                let written = quoted.iter().any(|id| body.contains(id.as_str()));
                 let warned = warnings.iter().any(|warning| warning.contains(&rule.id));
-                assert!(
-                    written || warned || is_refused_with_the_rest || needs_none || is_for_nobody,
-                    "{target:?} of {name}: {rule:#?}\n{text}"
-                );
-                if let Match::Ports { ports, .. } = &rule.matches
-                    && rule.action == Action::Permit
-                    && written
-                    && !warned
-                {
-                    for range in ports {
-                        assert!(text.contains(&range.start().to_string()), "{target:?} of {name}: {rule:#?}");
-                    }
+                let Some(lines) = lines.get(&rule.id) else {
+                    let is_said = warned || is_refused_with_the_rest || needs_none || is_for_nobody;
+                    assert!(is_said, "{target:?} of {name}: {rule:#?}\n{text}");
+                    continue;
+                };
+                let Match::Ports { ports, .. } = &rule.matches else { continue };
+                for range in ports.iter().filter(|range| **range != (0..=u16::MAX)) {
+                    let (start, end) = (range.start(), range.end());
+                    let words = match target {
+                        _ if start == end => vec![start.to_string()],
+                        Target::Nft | Target::Windows => vec![format!("{start}-{end}")],
+                        Target::Iptables => vec![format!("{start}:{end}")],
+                        Target::IosAcl => vec!["range".to_owned(), start.to_string(), end.to_string()],
+                    };
+                    let found = lines.windows(words.len()).any(|found| found == words);
+                    assert!(found, "{target:?} of {name}: {words:?} of {rule:#?}: {lines:?}");
+                    compared += 1;
                 }
             }
         }
     }
+    assert!(compared > 5000, "{compared}");
+}
+
+/// The words of all lines that stand for a rule, by its id: port ranges are a word each.
+fn lines_by_rule(target: Target, text: &str) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut remark = None;
+    for line in text.lines() {
+        let between = |before: &str, after: &str| {
+            let (_, rest) = line.split_once(before)?;
+            rest.split_once(after).map(|(name, _)| name.to_owned())
+        };
+        let name = match target {
+            Target::Nft => between("comment \"", "\""),
+            Target::Iptables => between("--comment \"", "\""),
+            Target::Windows => between("-DisplayName 'enforcer ", "'"),
+            Target::IosAcl => {
+                if let Some(name) = line.strip_prefix(" remark ") {
+                    remark = Some(name.to_owned());
+                    continue;
+                }
+                remark.clone()
+            }
+        };
+        let Some(name) = name else { continue };
+        // The operator's reason follows the id.
+        let id = name.split(':').next().unwrap_or_default().to_owned();
+        let words = line.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | ':')).map(str::to_owned);
+        found.entry(id).or_default().extend(words);
+    }
+    found
 }
 
 #[test]
@@ -774,23 +861,153 @@ fn every_warning_is_in_the_header() {
 }
 
 #[test]
-fn audit_refuses_nothing() {
+fn audit_refuses_nothing_and_enforce_does() {
     for (name, text) in every_role(embedded().unwrap(), "eth0") {
         let (site, compiled) = compiled(&text);
         for target in Target::ALL {
-            let text = export(target, &site, &compiled, Some(Mode::Audit)).unwrap().text;
-            let refuses = match target {
-                // Refusals of an interface in audit are accepted before the end of their chain; links have their own.
-                Target::Nft => text.lines().filter(|line| line.contains(" drop ")).count() > 2,
-                Target::Iptables => {
-                    text.lines().any(|line| line.ends_with("-j DROP") && !line.contains("ENFORCER-NOT"))
-                }
-                Target::Windows => text.contains("Block -Enabled True") || text.contains("Action Block\n"),
-                Target::IosAcl => text.lines().any(|line| line.starts_with(" deny")),
-            };
-            assert!(!refuses, "{target:?} of {name}\n{text}");
+            for (mode, expected) in [(Mode::Audit, false), (Mode::Enforce, true)] {
+                let text = export(target, &site, &compiled, Some(mode)).unwrap().text;
+                let refuses = match target {
+                    Target::Nft => {
+                        text.lines().any(|line| line.split(' ').any(|word| word == "drop" || word == "reject"))
+                    }
+                    Target::Iptables => {
+                        text.lines().any(|line| line.ends_with("-j DROP") || line.ends_with("-j REJECT"))
+                    }
+                    // The firewall that is turned on refuses by its own defaults.
+                    Target::Windows => ["Block -Enabled True", "Action Block\n", "Profile -All -Enabled"]
+                        .iter()
+                        .any(|refusal| text.contains(refusal)),
+                    Target::IosAcl => text.lines().any(|line| line.starts_with(" deny")),
+                };
+                assert_eq!(refuses, expected, "{target:?} of {name} in {mode:?}\n{text}");
+            }
         }
     }
+}
+
+/// Where every rule for a protocol is in audit, whom they do not name is counted, and not refused.
+#[test]
+fn a_protocol_of_rules_in_audit_is_refused_to_nobody() {
+    let (site, compiled) = compiled(
+        "interfaces: [eth0]\nmode: enforce\nroles: []\nallow:\n  \
+         - {name: esp, protocol: esp, from: [10.0.0.1], mode: audit}\n  - {name: gre, protocol: gre, from: [10.0.0.1]}\n",
+    );
+    for (target, esp, gre) in [
+        (Target::Nft, "ip protocol 50 counter accept", "ip protocol 47 counter accept"),
+        (
+            Target::Iptables,
+            "-A ENFORCER-IN -p 50 -m comment --comment \"in audit\" -j ACCEPT",
+            "-A ENFORCER-IN -p 47 -m comment --comment \"in audit\" -j ACCEPT",
+        ),
+        (Target::IosAcl, " permit 50 any any log", " permit 47 any any log"),
+    ] {
+        let text = export(target, &site, &compiled, None).unwrap().text;
+        assert!(text.contains(esp) && !text.contains(gre), "{text}");
+    }
+}
+
+/// The firewall must never be without the rules of both: those that were, or those that come.
+#[test]
+fn windows_removes_what_was_after_what_comes_is_there() {
+    let text = exported(Target::Windows, "interfaces: [eth0]\nmode: enforce\nroles: [finesse]\n").text;
+    let at = |what: &str| text.rfind(what).unwrap_or_else(|| panic!("{what} in {text}"));
+    let order = ["$old = @(Get-Net", "New-NetFirewallRule", "Set-NetFirewallProfile", "$old | Remove-NetFirewallRule"];
+    assert!(order.map(at).is_sorted(), "{text}");
+}
+
+/// PowerShell reads U+2018 to U+201B as `'`, and Windows PowerShell the bytes of a letter as letters of a code page.
+#[test]
+fn no_letter_of_a_site_ends_a_string_of_powershell() {
+    let quotes = "‘’‚‛“”„ é'' ; Remove-Item C: #";
+    let site = format!(
+        "interfaces: [eth0]\nroles: []\nallow:\n  - {{name: a, protocol: tcp, ports: [1], reason: '{quotes}'}}\n"
+    );
+    let catalogue = embedded().unwrap();
+    let site = site::read(Text::new("a’b.yaml", site), catalogue).unwrap();
+    let compiled = compile(&site, catalogue, date(2026, 8, 1)).unwrap();
+    let text = export(Target::Windows, &site, &compiled, None).unwrap().text;
+    assert!(text.is_ascii(), "{text}");
+    assert!(text.contains("'enforcer site/a: ??????? ?'' ; Remove-Item C: #'"), "{text}");
+}
+
+/// A group that is there is only added to when its definition is read again.
+#[test]
+fn a_router_has_another_group_for_other_addresses() {
+    let groups = |address: &str| {
+        let site = format!(
+            "interfaces: [eth0]\nroles: []\npeers:\n  ops: [{address}]\n\
+             allow:\n  - {{name: ssh, protocol: tcp, ports: [22], from: [ops]}}\n"
+        );
+        let text = exported(Target::IosAcl, &site).text;
+        let names: BTreeSet<String> =
+            text.split_whitespace().filter(|word| word.starts_with("ENFORCER-ops")).map(str::to_owned).collect();
+        assert_eq!(names.len(), 1, "{text}");
+        names
+    };
+    assert_eq!(groups("10.0.0.1"), groups("10.0.0.1"));
+    assert_ne!(groups("10.0.0.1"), groups("10.0.0.2"));
+}
+
+#[test]
+fn lists_that_permit_everything_say_so() {
+    let audit = |modes: &str| {
+        let warnings = exported(Target::IosAcl, &format!("interfaces: {modes}\nroles: [finesse]\n")).warnings;
+        warnings.into_iter().filter(|warning| warning.contains("permit everything")).collect::<Vec<_>>()
+    };
+    let both = "[{name: a, mode: enforce}, {name: b, mode: {inbound: audit, outbound: enforce}}]";
+    assert_eq!(audit("[{name: a, mode: enforce}]"), Vec::<String>::new());
+    assert_eq!(audit("[a]").len(), 2);
+    let mixed = audit(both);
+    assert!(mixed.len() == 1 && mixed[0].contains("inbound") && mixed[0].contains("different modes"), "{mixed:?}");
+}
+
+/// A comment of iptables holds bytes, and its last one ends no letter in the middle.
+#[test]
+fn a_comment_of_iptables_is_as_long_as_it_may_be() {
+    let reason = "ü".repeat(300);
+    let site = format!(
+        "interfaces: [eth0]\nroles: []\nallow:\n  - {{name: a, protocol: tcp, ports: [1], reason: {reason}}}\n"
+    );
+    let text = exported(Target::Iptables, &site).text;
+    let longest = text.split("--comment \"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::len).max();
+    assert!(longest.is_some_and(|bytes| (254..=255).contains(&bytes)), "{longest:?}");
+}
+
+/// A packet of a VLAN is judged on the interface below, too: the stricter mode holds, and the entry of its own comes first.
+#[test]
+fn a_vlan_with_an_entry_of_its_own_is_met_before_the_interface_below() {
+    for (below, vlan) in [("audit", "enforce"), ("enforce", "audit")] {
+        let site =
+            format!("interfaces: [{{name: eth0, mode: {below}}}, {{name: eth0.7, mode: {vlan}}}]\nroles: [finesse]\n");
+        let text = exported(Target::Nft, &site).text;
+        let at = |line: &str| text.find(line).unwrap_or_else(|| panic!("{line} in {text}"));
+        assert!(at("iifname \"eth0.7\" counter drop") < at("iifname \"eth0.*\" counter"), "{text}");
+    }
+}
+
+/// A guest's port and an interface of the host may meet in one packet; each is judged in a table of its own.
+#[test]
+fn hosts_and_guests_are_judged_apart() {
+    let site =
+        "interfaces: [eth0, {name: 'tap*', protects: guest, mode: enforce}, tap9]\noutbound: role\nroles: [finesse]\n";
+    let text = exported(Target::Nft, site).text;
+    let (hosts, guests) = text.split_once("table inet enforcer_guests {").unwrap();
+    assert!(!hosts.contains("\"tap*\"") && !guests.contains("\"eth0\" jump"), "{text}");
+    assert!(hosts.contains("iifname \"tap9\" jump inbound"), "{text}");
+    // What is named is a host, though the pattern fits.
+    for side in ["iifname", "oifname"] {
+        let at = |line: String| guests.find(&line).unwrap_or_else(|| panic!("{line} in {text}"));
+        let named = at(format!("{side} \"tap9\" accept comment \"not judged here\""));
+        assert!(named < at(format!("{side} \"tap*\" jump")), "{text}");
+    }
+    let iptables = exported(Target::Iptables, site).text;
+    let at = |line: &str| iptables.find(line).unwrap_or_else(|| panic!("{line} in {iptables}"));
+    assert!(
+        at("-A ENFORCER-FORWARD -o tap9 -m comment --comment \"not judged here\" -j RETURN")
+            < at("-A ENFORCER-FORWARD -o tap+ -m comment --comment \"inbound\" -j ENFORCER-IN"),
+        "{iptables}"
+    );
 }
 
 #[test]
@@ -863,6 +1080,11 @@ deny:
 fn check(target: Target, expected: &Expect) {
     let (site, compiled) = compiled(SMALL);
     expected.assert_eq(&export(target, &site, &compiled, None).unwrap().text);
+}
+
+fn exported(target: Target, text: &str) -> Export {
+    let (site, compiled) = compiled(text);
+    export(target, &site, &compiled, None).unwrap()
 }
 
 fn compiled(text: &str) -> (Site, Compiled) {

@@ -8,9 +8,10 @@ use std::ops::RangeInclusive;
 
 use enforcer_common::Direction;
 use ipnet::IpNet;
+use sha2::{Digest, Sha256};
 
 use super::Export;
-use super::plan::{EXTENSIONS, List, PORT_PROTOCOLS, Plan, Remote, is_audited};
+use super::plan::{EXTENSIONS, Family, List, PORT_PROTOCOLS, Plan, Remote, is_audited, shortened};
 use crate::ruleset::{Action, Match, Rule};
 
 const FLOWS: &str = "ENFORCER-FLOWS";
@@ -42,7 +43,7 @@ pub(super) fn write(plan: &Plan<'_>) -> Export {
         }
         text.push_str("!\n");
     }
-    for family in [Family::V4, Family::V6] {
+    for family in Family::ALL {
         for direction in Direction::ALL {
             let mut list = Acl { plan, family, direction, lines: Vec::new() };
             match direction {
@@ -65,7 +66,20 @@ pub(super) fn write(plan: &Plan<'_>) -> Export {
 }
 
 fn warnings(plan: &Plan<'_>) -> Vec<String> {
-    let mut warnings = vec![
+    let mut warnings = Vec::new();
+    for direction in Direction::ALL.into_iter().filter(|direction| plan.is_audit(*direction)) {
+        warnings.push(format!(
+            "audit: the {} lists permit everything, and log what `enforce` would refuse; {}write it with `--mode enforce` before you \
+             rely on it",
+            direction.name(),
+            if plan.differs(direction) {
+                "interfaces of the site are in different modes, and a list has one: no interface is protected; "
+            } else {
+                ""
+            }
+        ));
+    }
+    warnings.extend([
         "place: only what passes the router is judged; hosts of the same subnet reach each other without it".to_owned(),
         "counters: they are those of the entries (`show access-lists`), without bytes; a remark above an entry names its rule"
             .to_owned(),
@@ -79,8 +93,10 @@ fn warnings(plan: &Plan<'_>) -> Vec<String> {
         "changes: the four lists are replaced one after the other, and a list that is missing permits everything; there is no \
          deadline and no list of connections that would be cut"
             .to_owned(),
-        "lists of peers take object groups in IPv4 (12.4(20)T and later)".to_owned(),
-    ];
+        "lists of peers take object groups in IPv4 (12.4(20)T and later); a group is named after what is in it, so that none is \
+         changed while a list refers to it, and those of an earlier export stay until `no object-group network` removes them"
+            .to_owned(),
+    ]);
     for rule in &plan.ruleset.rules {
         match rule.matches {
             Match::Ports { protocol: 132, .. } => {
@@ -97,12 +113,6 @@ fn warnings(plan: &Plan<'_>) -> Vec<String> {
         }
     }
     warnings
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Family {
-    V4,
-    V6,
 }
 
 /// One access list.
@@ -225,6 +235,12 @@ impl Acl<'_> {
                 }
             }
         }
+        for protocol in plan.audited_protocols(self.direction) {
+            if !(self.family == Family::V6 && EXTENSIONS.contains(&protocol)) {
+                self.remark("in audit");
+                self.permit(&format!("{protocol} any any log"));
+            }
+        }
         self.remark("everything else");
         let any = self.ip();
         let (word, _) = self.refusal();
@@ -294,8 +310,15 @@ impl Acl<'_> {
     }
 }
 
+/// What a list is called. A group that is there is only added to, so its name says what is in it: another list is another
+/// group.
 fn group(list: &List) -> String {
-    format!("ENFORCER-{}", list.name)
+    let mut hasher = Sha256::new();
+    for prefix in &list.prefixes {
+        hasher.update(format!("{prefix}\n"));
+    }
+    let digest = hasher.finalize();
+    format!("ENFORCER-{}-{}", list.name, digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 fn port_protocol(protocol: u8) -> Option<&'static str> {
@@ -308,8 +331,4 @@ fn port(ports: &RangeInclusive<u16>) -> String {
         (start, end) if start == end => format!(" eq {start}"),
         (start, end) => format!(" range {start} {end}"),
     }
-}
-
-fn shortened(text: &str, most: usize) -> String {
-    text.chars().take(most).collect()
 }

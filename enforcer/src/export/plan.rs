@@ -33,6 +33,8 @@ pub(super) struct Guarded {
     pub(super) modes: [Mode; 2],
     /// Whether what this host forwards is judged.
     pub(super) forwards: bool,
+    /// How many protected interfaces it is a VLAN of.
+    parents: usize,
 }
 
 /// Addresses under a name.
@@ -49,6 +51,21 @@ pub(super) enum Remote<'p> {
     /// An unbound peer: the rule matches nobody.
     Nobody,
     List(&'p List),
+}
+
+/// The two kinds of IP, where a target keeps them apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(super) const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    pub(super) fn has(self, net: &IpNet) -> bool {
+        (self == Self::V4) == net.addr().is_ipv4()
+    }
 }
 
 /// Ports that are refused, because no permit of theirs named this source, or because they are internal.
@@ -91,8 +108,9 @@ impl<'a> Plan<'a> {
         let interfaces: Result<Vec<_>, _> =
             site.interfaces.iter().map(|interface| Guarded::new(site, interface, mode)).collect();
         let mut interfaces = interfaces?;
-        // What is named is not what a pattern says of it.
-        interfaces.sort_by_key(|interface| interface.is_pattern);
+        // What is named is not what a pattern says of it, and what has an entry of its own is not what the entry of the interface
+        // below it says of its VLANs. Patterns stay in the order of the file: the first that fits is meant.
+        interfaces.sort_by_key(|interface| (std::cmp::Reverse(interface.parents), interface.is_pattern));
         let of = |direction| mode.or_else(|| site.mode.of(direction)).unwrap_or(Mode::Audit);
         Ok(Self { site, ruleset, interfaces, modes: Direction::ALL.map(of), lists })
     }
@@ -105,6 +123,29 @@ impl<'a> Plan<'a> {
                 .filter(move |rule| rule.direction == direction && rule.action == action && is_audited(rule) == audited)
         };
         of(false).chain(of(true))
+    }
+
+    /// The interfaces that are judged at some place, and between them those that are not but that a later one would cover: what
+    /// is not judged must say so before.
+    pub(super) fn met(&self, is_judged: impl Fn(&Guarded) -> bool) -> Vec<(&Guarded, bool)> {
+        let with = |(number, interface): (usize, &'_ Guarded)| {
+            let later = self.interfaces.iter().skip(number + 1);
+            let is_covered = || later.into_iter().any(|later| is_judged(later) && later.covers(interface));
+            (is_judged(interface) || is_covered()).then_some(number)
+        };
+        let numbers: Vec<usize> = self.interfaces.iter().enumerate().filter_map(with).collect();
+        numbers.into_iter().map(|number| (&self.interfaces[number], is_judged(&self.interfaces[number]))).collect()
+    }
+
+    /// Protocols that are permitted by rules in audit alone: whom they do not name is counted only.
+    pub(super) fn audited_protocols(&self, direction: Direction) -> Vec<u8> {
+        let mut protocols: BTreeMap<u8, bool> = BTreeMap::new();
+        for rule in self.rules(direction, Action::Permit).filter(|rule| !is_never_asked(&rule.matches)) {
+            if let Match::Protocol(protocol) = rule.matches {
+                *protocols.entry(protocol).or_insert(true) &= is_audited(rule);
+            }
+        }
+        protocols.into_iter().filter(|(_, audited)| *audited).map(|(protocol, _)| protocol).collect()
     }
 
     pub(super) fn remote(&self, rule: &Rule) -> Remote<'_> {
@@ -183,6 +224,25 @@ impl<'a> Plan<'a> {
         unnamed || modes.any(|mode| mode == Mode::Audit)
     }
 
+    /// The mode of what is met at none of the interfaces, or of none in particular: drops if one of them does.
+    pub(super) fn rest(&self, guests: bool, direction: Direction) -> Mode {
+        let mut modes = self.interfaces.iter().filter(|interface| interface.guest == guests);
+        if self.interfaces.is_empty() {
+            self.modes[direction as usize]
+        } else if modes.any(|interface| interface.modes[direction as usize] == Mode::Enforce) {
+            Mode::Enforce
+        } else {
+            Mode::Audit
+        }
+    }
+
+    /// Whether the interfaces are in different modes.
+    pub(super) fn differs(&self, direction: Direction) -> bool {
+        let mut modes = self.interfaces.iter().map(|interface| interface.modes[direction as usize]);
+        let first = modes.next();
+        modes.any(|mode| Some(mode) != first)
+    }
+
     /// What the operator wrote beside a rule of the site.
     pub(super) fn reason(&self, rule: &Rule) -> Option<String> {
         let name = rule.id.strip_prefix("site/")?;
@@ -230,19 +290,35 @@ impl Guarded {
         if !name.chars().all(is_plain) {
             return Err(Error::Interface(interface.name.clone()));
         }
-        let modes = site.modes_of(interface);
         let guest = interface.protects == Protects::Guest;
+        // A packet of a VLAN is judged twice, as the frame that the interface below receives and as what is in it: the stricter
+        // mode holds.
+        let below = name.match_indices('.').filter_map(|(at, _)| site.interface(&name[..at]));
+        let below: Vec<&Interface> = below.filter(|below| below.protects == interface.protects).collect();
+        let modes = Direction::ALL.map(|direction| {
+            let of = |one: &Interface| mode.or_else(|| site.modes_of(one).of(direction)).unwrap_or(Mode::Audit);
+            let is_enforced = of(interface) == Mode::Enforce || below.iter().any(|one| of(one) == Mode::Enforce);
+            if is_enforced { Mode::Enforce } else { Mode::Audit }
+        });
         Ok(Self {
             name: name.to_owned(),
             is_pattern: stem.is_some(),
             guest,
-            modes: Direction::ALL.map(|direction| mode.or_else(|| modes.of(direction)).unwrap_or(Mode::Audit)),
+            modes,
             forwards: guest || site.scope_of(interface) != Some(Scope::Host),
+            parents: below.len(),
         })
     }
-}
+    /// Whether packets of a direction are those that the interface receives.
+    pub(super) fn receives(&self, direction: Direction) -> bool {
+        (direction == Direction::Inbound) != self.guest
+    }
 
-impl Guarded {
+    /// Whether what is said of this interface would also be said of the other one.
+    fn covers(&self, other: &Self) -> bool {
+        other.name.strip_prefix(&self.name).is_some_and(|rest| self.is_pattern || rest.starts_with('.'))
+    }
+
     /// The name, with this sign behind it where any rest of a name may follow.
     pub(super) fn written(&self, any_rest: &str) -> String {
         format!("{}{}", self.name, if self.is_pattern { any_rest } else { "" })
@@ -252,6 +328,11 @@ impl Guarded {
 /// Whether a rule only counts what it would refuse.
 pub(super) fn is_audited(rule: &Rule) -> bool {
     rule.mode == Some(Mode::Audit)
+}
+
+/// Rules for a protocol as a whole that no packet ever comes to, because its ports decide.
+pub(super) fn is_never_asked(matches: &Match) -> bool {
+    matches!(matches, Match::Protocol(protocol) if PORT_PROTOCOLS.iter().any(|(of, _)| of == protocol))
 }
 
 /// A range as most targets write it.
@@ -273,6 +354,11 @@ fn list_name(peers: &str) -> String {
     let name: String =
         peers.replace(", ", "_").chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     if name.len() <= 18 && name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { "peers".to_owned() }
+}
+
+/// The beginning of a text that has no more bytes than this.
+pub(super) fn shortened(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
 }
 
 fn wrapped(text: &str) -> Vec<String> {

@@ -30,18 +30,25 @@ pub(super) fn write(plan: &Plan<'_>) -> Export {
     }
     text.push_str("#Requires -RunAsAdministrator\n$ErrorActionPreference = 'Stop'\n");
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "Remove-NetFirewallRule -Group '{GROUP}' -ErrorAction SilentlyContinue");
+    let _ = writeln!(text, "$old = @(Get-NetFirewallRule -Group '{GROUP}' -ErrorAction SilentlyContinue)");
     for line in lines {
         let _ = writeln!(text, "{line}");
     }
-    // Rules first, the default last: nothing that is permitted is cut in between.
-    let inbound = if plan.is_audit(Direction::Inbound) { "" } else { " -DefaultInboundAction Block" };
-    let refuses = plan.ruleset.settings.outbound_judged && !plan.is_audit(Direction::Outbound);
-    let outbound = if refuses { " -DefaultOutboundAction Block" } else { "" };
-    let _ = writeln!(
-        text,
-        "Set-NetFirewallProfile -All -Enabled True -AllowInboundRules True -LogBlocked True{inbound}{outbound}"
-    );
+    // Rules first, then the default, and only then what an earlier script has left: nothing that is permitted is cut in between.
+    let mut profile = String::new();
+    if !plan.is_audit(Direction::Inbound) {
+        profile.push_str(" -Enabled True -AllowInboundRules True -LogBlocked True -DefaultInboundAction Block");
+    }
+    if plan.ruleset.settings.outbound_judged && !plan.is_audit(Direction::Outbound) {
+        profile.push_str(" -DefaultOutboundAction Block");
+    }
+    if !profile.is_empty() {
+        let _ = writeln!(text, "Set-NetFirewallProfile -All{profile}");
+    }
+    text.push_str("$old | Remove-NetFirewallRule\n");
+    // PowerShell takes typographic quotes for quotes, and Windows PowerShell reads a file without a mark in the code page of the
+    // machine, where other letters become such quotes.
+    let text = text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
     Export { text, warnings }
 }
 
@@ -56,13 +63,15 @@ fn general(plan: &Plan<'_>) -> Vec<String> {
          that are not IP are handled by its own rules; its timeouts cannot be set"
             .to_owned(),
         "internal: ports that are for the host itself are refused from the wire by the default action, as any other".to_owned(),
+        "text: letters that are not ASCII are written as `?`".to_owned(),
         "changes: there is no deadline and no list of connections that would be cut".to_owned(),
     ];
     for direction in Direction::ALL {
         if plan.is_audit(direction) {
             warnings.push(format!(
-                "audit: Windows has none; {} rules that refuse are written disabled, and the default action is left as it is",
-                direction.name()
+                "audit: Windows has none; {} rules that refuse are written disabled, and the default action is left as it is{}",
+                direction.name(),
+                if direction == Direction::Inbound { ", as is whether the firewall is on" } else { "" }
             ));
         }
     }

@@ -31,6 +31,12 @@ fn forward(namespace: &Namespace) {
 /// A router: the near end of the cable and another one, behind which another host is.
 fn router(site: &str) -> (Stage, Namespace) {
     let cable = Cable::new();
+    let behind = host_behind(&cable);
+    (Stage::of(Protected::apply_site(cable, site, &["--hook", "tc"])), behind)
+}
+
+/// Makes a router of the near end: behind its interface `behind` is a host with the address 203.0.113.9.
+pub(crate) fn host_behind(cable: &Cable) -> Namespace {
     let behind = Namespace::new();
     cable.host.batch(&format!(
         "link add behind address 02:00:00:00:00:0a type veth peer name behind address 02:00:00:00:00:0b netns {}\n\
@@ -55,7 +61,7 @@ fn router(site: &str) -> (Stage, Namespace) {
         cable.near.v4, cable.near.v6
     ));
     forward(&cable.host);
-    (Stage::of(Protected::apply_site(cable, site, &["--hook", "tc"])), behind)
+    behind
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The hooks: XDP in the driver and behind it, tc by links and by filters, towards the host and from it.
 
 mod fixtures;
-mod forward;
+pub(crate) mod forward;
 mod frames;
 mod others;
 mod reasons;

@@ -1,194 +1,106 @@
-//! iptables: a shell script that feeds `iptables-restore` and `ip6tables-restore`, each in one transaction.
-//!
-//! Only chains of our own are written (`ENFORCER-*`), and the script hooks them in once. Peers are chains that accept or refuse
-//! by source, because iptables has no sets of its own.
+//! The chains of one family in one table.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 
 use enforcer_common::{Direction, Mode, Reason};
-use ipnet::IpNet;
 
-use super::Export;
-use super::plan::{EXTENSIONS, Guarded, PORT_PROTOCOLS, Plan, Refusal, Remote, is_audited, range};
+use super::{Table, judges_outbound};
+use crate::export::plan::{
+    EXTENSIONS, Family, Guarded, PORT_PROTOCOLS, Plan, Refusal, Remote, is_audited, is_never_asked, range, shortened,
+};
 use crate::ruleset::{Action, Match, Rule};
 
 /// Ports in one `multiport`, where a range counts as two.
 const MULTIPORT: usize = 15;
+/// Bytes of a comment (`XT_MAX_COMMENT_LEN`, with the final zero).
+const COMMENT: usize = 255;
 const ANSWER: &str = "-m conntrack --ctstate ESTABLISHED --ctdir REPLY";
 
-pub(super) fn write(plan: &Plan<'_>) -> Export {
-    let warnings = warnings(plan);
-    let mut text = "#!/bin/sh\n".to_owned();
-    for line in plan.header("iptables", &warnings) {
-        text.push_str(format!("# {line}").trim_end());
-        text.push('\n');
-    }
-    text.push_str("set -e\n");
-    for family in [Family::V4, Family::V6] {
-        let program = family.program();
-        let rules = Rules { plan, family, chains: BTreeSet::new(), lines: Vec::new() }.written();
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{program}-restore --noflush <<'END'\n{rules}END\n");
-        for (chain, side, target) in hooks(plan) {
-            let rule = format!("{chain} {side} -j {target}");
-            let _ = writeln!(text, "{program} -C {rule} 2>/dev/null || {program} -A {rule}");
-        }
-    }
-    Export { text, warnings }
-}
-
-fn warnings(plan: &Plan<'_>) -> Vec<String> {
-    let mut warnings = vec![
-        "tags: packets of a VLAN are judged where its interface is called `PARENT.NUMBER`; name other VLAN interfaces \
-         among the protected ones"
-            .to_owned(),
-        "frames that are not IP are not judged: iptables does not see them".to_owned(),
-        "fragments: conntrack puts datagrams together before a rule sees them; the reasons `fragment` and `tiny-fragment` do \
-         not occur"
-            .to_owned(),
-        "headers: what the kernel's own IP code throws away is not counted as `malformed`; the number of IPv6 extension \
-         headers has no limit"
-            .to_owned(),
-        "conversations: conntrack also looks at checksums, TCP flags and sequence numbers, answers leave only where their \
-         question was seen, and its timeouts are sysctls (net.netfilter.nf_conntrack_*)"
-            .to_owned(),
-        "changes: IPv4 and IPv6 are two transactions; there is no deadline and no list of connections that would be cut"
-            .to_owned(),
-    ];
-    for rule in &plan.ruleset.rules {
-        if matches!(rule.matches, Match::Ethertype(_)) {
-            warnings.push(Plan::left_out(rule, "iptables does not see ethertypes"));
-        } else if is_never_asked(&rule.matches) {
-            warnings.push(Plan::left_out(rule, "its packets are judged by ports or types, under `enforcer` too"));
-        } else if rule.answer_any && rule.action == Action::Permit {
-            warnings.push(format!(
-                "`{}`: its server answers from another port, which takes a conntrack helper, such as `modprobe nf_conntrack_tftp` and \
-                 `iptables -t raw -A OUTPUT -p udp --dport 69 -j CT --helper tftp`",
-                rule.id
-            ));
-        }
-    }
-    if plan.interfaces.iter().any(|interface| interface.guest) {
-        warnings.push(
-            "guests: what a bridge passes to a guest meets these rules only with br_netfilter \
-             (net.bridge.bridge-nf-call-iptables=1 and -ip6tables=1)"
-                .to_owned(),
-        );
-    }
-    warnings
-}
-
-fn is_never_asked(matches: &Match) -> bool {
-    matches!(matches, Match::Protocol(protocol) if PORT_PROTOCOLS.iter().any(|(of, _)| of == protocol))
-}
-
-/// Where our chains are called from: built-in chain, interface, our chain.
-fn hooks(plan: &Plan<'_>) -> Vec<(&'static str, String, &'static str)> {
-    let mut hooks = Vec::new();
-    let outbound = judges_outbound(plan);
-    for interface in &plan.interfaces {
-        for direction in Direction::ALL.into_iter().filter(|direction| *direction == Direction::Inbound || outbound) {
-            for side in interface.sides(direction) {
-                if !interface.guest {
-                    let chain = if direction == Direction::Inbound { "INPUT" } else { "OUTPUT" };
-                    hooks.push((chain, side.clone(), chain_of(direction)));
-                }
-                if interface.forwards {
-                    hooks.push(("FORWARD", side, chain_of(direction)));
-                }
-            }
-        }
-    }
-    if plan.interfaces.is_empty() {
-        hooks.push(("INPUT", "! -i lo".to_owned(), chain_of(Direction::Inbound)));
-        if outbound {
-            hooks.push(("OUTPUT", "! -o lo".to_owned(), chain_of(Direction::Outbound)));
-        }
-    }
-    hooks
-}
-
-fn judges_outbound(plan: &Plan<'_>) -> bool {
-    plan.ruleset.settings.outbound_judged || plan.rules(Direction::Outbound, Action::Deny).next().is_some()
-}
-
-const fn chain_of(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Inbound => "ENFORCER-IN",
-        Direction::Outbound => "ENFORCER-OUT",
-    }
-}
-
-const fn refuse_of(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Inbound => "ENFORCER-NOT-IN",
-        Direction::Outbound => "ENFORCER-NOT-OUT",
-    }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    const fn program(self) -> &'static str {
-        match self {
-            Self::V4 => "iptables",
-            Self::V6 => "ip6tables",
-        }
-    }
-
-    fn has(self, net: &IpNet) -> bool {
-        (self == Self::V4) == net.addr().is_ipv4()
-    }
-}
-
-impl Guarded {
-    fn sides(&self, direction: Direction) -> Vec<String> {
-        let side = if (direction == Direction::Inbound) == self.guest { "-o" } else { "-i" };
-        // A `+` stands for any rest of the name.
-        if self.is_pattern {
-            return vec![format!("{side} {}+", self.name)];
-        }
-        vec![format!("{side} {}", self.name), format!("{side} {}.+", self.name)]
-    }
-}
-
 /// The rules of one family.
-struct Rules<'a> {
+pub(super) struct Rules<'a> {
     plan: &'a Plan<'a>,
     family: Family,
+    table: Table,
     chains: BTreeSet<String>,
     lines: Vec<String>,
 }
 
 impl<'a> Rules<'a> {
-    fn written(mut self) -> String {
-        self.inbound();
-        if judges_outbound(self.plan) {
-            self.outbound();
+    /// All of them, as `iptables-restore` reads them.
+    pub(super) fn written(plan: &'a Plan<'a>, family: Family, table: Table) -> String {
+        let mut rules = Self { plan, family, table, chains: BTreeSet::new(), lines: Vec::new() };
+        for direction in Direction::ALL {
+            let is_judged = match direction {
+                Direction::Inbound => true,
+                Direction::Outbound => judges_outbound(plan),
+            };
+            let unnamed = plan.interfaces.is_empty() && !table.guests(direction);
+            if is_judged && (unnamed || rules.interfaces(direction).next().is_some()) {
+                match direction {
+                    Direction::Inbound => rules.inbound(),
+                    Direction::Outbound => rules.outbound(),
+                }
+            }
         }
-        let mut text = "*filter\n".to_owned();
-        for chain in &self.chains {
+        for hook in table.hooks() {
+            rules.dispatch(hook);
+        }
+        let mut text = String::new();
+        for chain in &rules.chains {
             // Writing to a string cannot fail.
             let _ = writeln!(text, ":{chain} - [0:0]");
         }
-        for line in &self.lines {
+        for line in &rules.lines {
             let _ = writeln!(text, "-A {line}");
         }
-        text.push_str("COMMIT\n");
         text
+    }
+
+    /// The interfaces whose packets of a direction this table judges.
+    fn interfaces(&self, direction: Direction) -> impl Iterator<Item = &'a Guarded> + use<'a> {
+        let guests = self.table.guests(direction);
+        self.plan.interfaces.iter().filter(move |interface| interface.guest == guests)
+    }
+
+    /// From a built-in chain to ours, by interface.
+    fn dispatch(&mut self, hook: &str) {
+        let chain = format!("ENFORCER-{hook}");
+        self.chains.insert(chain.clone());
+        let plan = self.plan;
+        let table = self.table;
+        let lo = table.side("lo");
+        for direction in Direction::ALL {
+            if direction == Direction::Outbound && !judges_outbound(plan) {
+                continue;
+            }
+            let guests = table.guests(direction);
+            let is_judged = |interface: &Guarded| {
+                interface.guest == guests && if hook == "FORWARD" { interface.forwards } else { !guests }
+            };
+            for (interface, is_judged) in plan.met(is_judged) {
+                if interface.is_pattern {
+                    self.rule(&chain, &lo, "RETURN", "no pattern speaks of the loopback");
+                }
+                for side in interface.sides(table) {
+                    if is_judged {
+                        self.rule(&chain, &side, chain_of(direction), direction.name());
+                    } else {
+                        self.rule(&chain, &side, "RETURN", "not judged here");
+                    }
+                }
+            }
+            if plan.interfaces.is_empty() && !guests && hook != "FORWARD" {
+                self.rule(&chain, &format!("! {lo}"), chain_of(direction), direction.name());
+            }
+        }
     }
 
     fn rule(&mut self, chain: &str, matches: &str, target: &str, comment: &str) {
         self.chains.insert(chain.to_owned());
         let space = if matches.is_empty() { "" } else { " " };
-        // xt_comment: 256 bytes, with the final zero.
-        let comment: String = comment.chars().take(255).collect();
+        let comment = shortened(comment, COMMENT);
         self.lines.push(format!("{chain}{space}{matches} -m comment --comment \"{comment}\" -j {target}"));
     }
 
@@ -198,19 +110,18 @@ impl<'a> Rules<'a> {
 
     /// The end of all refusals of a direction, where the mode is.
     fn refusals(&mut self, direction: Direction) {
-        let plan = self.plan;
         let chain = refuse_of(direction);
-        for interface in &plan.interfaces {
-            let (target, comment) = match interface.modes[direction as usize] {
-                Mode::Audit => ("ACCEPT", "audit"),
-                Mode::Enforce => ("DROP", "enforce"),
-            };
-            for side in interface.sides(direction) {
+        let then = |mode| match mode {
+            Mode::Audit => ("ACCEPT", "audit"),
+            Mode::Enforce => ("DROP", "enforce"),
+        };
+        for interface in self.interfaces(direction) {
+            let (target, comment) = then(interface.modes[direction as usize]);
+            for side in interface.sides(self.table) {
                 self.rule(chain, &side, target, comment);
             }
         }
-        let audit = plan.interfaces.is_empty() && plan.modes[direction as usize] == Mode::Audit;
-        let (target, comment) = if audit { ("ACCEPT", "audit") } else { ("DROP", "enforce") };
+        let (target, comment) = then(self.plan.rest(self.table.guests(direction), direction));
         self.rule(chain, "", target, comment);
     }
 
@@ -218,9 +129,6 @@ impl<'a> Rules<'a> {
         const IN: Direction = Direction::Inbound;
         let chain = chain_of(IN);
         self.refusals(IN);
-        if self.plan.interfaces.iter().any(|interface| interface.is_pattern) {
-            self.rule(chain, "-i lo", "RETURN", "no pattern speaks of the loopback");
-        }
         let (martians, unspecified, icmp): (&[&str], _, _) = match self.family {
             Family::V4 => (&["127.0.0.0/8", "224.0.0.0/4", "255.255.255.255"], "0.0.0.0", "icmp"),
             Family::V6 => (&["::1", "ff00::/8"], "::", "ipv6-icmp"),
@@ -229,8 +137,8 @@ impl<'a> Rules<'a> {
             self.refuse(chain, &format!("-s {martian}"), IN, Reason::Martian);
         }
         let from_us = "-m addrtype --src-type LOCAL";
-        for interface in self.plan.interfaces.iter().filter(|interface| !interface.guest) {
-            for side in interface.sides(IN) {
+        for interface in self.interfaces(IN).filter(|interface| !interface.guest) {
+            for side in interface.sides(self.table) {
                 self.refuse(chain, &format!("{side} {from_us}"), IN, Reason::Martian);
             }
         }
@@ -310,9 +218,6 @@ impl<'a> Rules<'a> {
         let chain = chain_of(OUT);
         let judged = self.plan.ruleset.settings.outbound_judged;
         self.refusals(OUT);
-        if self.plan.interfaces.iter().any(|interface| interface.is_pattern) {
-            self.rule(chain, "-o lo", "RETURN", "no pattern speaks of the loopback");
-        }
         for icmp in if self.family == Family::V4 { &["icmp", "2"][..] } else { &["ipv6-icmp"] } {
             self.rule(chain, &format!("-p {icmp}"), "ACCEPT", "reason icmp, igmp");
         }
@@ -386,6 +291,11 @@ impl<'a> Rules<'a> {
                 self.by_peers(chain_of(direction), &format!("-p {protocol}"), rule);
             }
         }
+        for protocol in plan.audited_protocols(direction) {
+            if !(self.family == Family::V6 && EXTENSIONS.contains(&protocol)) {
+                self.rule(chain_of(direction), &format!("-p {protocol}"), "ACCEPT", "in audit");
+            }
+        }
     }
 
     /// A rule, for the addresses of its peers.
@@ -440,4 +350,29 @@ fn multiports(name: &str, ports: &[RangeInclusive<u16>]) -> Vec<String> {
         }
     }
     chunks.into_iter().map(|(_, chunk)| format!("-p {name} -m multiport --dports {}", chunk.join(","))).collect()
+}
+
+const fn chain_of(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "ENFORCER-IN",
+        Direction::Outbound => "ENFORCER-OUT",
+    }
+}
+
+const fn refuse_of(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "ENFORCER-NOT-IN",
+        Direction::Outbound => "ENFORCER-NOT-OUT",
+    }
+}
+
+impl Guarded {
+    /// The interface and its VLANs, as a table matches them.
+    fn sides(&self, table: Table) -> Vec<String> {
+        // A `+` stands for any rest of the name.
+        if self.is_pattern {
+            return vec![table.side(&format!("{}+", self.name))];
+        }
+        vec![table.side(&self.name), table.side(&format!("{}.+", self.name))]
+    }
 }
