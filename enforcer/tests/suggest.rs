@@ -86,8 +86,8 @@ fn each_flow_is_explained_by_a_peer_a_role_or_an_entry_of_its_own() {
                   - {name: tcp-20500, protocol: tcp, ports: [20500], from: [10.1.1.11], reason: "from denied flows; say what for"}
             role cce-router: 2 flows, 80 packets
               rules cce-router/dmp-a cce-router/mds-state-transfer-a rows 2
-              also AlsoOpens { ports: 526, to_anybody: true, examples: ["inbound tcp 7890 (cce-diagnostic-framework/diagnostics)", "inbound tcp 40002-40003,40017 (cce-router/dmp-a)", "inbound tcp 40000 (cce-router/mds-process-a)", "inbound tcp 40007 (cce-router/rtfeed-a)", "inbound tcp 40034 (cce-router/tip-events)", "inbound tcp 40035 (cce-router/tip-test-other-side)"] }
-              high: only if this host has the role: it opens 526 ports more, some of them to anybody
+              also AlsoOpens { ports: 528, to_anybody: true, examples: ["inbound tcp 7890 (cce-diagnostic-framework/diagnostics)", "inbound tcp 40002-40003,40017 (cce-router/dmp-a)", "inbound tcp 40000 (cce-router/mds-process-a)", "inbound tcp 40001 (cce-router/mds-state-transfer-a)", "inbound tcp 40007 (cce-router/rtfeed-a)", "inbound tcp 40034 (cce-router/tip-events)"] }
+              high: only if this host has the role: it opens 528 ports more, some of them to anybody
               narrower allow:
                   - {name: tcp-40001, protocol: tcp, ports: [40001], from: [10.5.1.10], reason: "from denied flows; say what for"}
                   - {name: tcp-40003, protocol: tcp, ports: [40003], from: [10.5.1.10], reason: "from denied flows; say what for"}
@@ -182,6 +182,128 @@ fn what_no_site_can_permit_stays_unexplained() {
     let names: Vec<_> = found.suggestions.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["ethertype-8892"]);
     assert_eq!(changes(SITE, &found), "inbound ethertype 0x8892 - any site/ethertype-8892\n");
+}
+
+/// What a person wrote is still there, byte by byte, and in its order.
+#[test]
+fn the_suggested_site_is_the_file_with_the_suggestions_in_it() {
+    let block = "\
+# The recorder in the cellar.
+interfaces: [eth0]   # the only one
+roles:
+- unity-connection   # since March
+
+peers:
+  # members
+  cluster: [ 10.1.1.10 ]  # first
+  monitoring: 10.9.9.9    # alone
+allow:
+  - name: node-exporter   # dashboards
+    protocol: tcp
+    ports: [9100]
+    from: [monitoring]
+  # nothing else
+deny: [{name: no-telnet, protocol: tcp, ports: [23]}]";
+    let flows = [
+        "200 in tcp 10.9.9.8 -> :9100",
+        "20 in tcp 10.1.1.11 -> :20500",
+        "50 in tcp 10.0.0.7 -> :7777",
+        "40 in tcp 10.5.1.10 -> :40001",
+        "40 in tcp 10.5.1.10 -> :40003",
+    ];
+    let found = suggestions(block, Options::default(), &flows);
+    assert!(!found.is_rewritten);
+    expect![[r#"
+        # The recorder in the cellar.
+        interfaces: [eth0]   # the only one
+        roles:
+        - unity-connection   # since March
+        - {role: cce-router, side: a}
+
+        peers:
+          # members
+          cluster: [ 10.1.1.10, 10.1.1.11 ]  # first
+          monitoring: [10.9.9.9, 10.9.9.8]    # alone
+        allow:
+          - name: node-exporter   # dashboards
+            protocol: tcp
+            ports: [9100]
+            from: [monitoring]
+          - {name: tcp-7777, protocol: tcp, ports: [7777], from: [10.0.0.7], reason: "from denied flows; say what for"}
+          # nothing else
+        deny: [{name: no-telnet, protocol: tcp, ports: [23]}]
+    "#]]
+    .assert_eq(&found.site);
+    let sparse = "interfaces: [eth0]\r\nroles: [] # none\r\npeers:   # nobody\r\nallow: # nothing\r\ndeny: [{name: a, protocol: esp}]\r\n";
+    let others = [
+        "interfaces: [eth0]\nallow: [{name: a, protocol: esp}]\nroles: []\n# the end",
+        "---\n  interfaces: [eth0]\n  roles:\n    - finesse\n...\n",
+        "interfaces: [eth0]\nroles: finesse\nallow: []\npeers: {monitoring: [10.9.9.9], cluster: }\n",
+        "interfaces: [eth0]\nroles: [finesse,]\nallow: [\n  {name: a, protocol: tcp, ports: [1]}, # one\n]\npeers: {}\n",
+        "interfaces: [eth0]\nroles: [\"fin\\x65sse\"]\nallow:\n  - name: a\n    reason: |\n      because\n    protocol: esp\n",
+        "# é ‘ü’\ninterfaces: [eth0]\nroles: [finesse]\nallow:\n  -\n    name: a\n    protocol: esp\n",
+        sparse,
+    ];
+    for text in others {
+        let found = suggestions(text, Options::default(), &flows);
+        assert!(!found.is_rewritten && !found.suggestions.is_empty(), "{text}\n{}", found.site);
+        let mut rest = found.site.bytes();
+        let is_there = text.bytes().all(|byte| rest.by_ref().any(|other| other == byte));
+        assert!(is_there, "{text}\n{}", found.site);
+        assert_eq!(text.contains('\r'), found.site.contains('\r'), "{}", found.site);
+        assert!(!text.contains('\r') || !found.site.replace("\r\n", "").contains('\n'), "{}", found.site);
+    }
+}
+
+#[test]
+fn a_site_that_cannot_be_added_to_is_written_anew() {
+    let found = suggestions(
+        "{interfaces: [eth0], roles: [finesse]} # all of it\n",
+        Options::default(),
+        &["9 in tcp 10.0.0.7 -> :7777"],
+    );
+    assert!(found.is_rewritten && !found.site.contains('#'), "{}", found.site);
+}
+
+/// The role opens the ports to every gateway while the site knows none; the peer names one, and closes them to the others.
+#[test]
+fn suggestions_that_undo_each_other_are_not_both_made() {
+    let site = "\
+interfaces: [eth0]
+roles: []
+peers: {cce-pgs: []}
+allow:
+  - {name: exporter, protocol: tcp, ports: [9100], from: [cce-pgs]}
+";
+    let flows = ["9 in tcp 10.5.1.10 -> :40002", "9 in tcp 10.5.1.10 -> :40003", "50 in tcp 10.0.0.5 -> :9100"];
+    let found = suggestions(site, Options::default(), &flows);
+    let names: Vec<&str> = found.suggestions.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["cce-pgs"]);
+    assert!(found.unexplained.iter().all(|one| one.why.contains("not beside the other suggestions")), "{found:?}");
+}
+
+/// Everybody may come to a port that one address was seen at.
+#[test]
+fn a_port_that_was_seen_is_further_opened_by_who_else_may_come() {
+    let flows = ["9 in tcp 10.5.1.10 -> :40001", "9 in tcp 10.5.1.10 -> :40003"];
+    let found = suggestions(SITE, Options::default(), &flows);
+    let [role] = found.suggestions.as_slice() else { panic!("{found:?}") };
+    let opened = changes(SITE, &found);
+    let width: usize = opened
+        .lines()
+        .map(|line| {
+            let ports = line.split(' ').nth(2).unwrap();
+            let width = |range: &str| match range.split_once('-') {
+                Some((first, last)) => last.parse::<usize>().unwrap() - first.parse::<usize>().unwrap() + 1,
+                None => 1,
+            };
+            ports.split(',').map(width).sum::<usize>()
+        })
+        .sum();
+    assert_eq!(role.also_opens.ports, width as u64, "{opened}");
+    assert_eq!(found.also_opens, role.also_opens);
+    let narrow = suggestions(SITE, Options { narrow: true }, &flows);
+    assert_eq!(narrow.also_opens.ports, 0, "{:?}", narrow.also_opens);
 }
 
 /// Every flow that is said to be explained passes with the suggested site, and no other does.

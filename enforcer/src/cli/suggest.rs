@@ -13,6 +13,7 @@ use super::policy_args::PolicyArgs;
 use super::table::{print, source_rows, table};
 use super::{Failure, Output};
 use crate::dataplane;
+use crate::site::COMMAND_LINE;
 use crate::suggest::{Base, Class, Denied, Flow, Options, Suggestion, Suggestions, Unexplained, suggest};
 
 /// Bytes of a list of denied flows that are read: twice what 65536 of them take.
@@ -27,8 +28,8 @@ const ROWS: usize = 20;
     after_help = "Entries of `allow` come first: they permit what was seen and nothing else. An address of a peer or a role may \
                   permit more, and says how much. Addresses that try port after port, what a document keeps to the host and \
                   what no site can permit are left unexplained.\n\n\
-                  Without SITE it is about the policy in force. `--format yaml` prints the whole site file with all suggestions \
-                  (without its comments): read it, and take what is right.\n\n\
+                  Without SITE it is about the policy in force. `--format yaml` prints the site file with all suggestions in \
+                  it, and leaves the rest of it as it is: read it, and take what is right.\n\n\
                   Examples:\n  enforcer suggest\n  enforcer suggest site.yaml --narrow\n  \
                   enforcer suggest site.yaml --format yaml | enforcer diff site.yaml -\n  \
                   enforcer denied --format json > denied.json; enforcer suggest site.yaml --denied denied.json\n  \
@@ -80,6 +81,13 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         SuggestFormat::Json => output.json(&found),
         SuggestFormat::Yaml => {
             remark(&found, output)?;
+            if found.is_rewritten && whole.site.text.name != COMMAND_LINE {
+                writeln!(
+                    output.err,
+                    "nothing could be added to the text of {}: this is the same site written anew, without its comments",
+                    whole.site.text.name
+                )?;
+            }
             Ok(output.out.write_all(found.site.as_bytes())?)
         }
         SuggestFormat::Text => show(&found, output),
@@ -106,11 +114,20 @@ fn listed(path: &std::path::Path) -> Result<Vec<Denied>, Failure> {
 fn remark(found: &Suggestions, output: &mut Output<'_>) -> Result<(), Failure> {
     let (flows, packets) = found.explained();
     let left = found.unexplained.iter().filter(|one| one.class != Class::Permitted).count();
-    Ok(writeln!(
+    writeln!(
         output.err,
         "{} for {flows} denied flows ({packets} packets); {left} unexplained",
         super::check::count(found.suggestions.len(), "suggestion")
-    )?)
+    )?;
+    if found.also_opens.ports > 0 {
+        let to = if found.also_opens.to_anybody { ", some of it to anybody" } else { "" };
+        writeln!(
+            output.err,
+            "all suggestions together also open {}{to}",
+            super::check::count(usize::try_from(found.also_opens.ports).unwrap_or(usize::MAX), "more port")
+        )?;
+    }
+    Ok(())
 }
 
 fn show(found: &Suggestions, output: &mut Output<'_>) -> Result<(), Failure> {

@@ -513,6 +513,8 @@ mod tests {
                 unexplained: Vec::new(),
                 yaml: HOSTILE.to_owned(),
                 site: String::new(),
+                is_rewritten: false,
+                also_opens: crate::suggest::AlsoOpens::default(),
             },
             spans: vec![SpanPart {
                 interface: HOSTILE.to_owned(),

@@ -6,11 +6,13 @@
 
 mod additions;
 mod input;
+mod insert;
 mod peers;
 mod policy;
 mod risk;
 mod roles;
 mod sift;
+mod together;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +29,7 @@ pub use policy::Base;
 use policy::Changed;
 pub use risk::{AlsoOpens, Level, Risk};
 use sift::Sifted;
+use together::Together;
 
 /// More addresses than this are no list that a person would check.
 const MOST_REMOTES: usize = 64;
@@ -88,8 +91,12 @@ pub struct Suggestions {
     pub unexplained: Vec<Unexplained>,
     /// All suggestions together, as part of a site file.
     pub yaml: String,
-    /// The whole site with all suggestions.
+    /// The whole site with all suggestions: the text of its file, and they in it.
     pub site: String,
+    /// The text could not be added to: the site is written anew, without the comments of its file.
+    pub is_rewritten: bool,
+    /// What all suggestions together would permit beside the flows, which may be more than each by itself.
+    pub also_opens: AlsoOpens,
 }
 
 /// A change that would permit denied flows.
@@ -218,8 +225,7 @@ pub fn suggest(base: &Base<'_>, denied: &[Denied], options: Options) -> Suggesti
             entries.push(Draft { kind: Kind::Allow, name: entry.name, additions, flows });
         }
     }
-    let mut all = Additions::default();
-    let mut suggestions = Vec::with_capacity(found.len() + entries.len());
+    let mut finished = Vec::with_capacity(found.len() + entries.len());
     // Entries open nothing beside what they name, so all of them are tried at once.
     let drafts = found.into_iter().map(|one| vec![one]).chain([entries]).filter(|together| !together.is_empty());
     for together in drafts {
@@ -227,24 +233,36 @@ pub fn suggest(base: &Base<'_>, denied: &[Denied], options: Options) -> Suggesti
         together.iter().for_each(|draft| additions.extend(&draft.additions));
         let changed = base.with(&additions);
         for draft in together {
-            let finished = changed.as_ref().map_err(Clone::clone).and_then(|changed| finish(base, changed, &draft));
-            match finished {
-                Ok(suggestion) => {
-                    all.extend(&draft.additions);
-                    suggestions.push(suggestion);
-                }
+            let done = changed.as_ref().map_err(Clone::clone).and_then(|changed| finish(base, changed, &draft));
+            match done {
+                Ok(suggestion) => finished.push((draft, suggestion)),
                 Err(why) => leave(draft.flows, &why),
             }
         }
     }
+    let Together { kept, refused, additions: all, changed } = together::together(base, finished);
+    for (draft, why) in refused {
+        leave(draft.flows, &why);
+    }
+    let flows: Vec<Denied> = kept.iter().flat_map(|(draft, _)| draft.flows.iter().cloned()).collect();
+    let also_opens = changed
+        .as_ref()
+        .map_or_else(AlsoOpens::default, |changed| risk::also_opens(base.ruleset, &changed.ruleset, &flows));
+    if let Some(changed) = &changed {
+        together::note_permitted(base, changed, denied, &mut unexplained);
+    }
+    let mut suggestions: Vec<Suggestion> = kept.into_iter().map(|(_, suggestion)| suggestion).collect();
     suggestions.sort_by(|a, b| {
         (a.kind, a.also_opens.ports, b.packets, &a.name).cmp(&(b.kind, b.also_opens.ports, a.packets, &b.name))
     });
     unexplained.sort_by(|a, b| (a.class, b.flow.packets, a.flow.remote).cmp(&(b.class, a.flow.packets, b.flow.remote)));
+    let inserted = insert::insert(&base.site.text, base.tree, &all);
     Suggestions {
         policy_hash: base.ruleset.hash.clone(),
         yaml: if suggestions.is_empty() { String::new() } else { write(&all.fragment()) },
-        site: write(&all.add_to(base.tree)),
+        is_rewritten: inserted.is_none(),
+        site: inserted.unwrap_or_else(|| write(&all.add_to(base.tree))),
+        also_opens,
         suggestions,
         unexplained,
     }

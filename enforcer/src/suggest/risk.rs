@@ -1,17 +1,20 @@
 //! What a suggestion would permit beside the flows it explains, and what to think of before it is taken.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use enforcer_common::{Direction, ServiceIndex};
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{Denied, Kind, Tried};
 use crate::catalogue::parse_ranges;
-use crate::diff::{Change, Difference, Effect, diff};
+use crate::diff::{Change, Difference, Effect, Sources, diff};
 use crate::ruleset::Ruleset;
-use crate::site::parse_protocol;
+use crate::site::{aggregated, host, parse_protocol};
 
+/// Bits of a prefix whose addresses are looked at one by one.
+const SMALL: u8 = 8;
 /// Examples that are shown.
 const EXAMPLES: usize = 6;
 /// Fewer packets may be a mistake of somebody's.
@@ -75,30 +78,50 @@ fn width(change: &Change) -> u64 {
     ranges.map_or(1, |ranges| ranges.into_iter().map(width).sum())
 }
 
-/// What the second policy permits that the first does not, without the flows.
+/// What the second policy permits that the first does not, without the flows. A port that was asked for counts where it is
+/// opened to other addresses, too.
 pub(super) fn also_opens(before: &Ruleset, after: &Ruleset, flows: &[Denied]) -> AlsoOpens {
     let difference = diff(before, after);
-    let seen: BTreeSet<(Direction, u32)> = flows.iter().filter_map(service).collect();
-    let mut found = AlsoOpens { ports: opened(&difference, Direction::ALL), ..AlsoOpens::default() };
-    let mut known: BTreeSet<(Direction, u32)> = BTreeSet::new();
+    let mut seen: BTreeMap<(Direction, u32), Vec<IpNet>> = BTreeMap::new();
+    for flow in flows {
+        if let Some(service) = service(flow) {
+            seen.entry(service).or_default().extend(flow.remote.map(host));
+        }
+    }
+    let seen: BTreeMap<_, _> = seen.into_iter().map(|(service, nets)| (service, aggregated(&nets))).collect();
+    let mut found = AlsoOpens::default();
     for change in difference.changes.iter().filter(|change| change.change == Effect::Permit) {
+        let is_seen = |asked: &[IpNet]| match &change.remote.prefixes {
+            // What is not IP has no address.
+            None => asked.is_empty(),
+            Some(opened) => opened.iter().all(|net| is_within(*net, &change.remote, asked)),
+        };
+        let inside = seen.iter().filter(|(service, asked)| is_in(change, **service) && is_seen(asked)).count();
+        let more = width(change).saturating_sub(inside as u64);
+        if more == 0 {
+            continue;
+        }
+        found.ports += more;
         found.to_anybody |= change.remote.prefixes.is_none();
-        let inside: Vec<_> = seen.iter().filter(|service| is_in(change, **service)).collect();
-        known.extend(inside.iter().copied());
-        // A change that is only about what was seen is no further one.
-        if u64::try_from(inside.len()).unwrap_or(u64::MAX) < width(change) && found.examples.len() < EXAMPLES {
+        if found.examples.len() < EXAMPLES {
             let ports = change.ports.as_deref().or(change.numbers.as_deref()).unwrap_or_default();
             let rule = change.after.rule.as_deref().unwrap_or("-");
             let words = [change.direction, change.protocol.as_str(), ports].join(" ");
             found.examples.push(format!("{} ({rule})", words.trim_end()));
         }
     }
-    found.ports = found.ports.saturating_sub(known.len() as u64);
-    if found.ports == 0 {
-        found.to_anybody = false;
-        found.examples.clear();
-    }
     found
+}
+
+/// Whether everything of a set that lies in this prefix was asked for.
+fn is_within(net: IpNet, opened: &Sources, asked: &[IpNet]) -> bool {
+    let is_small = net.max_prefix_len() - net.prefix_len() <= SMALL;
+    asked.iter().any(|asked| asked.contains(&net))
+        || is_small
+            && net.subnets(net.max_prefix_len()).is_ok_and(|mut hosts| {
+                let is_asked = |address: IpAddr| asked.iter().any(|asked| asked.contains(&address));
+                hosts.all(|host| !opened.contains(host.addr()) || is_asked(host.addr()))
+            })
 }
 
 fn service(flow: &Denied) -> Option<(Direction, u32)> {
@@ -112,16 +135,24 @@ fn service(flow: &Denied) -> Option<(Direction, u32)> {
 }
 
 fn is_in(change: &Change, (direction, index): (Direction, u32)) -> bool {
-    let Some(protocol) = parse_protocol(&change.protocol).filter(|_| change.direction == direction.name()) else {
+    if change.direction != direction.name() {
         return false;
-    };
-    match change.ports.as_deref().and_then(parse_ranges) {
-        Some(ranges) => ranges
-            .into_iter()
-            .flatten()
-            .any(|port| ServiceIndex::port(protocol, port).is_some_and(|one| one.0 == index)),
-        None => ServiceIndex::protocol(protocol).0 == index,
     }
+    let numbers = || change.ports.as_deref().or(change.numbers.as_deref()).and_then(parse_ranges).unwrap_or_default();
+    let any = |service: &dyn Fn(u16) -> Option<ServiceIndex>| {
+        numbers().into_iter().flatten().any(|number| service(number).is_some_and(|one| one.0 == index))
+    };
+    if change.protocol == "protocols" {
+        return any(&|number| u8::try_from(number).ok().map(ServiceIndex::protocol));
+    }
+    if let Some(digits) = change.protocol.strip_prefix("ethertype 0x") {
+        return u16::from_str_radix(digits, 16).is_ok_and(|one| ServiceIndex::ethertype(one).0 == index);
+    }
+    let Some(protocol) = parse_protocol(&change.protocol) else { return false };
+    if change.ports.is_some() {
+        return any(&|port| ServiceIndex::port(protocol, port));
+    }
+    ServiceIndex::protocol(protocol).0 == index
 }
 
 /// What to think of before a suggestion is taken.

@@ -4,9 +4,11 @@
 //! documents, merge keys) is refused with a sentence, and with it the documents that grow while they are read.
 
 mod fields;
+mod places;
 mod tree;
 mod write;
 
 pub use fields::{Fields, Reader};
+pub use places::{Place, Shape, places};
 pub use tree::{Limits, Node, Value, parse};
-pub use write::write;
+pub use write::{inline, write};

@@ -23,6 +23,14 @@ pub fn write(root: &Node) -> String {
     text
 }
 
+/// A node on one line.
+#[must_use]
+pub fn inline(node: &Node) -> String {
+    let mut text = String::new();
+    flow(&mut text, node);
+    text
+}
+
 /// A key of the outermost mapping.
 fn field(text: &mut String, key: &Node, value: &Node) {
     flow(text, key);
@@ -40,15 +48,15 @@ fn field(text: &mut String, key: &Node, value: &Node) {
             for (key, value) in fields {
                 text.push_str("  ");
                 flow(text, key);
-                inline(text, value, 4);
+                below(text, value, 4);
             }
         }
-        Value::Sequence(_) | Value::Mapping(_) | Value::Scalar { .. } => inline(text, value, 2),
+        Value::Sequence(_) | Value::Mapping(_) | Value::Scalar { .. } => below(text, value, 2),
     }
 }
 
 /// A value behind its key; a long list of scalars below it.
-fn inline(text: &mut String, value: &Node, indent: usize) {
+fn below(text: &mut String, value: &Node, indent: usize) {
     let mut line = String::new();
     flow(&mut line, value);
     match &value.value {
