@@ -63,19 +63,25 @@ const DIFFERENCES: &[Difference] = &[
         "lengths above IP",
         "nft reads the ports and leaves the lengths in TCP and UDP headers to the stack behind it, which drops these packets; \
          for us they are malformed",
-        |case| !case.ours && case.is("bent") && case.reasons == [Reason::Malformed],
+        |case| {
+            let is_bent = |frame: &Vec<u8>| frame.get(14..).is_some_and(is_wrong_above_ip);
+            let is_example = case.is("bent") && case.sent.frames.iter().all(is_bent);
+            !case.ours && is_example && case.reasons == [Reason::Malformed]
+        },
     ),
     (
         "authentication or mobility header",
         "nft takes these headers for the protocol and does not look behind them",
-        |case| case.ours && ["Authentication", "Mobility"].iter().any(|header| case.sent.about.contains(header)),
+        |case| {
+            case.ours && case.is_of_chain() && ["Authentication", "Mobility"].iter().any(|header| case.has(header) > 0)
+        },
     ),
     ("second routing header", "nft looks at the first routing header alone", |case| {
-        let several = case.sent.about.matches("Routing").count() > 1;
-        !case.ours && several && case.reasons == [Reason::RoutingHeader]
+        !case.ours && case.is_of_chain() && case.has("Routing") > 1 && case.reasons == [Reason::RoutingHeader]
     }),
     ("number of extension headers", "nft follows them without a limit; the ninth is one too many for us", |case| {
-        !case.ours && case.reasons == [Reason::ExtensionHeaders]
+        // Nine is more than eight.
+        !case.ours && case.is_of_chain() && case.has("}") > 8 && case.reasons == [Reason::ExtensionHeaders]
     }),
 ];
 
@@ -84,23 +90,69 @@ impl Case<'_> {
         self.sent.what == what
     }
 
+    /// Whether it has extension headers, which its line names.
+    fn is_of_chain(&self) -> bool {
+        self.is("extension headers")
+    }
+
+    /// How often its line names a header.
+    fn has(&self, header: &str) -> usize {
+        self.sent.about.matches(header).count()
+    }
+
     /// Whether a packet that its own line describes is of a protocol.
     fn is_of(&self, protocol: u8) -> bool {
         self.sent.about.split(' ').nth(1) == Some(&protocol.to_string())
     }
 }
 
-/// The same of a packet that has lost its name, which arrived at nftables alone.
+/// The same of a packet that has lost its name, which arrived at nftables alone: `packet` begins with its IP header.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not named is not explained")]
-pub(super) fn named_without(reason: Reason) -> Option<&'static str> {
+pub(super) fn named_without(reason: Reason, packet: &[u8]) -> Option<&'static str> {
     let name = match reason {
         // A part that is too short to be put together with others goes on by itself.
-        Reason::TinyFragment => "tiny fragments",
+        Reason::TinyFragment if is_fragment(packet) => "tiny fragments",
         // Cut within the header above IP.
-        Reason::Malformed => "lengths above IP",
+        Reason::Malformed if is_wrong_above_ip(packet) => "lengths above IP",
         _ => return None,
     };
     DIFFERENCES.iter().map(|(known, ..)| *known).find(|known| *known == name)
+}
+
+/// Whether the packet says of itself that it is a part.
+fn is_fragment(packet: &[u8]) -> bool {
+    match packet {
+        [first, _, _, _, _, _, flags, offset, ..] if first >> 4 == 4 => (flags & 0x3f, *offset) != (0, 0),
+        [first, _, _, _, _, _, 44, ..] => first >> 4 == 6,
+        _ => false,
+    }
+}
+
+/// Whether the IP header is right, and the TCP, UDP or SCTP header behind it is cut, or has a length that does not fit.
+fn is_wrong_above_ip(packet: &[u8]) -> bool {
+    let word =
+        |at: usize| packet.get(at..at + 2).map_or(0, |bytes| usize::from(u16::from_be_bytes([bytes[0], bytes[1]])));
+    let (protocol, start, end) = match packet {
+        [first, _, _, _, _, _, _, _, _, protocol, ..] if first >> 4 == 4 => {
+            (*protocol, usize::from(first & 0x0f) * 4, word(2))
+        }
+        [first, _, _, _, _, _, protocol, ..] if first >> 4 == 6 => (*protocol, 40, 40 + word(4)),
+        _ => return false,
+    };
+    let Some(above) = packet.get(start..end).filter(|_| start >= 20) else { return false };
+    match (protocol, above) {
+        (6, [_, _, _, _, _, _, _, _, _, _, _, _, offset, ..]) => {
+            let header = usize::from(offset >> 4) * 4;
+            above.len() < 20 || header < 20 || header > above.len()
+        }
+        (17, [_, _, _, _, high, low, _, _, ..]) => {
+            let length = usize::from(u16::from_be_bytes([*high, *low]));
+            length < 8 || length != above.len()
+        }
+        (6 | 17, _) => true,
+        (132, _) => above.len() < 12,
+        _ => false,
+    }
 }
 
 /// The name of the difference that a packet is an example of.

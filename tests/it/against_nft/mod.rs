@@ -199,7 +199,7 @@ fn together(
     }
     for (bytes, times) in arrived[1].without(&arrived[0]) {
         let reason = tables.judge(Direction::Inbound, &Bytes::new(&with_link(&bytes))).outcome.reason();
-        match differences::named_without(reason) {
+        match differences::named_without(reason, &bytes) {
             Some(known) => *tally.differences.entry(known).or_default() += times,
             None => {
                 tally.unexplained.push(format!("{name}: arrived only at nft, {times} times, {reason:?}: {bytes:02x?}"));
