@@ -36,18 +36,8 @@ const ROWS: usize = 40;
 pub struct Args {
     #[command(flatten)]
     interfaces: InterfaceArgs,
-    /// Only this direction.
-    #[arg(long, value_parser = direction, value_name = "inbound|outbound")]
-    direction: Option<Direction>,
-    /// Only these reasons.
-    #[arg(long, value_name = "REASON[,REASON]", value_delimiter = ',', value_parser = reason)]
-    reason: Vec<String>,
-    /// Only what was dropped (enforce), or only what was counted and passed (audit).
-    #[arg(long, value_enum)]
-    mode: Option<ModeArg>,
-    /// Only this destination port.
-    #[arg(long)]
-    port: Option<u16>,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// Flows at most, 0 for all [default: 40 in a table, all in JSON].
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -60,6 +50,34 @@ pub struct Args {
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+}
+
+/// Which refused packets are meant.
+#[derive(Debug, clap::Args)]
+pub struct FilterArgs {
+    /// Only this direction.
+    #[arg(long, value_parser = direction, value_name = "inbound|outbound")]
+    direction: Option<Direction>,
+    /// Only these reasons.
+    #[arg(long, value_name = "REASON[,REASON]", value_delimiter = ',', value_parser = reason)]
+    reason: Vec<String>,
+    /// Only what was dropped (enforce), or only what was counted and passed (audit).
+    #[arg(long, value_enum)]
+    mode: Option<ModeArg>,
+    /// Only this destination port.
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+impl From<&FilterArgs> for Filter {
+    fn from(args: &FilterArgs) -> Self {
+        Self {
+            direction: args.direction,
+            reasons: args.reason.clone(),
+            mode: args.mode.map(Mode::from),
+            port: args.port,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -97,12 +115,7 @@ struct Listed<'a> {
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let protected = args.interfaces.protected()?;
     let mut found = denied(&protected)?;
-    let filter = Filter {
-        direction: args.direction,
-        reasons: args.reason.clone(),
-        mode: args.mode.map(Mode::from),
-        port: args.port,
-    };
+    let filter = Filter::from(&args.filter);
     found.flows.retain(|flow| filter.admits(flow));
     sort(&mut found.flows, args.sort);
     let all = found.flows.len();
@@ -272,7 +285,7 @@ fn known(flow: &Listed<'_>) -> String {
 }
 
 /// A direction on the command line.
-pub(super) fn direction(text: &str) -> Result<Direction, String> {
+fn direction(text: &str) -> Result<Direction, String> {
     match text {
         "inbound" | "in" => Ok(Direction::Inbound),
         "outbound" | "out" => Ok(Direction::Outbound),
@@ -281,7 +294,7 @@ pub(super) fn direction(text: &str) -> Result<Direction, String> {
 }
 
 /// A reason for refusing on the command line.
-pub(super) fn reason(text: &str) -> Result<String, String> {
+fn reason(text: &str) -> Result<String, String> {
     let refusals = || Reason::ALL.iter().filter(|reason| reason.verdict() == Verdict::Drop).map(|reason| reason.name());
     if refusals().any(|name| name == text) {
         return Ok(text.to_owned());

@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
-use super::denied::{direction, reason};
-use super::interfaces::{InterfaceArgs, ModeArg};
+use super::denied::FilterArgs;
+use super::interfaces::InterfaceArgs;
 use super::{Failure, Output, bpf_log, interrupt};
 use crate::dataplane::EventStream;
 use crate::observe::denied::{Asked, DeniedEvent, Filter};
@@ -34,18 +34,8 @@ const ROUND: Duration = Duration::from_secs(1);
 pub struct Args {
     #[command(flatten)]
     interfaces: InterfaceArgs,
-    /// Only this direction.
-    #[arg(long, value_parser = direction, value_name = "inbound|outbound")]
-    direction: Option<Direction>,
-    /// Only these reasons.
-    #[arg(long, value_name = "REASON[,REASON]", value_delimiter = ',', value_parser = reason)]
-    reason: Vec<String>,
-    /// Only what was dropped (enforce), or only what was counted and passed (audit).
-    #[arg(long, value_enum)]
-    mode: Option<ModeArg>,
-    /// Only this destination port.
-    #[arg(long)]
-    port: Option<u16>,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// End after so many events; 0: when interrupted.
     #[arg(long, value_name = "N", default_value_t = 0)]
     count: u64,
@@ -146,12 +136,7 @@ impl Told {
 }
 
 fn follow(args: &Args, stream: &mut EventStream, told: &mut Told, out: &mut impl Write) -> Result<(), Failure> {
-    let filter = Filter {
-        direction: args.direction,
-        reasons: args.reason.clone(),
-        mode: args.mode.map(Mode::from),
-        port: args.port,
-    };
+    let filter = Filter::from(&args.filter);
     let wanted = |event: &DeniedEvent| {
         let names = &args.interfaces.interface;
         filter.admits(&event.flow) && (names.is_empty() || names.contains(&event.flow.interface))
