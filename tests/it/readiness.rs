@@ -92,6 +92,12 @@ fn a_host_is_ready_when_audit_ran_long_enough_and_nothing_is_left() {
     assert!(ran.stdout.contains("tcp 7777") && ran.stdout.contains("allow tcp-7777"), "{}", ran.stdout);
     assert!(ran.stdout.ends_with("not ready: suggested\n"), "{}", ran.stdout);
     host.run(&["readiness", "--max-flows", "1"]).expect_code(0);
+
+    // The file of the policy in force is that policy; of another one nothing was seen.
+    let ran = host.run(&["readiness", "-", "--max-flows", "1"]).expect_code(0);
+    assert!(ran.stderr.contains("about policy "), "{}", ran.stderr);
+    let ran = host.run(&["readiness", "--role", "finesse", "--interface", &near.interface]).expect_code(2);
+    assert!(ran.stderr.contains("what was seen is about the one in force"), "{}", ran.stderr);
 }
 
 #[test]

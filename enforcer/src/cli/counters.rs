@@ -5,6 +5,8 @@ mod show;
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::interfaces::{InterfaceArgs, duration};
 use super::{Failure, Output, interrupt};
 use crate::dataplane::{InterfaceCounters, Protected, counters};
@@ -134,7 +136,8 @@ fn print_round(
     rates: &[Rates],
 ) -> Result<(), Failure> {
     if args.format == Format::Json {
-        let line = serde_json::to_string(&listing::listing(counted, Some(rates))).map_err(std::io::Error::from)?;
+        let line = serde_json::to_string(&listing::listing(counted, Some((rates, Timestamp::now()))))
+            .map_err(std::io::Error::from)?;
         writeln!(output.out, "{line}")?;
         return Ok(output.out.flush()?);
     }
@@ -146,9 +149,4 @@ fn print_round(
         show::show(output, one, args.all, Some(rates))?;
     }
     Ok(output.out.flush()?)
-}
-
-/// A refusal that was let through in audit is told apart from a drop.
-const fn verdict(reason: enforcer_common::Reason, would_drop: bool) -> &'static str {
-    if would_drop { "would_drop" } else { reason.verdict().name() }
 }

@@ -41,12 +41,10 @@ impl Evidence {
     /// # Errors
     /// When nothing is protected, its policy is not known, or the kernel does not tell.
     pub fn look(args: &PolicyArgs, output: &mut Output<'_>) -> Result<Self, Failure> {
-        let named = if names_a_policy(args) { Vec::new() } else { interfaces(&args.flags) };
-        let protected = InterfaceArgs { interface: named }.some_protected()?;
-        let whole = if names_a_policy(args) { Whole::of(args, output)? } else { Whole::in_force(&protected, output)? };
-        if let Some(other) = protected.iter().find(|one| one.record.policy_hash != whole.ruleset.hash) {
-            writeln!(output.err, "{}: another policy is in force than the one that is judged here", other.interface)?;
-        }
+        let (protected, whole) = Self::policy(args, output)?;
+        let hash = protected.first().map_or("", |one| one.record.policy_hash.as_str());
+        let names: Vec<&str> = protected.iter().map(|one| one.interface.as_str()).collect();
+        writeln!(output.err, "about policy {}, in force on {}", short(hash), names.join(", "))?;
         let at = Timestamp::now();
         let history = Log::default().read().or_else(|error| {
             writeln!(output.err, "{:#}; no time of audit is counted", anyhow::Error::from(error))?;
@@ -74,6 +72,39 @@ impl Evidence {
         Ok(Self { cut: cut(&protected)?, whole, protected, interfaces: facts, denied, suggestions, history, at })
     }
 
+    /// One policy, and the interfaces on which it is in force: what was seen and counted is evidence about no other.
+    fn policy(args: &PolicyArgs, output: &mut Output<'_>) -> Result<(Vec<Protected>, Whole), Failure> {
+        if !names_a_policy(args) {
+            let protected = InterfaceArgs { interface: interfaces(&args.flags) }.some_protected()?;
+            let whole = Whole::in_force(&protected, output)?;
+            return Ok((protected, whole));
+        }
+        let protected = InterfaceArgs { interface: Vec::new() }.some_protected()?;
+        let whole = Whole::of(args, output)?;
+        let is_its = |one: &Protected| one.record.policy_hash == whole.ruleset.hash;
+        let (its, others): (Vec<_>, Vec<_>) = protected.into_iter().partition(is_its);
+        if its.is_empty() {
+            let inform = others.first().map_or("", |one| one.record.policy_hash.as_str());
+            return Err(Failure::BadInput(anyhow::anyhow!(
+                "{} is policy {}, and what was seen is about the one in force, {}: apply the file in audit and ask again, or leave \
+                 it out",
+                whole.site.text.name,
+                short(&whole.ruleset.hash),
+                short(inform)
+            )));
+        }
+        for other in &others {
+            writeln!(output.err, "{}: another policy is in force there; it is left out", other.interface)?;
+        }
+        Ok((its, whole))
+    }
+
+    /// The hash of the policy that this is about.
+    #[must_use]
+    pub fn policy_hash(&self) -> &str {
+        self.protected.first().map_or("", |one| one.record.policy_hash.as_str())
+    }
+
     /// The verdict.
     #[must_use]
     pub fn judge(&self, thresholds: Thresholds) -> Readiness {
@@ -88,6 +119,11 @@ impl Evidence {
         };
         judge(&facts, thresholds)
     }
+}
+
+/// As much of a hash as tells policies apart.
+fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
 }
 
 /// What would be cut if everything enforced now.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Failure, Output};
-use crate::dataplane::{Kind, Modes, Outcome, Protected, VerdictCounts, counters, modes_in_force, pending, protected};
+use crate::dataplane::{DataplaneError, Kind, Modes, Outcome, Protected, counters, modes_in_force, pending, protected};
 use crate::history::{DirectionTotals, Entry, Event, Log, ModeWords, Totals, Until, this_boot};
 
 /// Writes down what has become of these interfaces. The change itself is done: that it cannot be written down is said, and is no
@@ -61,7 +61,7 @@ pub fn record_restored() -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When its maps cannot be read.
-pub fn entry(event: Event, protected: &Protected) -> Result<Entry, crate::dataplane::DataplaneError> {
+pub fn entry(event: Event, protected: &Protected) -> Result<Entry, DataplaneError> {
     let pending = pending(protected)?.filter(crate::dataplane::Pending::is_armed);
     Ok(Entry {
         at: Timestamp::now(),
@@ -71,7 +71,7 @@ pub fn entry(event: Event, protected: &Protected) -> Result<Entry, crate::datapl
         modes: Some(words(modes_in_force(protected)?)),
         until: pending.map(|pending| Until { at: pending.at(), window: pending.kind() == Kind::Window }),
         policy_hash: Some(protected.record.policy_hash.clone()),
-        totals: Some(totals(counters(protected)?.verdicts)),
+        totals: Some(totals(protected)?),
     })
 }
 
@@ -79,13 +79,8 @@ fn words(modes: Modes) -> ModeWords {
     ModeWords { inbound: modes.inbound.name().to_owned(), outbound: modes.outbound.name().to_owned() }
 }
 
-/// Packets of both directions.
-#[must_use]
-pub fn totals([inbound, outbound]: [VerdictCounts; 2]) -> Totals {
-    let of = |counts: VerdictCounts| DirectionTotals {
-        pass: counts.pass.packets,
-        drop: counts.drop.packets,
-        would_drop: counts.would_drop.packets,
-    };
-    Totals { inbound: of(inbound), outbound: of(outbound) }
+/// What an interface has counted so far.
+fn totals(protected: &Protected) -> Result<Totals, DataplaneError> {
+    let [inbound, outbound] = counters(protected)?.verdicts.map(DirectionTotals::from);
+    Ok(Totals { inbound, outbound })
 }

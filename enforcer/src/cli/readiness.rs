@@ -22,6 +22,8 @@ const ROWS: usize = 30;
                   as many that nothing explains, nor more than --max-connections live connections would be cut. Scans, what a \
                   document keeps to the host and what no site can permit do not count. Of a time before the last boot only what \
                   the history witnesses counts. What is enforced already needs no audit.\n\n\
+                  The evidence is about the policy in force. With SITE, it is about the interfaces on which that policy is in \
+                  force, and an error where there is none.\n\n\
                   Exit code 0 ready, 1 not ready.\n\n\
                   Examples:\n  enforcer readiness\n  enforcer readiness --min-hours 24 --min-weekdays 1 --max-flows 3\n  \
                   enforcer readiness --format json | jq '.checks[] | select(.met | not)'\n  \
@@ -77,6 +79,8 @@ fn hours(text: &str) -> Result<f64, String> {
 
 #[derive(Serialize)]
 struct Listing<'a> {
+    /// The policy that this is about.
+    policy_hash: &'a str,
     #[serde(flatten)]
     readiness: &'a Readiness,
     /// Live connections that would be cut.
@@ -91,7 +95,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let evidence = Evidence::look(&args.policy, output)?;
     let readiness = evidence.judge(args.thresholds.into());
     match args.format {
-        Format::Json => output.json(&Listing { readiness: &readiness, cut: &evidence.cut })?,
+        Format::Json => {
+            output.json(&Listing { policy_hash: evidence.policy_hash(), readiness: &readiness, cut: &evidence.cut })?;
+        }
         Format::Table => show(&readiness, &evidence, output)?,
     }
     if readiness.ready { Ok(()) } else { Err(Failure::Reported) }

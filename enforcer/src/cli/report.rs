@@ -70,6 +70,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
 fn report(args: &Args, output: &mut Output<'_>) -> Result<Report, Failure> {
     let evidence = Evidence::look(&args.policy, output)?;
     let readiness = evidence.judge(args.thresholds.into());
+    let hash = evidence.policy_hash().to_owned();
     let Evidence { whole, protected, interfaces, denied, suggestions, cut, history, at } = evidence;
     let parts = Parts { interfaces: &interfaces, history: &history.entries, denied: &denied.flows };
     let boot = this_boot();
@@ -86,7 +87,7 @@ fn report(args: &Args, output: &mut Output<'_>) -> Result<Report, Failure> {
             .map_or_else(|_| "this host".to_owned(), |name| name.to_string_lossy().into_owned()),
         at,
         policy: PolicyPart {
-            hash: protected.first().map(|one| one.record.policy_hash.clone()).unwrap_or_default(),
+            hash,
             origin: interfaces.first().map(|one| one.status.origin.clone()).unwrap_or_default(),
             roles: whole.site.roles.iter().map(|role| role.role.clone()).collect(),
             rules: interfaces.first().map_or(0, |one| one.status.rules),
@@ -106,7 +107,7 @@ fn report(args: &Args, output: &mut Output<'_>) -> Result<Report, Failure> {
         suggestions,
         spans: protected.iter().flat_map(of).collect(),
         changes,
-        over_time: parts.over_time(),
+        over_time: parts.over_time(at),
         last_seen: parts.last_seen(at),
     })
 }

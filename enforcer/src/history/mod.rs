@@ -9,6 +9,8 @@ mod spans;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::dataplane::VerdictCounts;
+
 pub use file::{History, HistoryError, Log};
 pub use spans::{AuditTime, Span, audit_time, spans};
 
@@ -106,6 +108,12 @@ pub struct DirectionTotals {
     pub drop: u64,
     /// Refused, but let through in audit.
     pub would_drop: u64,
+}
+
+impl From<VerdictCounts> for DirectionTotals {
+    fn from(counts: VerdictCounts) -> Self {
+        Self { pass: counts.pass.packets, drop: counts.drop.packets, would_drop: counts.would_drop.packets }
+    }
 }
 
 impl DirectionTotals {

@@ -18,6 +18,7 @@ use crate::dataplane::{
 };
 
 use super::denied::Denied;
+use crate::totals::verdict_name;
 
 /// Media type of [`Metrics::text`]: the Prometheus text format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -153,7 +154,7 @@ impl Metrics {
                         let names = [
                             ("interface", counted.interface.as_str()),
                             ("direction", direction.name()),
-                            ("verdict", if would_drop { "would_drop" } else { reason.verdict().name() }),
+                            ("verdict", verdict_name(reason, would_drop)),
                             ("reason", reason.name()),
                         ];
                         samples.push(labels(&names, number(found.map_or(0, |one| value(one.count)))));

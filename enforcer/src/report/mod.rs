@@ -7,17 +7,17 @@
 mod charts;
 
 use askama::Template;
-use enforcer_common::{Direction, Verdict};
+use enforcer_common::Direction;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::dataplane::{Count, InterfaceCounters};
 use crate::history::{DirectionTotals, Entry, Event, ModeWords, Span};
 use crate::observe::denied::DeniedFlow;
 use crate::readiness::{InterfaceFacts, Readiness};
 use crate::ruleset::SourceRow;
 use crate::suggest::Suggestions;
+use crate::totals::verdict_name;
 
 /// Changes that the page lists; JSON has all.
 const CHANGES: usize = 40;
@@ -106,7 +106,7 @@ pub struct ReasonPart {
     pub sentence: &'static str,
     /// `inbound` or `outbound`.
     pub direction: &'static str,
-    /// `pass`, `drop` or `would drop`.
+    /// `pass`, `drop` or `would_drop`.
     pub verdict: &'static str,
     /// Packets.
     pub packets: u64,
@@ -233,14 +233,14 @@ impl Parts<'_> {
 
     /// What was counted between two entries that follow each other.
     #[must_use]
-    pub fn over_time(&self) -> Vec<Interval> {
+    pub fn over_time(&self, now: Timestamp) -> Vec<Interval> {
         let mut found = Vec::new();
         for InterfaceFacts { status, counters, .. } in self.interfaces {
             let of = |entry: &&Entry| entry.interface == status.pins.name();
             let mut known: Vec<_> =
                 self.history.iter().filter(of).filter_map(|one| Some((one.at, one.totals?))).collect();
-            let [inbound, outbound] = totals(counters);
-            known.push((Timestamp::now(), crate::history::Totals { inbound, outbound }));
+            let [inbound, outbound] = counters.verdicts.map(DirectionTotals::from);
+            known.push((now, crate::history::Totals { inbound, outbound }));
             for pair in known.windows(2) {
                 let [(from, before), (to, after)] = pair else { continue };
                 let (inbound, outbound) = (after.inbound.since(before.inbound), after.outbound.since(before.outbound));
@@ -304,7 +304,7 @@ fn interface(facts: &InterfaceFacts) -> InterfacePart {
         drift: status.drift,
         problems: status.problems.clone(),
         notes: status.notes.clone(),
-        totals: totals(counters),
+        totals: counters.verdicts.map(DirectionTotals::from),
         reasons: counters
             .reasons
             .iter()
@@ -312,27 +312,12 @@ fn interface(facts: &InterfaceFacts) -> InterfacePart {
                 reason: one.reason.name(),
                 sentence: one.reason.sentence(),
                 direction: one.direction.name(),
-                verdict: match (one.reason.verdict(), one.would_drop) {
-                    (Verdict::Pass, _) => "pass",
-                    (Verdict::Drop, false) => "drop",
-                    (Verdict::Drop, true) => "would drop",
-                },
+                verdict: verdict_name(one.reason, one.would_drop),
                 packets: one.count.packets,
                 bytes: one.count.bytes,
             })
             .collect(),
     }
-}
-
-fn totals(counters: &InterfaceCounters) -> [DirectionTotals; 2] {
-    counters.verdicts.map(|counts| {
-        let packets = |count: Count| count.packets;
-        DirectionTotals {
-            pass: packets(counts.pass),
-            drop: packets(counts.drop),
-            would_drop: packets(counts.would_drop),
-        }
-    })
 }
 
 /// The page.
@@ -366,7 +351,7 @@ impl Report {
             modes,
             over_time: charts::over_time(&self.over_time, &zone)?,
             last_seen: charts::last_seen(&self.last_seen, self.at, &zone)?,
-            used: self.rules.iter().filter(|rule| rule.packets > 0).take(ROWS).collect(),
+            used: self.rules.iter().filter(|rule| rule.packets > 0).collect(),
             report: self,
             zone,
         };
@@ -380,9 +365,17 @@ impl Page<'_> {
         time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string()
     }
 
-    /// Changes that the page has room for.
+    /// What was changed, the newest first.
     fn changes(&self) -> impl Iterator<Item = &Entry> {
-        self.report.changes.iter().filter(|entry| entry.event != Event::Sample).take(CHANGES)
+        self.report.changes.iter().filter(|entry| entry.event != Event::Sample)
+    }
+
+    /// How many rows the page has no room for.
+    fn more(&self, rows: usize, room: usize) -> String {
+        match rows.saturating_sub(room) {
+            0 => String::new(),
+            more => format!("... and {more} more; enforcer report --format json has all"),
+        }
     }
 
     /// Part of the busiest rule's packets, in hundredths.
@@ -573,6 +566,14 @@ mod tests {
             found += 1;
         }
         assert!(found > 5, "{found}");
+    }
+
+    #[test]
+    fn rows_that_have_no_room_are_counted() {
+        let mut report = report();
+        assert!(!report.html().unwrap().contains("... and "));
+        report.rules = vec![report.rules[0].clone(); ROWS + 7];
+        assert!(report.html().unwrap().contains("... and 7 more; enforcer report --format json has all"));
     }
 
     #[test]

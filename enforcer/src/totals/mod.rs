@@ -103,8 +103,13 @@ pub fn rule_key(direction: &str, action: Action, id: &str) -> String {
 /// The name of a reason among the counters.
 #[must_use]
 pub fn reason_key(direction: Direction, reason: Reason, would_drop: bool) -> String {
-    let verdict = if would_drop { "would_drop" } else { reason.verdict().name() };
-    format!("{} {verdict} {}", direction.name(), reason.name())
+    format!("{} {} {}", direction.name(), verdict_name(reason, would_drop), reason.name())
+}
+
+/// The word for what became of packets: a refusal that was let through in audit is told apart from a drop.
+#[must_use]
+pub const fn verdict_name(reason: Reason, would_drop: bool) -> &'static str {
+    if would_drop { "would_drop" } else { reason.verdict().name() }
 }
 
 impl Totals {

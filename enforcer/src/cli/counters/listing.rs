@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::super::Failure;
 use super::super::interfaces::ModeNames;
 use super::super::table::source_rows;
-use super::verdict;
 use crate::dataplane::{Count, InterfaceCounters, VerdictCounts};
 use crate::observe::rates::{Rate, Rates};
 use crate::ruleset::SourceRow;
+use crate::totals::verdict_name;
 
 /// What is printed as JSON.
 #[derive(Serialize)]
@@ -88,11 +88,11 @@ impl From<Rate> for ListedRate {
     }
 }
 
-/// The JSON of some interfaces, each with its rates where there are any.
-pub(super) fn listing<'a>(counted: &'a [InterfaceCounters], rates: Option<&[Rates]>) -> Listing<'a> {
-    let interfaces =
-        (0..).zip(counted).map(|(index, one)| listed(one, rates.and_then(|rates| rates.get::<usize>(index))));
-    Listing { time: rates.map(|_| Timestamp::now().to_string()), interfaces: interfaces.collect() }
+/// The JSON of some interfaces, each with its rates where there are any, and when they were taken.
+pub(super) fn listing<'a>(counted: &'a [InterfaceCounters], rates: Option<(&[Rates], Timestamp)>) -> Listing<'a> {
+    let of = |index: usize| rates.and_then(|(rates, _)| rates.get(index));
+    let interfaces = (0..).zip(counted).map(|(index, one)| listed(one, of(index)));
+    Listing { time: rates.map(|(_, at)| at.to_string()), interfaces: interfaces.collect() }
 }
 
 fn listed<'a>(one: &'a InterfaceCounters, rates: Option<&Rates>) -> Listed<'a> {
@@ -122,7 +122,7 @@ fn listed<'a>(one: &'a InterfaceCounters, rates: Option<&Rates>) -> Listed<'a> {
             .iter()
             .map(|counted| ListedReason {
                 reason: counted.reason.name(),
-                verdict: verdict(counted.reason, counted.would_drop),
+                verdict: verdict_name(counted.reason, counted.would_drop),
                 direction: counted.direction.name(),
                 packets: counted.count.packets,
                 bytes: counted.count.bytes,
@@ -165,7 +165,7 @@ pub(super) fn csv(out: &mut dyn Write, counted: &[InterfaceCounters]) -> Result<
                 "reason".to_owned(),
                 counted.direction.name().to_owned(),
                 counted.reason.name().to_owned(),
-                verdict(counted.reason, counted.would_drop).to_owned(),
+                verdict_name(counted.reason, counted.would_drop).to_owned(),
                 counted.count.packets.to_string(),
                 counted.count.bytes.to_string(),
                 String::new(),

@@ -3,9 +3,9 @@
 use super::super::interfaces::modes_text;
 use super::super::table::{print, source_rows, table};
 use super::super::{Failure, Output};
-use super::verdict;
 use crate::dataplane::InterfaceCounters;
 use crate::observe::rates::{Rate, Rates};
+use crate::totals::verdict_name;
 
 /// Prints reasons and rules; those that never matched only with `all`.
 pub(super) fn show(
@@ -21,7 +21,7 @@ pub(super) fn show(
         reasons.add_row([
             counted.reason.name().to_owned(),
             counted.direction.name().to_owned(),
-            verdict(counted.reason, counted.would_drop).replace('_', " "),
+            verdict_name(counted.reason, counted.would_drop).replace('_', " "),
             counted.count.packets.to_string(),
             counted.count.bytes.to_string(),
             rates.map_or_else(
