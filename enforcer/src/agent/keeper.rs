@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 use super::Options;
 use super::log::Log;
 use super::numbers::Shared;
 use super::policy::Followed;
+use super::targets::{Look, Target, survey, targets};
 use crate::boot::Boot;
 use crate::cli::Failure;
 use crate::cli::apply::{refuse_unscoped_forwarding, sentences};
@@ -15,13 +17,11 @@ use crate::cli::interfaces::modes_text;
 use crate::cli::live::Moment;
 use crate::cli::past;
 use crate::dataplane::{
-    self, Applied, DataplaneError, Kind, Pending, Plan, PlannedInterface, Protected, detached, here, modes_after_apply,
-    modes_in_force, pending, protected, reading, status,
+    self, Applied, DataplaneError, Kind, Pending, Plan, PlannedInterface, Protected, modes_after_apply, modes_in_force,
+    pending, protected,
 };
 use crate::history::Event;
-use crate::links::{Link, links};
-use crate::plan::planned;
-use crate::state::{LastGood, kept};
+use crate::links::links;
 
 /// What the agent knows of its work.
 pub(super) struct Keeper<'a> {
@@ -33,10 +33,16 @@ pub(super) struct Keeper<'a> {
     boot: Option<Boot>,
     /// What was followed before, while the change waits to be confirmed.
     previous: Option<Followed>,
+    /// What nobody has confirmed in time.
+    refused: Option<Refused>,
+    /// When everything was looked at anew last: what somebody has done since then by hand stays.
+    reloaded: Timestamp,
+    /// What is followed is the site file as it stands.
+    is_site: bool,
     /// Interfaces that were protected while the agent ran.
     seen: BTreeSet<String>,
-    /// Those of them that somebody has detached.
-    released: BTreeSet<String>,
+    /// Those of them that somebody has detached, and when that was noticed.
+    released: BTreeMap<String, Timestamp>,
     /// What was said of an interface last: it is not said twice.
     told: BTreeMap<String, String>,
 }
@@ -50,27 +56,40 @@ pub(super) enum Outcome {
     Postponed(Box<Pending>),
 }
 
-/// How thoroughly to look.
+/// Why a policy is to be put in force.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Look {
-    /// Whether the programs are on their hooks.
-    Hooks,
-    /// Whether the tables hold what was applied, as well.
-    Tables,
+pub(super) enum Occasion {
+    /// The agent starts.
+    Start,
+    /// The site file is another, or somebody asks for it: what was done by hand before is over.
+    Reload,
+    /// It could not be done before, or the catalogue is another: what was done by hand stays.
+    Again,
 }
 
-/// An interface that should be protected.
-struct Target {
-    planned: PlannedInterface,
-    link: Link,
-    in_force: Option<Protected>,
-    kept: Option<LastGood>,
+/// A policy that was undone.
+#[derive(Debug)]
+struct Refused {
+    hash: String,
+    day: Date,
 }
 
 impl<'a> Keeper<'a> {
     pub(super) fn new(options: &'a Options, log: Log, numbers: Shared) -> Self {
-        let (seen, released, told) = Default::default();
-        Self { options, log, numbers, followed: None, boot: None, previous: None, seen, released, told }
+        Self {
+            options,
+            log,
+            numbers,
+            followed: None,
+            boot: None,
+            previous: None,
+            refused: None,
+            reloaded: Timestamp::now(),
+            is_site: false,
+            seen: BTreeSet::new(),
+            released: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
     }
 
     /// The policy that is followed.
@@ -78,32 +97,60 @@ impl<'a> Keeper<'a> {
         self.followed.as_ref()
     }
 
+    /// Whether the site file stands as nobody has confirmed it.
+    pub(super) const fn has_refused(&self) -> bool {
+        self.refused.is_some()
+    }
+
+    /// Whether this is what nobody has confirmed.
+    pub(super) fn is_refused(&mut self, next: &Followed) -> bool {
+        let Some(refused) = &mut self.refused else { return false };
+        // The same text means something else on another day, and has not been confirmed either.
+        if refused.day != next.day {
+            *refused = Refused { hash: next.ruleset.hash.clone(), day: next.day };
+        }
+        refused.hash == next.ruleset.hash
+    }
+
+    /// What is followed is not what the site file says.
+    pub(super) fn stray(&mut self) {
+        self.is_site = false;
+        self.numbers.numbers().is_site_in_force = false;
+    }
+
     /// Puts a policy in force wherever it is not. Whatever fails, the one before is in force still.
-    pub(super) fn follow(&mut self, next: Followed, is_start: bool) -> Result<Outcome, Failure> {
+    pub(super) fn follow(&mut self, next: Followed, occasion: Occasion) -> Result<Outcome, Failure> {
+        if occasion != Occasion::Again {
+            self.reloaded = Timestamp::now();
+            self.refused = None;
+        }
         for one in protected(&[])? {
             if let Some(found) = pending(&one)?.filter(|one| one.is_armed() && one.kind() == Kind::Unconfirmed) {
                 return Ok(Outcome::Postponed(Box::new(found)));
             }
         }
+        if occasion == Occasion::Start && self.options.confirm_within.is_some() {
+            self.return_to_last_good(&next)?;
+        }
         let targets = targets(&next)?;
+        let is_change = self.is_change(&next, &targets);
         let mut wanted = Vec::new();
         for target in targets {
-            if is_current(&next, &target) {
+            if target.is_current(&next) {
                 self.seen.insert(target.planned.name.clone());
-            } else {
-                wanted.push(with_modes(&next, &target));
+            } else if occasion != Occasion::Again || !self.is_left_alone(&target) {
+                wanted.push(target.with_modes(&next));
             }
         }
-        let mut confirm_within = self.options.confirm_within.filter(|_| !is_start);
-        if wanted.is_empty() {
-            confirm_within = None;
-        } else {
+        let confirm_within = self.options.confirm_within.filter(|_| is_change && !wanted.is_empty());
+        if !wanted.is_empty() {
             let plan = Plan { confirm_within, ..self.plan(&next, wanted) };
             refuse_unscoped_forwarding(&plan)?;
             self.look_at_live_connections(&plan)?;
             let applied = dataplane::apply(&plan)?;
             self.note_applied(&applied);
         }
+        self.is_site = true;
         let mut numbers = self.numbers.numbers();
         (numbers.is_site_in_force, numbers.last_reload) = (true, Some(Timestamp::now()));
         drop(numbers);
@@ -111,8 +158,64 @@ impl<'a> Keeper<'a> {
         let before = self.followed.replace(next);
         self.previous = before.filter(|_| confirm_within.is_some());
         self.boot = None;
-        self.released.clear();
+        self.released.retain(|_, noticed| *noticed > self.reloaded);
         Ok(Outcome::InForce)
+    }
+
+    /// Whether somebody has to confirm a policy: it says something else than what is in force for good, and not only because
+    /// a rule has expired.
+    fn is_change(&self, next: &Followed, targets: &[Target]) -> bool {
+        let is_other_text = |target: &Target| target.kept.as_ref().is_some_and(|kept| !next.is_same_text(kept));
+        let is_other_catalogue = self
+            .followed
+            .as_ref()
+            .is_some_and(|followed| followed.day == next.day && followed.ruleset.hash != next.ruleset.hash);
+        targets.iter().any(is_other_text) || is_other_catalogue
+    }
+
+    /// A change that is found at the start has to be confirmed like any other: what it goes back to is put in force before.
+    fn return_to_last_good(&mut self, next: &Followed) -> Result<(), Failure> {
+        let kept = targets(next)?.into_iter().filter_map(|target| target.kept);
+        let Some(before) = kept.into_iter().find(|kept| !next.is_same_text(kept)) else { return Ok(()) };
+        self.keep_last_good()?;
+        match Followed::of_source(&before.source) {
+            Ok(before) => self.followed = Some(before),
+            Err(findings) => findings.iter().for_each(|finding| self.log.warning(finding)),
+        }
+        Ok(())
+    }
+
+    /// Whether somebody has detached an interface since the last reload, or put another policy in force on it by hand.
+    fn is_left_alone(&mut self, target: &Target) -> bool {
+        let name = &target.planned.name;
+        let Some(Protected { record, .. }) = &target.in_force else {
+            self.notice_release(target);
+            return self.released.get(name).is_some_and(|noticed| *noticed > self.reloaded);
+        };
+        let mut ours = [&self.followed, &self.previous].into_iter().flatten();
+        record.applied > self.reloaded && !ours.any(|followed| followed.ruleset.hash == record.policy_hash)
+    }
+
+    /// Of an interface that was protected, and has lost even what was kept for the next boot, somebody has taken it on purpose.
+    fn notice_release(&mut self, target: &Target) {
+        let name = &target.planned.name;
+        let is_gone = target.in_force.is_none() && target.kept.is_none() && self.seen.contains(name);
+        if is_gone && !self.released.contains_key(name) {
+            self.log.info(format!("{name}: detached by somebody; it is left alone until the next reload"));
+            self.released.insert(name.clone(), Timestamp::now());
+        }
+    }
+
+    /// Rules expire: on another day the policy is compiled anew. It is put in force by the next look at what is in force, where the
+    /// one before was, and nowhere else.
+    pub(super) fn expire(&mut self) {
+        for one in [&mut self.followed, &mut self.previous].into_iter().flatten().filter(|one| one.is_of_another_day())
+        {
+            match Followed::of_source(&one.source) {
+                Ok(next) => *one = next,
+                Err(findings) => findings.iter().for_each(|finding| self.log.warning(finding)),
+            }
+        }
     }
 
     /// The site file cannot be used: what was good last is kept up. Says whether there is anything to keep up.
@@ -139,15 +242,13 @@ impl<'a> Keeper<'a> {
         }
         self.settle_unconfirmed()?;
         self.say_what_is_gone()?;
-        let mut unprotected = 0;
+        let (mut unprotected, mut is_other) = (0, false);
         // Taken out so that it can be looked at while the rest changes.
         if let Some(followed) = self.followed.take() {
             let result = survey(&followed, look);
             for (target, problems) in result.as_deref().unwrap_or_default() {
                 unprotected += u64::from(!self.keep(&followed, target, problems));
-                if target.is_other(&followed) {
-                    self.numbers.numbers().is_site_in_force = false;
-                }
+                is_other |= target.is_other(&followed);
             }
             self.followed = Some(followed);
             result?;
@@ -155,6 +256,7 @@ impl<'a> Keeper<'a> {
         let mut numbers = self.numbers.numbers();
         numbers.protected = protected(&[])?.len() as u64;
         numbers.unprotected = unprotected;
+        numbers.is_site_in_force = self.is_site && !is_other;
         Ok(())
     }
 
@@ -162,21 +264,23 @@ impl<'a> Keeper<'a> {
     fn keep(&mut self, followed: &Followed, target: &Target, problems: &[String]) -> bool {
         let name = &target.planned.name;
         let Some(in_force) = &target.in_force else {
-            if self.released.contains(name) {
-                return true;
-            }
-            if self.seen.contains(name) && target.kept.is_none() {
-                self.log.info(format!("{name}: detached by somebody; it is left alone until the next reload"));
-                self.released.insert(name.clone());
+            self.notice_release(target);
+            if self.released.contains_key(name) {
                 return true;
             }
             let was_seen = self.seen.contains(name);
             if was_seen {
                 self.log.warning(format!("{name}: its pins are gone; protecting it again"));
             }
-            return self.put_back(followed, with_modes(followed, target), was_seen);
+            return self.put_back(followed, target.with_modes(followed), was_seen);
         };
         self.seen.insert(name.clone());
+        let is_waiting = |found: &Pending| found.is_armed() && found.kind() == Kind::Unconfirmed;
+        let waits = pending(in_force).ok().flatten().filter(is_waiting);
+        if problems.is_empty() && waits.is_none() && target.is_outdated(followed) {
+            self.log.info(format!("{name}: the policy means something else today, such as when a rule has expired"));
+            return self.put_back(followed, target.with_modes(followed), false);
+        }
         if problems.is_empty() {
             if target.is_other(followed) {
                 let hash = &in_force.record.policy_hash;
@@ -190,10 +294,7 @@ impl<'a> Keeper<'a> {
             }
             return true;
         }
-        if let Ok(Some(found)) = pending(in_force)
-            && found.is_armed()
-            && found.kind() == Kind::Unconfirmed
-        {
+        if let Some(found) = waits {
             let text = format!(
                 "{}; left alone until {}, when what waits to be confirmed is settled",
                 problems.join("; "),
@@ -206,7 +307,7 @@ impl<'a> Keeper<'a> {
         let planned = match modes_in_force(in_force) {
             Ok(_) => PlannedInterface { inbound: None, outbound: None, ..target.planned.clone() },
             // What is gone must not come back in audit.
-            Err(_) => with_modes(followed, target),
+            Err(_) => target.with_modes(followed),
         };
         self.put_back(followed, planned, true)
     }
@@ -245,9 +346,13 @@ impl<'a> Keeper<'a> {
         }
         let previous = self.previous.take();
         if is_undone {
-            self.log.warning("the change of the site file was not confirmed: the policy before is followed again");
-            self.followed = previous;
-            self.numbers.numbers().is_site_in_force = false;
+            self.log.warning(
+                "the change of the site file was not confirmed: the policy before is followed again, until the file changes \
+                 again or SIGHUP comes",
+            );
+            let refused = std::mem::replace(&mut self.followed, previous);
+            self.refused = refused.map(|one| Refused { hash: one.ruleset.hash, day: one.day });
+            self.stray();
         }
         Ok(())
     }
@@ -268,7 +373,7 @@ impl<'a> Keeper<'a> {
             ruleset: &followed.ruleset,
             origin: followed.origin.clone(),
             interfaces,
-            hook: self.options.hook,
+            hook: followed.hook(),
             confirm_within: None,
             source: followed.source.clone(),
             bpf_log: self.options.bpf_log,
@@ -318,12 +423,6 @@ impl<'a> Keeper<'a> {
                 self.log.info(format!("{}: {sentence}", one.interface));
             }
         }
-        let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
-        if !names.is_empty()
-            && let Err(error) = past::record(Event::Applied, &names)
-        {
-            self.log.warning(format!("the history does not know of this: {error:#}"));
-        }
     }
 
     fn tell(&mut self, interface: &str, text: &str) {
@@ -345,70 +444,4 @@ impl<'a> Keeper<'a> {
     pub(super) fn seen(&self) -> &BTreeSet<String> {
         &self.seen
     }
-}
-
-impl Target {
-    /// Whether somebody has applied another policy by hand.
-    fn is_other(&self, followed: &Followed) -> bool {
-        self.in_force.as_ref().is_some_and(|one| one.record.policy_hash != followed.ruleset.hash)
-    }
-}
-
-/// The interfaces that a policy speaks of and that are there.
-fn targets(followed: &Followed) -> Result<Vec<Target>, Failure> {
-    let links = links()?;
-    let mut in_force = protected(&[])?;
-    // A file that cannot be read is one that says nothing; `boot` names it.
-    let (mut kept, _) = kept(here()?).map_err(anyhow::Error::from)?;
-    let found = planned(&followed.site, None, &links).interfaces.into_iter().filter_map(|planned| {
-        let link = links.iter().find(|link| link.name == planned.name)?.clone();
-        let in_force = position(&in_force, |one| one.interface == planned.name).map(|at| in_force.swap_remove(at));
-        let kept = position(&kept, |one| one.interface == planned.name).map(|at| kept.swap_remove(at));
-        Some(Target { planned, link, in_force, kept })
-    });
-    Ok(found.collect())
-}
-
-fn position<T>(all: &[T], is_it: impl Fn(&T) -> bool) -> Option<usize> {
-    all.iter().position(is_it)
-}
-
-/// The interfaces, each with what is wrong with it. They are looked at while nobody changes anything: half of an `apply` or of a
-/// `detach` is not taken for damage.
-fn survey(followed: &Followed, look: Look) -> Result<Vec<(Target, Vec<String>)>, Failure> {
-    let _reading = reading()?;
-    let problems = |target: &Target| match (&target.in_force, look) {
-        (None, _) => Vec::new(),
-        (Some(in_force), Look::Hooks) => detached(in_force),
-        (Some(in_force), Look::Tables) => match status(in_force) {
-            Ok(found) if found.drift => found.problems,
-            Ok(_) => Vec::new(),
-            Err(error) => vec![format!("{:#}", anyhow::Error::from(error))],
-        },
-    };
-    let with_problems = |target: Target| {
-        let found = problems(&target);
-        (target, found)
-    };
-    Ok(targets(followed)?.into_iter().map(with_problems).collect())
-}
-
-/// Whether the policy is in force on an interface as it should be: then nothing is touched.
-fn is_current(followed: &Followed, target: &Target) -> bool {
-    let (Some(in_force), Some(kept)) = (&target.in_force, &target.kept) else { return false };
-    followed.is_same_text(kept)
-        && in_force.record.index == target.link.index
-        && in_force.record.policy_hash == followed.ruleset.hash
-        && in_force.record.protects == target.planned.protects
-        && status(in_force).is_ok_and(|status| !status.drift)
-}
-
-/// With the modes that the site says anew; else those in force, else those that were kept.
-fn with_modes(followed: &Followed, target: &Target) -> PlannedInterface {
-    let new = followed.new_modes(&target.planned.name, target.kept.as_ref());
-    let is_known = target.in_force.as_ref().is_some_and(|one| modes_in_force(one).is_ok());
-    let before = target.kept.as_ref().filter(|_| !is_known);
-    let [inbound, outbound] =
-        [0, 1].map(|at| before.and_then(|kept| enforcer_common::Mode::from_name(&kept.modes[at])));
-    PlannedInterface { inbound: new.inbound.or(inbound), outbound: new.outbound.or(outbound), ..target.planned.clone() }
 }

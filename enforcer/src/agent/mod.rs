@@ -12,8 +12,10 @@ mod log;
 mod numbers;
 mod policy;
 mod serve;
+mod site_file;
 mod sources;
 mod systemd;
+mod targets;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,17 +24,18 @@ use std::time::{Duration, Instant};
 
 use crate::cli::{Failure, Output, PolicyArgs, past};
 use crate::dataplane::{self, BpfLog, HookChoice, Pending, refresh_addresses, refresh_listeners};
-use crate::diagnostic::Diagnostic;
 use crate::history;
 use due::{Due, Work};
 use events::Events;
 use instance::Instance;
-use keeper::{Keeper, Look, Outcome};
+use keeper::{Keeper, Occasion, Outcome};
 use log::Log;
 use numbers::Shared;
 use policy::Followed;
+use site_file::Seen;
 use sources::Event;
 use systemd::Systemd;
+use targets::Look;
 
 /// How the agent is to work.
 #[derive(Clone, Debug)]
@@ -117,20 +120,14 @@ struct Agent<'a> {
     events: Option<Events>,
 }
 
-/// A look at the site file.
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Seen {
-    Text(String),
-    Wrong(Vec<Diagnostic>),
-}
-
 impl Agent<'_> {
     fn start(&mut self, output: &mut Output<'_>) -> Result<(), Failure> {
-        match Followed::read(&self.options.policy, self.options.hook) {
+        let read = Followed::read(&self.options.policy, self.options.hook);
+        self.last_read = Some(Seen::of(&read));
+        match read {
             Ok(next) => {
-                self.last_read = Some(Seen::Text(next.site.text.content.clone()));
                 self.say_warnings(&next);
-                if let Outcome::Postponed(pending) = self.keeper.follow(next, true)? {
+                if let Outcome::Postponed(pending) = self.keeper.follow(next, Occasion::Start)? {
                     self.postpone(&pending);
                     self.keeper.keep_last_good()?;
                 }
@@ -142,7 +139,6 @@ impl Agent<'_> {
                     return Err(Failure::BadInputReported);
                 }
                 self.say_broken(&findings);
-                self.last_read = Some(Seen::Wrong(findings));
             }
         }
         self.keeper.protect(Look::Hooks)?;
@@ -188,10 +184,10 @@ impl Agent<'_> {
     }
 
     /// What fails is tried again by the next check, and the agent goes on.
-    fn attempt(&mut self, work: Work, is_forced: bool) {
+    fn attempt(&mut self, work: Work, is_reload: bool) {
         let result = match work {
             Work::Read => {
-                self.read(is_forced);
+                self.read(is_reload);
                 Ok(())
             }
             Work::Protect => self.keeper.protect(Look::Hooks),
@@ -199,9 +195,9 @@ impl Agent<'_> {
             Work::Totals => past::record(history::Event::Sample, &[]).map_err(Into::into),
             Work::Listeners => refresh_listeners().map_err(Into::into),
             Work::Check => {
-                // A change that nobody told of, such as on a network file system, or because a rule has expired.
-                let has_expired = self.keeper.followed().is_some_and(Followed::has_expired);
-                self.read(has_expired || self.trouble.is_some());
+                self.keeper.expire();
+                // A change that nobody told of, such as on a network file system.
+                self.read(false);
                 self.save_totals();
                 self.keeper.protect(Look::Tables).and_then(|()| Ok(refresh_addresses()?))
             }
@@ -212,94 +208,12 @@ impl Agent<'_> {
         self.say_status();
     }
 
-    /// Reads the site file, and puts it in force if it is another than before.
-    fn read(&mut self, is_forced: bool) {
-        if self.options.policy.site.as_deref() == Some("-") {
-            return;
-        }
-        let next = Followed::read(&self.options.policy, self.options.hook);
-        let seen = match &next {
-            Ok(next) => Seen::Text(next.site.text.content.clone()),
-            Err(findings) => Seen::Wrong(findings.clone()),
-        };
-        let is_new = self.last_read.as_ref() != Some(&seen);
-        let is_other_policy = match (&next, self.keeper.followed()) {
-            (Ok(next), Some(followed)) => next.ruleset.hash != followed.ruleset.hash,
-            _ => false,
-        };
-        if !is_new && !is_forced && !is_other_policy {
-            return;
-        }
-        self.last_read = Some(seen);
-        match next {
-            Err(findings) if is_new => {
-                self.numbers.numbers().reload_failures += 1;
-                self.say_broken(&findings);
-            }
-            Err(_) => {}
-            Ok(next) => self.follow(next, is_new),
-        }
-    }
-
-    fn follow(&mut self, next: Followed, is_new: bool) {
-        if is_new {
-            self.say_warnings(&next);
-        }
-        let hash = next.ruleset.hash.clone();
-        match self.keeper.follow(next, false) {
-            Ok(Outcome::InForce) => {
-                self.trouble = None;
-                self.numbers.numbers().reloads += 1;
-                self.log.info(format!("policy {} is in force", hash.get(..16).unwrap_or(&hash)));
-            }
-            Ok(Outcome::Postponed(pending)) => self.postpone(&pending),
-            Err(failure) => {
-                let trouble = format!("{failure:#}");
-                let is_told = self.trouble.as_ref() == Some(&trouble);
-                let mut numbers = self.numbers.numbers();
-                numbers.is_site_in_force = false;
-                if !is_told {
-                    numbers.reload_failures += 1;
-                    self.log.error(format!("the policy before stays in force: {trouble}"));
-                }
-                drop(numbers);
-                self.trouble = Some(trouble);
-            }
-        }
-    }
-
-    fn postpone(&mut self, pending: &Pending) {
-        let trouble =
-            format!("a change waits until {} to be confirmed; it is put in force when that is settled", pending.at());
-        if self.trouble.as_ref() != Some(&trouble) {
-            self.log.warning(format!("the site file: {trouble}"));
-        }
-        self.numbers.numbers().is_site_in_force = false;
-        self.trouble = Some(trouble);
-        // Confirmed or past: looked at again soon, and by every check.
-        self.due.again(Work::Check, Instant::now() + Duration::from_secs(2));
-    }
-
-    fn say_broken(&mut self, findings: &[Diagnostic]) {
-        for finding in findings {
-            self.log.error(finding);
-        }
-        self.log.error("the site file cannot be used; the policy before stays in force");
-        self.numbers.numbers().is_site_in_force = false;
-        self.trouble = findings.first().map(ToString::to_string);
-    }
-
-    fn say_warnings(&self, next: &Followed) {
-        if next.warnings > 0 {
-            self.log.info(format!("{}: {} warnings; `enforcer check` shows them", next.origin, next.warnings));
-        }
-    }
-
     fn say_status(&mut self) {
         let summary = self.keeper.summary().unwrap_or_else(|error| error.to_string());
-        let text = match &self.trouble {
-            Some(trouble) => format!("{summary}; the site file is not in force: {trouble}"),
-            None => summary,
+        let text = match (&self.trouble, self.keeper.has_refused()) {
+            (Some(trouble), _) => format!("{summary}; the site file is not in force: {trouble}"),
+            (None, true) => format!("{summary}; the site file is not in force: its change was not confirmed"),
+            (None, false) => summary,
         };
         self.systemd.status(&text);
     }

@@ -1,10 +1,11 @@
 //! The policy that is followed: read, compiled, and told apart from the one before.
 
-use jiff::Zoned;
+use clap::ValueEnum as _;
 use jiff::civil::Date;
+use jiff::{Timestamp, Zoned};
 
 use crate::cli::apply::source;
-use crate::cli::{Policy, PolicyArgs};
+use crate::cli::{Policy, PolicyArgs, policy_args};
 use crate::compile::{self, Compiled};
 use crate::dataplane::HookChoice;
 use crate::diagnostic::Diagnostic;
@@ -22,29 +23,40 @@ pub(super) struct Followed {
     pub(super) origin: String,
     /// Rules expire: tomorrow it may compile to others.
     pub(super) day: Date,
+    /// When it was compiled.
+    pub(super) compiled: Timestamp,
     pub(super) warnings: usize,
 }
 
 impl Followed {
     /// Reads and compiles it.
     pub(super) fn read(args: &PolicyArgs, hook: HookChoice) -> Result<Self, Vec<Diagnostic>> {
-        let Policy { site, catalogue } = args.load().map_err(crate::cli::policy_args::Error::findings)?;
-        let day = Zoned::now().date();
-        let Compiled { ruleset, warnings } = compile::compile(&site, &catalogue, day)
-            .map_err(|error| crate::cli::policy_args::Error::from(error).findings())?;
-        Ok(Self {
-            source: source(args, &site, hook),
-            origin: args.site.clone().unwrap_or_else(|| "command line".to_owned()),
-            site,
-            ruleset,
-            day,
-            warnings: warnings.len(),
-        })
+        let policy = args.load().map_err(policy_args::Error::findings)?;
+        let source = source(args, &policy.site, hook);
+        Self::compile(policy, source)
     }
 
-    /// Compiles it again, on another day.
-    pub(super) fn has_expired(&self) -> bool {
-        self.day != Zoned::now().date()
+    /// What a policy that is kept means today.
+    pub(super) fn of_source(source: &Source) -> Result<Self, Vec<Diagnostic>> {
+        Self::compile(Policy::of_source(source).map_err(policy_args::Error::findings)?, source.clone())
+    }
+
+    fn compile(Policy { site, catalogue }: Policy, source: Source) -> Result<Self, Vec<Diagnostic>> {
+        let (day, compiled) = (today(), Timestamp::now());
+        let Compiled { ruleset, warnings } =
+            compile::compile(&site, &catalogue, day).map_err(|error| policy_args::Error::from(error).findings())?;
+        let origin = source.site.clone().unwrap_or_else(|| "command line".to_owned());
+        Ok(Self { site, ruleset, source, origin, day, compiled, warnings: warnings.len() })
+    }
+
+    /// Whether it was compiled on another day: rules may have expired.
+    pub(super) fn is_of_another_day(&self) -> bool {
+        self.day != today()
+    }
+
+    /// The hook that was asked for.
+    pub(super) fn hook(&self) -> HookChoice {
+        HookChoice::from_str(&self.source.hook, true).unwrap_or(HookChoice::Auto)
     }
 
     /// Whether what is kept was made from the same text.
@@ -66,6 +78,10 @@ impl Followed {
         let changed = |now, before| if now == before { None } else { now };
         Modes { inbound: changed(said.inbound, before.inbound), outbound: changed(said.outbound, before.outbound) }
     }
+}
+
+fn today() -> Date {
+    Zoned::now().date()
 }
 
 fn modes(site: &Site, interface: &str) -> Modes {
@@ -91,7 +107,8 @@ mod tests {
         let day = Zoned::now().date();
         let Compiled { ruleset, warnings } = compile::compile(&site, catalogue, day).unwrap();
         let source = Source { site: Some("site.yaml".to_owned()), text: Some(text.to_owned()), ..Source::default() };
-        Followed { site, ruleset, source, origin: String::new(), day, warnings: warnings.len() }
+        let (origin, compiled) = (String::new(), Timestamp::now());
+        Followed { site, ruleset, source, origin, day, compiled, warnings: warnings.len() }
     }
 
     fn kept(text: &str, modes: [&str; 2]) -> LastGood {

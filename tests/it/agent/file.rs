@@ -104,7 +104,29 @@ fn a_change_that_nobody_confirms_is_undone_and_not_tried_again() {
     wait_for_value(&true, || host.status("/policy_hash") != first);
     wait_for_value(&first, || host.status("/policy_hash"));
     agent.wait_for_log("was not confirmed");
+    // One that may be going on, and two that know of it.
+    agent.wait_for_checks(3);
+    assert_eq!((host.status("/policy_hash"), host.status("/inbound/mode")), (first.clone(), "enforce".into()));
+    assert_eq!(agent.log().matches("is in force").count(), 1, "it is not tried again");
+    host.write(&OTHER.replace("finesse", "cuic"));
+    wait_for_value(&true, || host.status("/policy_hash") != first);
+    host.run(&["confirm"]).expect_code(0);
+    agent.wait_for_checks(2);
+    assert_ne!(host.status("/policy_hash"), first, "another change is another matter");
+}
+
+#[test]
+fn a_change_that_is_found_at_the_start_has_to_be_confirmed_too() {
+    let host = Host::with_site(ENFORCING);
+    let agent = host.start(&[]);
+    let first = host.status("/policy_hash");
+    assert!(agent.stop());
+    host.write(OTHER);
+    let agent = host.start(&["--confirm-within", "3s", "--check", "1s"]);
+    agent.wait_for_log("was not confirmed");
+    agent.wait_for_checks(3);
     assert_eq!((host.status("/policy_hash"), host.status("/inbound/mode")), (first, "enforce".into()));
+    assert!(agent.stop());
 }
 
 #[test]

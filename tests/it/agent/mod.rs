@@ -1,6 +1,7 @@
 //! `enforcer run`, in a namespace with a state folder of its own.
 
 mod file;
+mod hand;
 mod life;
 mod links;
 mod repair;
@@ -31,7 +32,7 @@ struct Host {
 
 /// A running agent.
 struct Agent<'a> {
-    _host: &'a Host,
+    host: &'a Host,
     child: Child,
     log: PathBuf,
 }
@@ -77,6 +78,12 @@ impl Host {
 
     #[track_caller]
     fn spawn(&self, options: &[&str]) -> Agent<'_> {
+        self.spawn_with(options, &[])
+    }
+
+    /// With these variables in its environment.
+    #[track_caller]
+    fn spawn_with(&self, options: &[&str], variables: &[(&str, &str)]) -> Agent<'_> {
         let site = self.site();
         let mut line = vec!["run", site.to_str().expect("plain")];
         line.extend(options);
@@ -84,8 +91,9 @@ impl Host {
         let stderr = File::create(&log).expect("the folder is there");
         let mut command = command(&self.cable.host, &line);
         command.env("ENFORCER_STATE_DIR", &self.folder).env_remove("JOURNAL_STREAM");
+        command.envs(variables.iter().copied());
         let child = command.stdout(Stdio::null()).stderr(stderr).spawn().expect("the binary starts");
-        Agent { _host: self, child, log }
+        Agent { host: self, child, log }
     }
 
     #[track_caller]
@@ -135,6 +143,20 @@ impl Agent<'_> {
     #[track_caller]
     fn wait_for_log(&self, text: &str) {
         wait_for(&format!("`{text}` in the log"), || if self.log().contains(text) { Ok(()) } else { Err(self.log()) });
+    }
+
+    /// Waits until it has compared everything in force with what should be for so many times.
+    #[track_caller]
+    fn wait_for_checks(&self, number: usize) {
+        use std::os::unix::fs::MetadataExt as _;
+
+        // Each of them saves what was counted, in a file of its own.
+        let totals = self.host.folder.join(format!("{}.totals", self.host.cable.near.interface));
+        let file = || fs::metadata(&totals).map(|file| (file.ino(), file.mtime(), file.mtime_nsec())).ok();
+        for _ in 0..number {
+            let before = file();
+            wait_for("a check", || if file() == before { Err(self.log()) } else { Ok(()) });
+        }
     }
 
     fn signal(&self, signal: i32) {

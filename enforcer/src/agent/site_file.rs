@@ -1,0 +1,115 @@
+//! The site file: read when it may have changed, put in force, and told of where that cannot be.
+
+use std::time::{Duration, Instant};
+
+use super::due::Work;
+use super::keeper::{Occasion, Outcome};
+use super::policy::Followed;
+use super::{Agent, Pending};
+use crate::diagnostic::Diagnostic;
+
+/// A look at the site file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Seen {
+    Text(String),
+    Wrong(Vec<Diagnostic>),
+}
+
+impl Seen {
+    pub(super) fn of(read: &Result<Followed, Vec<Diagnostic>>) -> Self {
+        match read {
+            Ok(next) => Self::Text(next.site.text.content.clone()),
+            Err(findings) => Self::Wrong(findings.clone()),
+        }
+    }
+}
+
+impl Agent<'_> {
+    /// Reads the site file, and puts it in force if it is another than before, if it could not be until now, or if everything is
+    /// to be looked at anew.
+    pub(super) fn read(&mut self, is_reload: bool) {
+        if self.options.policy.site.as_deref() == Some("-") {
+            return;
+        }
+        let next = Followed::read(&self.options.policy, self.options.hook);
+        let seen = Seen::of(&next);
+        let is_new = self.last_read.as_ref() != Some(&seen);
+        self.last_read = Some(seen);
+        match next {
+            Err(findings) if is_new => {
+                self.numbers.numbers().reload_failures += 1;
+                self.say_broken(&findings);
+            }
+            Err(_) => {}
+            Ok(next) => {
+                let occasion = if is_new || is_reload { Occasion::Reload } else { Occasion::Again };
+                if is_new {
+                    self.say_warnings(&next);
+                }
+                if occasion == Occasion::Reload || self.is_due(&next) {
+                    self.follow(next, occasion);
+                }
+            }
+        }
+    }
+
+    /// Whether the file, which is what it was, is to be put in force all the same.
+    fn is_due(&mut self, next: &Followed) -> bool {
+        // Nobody has confirmed it. What would come of it now is no other than before.
+        if self.keeper.is_refused(next) {
+            return false;
+        }
+        self.trouble.is_some()
+            || self.keeper.followed().is_none_or(|followed| followed.ruleset.hash != next.ruleset.hash)
+    }
+
+    fn follow(&mut self, next: Followed, occasion: Occasion) {
+        let hash = next.ruleset.hash.clone();
+        match self.keeper.follow(next, occasion) {
+            Ok(Outcome::InForce) => {
+                self.trouble = None;
+                self.numbers.numbers().reloads += 1;
+                self.log.info(format!("policy {} is in force", hash.get(..16).unwrap_or(&hash)));
+            }
+            Ok(Outcome::Postponed(pending)) => self.postpone(&pending),
+            Err(failure) => {
+                let trouble = format!("{failure:#}");
+                if self.trouble.as_ref() != Some(&trouble) {
+                    self.numbers.numbers().reload_failures += 1;
+                    self.log.error(format!("the policy before stays in force: {trouble}"));
+                }
+                self.not_in_force(trouble);
+            }
+        }
+    }
+
+    pub(super) fn postpone(&mut self, pending: &Pending) {
+        let trouble =
+            format!("a change waits until {} to be confirmed; it is put in force when that is settled", pending.at());
+        if self.trouble.as_ref() != Some(&trouble) {
+            self.log.warning(format!("the site file: {trouble}"));
+        }
+        self.not_in_force(trouble);
+        // Confirmed or past: looked at again soon, and by every check.
+        self.due.again(Work::Check, Instant::now() + Duration::from_secs(2));
+    }
+
+    pub(super) fn say_broken(&mut self, findings: &[Diagnostic]) {
+        for finding in findings {
+            self.log.error(finding);
+        }
+        self.log.error("the site file cannot be used; the policy before stays in force");
+        self.not_in_force(findings.first().map(ToString::to_string).unwrap_or_default());
+    }
+
+    pub(super) fn not_in_force(&mut self, trouble: String) {
+        self.keeper.stray();
+        self.trouble = Some(trouble);
+    }
+
+    pub(super) fn say_warnings(&self, next: &Followed) {
+        if next.warnings > 0 {
+            self.log.info(format!("{}: {} warnings; `enforcer check` shows them", next.origin, next.warnings));
+        }
+    }
+}
