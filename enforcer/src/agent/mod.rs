@@ -127,9 +127,13 @@ impl Agent<'_> {
         match read {
             Ok(next) => {
                 self.say_warnings(&next);
-                if let Outcome::Postponed(pending) = self.keeper.follow(next, Occasion::Start)? {
-                    self.postpone(&pending);
-                    self.keeper.keep_last_good()?;
+                match self.keeper.follow(next, Occasion::Start) {
+                    Ok(Outcome::InForce) => {}
+                    Ok(Outcome::Postponed(pending)) => {
+                        self.postpone(&pending);
+                        self.keeper.keep_last_good()?;
+                    }
+                    Err(failure) => self.start_with_last_good(failure)?,
                 }
             }
             Err(findings) => {
@@ -151,6 +155,23 @@ impl Agent<'_> {
         self.say_status();
         self.systemd.ready();
         self.log.info("ready");
+        Ok(())
+    }
+
+    /// The policy is refused: an agent that keeps up what was good last, and tries again, is better than none.
+    fn start_with_last_good(&mut self, failure: Failure) -> Result<(), Failure> {
+        match self.keeper.keep_last_good() {
+            Ok(true) => {}
+            Ok(false) => return Err(failure),
+            Err(other) => {
+                self.log.error(format!("nor can what was good last be kept up: {other:#}"));
+                return Err(failure);
+            }
+        }
+        let trouble = format!("{failure:#}");
+        self.numbers.numbers().reload_failures += 1;
+        self.log.error(format!("the site file cannot be put in force; what was good last is kept up: {trouble}"));
+        self.not_in_force(trouble);
         Ok(())
     }
 
@@ -199,7 +220,8 @@ impl Agent<'_> {
                 // A change that nobody told of, such as on a network file system.
                 self.read(false);
                 self.save_totals();
-                self.keeper.protect(Look::Tables).and_then(|()| Ok(refresh_addresses()?))
+                let done = self.keeper.protect(Look::Tables).and_then(|()| self.keeper.forget_gone());
+                done.and_then(|()| Ok(refresh_addresses()?))
             }
         };
         if let Err(failure) = result {
@@ -244,7 +266,9 @@ impl Agent<'_> {
             for one in dataplane::detach(&ours)? {
                 self.log.info(format!("{}: no longer protected", one.interface));
             }
-            history::Log::default().append(&entries).map_err(anyhow::Error::from)?;
+            if let Err(error) = history::Log::default().append(&entries) {
+                self.log.warning(format!("the history does not know of this: {:#}", anyhow::Error::from(error)));
+            }
         }
         Ok(())
     }

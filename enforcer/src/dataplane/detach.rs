@@ -52,6 +52,16 @@ pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
     Ok(removed)
 }
 
+/// Removes what is kept for the next boot about an interface that has no pins.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn forget_kept(interface: &str) -> Result<(), DataplaneError> {
+    let _lock = lock()?;
+    let pins = InterfacePins::of(interface, own()?)?;
+    State::of(pins.name()).forget().doing(|| format!("{interface} would be protected by the next boot"))
+}
+
 /// Something of ours, whole or in part.
 struct Remains {
     interface: String,

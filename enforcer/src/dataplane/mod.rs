@@ -44,7 +44,7 @@ pub use control::{ModeChange, Modes, modes_in_force};
 pub use counters::{Count, InterfaceCounters, ReasonCount, RuleCount, VerdictCounts, counters};
 pub use deadline::{Changed, Confirmation, Until, confirm, set_modes};
 pub use denied::{denied, denied_use};
-pub use detach::{Removed, detach};
+pub use detach::{Removed, detach, forget_kept};
 pub use error::DataplaneError;
 pub use events::EventStream;
 pub use hooks::{ExpectedHook, OnFilter, OnHooks, expected_hook, kernel_problem, lacks_tcx, on_hooks};

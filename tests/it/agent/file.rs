@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
+use harness::netns::another_interface;
 use harness::sockets::Reply;
 
 use super::{ENFORCING, Host, SITE, wait_for_value};
@@ -65,6 +67,70 @@ fn with_a_site_file_that_is_broken_from_the_start_the_last_good_policy_is_kept_u
     host.write(SITE);
     agent.wait_for_log("is in force");
     assert_eq!(host.status("/inbound/mode"), "enforce", "the site file says no mode any more: what is in force stays");
+}
+
+#[test]
+fn with_a_broken_site_file_interfaces_that_come_and_go_are_kept_up_by_the_last_good_policy() {
+    let host = Host::new();
+    let late = another_interface();
+    let add = || host.cable.host.batch(&format!("link add {late} type veth peer name p{}\n", &late[2..]));
+    add();
+    host.write(&format!("interfaces: [IF, {late}]\nroles: [unity-connection]\nmode: enforce\n"));
+    host.run(&["apply", host.site().to_str().expect("plain")]).expect_code(0);
+    host.write("interfaces: [");
+    let agent = host.start(&["--metrics", "127.0.0.1:0", "--check", "1s"]);
+    host.cable.host.batch(&format!("link del {late}\n"));
+    agent.wait_for_log("is gone");
+    add();
+    wait_for_value(&Some(0), || host.run(&["status", "--interface", &late]).code);
+    assert!(host.interfaces().iter().all(|one| one["inbound"]["mode"] == "enforce"));
+    // What nobody can compile any more protects nobody, and is counted.
+    let kept = host.folder.join(format!("{late}.json"));
+    let text = fs::read_to_string(&kept).expect("it is kept").replace("unity-connection", "no-such-role");
+    fs::write(&kept, text).expect("it is there");
+    agent.wait_for_checks(2);
+    fs::remove_dir_all(Path::new("/sys/fs/bpf/enforcer").join(&late)).expect("it is protected");
+    wait_for_value(&true, || metrics(&host, &agent.log()).contains("\nenforcer_agent_interfaces_unprotected 1\n"));
+    assert!(agent.stop());
+}
+
+#[test]
+fn a_policy_that_is_refused_at_the_start_leaves_the_last_good_one_and_an_agent() {
+    let scoped = format!("{ENFORCING}scope: host\n");
+    let host = Host::with_site(&scoped);
+    host.run(&["apply", host.site().to_str().expect("plain")]).expect_code(0);
+    let first = host.status("/policy_hash");
+    host.cable.host.run(|| fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("root may"));
+    // Whose packets are judged on a host that forwards has to be said.
+    host.write(OTHER);
+    let agent = host.start(&["--metrics", "127.0.0.1:0", "--check", "1s"]);
+    assert!(agent.log().contains("what was good last is kept up"), "{}", agent.log());
+    assert_eq!((host.status("/policy_hash"), host.status("/inbound/mode")), (first.clone(), "enforce".into()));
+    let text = metrics(&host, &agent.log());
+    assert!(text.contains("\nenforcer_agent_site_in_force 0\n"), "{text}");
+    host.write(&format!("{OTHER}scope: host\n"));
+    wait_for_value(&true, || metrics(&host, &agent.log()).contains("\nenforcer_agent_site_in_force 1\n"));
+    assert_ne!(host.status("/policy_hash"), first);
+    assert!(agent.stop());
+}
+
+#[test]
+fn an_interface_that_appears_while_a_change_waits_gets_it_when_it_is_confirmed() {
+    let host = Host::new();
+    let late = another_interface();
+    let site = |role: &str| format!("interfaces: [IF, {late}]\nroles: [{role}]\nmode: enforce\n");
+    host.write(&site("unity-connection"));
+    let agent = host.start(&["--confirm-within", "1h", "--check", "1s"]);
+    let first = host.status("/policy_hash");
+    host.write(&site("finesse"));
+    wait_for_value(&true, || host.status("/policy_hash") != first);
+    host.cable.host.batch(&format!("link add {late} type veth peer name p{}\n", &late[2..]));
+    wait_for_value(&2, || host.interfaces().len());
+    let hashes = || host.interfaces().iter().map(|one| one["policy_hash"].clone()).collect::<Vec<_>>();
+    assert!(hashes().contains(&first), "what nobody has confirmed is not for good");
+    host.run(&["confirm"]).expect_code(0);
+    wait_for_value(&false, || hashes().contains(&first));
+    assert!(agent.stop());
 }
 
 #[test]
@@ -144,7 +210,7 @@ fn a_change_that_waits_to_be_confirmed_is_not_confirmed_by_the_agent() {
     assert_eq!(host.status("/inbound/mode"), "enforce");
 }
 
-fn metrics(host: &Host, log: &str) -> String {
+pub(super) fn metrics(host: &Host, log: &str) -> String {
     use std::io::{Read as _, Write as _};
 
     let address = log.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("it says where");

@@ -1,6 +1,7 @@
 //! Interfaces and addresses come and go.
 
 use std::net::TcpListener;
+use std::path::Path;
 
 use enforcer_common::layout::LAYOUT_VERSION;
 use harness::netns::another_interface;
@@ -33,6 +34,26 @@ fn an_interface_that_appears_later_is_protected_by_name_and_by_pattern() {
     host.cable.host.batch(&format!("link add {named} type veth peer name p{}\n", &named[2..]));
     wait_for_value(&Some(0), || host.run(&["status", "--interface", &named]).code);
     assert_eq!(counted(&host).expect("it is protected")["since"], since);
+}
+
+#[test]
+fn an_interface_that_fits_a_pattern_and_does_not_come_back_leaves_nothing() {
+    let host = Host::new();
+    let fitting = another_interface();
+    let add = || host.cable.host.batch(&format!("link add {fitting} type veth peer name p{}\n", &fitting[2..]));
+    host.write(&format!("interfaces: [IF, '{fitting}*']\nroles: [unity-connection]\nmode: enforce\n"));
+    let agent = host.start(&["--check", "1s"]);
+    add();
+    wait_for_value(&2, || host.interfaces().len());
+    let pins = Path::new("/sys/fs/bpf/enforcer").join(&fitting);
+    let kept = host.folder.join(format!("{fitting}.json"));
+    wait_for_value(&(true, true), || (pins.exists(), kept.exists()));
+    host.cable.host.batch(&format!("link del {fitting}\n"));
+    agent.wait_for_log("what was left of it is removed");
+    assert_eq!((pins.exists(), kept.exists(), host.interfaces().len()), (false, false, 1));
+    add();
+    wait_for_value(&2, || host.interfaces().len());
+    assert!(agent.stop());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::process::Command;
 use enforcer_common::layout::LAYOUT_VERSION;
 use harness::sockets::Reply;
 
+use super::file::metrics;
 use super::{Agent, ENFORCING, Host, wait_for_value};
 
 #[track_caller]
@@ -62,12 +63,19 @@ fn an_entry_that_was_changed_in_the_kernel_is_put_back() {
 #[test]
 fn another_policy_that_an_operator_applies_is_not_drift() {
     let host = Host::with_site(ENFORCING);
-    let agent = host.start(&["--check", "1s"]);
+    let agent = host.start(&["--check", "1s", "--metrics", "127.0.0.1:0"]);
+    let is_site =
+        |number: u8| metrics(&host, &agent.log()).contains(&format!("\nenforcer_agent_site_in_force {number}\n"));
     let near = &host.cable.near.interface;
     host.run(&["apply", "--role", "finesse", "--interface", near]).expect_code(0);
     let hash = host.status("/policy_hash");
     agent.wait_for_log("another policy than the site file's");
     assert_eq!(host.status("/policy_hash"), hash);
+    wait_for_value(&true, || is_site(0));
+    // The site's own, by hand.
+    host.run(&["apply", host.site().to_str().expect("plain")]).expect_code(0);
+    wait_for_value(&true, || is_site(1));
+    host.run(&["apply", "--role", "finesse", "--interface", near]).expect_code(0);
     agent.signal(libc::SIGHUP);
     wait_for_value(&true, || host.status("/policy_hash") != hash);
 }

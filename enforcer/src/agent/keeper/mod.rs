@@ -1,5 +1,9 @@
 //! Keeps what is in force equal to what should be: the policy that is followed, on every interface that it speaks of.
 
+mod gone;
+mod last_good;
+mod repair;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -9,8 +13,7 @@ use super::Options;
 use super::log::Log;
 use super::numbers::Shared;
 use super::policy::Followed;
-use super::targets::{Look, Target, survey, targets};
-use crate::boot::Boot;
+use super::targets::{Target, targets};
 use crate::cli::Failure;
 use crate::cli::apply::{refuse_unscoped_forwarding, sentences};
 use crate::cli::interfaces::modes_text;
@@ -21,7 +24,6 @@ use crate::dataplane::{
     pending, protected,
 };
 use crate::history::Event;
-use crate::links::links;
 
 /// What the agent knows of its work.
 pub(super) struct Keeper<'a> {
@@ -30,9 +32,12 @@ pub(super) struct Keeper<'a> {
     numbers: Shared,
     /// `None`: the site file could not be used yet, and the last good policies are kept up instead.
     followed: Option<Followed>,
-    boot: Option<Boot>,
+    /// Those, one for each text that is kept.
+    last_good: Vec<Followed>,
     /// What was followed before, while the change waits to be confirmed.
     previous: Option<Followed>,
+    /// Interfaces that appeared meanwhile, and have that one.
+    behind: BTreeSet<String>,
     /// What nobody has confirmed in time.
     refused: Option<Refused>,
     /// When everything was looked at anew last: what somebody has done since then by hand stays.
@@ -43,6 +48,8 @@ pub(super) struct Keeper<'a> {
     seen: BTreeSet<String>,
     /// Those of them that somebody has detached, and when that was noticed.
     released: BTreeMap<String, Timestamp>,
+    /// Interfaces that fit a pattern and are gone, and how many checks have found that.
+    gone: BTreeMap<String, u32>,
     /// What was said of an interface last: it is not said twice.
     told: BTreeMap<String, String>,
 }
@@ -81,13 +88,15 @@ impl<'a> Keeper<'a> {
             log,
             numbers,
             followed: None,
-            boot: None,
+            last_good: Vec::new(),
             previous: None,
+            behind: BTreeSet::new(),
             refused: None,
             reloaded: Timestamp::now(),
             is_site: false,
             seen: BTreeSet::new(),
             released: BTreeMap::new(),
+            gone: BTreeMap::new(),
             told: BTreeMap::new(),
         }
     }
@@ -157,7 +166,8 @@ impl<'a> Keeper<'a> {
         self.warn_of_others(&next)?;
         let before = self.followed.replace(next);
         self.previous = before.filter(|_| confirm_within.is_some());
-        self.boot = None;
+        self.last_good.clear();
+        self.behind.clear();
         self.released.retain(|_, noticed| *noticed > self.reloaded);
         Ok(Outcome::InForce)
     }
@@ -171,18 +181,6 @@ impl<'a> Keeper<'a> {
             .as_ref()
             .is_some_and(|followed| followed.day == next.day && followed.ruleset.hash != next.ruleset.hash);
         targets.iter().any(is_other_text) || is_other_catalogue
-    }
-
-    /// A change that is found at the start has to be confirmed like any other: what it goes back to is put in force before.
-    fn return_to_last_good(&mut self, next: &Followed) -> Result<(), Failure> {
-        let kept = targets(next)?.into_iter().filter_map(|target| target.kept);
-        let Some(before) = kept.into_iter().find(|kept| !next.is_same_text(kept)) else { return Ok(()) };
-        self.keep_last_good()?;
-        match Followed::of_source(&before.source) {
-            Ok(before) => self.followed = Some(before),
-            Err(findings) => findings.iter().for_each(|finding| self.log.warning(finding)),
-        }
-        Ok(())
     }
 
     /// Whether somebody has detached an interface since the last reload, or put another policy in force on it by hand.
@@ -218,119 +216,6 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// The site file cannot be used: what was good last is kept up. Says whether there is anything to keep up.
-    pub(super) fn keep_last_good(&mut self) -> Result<bool, Failure> {
-        let (boot, wrong, there) = Boot::read()?;
-        for sentence in wrong {
-            self.log.warning(sentence);
-        }
-        let is_any = !there.is_empty() || boot.waiting().next().is_some();
-        self.seen.extend(there);
-        self.boot = Some(boot);
-        self.protect(Look::Hooks)?;
-        Ok(is_any)
-    }
-
-    /// Protects what has appeared, and puts back what was taken away.
-    pub(super) fn protect(&mut self, look: Look) -> Result<(), Failure> {
-        if let Some(boot) = &mut self.boot {
-            let done = boot.protect()?;
-            self.note_applied(&done.applied);
-            for (interface, sentence) in done.notes.into_iter().chain(done.failed) {
-                self.tell(&interface, &sentence);
-            }
-        }
-        self.settle_unconfirmed()?;
-        self.say_what_is_gone()?;
-        let (mut unprotected, mut is_other) = (0, false);
-        // Taken out so that it can be looked at while the rest changes.
-        if let Some(followed) = self.followed.take() {
-            let result = survey(&followed, look);
-            for (target, problems) in result.as_deref().unwrap_or_default() {
-                unprotected += u64::from(!self.keep(&followed, target, problems));
-                is_other |= target.is_other(&followed);
-            }
-            self.followed = Some(followed);
-            result?;
-        }
-        let mut numbers = self.numbers.numbers();
-        numbers.protected = protected(&[])?.len() as u64;
-        numbers.unprotected = unprotected;
-        numbers.is_site_in_force = self.is_site && !is_other;
-        Ok(())
-    }
-
-    /// Sees to one interface. Says whether it is as it should be.
-    fn keep(&mut self, followed: &Followed, target: &Target, problems: &[String]) -> bool {
-        let name = &target.planned.name;
-        let Some(in_force) = &target.in_force else {
-            self.notice_release(target);
-            if self.released.contains_key(name) {
-                return true;
-            }
-            let was_seen = self.seen.contains(name);
-            if was_seen {
-                self.log.warning(format!("{name}: its pins are gone; protecting it again"));
-            }
-            return self.put_back(followed, target.with_modes(followed), was_seen);
-        };
-        self.seen.insert(name.clone());
-        let is_waiting = |found: &Pending| found.is_armed() && found.kind() == Kind::Unconfirmed;
-        let waits = pending(in_force).ok().flatten().filter(is_waiting);
-        if problems.is_empty() && waits.is_none() && target.is_outdated(followed) {
-            self.log.info(format!("{name}: the policy means something else today, such as when a rule has expired"));
-            return self.put_back(followed, target.with_modes(followed), false);
-        }
-        if problems.is_empty() {
-            if target.is_other(followed) {
-                let hash = &in_force.record.policy_hash;
-                let text = format!(
-                    "another policy than the site file's is in force ({}); it is left alone until the next reload",
-                    hash.get(..16).unwrap_or(hash)
-                );
-                self.tell(name, &text);
-            } else {
-                self.told.remove(name);
-            }
-            return true;
-        }
-        if let Some(found) = waits {
-            let text = format!(
-                "{}; left alone until {}, when what waits to be confirmed is settled",
-                problems.join("; "),
-                found.at()
-            );
-            self.tell(name, &text);
-            return false;
-        }
-        self.tell(name, &problems.join("; "));
-        let planned = match modes_in_force(in_force) {
-            Ok(_) => PlannedInterface { inbound: None, outbound: None, ..target.planned.clone() },
-            // What is gone must not come back in audit.
-            Err(_) => target.with_modes(followed),
-        };
-        self.put_back(followed, planned, true)
-    }
-
-    fn put_back(&mut self, followed: &Followed, planned: PlannedInterface, is_repair: bool) -> bool {
-        let name = planned.name.clone();
-        // What nobody has confirmed is not put in force for good by the way.
-        let plan = self.plan(self.previous.as_ref().unwrap_or(followed), vec![planned]);
-        let result = refuse_unscoped_forwarding(&plan).and_then(|()| Ok(dataplane::apply(&plan)?));
-        match result {
-            Ok(applied) => {
-                self.told.remove(&name);
-                self.note_applied(&applied);
-                self.numbers.numbers().repairs += u64::from(is_repair);
-                true
-            }
-            Err(failure) => {
-                self.tell(&name, &format!("cannot be protected: {failure:#}"));
-                false
-            }
-        }
-    }
-
     /// A change that waited to be confirmed: confirmed, or undone.
     fn settle_unconfirmed(&mut self) -> Result<(), Failure> {
         if self.previous.is_none() {
@@ -352,18 +237,8 @@ impl<'a> Keeper<'a> {
             );
             let refused = std::mem::replace(&mut self.followed, previous);
             self.refused = refused.map(|one| Refused { hash: one.ruleset.hash, day: one.day });
+            self.behind.clear();
             self.stray();
-        }
-        Ok(())
-    }
-
-    /// Pins stay when an interface goes, and so do its counters.
-    fn say_what_is_gone(&mut self) -> Result<(), Failure> {
-        let links = links()?;
-        for one in protected(&[])? {
-            if !links.iter().any(|link| link.name == one.interface) {
-                self.tell(&one.interface, "is gone; it is protected again when it comes back");
-            }
         }
         Ok(())
     }

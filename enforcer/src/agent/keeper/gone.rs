@@ -1,0 +1,75 @@
+//! Interfaces that are not there any more.
+
+use std::collections::BTreeMap;
+
+use super::{Followed, Keeper};
+use crate::cli::{Failure, past};
+use crate::dataplane::{self, here, pending, protected};
+use crate::history;
+use crate::links::links;
+use crate::state::kept;
+
+/// Checks after which an interface that the site file does not name, and that only fits a pattern, will not come back: tunnels and
+/// the ends of containers have names that are never used again.
+const PATIENCE: u32 = 10;
+
+impl Keeper<'_> {
+    /// Pins stay when an interface goes, and so do its counters.
+    pub(super) fn say_what_is_gone(&mut self) -> Result<(), Failure> {
+        let links = links()?;
+        for one in protected(&[])? {
+            if !links.iter().any(|link| link.name == one.interface) {
+                self.tell(&one.interface, "is gone; it is protected again when it comes back");
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is left of interfaces that fit a pattern and have been gone for a while, called by every check: pins hold maps, and
+    /// maps memory. One that is named keeps what it has.
+    pub(in crate::agent) fn forget_gone(&mut self) -> Result<(), Failure> {
+        let links = links()?;
+        let (kept, _) = kept(here()?).map_err(anyhow::Error::from)?;
+        let protected = protected(&[])?;
+        let mut gone = BTreeMap::new();
+        for name in protected.iter().map(|one| &one.interface).chain(kept.iter().map(|one| &one.interface)) {
+            let is_there = links.iter().any(|link| {
+                link.name == *name
+                    || protected.iter().any(|one| one.interface == *name && one.record.index == link.index)
+            });
+            if !is_there && self.fits_a_pattern(name) {
+                let checks = self.gone.get(name).map_or(1, |checks| checks + 1);
+                gone.insert(name.clone(), checks);
+            }
+        }
+        let over: Vec<String> =
+            gone.iter().filter(|(_, checks)| **checks >= PATIENCE).map(|(name, _)| name.clone()).collect();
+        self.gone = gone;
+        for name in over {
+            if let Some(one) = protected.iter().find(|one| one.interface == name) {
+                if pending(one)?.is_some_and(|pending| pending.is_armed()) {
+                    continue;
+                }
+                let entries = past::before_detach(std::slice::from_ref(&name)).unwrap_or_default();
+                dataplane::detach(std::slice::from_ref(&name))?;
+                if let Err(error) = history::Log::default().append(&entries) {
+                    self.log.warning(format!("the history does not know of this: {:#}", anyhow::Error::from(error)));
+                }
+            } else {
+                dataplane::forget_kept(&name)?;
+            }
+            self.log.info(format!("{name}: has been gone for a while; what was left of it is removed"));
+            // Should the name be used again, it is another interface, which nobody has detached.
+            self.seen.remove(&name);
+            self.told.remove(&name);
+            self.released.remove(&name);
+            self.gone.remove(&name);
+        }
+        Ok(())
+    }
+
+    fn fits_a_pattern(&self, name: &str) -> bool {
+        let fits = |policy: &Followed| policy.site.interface(name).is_some_and(|said| said.is_pattern());
+        self.followed.iter().chain(&self.last_good).any(fits)
+    }
+}

@@ -1,0 +1,63 @@
+//! Where the site file cannot be used: what was good last is kept up instead.
+
+use super::{Followed, Keeper, targets};
+use crate::agent::targets::Look;
+use crate::boot::Boot;
+use crate::cli::Failure;
+use crate::dataplane::here;
+use crate::state::kept;
+
+impl Keeper<'_> {
+    /// A change that is found at the start has to be confirmed like any other: what it goes back to is put in force before.
+    pub(super) fn return_to_last_good(&mut self, next: &Followed) -> Result<(), Failure> {
+        let kept = targets(next)?.into_iter().filter_map(|target| target.kept);
+        let Some(before) = kept.into_iter().find(|kept| !next.is_same_text(kept)) else { return Ok(()) };
+        self.keep_last_good()?;
+        match Followed::of_source(&before.source) {
+            Ok(before) => self.followed = Some(before),
+            Err(findings) => findings.iter().for_each(|finding| self.log.warning(finding)),
+        }
+        Ok(())
+    }
+
+    /// The site file cannot be used: what was good last is put in force, and kept up. Says whether there is anything to keep up.
+    pub(in crate::agent) fn keep_last_good(&mut self) -> Result<bool, Failure> {
+        let (mut boot, wrong, there) = Boot::read()?;
+        for sentence in wrong {
+            self.log.warning(sentence);
+        }
+        let is_any = !there.is_empty() || boot.waiting().next().is_some();
+        self.seen.extend(there);
+        // All interfaces of a policy together; what cannot be done so is tried again one by one.
+        let done = boot.protect()?;
+        self.note_applied(&done.applied);
+        for (interface, sentence) in done.notes.into_iter().chain(done.failed) {
+            self.tell(&interface, &sentence);
+        }
+        self.protect(Look::Hooks)?;
+        Ok(is_any)
+    }
+
+    /// Compiles what is kept. What is applied by hand meanwhile is kept, too.
+    pub(super) fn read_last_good(&mut self) -> Result<(), Failure> {
+        let (kept, _) = kept(here()?).map_err(anyhow::Error::from)?;
+        let mut known = std::mem::take(&mut self.last_good);
+        for one in kept {
+            let is_it = |policy: &Followed| policy.is_same_text(&one);
+            if self.last_good.iter().any(is_it) {
+                continue;
+            }
+            match known.iter().position(is_it) {
+                Some(at) => self.last_good.push(known.swap_remove(at)),
+                None => match Followed::of_source(&one.source) {
+                    Ok(policy) => self.last_good.push(policy),
+                    Err(findings) => {
+                        let why = findings.first().map(ToString::to_string).unwrap_or_default();
+                        self.tell(&one.interface, &format!("the policy that was good last cannot be used: {why}"));
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! A look at the interfaces, and whatever is to be put back on them.
+
+use std::collections::BTreeSet;
+
+use super::{Followed, Keeper};
+use crate::agent::targets::{Look, Target, survey};
+use crate::cli::Failure;
+use crate::cli::apply::refuse_unscoped_forwarding;
+use crate::dataplane::{self, Kind, Pending, PlannedInterface, here, modes_in_force, pending, protected};
+use crate::links::links;
+use crate::state::kept;
+
+/// How things stand with an interface.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kept {
+    Good,
+    /// Another policy is in force, which somebody has applied by hand.
+    Other,
+    Unprotected,
+}
+
+impl Keeper<'_> {
+    /// Protects what has appeared, and puts back what was taken away.
+    pub(in crate::agent) fn protect(&mut self, look: Look) -> Result<(), Failure> {
+        self.settle_unconfirmed()?;
+        self.say_what_is_gone()?;
+        // Taken out so that they can be looked at while the rest changes.
+        let (policies, is_followed) = match self.followed.take() {
+            Some(followed) => (vec![followed], true),
+            None => {
+                self.read_last_good()?;
+                (std::mem::take(&mut self.last_good), false)
+            }
+        };
+        let result = self.keep_all(&policies, is_followed, look);
+        if is_followed {
+            self.followed = policies.into_iter().next();
+        } else {
+            self.last_good = policies;
+        }
+        let (unprotected, is_other) = result?;
+        let mut numbers = self.numbers.numbers();
+        numbers.protected = protected(&[])?.len() as u64;
+        numbers.unprotected = unprotected;
+        numbers.is_site_in_force = self.is_site && !is_other;
+        Ok(())
+    }
+
+    /// Sees to the interfaces of these policies. Counts those that are not protected, and says whether another policy is in force
+    /// anywhere.
+    fn keep_all(&mut self, policies: &[Followed], is_followed: bool, look: Look) -> Result<(u64, bool), Failure> {
+        let mut done = BTreeSet::new();
+        let (mut unprotected, mut is_other) = (0, false);
+        for policy in policies {
+            for (target, problems) in survey(policy, look)? {
+                // Of several policies that were good last, each has its own interfaces.
+                let is_its_own = is_followed || target.kept.as_ref().is_none_or(|kept| policy.is_same_text(kept));
+                if !is_its_own || !done.insert(target.planned.name.clone()) {
+                    continue;
+                }
+                match self.keep(policy, &target, &problems) {
+                    Kept::Good => {}
+                    Kept::Other => is_other = true,
+                    Kept::Unprotected => unprotected += 1,
+                }
+            }
+        }
+        if !is_followed {
+            unprotected += without_policy(&done)?;
+        }
+        Ok((unprotected, is_other))
+    }
+
+    /// Sees to one interface.
+    fn keep(&mut self, followed: &Followed, target: &Target, problems: &[String]) -> Kept {
+        let name = &target.planned.name;
+        let Some(in_force) = &target.in_force else {
+            self.notice_release(target);
+            if self.released.contains_key(name) {
+                return Kept::Good;
+            }
+            let was_seen = self.seen.contains(name);
+            if was_seen {
+                self.log.warning(format!("{name}: its pins are gone; protecting it again"));
+            }
+            return self.put_back(followed, target.with_modes(followed), was_seen);
+        };
+        self.seen.insert(name.clone());
+        let is_waiting = |found: &Pending| found.is_armed() && found.kind() == Kind::Unconfirmed;
+        let waits = pending(in_force).ok().flatten().filter(is_waiting);
+        if problems.is_empty() && waits.is_none() && target.is_outdated(followed) {
+            self.log.info(format!("{name}: the policy means something else today, such as when a rule has expired"));
+            return self.put_back(followed, target.with_modes(followed), false);
+        }
+        if problems.is_empty() && self.previous.is_none() && self.behind.contains(name) {
+            if target.is_other(followed) {
+                return self.put_back(followed, target.with_modes(followed), false);
+            }
+            self.behind.remove(name);
+        }
+        if problems.is_empty() {
+            if target.is_other(followed) {
+                let hash = &in_force.record.policy_hash;
+                let text = format!(
+                    "another policy than the site file's is in force ({}); it is left alone until the next reload",
+                    hash.get(..16).unwrap_or(hash)
+                );
+                self.tell(name, &text);
+                return Kept::Other;
+            }
+            self.told.remove(name);
+            return Kept::Good;
+        }
+        if let Some(found) = waits {
+            let text = format!(
+                "{}; left alone until {}, when what waits to be confirmed is settled",
+                problems.join("; "),
+                found.at()
+            );
+            self.tell(name, &text);
+            return Kept::Unprotected;
+        }
+        self.tell(name, &problems.join("; "));
+        let planned = match modes_in_force(in_force) {
+            Ok(_) => PlannedInterface { inbound: None, outbound: None, ..target.planned.clone() },
+            // What is gone must not come back in audit.
+            Err(_) => target.with_modes(followed),
+        };
+        self.put_back(followed, planned, true)
+    }
+
+    fn put_back(&mut self, followed: &Followed, planned: PlannedInterface, is_repair: bool) -> Kept {
+        let name = planned.name.clone();
+        // What nobody has confirmed is not put in force for good by the way.
+        let plan = self.plan(self.previous.as_ref().unwrap_or(followed), vec![planned]);
+        let result = refuse_unscoped_forwarding(&plan).and_then(|()| Ok(dataplane::apply(&plan)?));
+        match result {
+            Ok(applied) => {
+                self.told.remove(&name);
+                self.note_applied(&applied);
+                self.numbers.numbers().repairs += u64::from(is_repair);
+                if self.previous.is_some() {
+                    self.behind.insert(name);
+                }
+                Kept::Good
+            }
+            Err(failure) => {
+                self.tell(&name, &format!("cannot be protected: {failure:#}"));
+                Kept::Unprotected
+            }
+        }
+    }
+}
+
+/// Interfaces that are there and not protected, for which only a policy is kept that cannot be used.
+fn without_policy(done: &BTreeSet<String>) -> Result<u64, Failure> {
+    let (kept, _) = kept(here()?).map_err(anyhow::Error::from)?;
+    let (links, protected) = (links()?, protected(&[])?);
+    let is_open = |name: &String| {
+        !done.contains(name)
+            && links.iter().any(|link| link.name == *name)
+            && !protected.iter().any(|one| one.interface == *name)
+    };
+    Ok(kept.into_iter().filter(|one| is_open(&one.interface)).count() as u64)
+}
