@@ -18,7 +18,7 @@ use super::control::{self, Modes};
 use super::counters::policy;
 use super::deadline::Deadline;
 use super::drift;
-use super::error::{DataplaneError, Doing as _, at};
+use super::error::{DataplaneError, Doing as _};
 use super::fill::{array, fill};
 use super::host;
 use super::load::{self, Load, Loader};
@@ -26,11 +26,11 @@ use super::lock::lock;
 use super::log::BpfLog;
 use super::netns;
 use super::pending::{Kind, Pending};
-use super::pins::{self, HostPins, InterfacePins, Protected, check_bpffs, make_dir, protected, remove_dir};
+use super::pins::{self, HostPins, InterfacePins, check_bpffs, make_dir, protected};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule, write_record};
 use super::seed::seed;
 use super::slots;
-use super::switch::{ORDER, Old, Staged, direction_record, sweep};
+use super::switch::{ORDER, Old, Staged, direction_record, publish, sweep};
 use super::takeover::{Predecessor, kept_modes};
 use super::totals;
 use crate::links::{Link, links};
@@ -40,9 +40,6 @@ use crate::state::{LastGood, Source, State};
 
 /// Objects that are held open at the same time, so that the programs in them are loaded side by side.
 const OBJECTS_AT_ONCE: usize = 8;
-
-/// Totals that are saved at the same time.
-const SAVES_AT_ONCE: usize = 8;
 
 /// Which hook the operator asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -165,7 +162,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     let slots = slots::read(&host)?;
     let mut staged = Vec::new();
     // Before slots change hands: what a rule has counted that is about to lose its own is known by name here for the last time.
-    let mut said = save_totals(&protected(&[])?);
+    let mut said = totals::save_each(&protected(&[])?);
     let result = stage_and_switch(plan, &links, targets, &host, netns, &mut staged);
     if result.is_err() {
         for one in &mut staged {
@@ -182,7 +179,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     let mut applied = result?;
     // The policy is in force: what cannot be done now is told, and is no failure.
     match protected(&[]) {
-        Ok(protected) => said.extend(save_totals(&protected)),
+        Ok(protected) => said.extend(totals::save_each(&protected)),
         Err(error) => {
             let error = anyhow::Error::from(error);
             said.extend(
@@ -197,24 +194,6 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
             .extend(said.iter().filter(|(interface, _)| *interface == one.interface).map(|(_, said)| said.clone()));
     }
     Ok(applied)
-}
-
-/// Saves what these interfaces have counted, and says what went wrong: no policy is refused for that.
-fn save_totals(protected: &[Protected]) -> Vec<(String, String)> {
-    let save = |one: &Protected| match totals::save(one) {
-        Ok(said) => Some((one.interface.clone(), said?)),
-        Err(error) => Some((one.interface.clone(), format!("{:#}", anyhow::Error::from(error)))),
-    };
-    // Mostly waiting for the disk: side by side.
-    let side_by_side = |some: &[Protected]| {
-        thread::scope(|scope| {
-            let saves: Vec<_> = some.iter().map(|one| scope.spawn(move || save(one))).collect();
-            let failed = |one: &Protected| (one.interface.clone(), "the totals were not saved".to_owned());
-            let said = saves.into_iter().zip(some).map(|(save, one)| save.join().unwrap_or_else(|_| Some(failed(one))));
-            said.flatten().collect::<Vec<_>>()
-        })
-    };
-    protected.chunks(SAVES_AT_ONCE).flat_map(side_by_side).collect()
 }
 
 /// An interface that was found, with its hook.
@@ -371,7 +350,7 @@ fn stage_and_switch<'a>(
             config: config.to_words(),
             bpf_log: plan.bpf_log,
         };
-        one.publish(&record)?;
+        publish(&one.pins, &record)?;
         applied.push(Applied {
             interface: one.interface.clone(),
             inbound: one.inbound.clone(),
@@ -471,6 +450,7 @@ fn stage<'a>(
     let old = match pins.record()? {
         Some(record) => {
             attach::finish_interrupted(&pins, &record)?;
+            control::pin_again(&pins, &record)?;
             Some(Old::read(&pins, record)?)
         }
         None => None,
@@ -478,7 +458,7 @@ fn stage<'a>(
     if old.is_none() && pins.exists() {
         // Half of an apply that was killed: nothing of it was ever said to be in force.
         let half = if predecessor.is_some() { pins.state() } else { pins.dir().to_owned() };
-        remove_dir(&half).map_err(at(half))?;
+        attach::remove_pins(&half)?;
     }
     let protects = old.as_ref().map(|old| old.record.protects);
     if let Some(protects) = protects.or(predecessor.as_ref().map(Predecessor::protects))

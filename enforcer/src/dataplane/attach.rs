@@ -1,12 +1,9 @@
 //! Hooks: where a program is attached, how, and how it is replaced without a packet passing in between.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::num::NonZero;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread::{self, available_parallelism};
@@ -20,9 +17,10 @@ use rtnetlink::packet_route::link::InfoKind;
 use serde::{Deserialize, Serialize};
 
 use super::apply::{HookChoice, Protects};
-use super::error::{AnyError, DataplaneError, Doing as _, error_number};
+use super::error::{AnyError, DataplaneError, Doing as _, at, error_number};
 use super::hooks::lacks_tcx;
-use super::pins::InterfacePins;
+use super::pinned_link::{end, end_by_id, held};
+use super::pins::{InterfacePins, names_in, remove_dir};
 use super::record::{DirectionRecord, InterfaceRecord};
 use crate::links::{Link, has_clsact_filter, remove_clsact_if_unused};
 
@@ -264,7 +262,7 @@ pub(super) fn put_in_force(
             let asked = if mode == AttachMode::Native { XdpMode::Driver } else { XdpMode::Skb };
             let id = xdp.attach_to_if_index(link.index, asked).map_err(|error| explain_xdp(error, link, mode))?;
             let new: FdLink = xdp.take_link(id).doing(doing)?.try_into().doing(doing)?;
-            new.pin(pins.link(direction)).doing(doing)?;
+            pin_link(new, &pins.link(direction)).doing(doing)?;
         }
         AttachMode::Tcx => {
             let mut classifier = SchedClassifier::from_pin(program).doing(doing)?;
@@ -278,7 +276,7 @@ pub(super) fn put_in_force(
             let first = TcAttachOptions::TcxOrder(LinkOrder::first());
             let id = classifier.attach_with_options(&link.name, side(direction, protects), first).doing(doing)?;
             let new: FdLink = classifier.take_link(id).doing(doing)?.try_into().doing(doing)?;
-            new.pin(pins.link(direction)).doing(doing)?;
+            pin_link(new, &pins.link(direction)).doing(doing)?;
         }
         AttachMode::Clsact => {
             let mut classifier = SchedClassifier::from_pin(program).doing(doing)?;
@@ -340,7 +338,7 @@ pub(super) fn take_off(
     let doing = || format!("cannot take the {} program off {interface}", direction.name());
     match mode {
         AttachMode::Native | AttachMode::Generic | AttachMode::Tcx => {
-            unpin(&pins.link(direction)).doing(doing)?;
+            end(&pins.link(direction)).doing(doing)?;
         }
         AttachMode::Clsact => {
             let handle = TcHandle::new(0, CLSACT_HANDLE);
@@ -378,7 +376,7 @@ pub(super) fn drop_aside(
     if mode == AttachMode::Clsact {
         return take_off(interface, pins, direction, protects, mode);
     }
-    unpin(&aside(pins, direction)).doing(|| format!("cannot take the old program off {interface}"))
+    end(&aside(pins, direction)).doing(|| format!("cannot take the old program off {interface}"))
 }
 
 fn aside(pins: &InterfacePins, direction: Direction) -> PathBuf {
@@ -389,8 +387,19 @@ fn aside(pins: &InterfacePins, direction: Direction) -> PathBuf {
 pub(super) fn finish_interrupted(pins: &InterfacePins, record: &InterfaceRecord) -> Result<(), DataplaneError> {
     for direction in Direction::ALL {
         let Some(DirectionRecord { attach_mode, .. }) = record.direction(direction) else { continue };
-        // A link that it had made in the place of the old one goes with the rename.
-        put_back_aside(pins, direction)?;
+        let aside = aside(pins, direction);
+        let recorded = program_id(&pins.generation(record.generation).join(direction.name()));
+        let doing = || format!("cannot finish what a killed command has left on {}", record.interface);
+        match held(&aside) {
+            Some(held) if Some(held.program) == recorded => {
+                // One that it had made in the place of the old one.
+                end(&pins.link(direction)).doing(doing)?;
+                put_back_aside(pins, direction)?;
+            }
+            // The change was done but for this.
+            Some(_) => end(&aside).doing(doing)?,
+            None => {}
+        }
         let left = if attach_mode == AttachMode::Clsact { AttachMode::Tcx } else { AttachMode::Clsact };
         take_off(&record.interface, pins, direction, record.protects, left)?;
     }
@@ -405,16 +414,28 @@ pub(super) fn rename_link(from: &Path, to: &Path) -> Result<(), DataplaneError> 
     }
 }
 
-/// Removes a pinned link, and with it the attachment. That it is not there is fine.
-fn unpin(path: &Path) -> Result<(), AnyError> {
-    match PinnedLink::from_pin(path) {
-        Ok(link) => {
-            drop(link.unpin()?);
-            Ok(())
+/// Pins a link that was just made. One that cannot be pinned takes its program off with it.
+fn pin_link(link: FdLink, path: &Path) -> Result<(), AnyError> {
+    let id = link.info()?.id();
+    link.pin(path).map(drop).map_err(|error| {
+        end_by_id(id);
+        error.into()
+    })
+}
+
+/// Takes the programs of all links in a folder off their hooks, of every layout, and removes it.
+pub(super) fn remove_pins(folder: &Path) -> Result<(), DataplaneError> {
+    let layouts = names_in(folder).into_iter().map(|name| folder.join(name));
+    for place in std::iter::once(folder.to_owned()).chain(layouts) {
+        for name in names_in(&place).into_iter().filter(|name| name.contains("link_")) {
+            let path = place.join(name);
+            // What cannot even be opened is no link; it goes with the rest.
+            if held(&path).is_some() {
+                end(&path).doing(|| format!("cannot take the program off that the link {} holds", path.display()))?;
+            }
         }
-        Err(error) if error_number(&error) == Some(libc::ENOENT) => Ok(()),
-        Err(error) => Err(error.into()),
     }
+    remove_dir(folder).map_err(at(folder.to_owned()))
 }
 
 /// Removes the clsact qdisc that was made for us, unless somebody else uses it by now.
@@ -422,61 +443,6 @@ pub(super) fn remove_clsact(interface: &str) -> Result<bool, DataplaneError> {
     let index = nix::net::if_::if_nametoindex(interface)
         .map_err(|errno| DataplaneError::system(format!("cannot look at {interface}"), io::Error::from(errno)))?;
     remove_clsact_if_unused(index).doing(|| format!("cannot remove the clsact qdisc of {interface}"))
-}
-
-/// What a link of ours holds.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Held {
-    /// The kernel's id of the program.
-    pub(super) program: u32,
-    /// Index of the interface; 0 when it was deleted.
-    pub(super) interface: u32,
-}
-
-/// What a pinned link holds on its hook; `None`: there is no link.
-pub(super) fn held(path: &Path) -> Option<Held> {
-    /// The beginning of `struct bpf_link_info`, as far as it is the same for XDP and TCX, with room for the rest.
-    #[derive(Default)]
-    #[repr(C)]
-    struct Info {
-        kind: u32,
-        id: u32,
-        program: u32,
-        padding: u32,
-        interface: u32,
-        rest: [u32; 31],
-    }
-    #[repr(C)]
-    struct Get {
-        path: u64,
-        fd: u32,
-        flags: u32,
-    }
-    #[repr(C)]
-    struct GetInfo {
-        fd: u32,
-        length: u32,
-        info: u64,
-    }
-    const OBJ_GET: libc::c_long = 7;
-    const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
-
-    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
-    let get = Get { path: path.as_ptr().expose_provenance() as u64, fd: 0, flags: 0 };
-    // SAFETY: the attributes are those of this command, their true size is given, and the path outlives the call.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET, &raw const get, size_of::<Get>()) };
-    let fd = RawFd::try_from(fd).ok().filter(|fd| *fd >= 0)?;
-    // SAFETY: the descriptor was just made and belongs to nobody else.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let mut info = Info::default();
-    let get = GetInfo {
-        fd: u32::try_from(fd.as_raw_fd()).ok()?,
-        length: u32::try_from(size_of::<Info>()).ok()?,
-        info: (&raw mut info).expose_provenance() as u64,
-    };
-    // SAFETY: likewise; the answer goes where there is room for as much as they say.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET_INFO_BY_FD, &raw const get, size_of::<GetInfo>()) };
-    (result == 0).then_some(Held { program: info.program, interface: info.interface })
 }
 
 /// Whether the filter of a direction is on its qdisc.

@@ -3,7 +3,8 @@
 //! A packet that is about to be dropped reads the deadline first and then one of the two modes. So what a packet may see between
 //! two stores is always one of what was in force before and what comes into force: the order of the stores below is the reason.
 
-use aya::maps::{Array, Map, MapData};
+use aya::maps::{Array, Map, MapData, MapInfo};
+use aya::programs::ProgramInfo;
 use enforcer_common::layout::{Control, map};
 use enforcer_common::{Direction, Mode};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::clock;
 use super::error::{DataplaneError, Doing as _};
 use super::pins::{InterfacePins, Protected};
+use super::record::InterfaceRecord;
 
 /// The mode of each direction.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -113,6 +115,25 @@ pub(super) fn modes(pins: &InterfacePins) -> Result<Modes, DataplaneError> {
 pub(super) const fn in_force(control: &Control, now: u64) -> Modes {
     let past = control.deadline != 0 && now >= control.deadline;
     Modes::from_bits(if past { control.modes_after } else { control.modes })
+}
+
+/// Pins the control map again where its pin is gone: the programs in force judge by it still.
+pub(super) fn pin_again(pins: &InterfacePins, record: &InterfaceRecord) -> Result<(), DataplaneError> {
+    let path = pins.map(map::CONTROL);
+    if path.exists() {
+        return Ok(());
+    }
+    let folder = pins.generation(record.generation);
+    for direction in Direction::ALL {
+        // Where this is gone, too, whoever reads the modes says what is missing.
+        let Ok(program) = ProgramInfo::from_pin(folder.join(direction.name())) else { continue };
+        for id in program.map_ids().doing(|| doing(pins))?.unwrap_or_default() {
+            if MapInfo::from_id(id).doing(|| doing(pins))?.name_as_str() == Some(map::CONTROL) {
+                return MapData::from_id(id).doing(|| doing(pins))?.pin(&path).doing(|| doing(pins));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The control entry as it is.

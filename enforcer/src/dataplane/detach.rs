@@ -5,12 +5,13 @@ use std::path::Path;
 
 use enforcer_common::Direction;
 
-use super::attach::{AttachMode, MADE_CLSACT, held, remove_clsact, take_off};
-use super::error::{DataplaneError, Doing as _, at};
+use super::attach::{AttachMode, MADE_CLSACT, remove_clsact, remove_pins, take_off};
+use super::error::{DataplaneError, Doing as _};
 use super::lock::lock;
 use super::netns::{is_alive, own};
 use super::pending::Pending;
-use super::pins::{self, HostPins, InterfacePins, Owner, Protected, ROOT, remove_dir};
+use super::pinned_link::held;
+use super::pins::{self, HostPins, InterfacePins, Owner, Protected, ROOT};
 use super::record::InterfaceRecord;
 use super::{takeover, totals};
 use crate::state::State;
@@ -125,8 +126,7 @@ impl Remains {
         if is_here {
             self.remove_filters(&mut found)?;
         }
-        // Unpinning a link takes its program off the hook.
-        remove_dir(pins.dir()).map_err(at(pins.dir().to_owned()))?;
+        remove_pins(pins.dir())?;
         State::of(pins.name())
             .forget()
             .doing(|| format!("{interface} is detached, but would be protected by the next boot"))?;

@@ -26,6 +26,7 @@ mod memory;
 mod netns;
 mod outlook;
 mod pending;
+mod pinned_link;
 mod pins;
 mod readback;
 mod record;

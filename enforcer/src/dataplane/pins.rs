@@ -18,10 +18,10 @@ use enforcer_common::Direction;
 use enforcer_common::layout::LAYOUT_VERSION;
 use serde::{Deserialize, Serialize};
 
-use super::attach::held;
 use super::error::{DataplaneError, at};
 use super::lock::{Reading, reading};
 use super::netns::{is_alive, own};
+use super::pinned_link::held;
 use super::record::{InterfaceRecord, read_record, write_record};
 
 /// The folder of everything that is ours.

@@ -17,8 +17,8 @@ use super::error::{DataplaneError, Doing as _};
 use super::lock::{lock, try_lock};
 use super::pending::{Before, Outcome, Pending};
 use super::pins::{HostPins, Protected, protected};
-use super::switch::{ORDER, Old, Staged, sweep};
-use crate::links::links;
+use super::switch::{ORDER, Old, Staged, publish, sweep};
+use crate::links::{Link, links};
 use crate::state::{FOLDER_VARIABLE, State};
 
 /// How often it looks whether it is still wanted.
@@ -103,14 +103,26 @@ fn put_back(token: u64) -> Result<(), DataplaneError> {
     let links = links().doing(|| "cannot look at the interfaces".to_owned())?;
     let waiting = waiting(token)?;
     let Some(netns) = waiting.first().map(|(one, _)| one.record.netns) else { return Ok(()) };
+    // All of them together, so that no conversation of the host falls between two interfaces. Where that is not possible, one that
+    // cannot be put back keeps no other from it.
+    let result = put_back_together(&waiting, &links).or_else(|error| match waiting.as_slice() {
+        [_] => Err(error),
+        all => all.chunks(1).map(|one| put_back_together(one, &links)).fold(Ok(()), Result::and),
+    });
+    // What cannot be removed is tried again by the next command.
+    let _ = sweep(&HostPins::of(netns));
+    result
+}
+
+fn put_back_together(waiting: &[(Protected, Pending)], links: &[Link]) -> Result<(), DataplaneError> {
     let mut staged = Vec::new();
-    for (one, pending) in &waiting {
+    for (one, pending) in waiting {
         let Some(Before { record, .. }) = &pending.before else { continue };
         if record.generation == one.record.generation {
             continue;
         }
-        let gone = || DataplaneError::NotProtected(format!("{} is gone", one.interface));
-        let link = links.iter().find(|link| link.index == record.index).ok_or_else(gone)?;
+        // An interface that is gone has no hook. What is recorded of it is put back all the same.
+        let Some(link) = links.iter().find(|link| link.index == record.index) else { continue };
         let attached = |mode| Attached { attach_mode: mode, why: String::new() };
         let modes = [record.inbound, record.outbound.unwrap_or(record.inbound)].map(|one| attached(one.attach_mode));
         let old = Old::read(&one.pins, one.record.clone())?;
@@ -126,9 +138,11 @@ fn put_back(token: u64) -> Result<(), DataplaneError> {
     for (one, pending) in waiting {
         let (modes, outcome) = match &pending.before {
             Some(Before { record, modes }) => {
+                if record.generation != one.record.generation {
+                    publish(&one.pins, record)?;
+                }
                 if let Some(staged) = staged.iter().find(|staged| staged.interface == one.interface) {
-                    staged.publish(record)?;
-                    staged.drop_moved()?;
+                    let _ = staged.drop_moved();
                 }
                 (*modes, Outcome::Restored(Timestamp::now()))
             }
@@ -138,9 +152,9 @@ fn put_back(token: u64) -> Result<(), DataplaneError> {
         if matches!(outcome, Outcome::Restored(_)) {
             State::of(one.pins.name()).drop_staged();
         }
-        Pending { outcome: Some(outcome), ..pending }.write(&one.pins)?;
+        Pending { outcome: Some(outcome), ..pending.clone() }.write(&one.pins)?;
     }
-    sweep(&HostPins::of(netns))
+    Ok(())
 }
 
 fn switch_all(staged: &mut [Staged]) -> Result<(), DataplaneError> {

@@ -2,13 +2,14 @@
 
 use enforcer_common::Direction;
 
-use super::attach::{AttachMode, has_filter, held, program_id};
+use super::attach::{AttachMode, has_filter, program_id};
 use super::control::{Modes, modes};
 use super::counters::{VerdictCounts, counters, policy};
 use super::drift;
 use super::error::DataplaneError;
 use super::log::BpfLog;
 use super::pending::{Kind, Outcome, Pending};
+use super::pinned_link::held;
 use super::pins::{InterfacePins, Protected};
 use super::record::InterfaceRecord;
 

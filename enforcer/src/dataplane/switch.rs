@@ -146,12 +146,6 @@ impl Staged {
         put_in_force(&self.link, &self.pins, direction, self.protects, mode, &folder.join(direction.name()))
     }
 
-    /// Records what is in force now, and shows the programs under their public names.
-    pub(super) fn publish(&self, record: &InterfaceRecord) -> Result<(), DataplaneError> {
-        write_record(&self.pins.map("record"), record)?;
-        publish(&self.pins, self.generation)
-    }
-
     /// Takes the old programs off the hooks that the new ones do not use.
     pub(super) fn drop_moved(&self) -> Result<(), DataplaneError> {
         for (direction, mode) in &self.moved {
@@ -175,6 +169,11 @@ impl Staged {
     /// Puts back what was in force, and removes what was made. Nothing more can be done about an error here than is tried: the
     /// first one is the one that is told.
     pub(super) fn discard(&mut self) {
+        if let Some(old) = self.old.as_ref().filter(|_| self.is_touched) {
+            // The old policy comes back under no mode that was never its own: until it is there, only what both enforce is enforced.
+            let meanwhile = control::modes(&self.pins).map(|modes| modes.and(old.modes));
+            let _ = meanwhile.and_then(|modes| control::write_until(&self.pins, modes));
+        }
         for (direction, undo) in self.undo.iter().rev() {
             match (undo, &self.old) {
                 (Undo::Remove(record), _) => {
@@ -207,11 +206,12 @@ impl Staged {
         }
         if let Some(predecessor) = &self.predecessor {
             predecessor.give_back(&self.pins);
-            let _ = publish(predecessor.pins(), predecessor.generation());
+            let _ = show(predecessor.pins(), predecessor.generation());
             let _ = remove_dir(&self.pins.state());
             return;
         }
         let Some(old) = &self.old else {
+            let _ = attach::remove_pins(self.pins.dir());
             let _ = remove_dir(self.pins.dir());
             return;
         };
@@ -221,8 +221,7 @@ impl Staged {
                 Some(pending) => pending.write(&self.pins),
                 None => Pending::remove(&self.pins),
             };
-            let _ = write_record(&self.pins.map("record"), &old.record);
-            let _ = publish(&self.pins, old.record.generation);
+            let _ = publish(&self.pins, &old.record);
         }
         let is_needed = old.pending.as_ref().and_then(Pending::needs_generation) == Some(self.generation);
         if self.generation != old.record.generation && !is_needed {
@@ -231,8 +230,13 @@ impl Staged {
     }
 }
 
-/// Shows the programs of a generation under their public names.
-fn publish(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
+/// Records what is in force now, and shows the programs under their public names.
+pub(super) fn publish(pins: &InterfacePins, record: &InterfaceRecord) -> Result<(), DataplaneError> {
+    write_record(&pins.map("record"), record)?;
+    show(pins, record.generation)
+}
+
+fn show(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
     let folder = pins.generation(generation);
     for direction in Direction::ALL {
         let name = pins.program(direction);

@@ -1,6 +1,7 @@
 //! Between the counters of the kernel and the file of totals.
 
 use std::fs;
+use std::thread;
 
 use super::counters::{Counted, InterfaceCounters, ReasonCount};
 use super::error::{DataplaneError, Doing as _};
@@ -8,6 +9,9 @@ use super::lock::lock;
 use super::netns;
 use super::pins::Protected;
 use crate::totals::{Files, Ledger, Life, Owner, Read, RuleTotal, Totals, reason_key, rule_key};
+
+/// Totals that are saved at the same time.
+const SAVES_AT_ONCE: usize = 8;
 
 /// Saves the totals of these interfaces. What it says is worth telling: a file that could not be believed.
 ///
@@ -22,7 +26,25 @@ pub fn save_totals(protected: &[Protected]) -> Result<Vec<String>, DataplaneErro
     Ok(said)
 }
 
-/// The same for one interface, by whoever holds the lock.
+/// The same by whoever holds the lock, with what went wrong, by interface: no policy is refused for that.
+pub(super) fn save_each(protected: &[Protected]) -> Vec<(String, String)> {
+    let save = |one: &Protected| match save(one) {
+        Ok(said) => Some((one.interface.clone(), said?)),
+        Err(error) => Some((one.interface.clone(), format!("{:#}", anyhow::Error::from(error)))),
+    };
+    // Mostly waiting for the disk: side by side.
+    let side_by_side = |some: &[Protected]| {
+        thread::scope(|scope| {
+            let saves: Vec<_> = some.iter().map(|one| scope.spawn(move || save(one))).collect();
+            let failed = |one: &Protected| (one.interface.clone(), "the totals were not saved".to_owned());
+            let said = saves.into_iter().zip(some).map(|(save, one)| save.join().unwrap_or_else(|_| Some(failed(one))));
+            said.flatten().collect::<Vec<_>>()
+        })
+    };
+    protected.chunks(SAVES_AT_ONCE).flat_map(side_by_side).collect()
+}
+
+/// The same for one interface, likewise.
 pub(super) fn save(protected: &Protected) -> Result<Option<String>, DataplaneError> {
     let doing = || format!("cannot save the totals of {}", protected.interface);
     let counted = Counted::read(protected)?.ledger();

@@ -7,7 +7,7 @@ use enforcer_common::layout::LAYOUT_VERSION;
 use harness::sockets::Reply;
 
 use super::file::metrics;
-use super::{Agent, ENFORCING, Host, wait_for_value};
+use super::{Agent, ENFORCING, Host, SITE, wait_for_value};
 
 #[track_caller]
 fn started(host: &Host) -> Agent<'_> {
@@ -26,6 +26,23 @@ fn a_link_that_was_removed_is_put_back_with_the_mode_in_force() {
     wait_for_value(&Reply::Silence, || host.ask());
     wait_for_value(&Some(0), || host.run(&["status"]).code);
     assert_eq!((host.status("/inbound/mode"), host.status("/since")), ("enforce".into(), since));
+}
+
+#[test]
+fn a_control_map_without_its_pin_is_pinned_again() {
+    let host = Host::with_site(SITE);
+    let _listener = host.listen();
+    let agent = host.start(&["--check", "1s"]);
+    host.run(&["mode", "enforce"]).expect_code(0);
+    assert_eq!(host.ask(), Reply::Silence);
+    let since = host.status("/since");
+    fs::remove_file(host.pins().join(format!("v{LAYOUT_VERSION}/CONTROL"))).expect("it is there");
+    wait_for_value(&Some(0), || host.run(&["status"]).code);
+    assert_eq!((host.status("/inbound/mode"), host.status("/since")), ("enforce".into(), since));
+    assert_eq!(host.ask(), Reply::Silence);
+    host.run(&["mode", "audit"]).expect_code(0);
+    assert_eq!(host.ask(), Reply::Answered, "it is the one by which the programs judge");
+    assert!(agent.stop());
 }
 
 #[test]

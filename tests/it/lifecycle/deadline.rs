@@ -4,11 +4,12 @@ use std::fs;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use harness::enforcer::{Protected, state_folder};
+use harness::enforcer::{Protected, enforcer, state_folder};
 use harness::machine::patience;
 use harness::netns::Cable;
 use harness::sockets::{Reply, Servers, tcp};
 
+use super::failure::{NATIVE, Two};
 use super::{ENFORCE, REFUSED_PORT, pins_of, program_id, sentences, status, wait_for};
 
 /// Long enough for a machine with much to do to look before it.
@@ -106,6 +107,20 @@ fn the_previous_policy_comes_back_with_its_modes() {
     assert_eq!((program_id(&protected), json["policy_hash"].clone()), before);
     assert!(protected.run(&["confirm"]).expect_code(1).stderr.contains("too late"));
     wait_for(&Vec::new(), || restorers(&protected));
+}
+
+#[test]
+fn an_interface_that_is_gone_keeps_no_other_from_being_put_back() {
+    let two = Two::new();
+    two.apply(NATIVE);
+    let within = format!("{}s", 6 * patience());
+    two.apply(&["--role", "finesse", "--mode", "enforce", "--hook", "native", "--confirm-within", &within]);
+    two.host().batch(&format!("link delete {}\n", two.names[0]));
+    wait_for(&true, || {
+        let ran = enforcer(two.host(), &["status", "--format", "json", "--interface", &two.names[1]]);
+        let json = ran.json()["interfaces"][0].clone();
+        json["inbound"]["mode"] == "enforce" && sentences(&json, "notes").contains("in force again")
+    });
 }
 
 #[test]

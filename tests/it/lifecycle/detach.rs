@@ -1,6 +1,7 @@
 //! Detaching removes what was made, and nothing else.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use enforcer_common::layout::LAYOUT_VERSION;
@@ -10,7 +11,7 @@ use harness::foreign::{self, ForeignTc};
 use harness::netns::Cable;
 use harness::sockets::{Reply, Servers, tcp};
 
-use super::picture::Picture;
+use super::picture::{Picture, on_hooks};
 use super::{ENFORCE, has_xdp, pins_of, program_id, status};
 
 #[test]
@@ -24,6 +25,35 @@ fn detach_leaves_nothing_behind() {
     assert_eq!(pins_of(&near.interface), Vec::<PathBuf>::new());
     assert!(!has_xdp(&protected.cable));
     assert_eq!(ask(), Reply::Answered);
+}
+
+/// Whoever lists links has each of them open for a moment.
+fn opened(protected: &Protected) -> [OwnedFd; 2] {
+    let pins = Path::new("/sys/fs/bpf/enforcer").join(&protected.cable.near.interface);
+    ["inbound", "outbound"]
+        .map(|direction| bpf::pinned(&pins.join(format!("v{LAYOUT_VERSION}/link_{direction}"))).expect("it is pinned"))
+}
+
+#[test]
+fn what_is_taken_off_does_not_wait_for_others_who_have_the_link_open() {
+    for (hook, other) in [("native", "tc"), ("tc", "native")] {
+        let policy = |hook| ["--role", "unity-connection", "--mode", "enforce", "--hook", hook];
+        let protected = Protected::apply(&policy(hook));
+        let near = &protected.cable.near;
+        let before = on_hooks(&protected.cable.host, &near.interface);
+        let of_old = opened(&protected);
+        protected.apply_again(&policy(other));
+        assert_eq!(has_xdp(&protected.cable), other == "native", "the old program is off its hook");
+        let of_new = opened(&protected);
+        let _servers = Servers::start(&protected.cable.host, &[4444], &[]);
+        let ask = || tcp(&protected.cable.remote, protected.cable.far.v4.into(), (near.v4, 4444).into());
+        assert_eq!(ask(), Reply::Silence);
+        protected.run(&["detach", "--interface", &near.interface]).expect_code(0);
+        assert_eq!(ask(), Reply::Answered, "{hook}, then {other}");
+        protected.apply_again(&policy(hook));
+        assert_eq!(on_hooks(&protected.cable.host, &near.interface).len(), before.len());
+        drop((of_old, of_new));
+    }
 }
 
 #[test]

@@ -24,16 +24,16 @@ const ALL: &str = "ENFORCER_TESTS_ALL_CALLS";
 // Commands of bpf(2).
 const PROG_LOAD: u64 = 5;
 const LINK_CREATE: u64 = 28;
-const LINK_UPDATE: u64 = 29;
+pub(super) const LINK_UPDATE: u64 = 29;
 
 /// Two interfaces of one namespace.
-struct Two {
+pub(super) struct Two {
     protected: Protected,
-    names: [String; 2],
+    pub(super) names: [String; 2],
 }
 
 impl Two {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let protected = Protected { cable: Cable::quiet() };
         let near = protected.cable.near.interface.clone();
         let (second, peer) = (format!("{near}x"), format!("{near}y"));
@@ -43,11 +43,11 @@ impl Two {
         Self { protected, names: [near, second] }
     }
 
-    fn host(&self) -> &Namespace {
+    pub(super) fn host(&self) -> &Namespace {
         &self.protected.cable.host
     }
 
-    fn picture(&self) -> Picture {
+    pub(super) fn picture(&self) -> Picture {
         Picture::of(self.host(), &[&self.names[0], &self.names[1]])
     }
 
@@ -58,11 +58,11 @@ impl Two {
     }
 
     #[track_caller]
-    fn apply(&self, policy: &[&str]) {
+    pub(super) fn apply(&self, policy: &[&str]) {
         enforcer(self.host(), &self.line(policy)).expect_code(0);
     }
 
-    fn try_apply(&self, policy: &[&str], decide: impl FnMut(&Call) -> Then) -> Ran {
+    pub(super) fn try_apply(&self, policy: &[&str], decide: impl FnMut(&Call) -> Then) -> Ran {
         watch(&mut command(self.host(), &self.line(policy)), CHANGING, decide)
     }
 
@@ -111,7 +111,7 @@ fn fail_everywhere(two: &Two, error: i32, put_back: impl Fn(), policy: &[&str]) 
     assert!(failed >= 5, "calls that matter were found");
 }
 
-fn is_bpf(call: &Call, commands: &[u64]) -> bool {
+pub(super) fn is_bpf(call: &Call, commands: &[u64]) -> bool {
     call.number == libc::SYS_bpf && commands.contains(&call.arguments[0])
 }
 
@@ -128,8 +128,8 @@ fn chosen(calls: &[Call]) -> Vec<usize> {
     early.chain(late.step_by(6)).collect()
 }
 
-const NATIVE: &[&str] = &["--role", "unity-connection", "--mode", "enforce", "--hook", "native"];
-const OTHER: &[&str] = &["--role", "finesse", "--mode", "audit", "--hook", "native"];
+pub(super) const NATIVE: &[&str] = &["--role", "unity-connection", "--mode", "enforce", "--hook", "native"];
+pub(super) const OTHER: &[&str] = &["--role", "finesse", "--mode", "audit", "--hook", "native"];
 
 #[test]
 fn a_takeover_from_another_version_that_fails_at_any_call_changes_nothing() {
