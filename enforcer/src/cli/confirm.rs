@@ -19,23 +19,31 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When no interface is protected, or a deadline has passed.
+/// When no interface is protected, a deadline has passed, or something cannot be confirmed or kept.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let interfaces = args.interfaces.some_protected()?;
-    let mut is_too_late = false;
+    let mut is_wrong = false;
     let mut confirmed = Vec::new();
     for (one, found) in interfaces.iter().zip(confirm(&interfaces)?) {
         let said = match found {
-            Confirmation::Confirmed => {
+            Confirmation::Confirmed { not_kept } => {
                 confirmed.push(one.interface.clone());
-                "confirmed: it is for good".to_owned()
+                is_wrong |= not_kept.is_some();
+                match not_kept {
+                    None => "confirmed: it is for good".to_owned(),
+                    Some(why) => format!("confirmed, but the next boot will not know of it: {why}"),
+                }
+            }
+            Confirmation::Failed(why) => {
+                is_wrong = true;
+                format!("not confirmed: {why}")
             }
             Confirmation::Nothing => "nothing waits to be confirmed".to_owned(),
             Confirmation::Window(until) => {
                 format!("a change window is open until {until}: it needs no confirmation")
             }
             Confirmation::TooLate(at, outcome) => {
-                is_too_late = true;
+                is_wrong = true;
                 let since = match outcome {
                     Some(Outcome::Restored(_)) => "what was in force before is in force again",
                     Some(Outcome::LeftInAudit(_)) => "it is in audit, because nothing was in force before",
@@ -49,5 +57,5 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     if !confirmed.is_empty() {
         past::note(Event::Confirmed, &confirmed, output)?;
     }
-    if is_too_late { Err(Failure::Reported) } else { Ok(()) }
+    if is_wrong { Err(Failure::Reported) } else { Ok(()) }
 }

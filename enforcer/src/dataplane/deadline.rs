@@ -16,7 +16,7 @@ use super::pending::{Before, Kind, Outcome, Pending};
 use super::pins::{HostPins, InterfacePins, Protected};
 use super::restorer;
 use super::switch::{Old, sweep};
-use crate::state::{LastGood, State};
+use crate::state::{self, LastGood, State};
 
 /// How long a change of mode lasts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,16 +47,21 @@ pub struct Changed {
 }
 
 /// What `confirm` found on one interface.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Confirmation {
     /// The deadline is lifted.
-    Confirmed,
+    Confirmed {
+        /// Why the next boot will not know of it.
+        not_kept: Option<String>,
+    },
     /// Nothing waits to be confirmed.
     Nothing,
     /// A change window, which needs no confirmation, ends at this time.
     Window(Timestamp),
     /// The deadline had passed.
     TooLate(Timestamp, Option<Outcome>),
+    /// It could not be confirmed, and why.
+    Failed(String),
 }
 
 /// Changes the mode of protected interfaces.
@@ -66,6 +71,8 @@ pub enum Confirmation {
 pub fn set_modes(interfaces: &[Protected], change: ModeChange, until: Until) -> Result<Vec<Changed>, DataplaneError> {
     let _lock = lock()?;
     let olds = olds(interfaces)?;
+    // Where it cannot be noted, as on a disk that cannot be written to, a mode is changed all the same.
+    let kept: Vec<_> = interfaces.iter().map(|one| State::of(one.pins.name()).before().ok()).collect();
     let mut changed = Vec::new();
     let result = match until {
         Until::Good => change_for_good(interfaces, &olds, change, &mut changed),
@@ -81,41 +88,39 @@ pub fn set_modes(interfaces: &[Protected], change: ModeChange, until: Until) -> 
                 None => Pending::remove(&one.pins),
             };
         }
+        kept.into_iter().flatten().for_each(state::Before::put_back);
         return Err(error);
     }
-    sweep_unused(interfaces)?;
+    kept.into_iter().flatten().for_each(state::Before::forget);
+    sweep_unused(interfaces);
     Ok(changed)
 }
 
-/// Lifts the deadline of what waits to be confirmed.
+/// Lifts the deadline of what waits to be confirmed. What fails on one interface is no reason not to confirm the others.
 ///
 /// # Errors
-/// When something cannot be read or written.
+/// When the lock cannot be taken.
 pub fn confirm(interfaces: &[Protected]) -> Result<Vec<Confirmation>, DataplaneError> {
     let _lock = lock()?;
-    let mut found = Vec::new();
-    for one in interfaces {
-        let Some(pending) = Pending::read(&one.pins)? else {
-            found.push(Confirmation::Nothing);
-            continue;
-        };
-        found.push(match (pending.kind, pending.is_armed()) {
-            (Kind::Window, true) => Confirmation::Window(pending.at()),
-            (Kind::Window, false) => Confirmation::Nothing,
-            (Kind::Unconfirmed, true) => {
-                control::lift(&one.pins)?;
-                Pending::remove(&one.pins)?;
-                let state = State::of(one.pins.name());
-                state.keep().map_err(|error| {
-                    DataplaneError::system("confirmed, but the next boot will not know of it".to_owned(), error)
-                })?;
-                Confirmation::Confirmed
-            }
-            (Kind::Unconfirmed, false) => Confirmation::TooLate(pending.at(), pending.outcome),
-        });
-    }
-    sweep_unused(interfaces)?;
+    let failed = |error| Confirmation::Failed(format!("{:#}", anyhow::Error::from(error)));
+    let found = interfaces.iter().map(|one| confirm_one(&one.pins).unwrap_or_else(failed)).collect();
+    sweep_unused(interfaces);
     Ok(found)
+}
+
+fn confirm_one(pins: &InterfacePins) -> Result<Confirmation, DataplaneError> {
+    let Some(pending) = Pending::read(pins)? else { return Ok(Confirmation::Nothing) };
+    Ok(match (pending.kind, pending.is_armed()) {
+        (Kind::Window, true) => Confirmation::Window(pending.at()),
+        (Kind::Window, false) => Confirmation::Nothing,
+        (Kind::Unconfirmed, true) => {
+            control::lift(pins)?;
+            Pending::remove(pins)?;
+            let kept = State::of(pins.name()).keep();
+            Confirmation::Confirmed { not_kept: kept.err().map(|error| format!("{:#}", anyhow::Error::from(error))) }
+        }
+        (Kind::Unconfirmed, false) => Confirmation::TooLate(pending.at(), pending.outcome),
+    })
 }
 
 /// A deadline for what has to be confirmed, and the process that will act at it.
@@ -170,6 +175,7 @@ fn olds(interfaces: &[Protected]) -> Result<Vec<Old>, DataplaneError> {
         .map(|one| {
             // It may have been applied anew before we held the lock.
             let record = one.pins.record()?.unwrap_or_else(|| one.record.clone());
+            control::pin_again(&one.pins, &record)?;
             Old::read(&one.pins, record)
         })
         .collect()
@@ -318,6 +324,9 @@ fn keep_modes(pins: &InterfacePins, old: &Old, modes: Modes, is_good: bool) -> O
     result.err().map(|error| format!("{:#}", anyhow::Error::from(error)))
 }
 
-fn sweep_unused(interfaces: &[Protected]) -> Result<(), DataplaneError> {
-    interfaces.first().map_or(Ok(()), |one| sweep(&HostPins::of(one.record.netns)))
+/// The change is done: what cannot be removed is tried again by the next command.
+fn sweep_unused(interfaces: &[Protected]) {
+    if let Some(one) = interfaces.first() {
+        let _ = sweep(&HostPins::of(one.record.netns));
+    }
 }

@@ -13,6 +13,7 @@ mod mistakes;
 mod names;
 mod picture;
 mod totals;
+mod undo;
 mod upgrade;
 mod window;
 
