@@ -27,6 +27,7 @@ pub mod live;
 pub mod memory;
 pub mod names;
 pub mod observe;
+pub mod ours;
 pub mod plan;
 pub mod preflight;
 pub mod readiness;

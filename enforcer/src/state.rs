@@ -5,11 +5,13 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::ours;
 
 /// Where the files are, unless the environment says otherwise.
 const FOLDER: &str = "/var/lib/enforcer";
@@ -109,7 +111,7 @@ pub struct Netns {
 pub fn kept(netns: Netns) -> Result<(Vec<LastGood>, Vec<String>), StateError> {
     let folder = folder();
     let mut paths = Vec::new();
-    match only_ours(&folder).and_then(|()| fs::read_dir(&folder)) {
+    match ours::check_folder(&folder).and_then(|()| fs::read_dir(&folder)) {
         Ok(entries) => paths.extend(entries.flatten().map(|entry| entry.path())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(StateError { path: folder, source }),
@@ -189,7 +191,7 @@ impl State {
         let (path, new) = (self.staged_path(), self.path("new"));
         let write = || {
             DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-            only_ours(&self.folder)?;
+            ours::check_folder(&self.folder)?;
             // What stands there is of a killed command, or a link that somebody else has planted: neither is written to.
             remove_if_there(&new)?;
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
@@ -303,16 +305,6 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
-}
-
-/// What a boot puts in force must not be what somebody else has written.
-fn only_ours(folder: &Path) -> io::Result<()> {
-    let metadata = fs::metadata(folder)?;
-    let is_ours = [0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
-    if is_ours && metadata.mode() & 0o022 == 0 {
-        return Ok(());
-    }
-    Err(io::Error::other("others can write there; it has to be root's, with mode 0700"))
 }
 
 fn read(path: &Path) -> Option<LastGood> {
@@ -442,7 +434,7 @@ mod tests {
         state.stage(&policy("a")).unwrap();
         fs::set_permissions(&state.folder, fs::Permissions::from_mode(0o777)).unwrap();
         let error = state.stage(&policy("b")).unwrap_err();
-        assert!(std::error::Error::source(&error).unwrap().to_string().contains("others can write"), "{error:?}");
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("others may write"), "{error:?}");
     }
 
     #[test]

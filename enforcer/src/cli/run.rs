@@ -32,7 +32,8 @@ pub struct Args {
     /// A change of the site file has to be confirmed with `enforcer confirm` within this time (like 60s), or is undone.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     confirm_within: Option<Duration>,
-    /// Write refused packets as JSON lines to this file, made anew after SIGHUP if it was moved away; `-` is standard output.
+    /// Write refused packets as JSON lines to this file; `-` is standard output. It is opened anew after SIGHUP, for logrotate; one
+    /// that nobody rotates is put aside at 64 MiB, as FILE.old.
     #[arg(long, value_name = "FILE|-")]
     events: Option<PathBuf>,
     /// Serve metrics for Prometheus at /metrics of this address.

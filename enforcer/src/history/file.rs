@@ -1,6 +1,6 @@
 //! The file: appended to under a lock, rewritten when it has grown, never followed through a link.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -10,14 +10,14 @@ use jiff::{SignedDuration, Timestamp};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{Entry, Event};
-use crate::state;
+use crate::{ours, state};
 
 const NAME: &str = "history.jsonl";
 /// Bytes from which on the file is made shorter.
 const LONG: u64 = 1 << 20;
 /// Bytes that are read of it, whoever has written them.
 const MOST: u64 = 8 << 20;
-/// Entries that are left when it was made shorter.
+/// Entries that are left when it was made shorter, of all interfaces together.
 const KEPT: usize = 2000;
 /// Totals older than this are kept once an hour.
 const FINE: SignedDuration = SignedDuration::from_hours(24);
@@ -67,6 +67,7 @@ impl Log {
     pub fn append(&self, entries: &[Entry]) -> Result<(), HistoryError> {
         let write = || {
             DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+            ours::check_folder(&self.folder)?;
             let _lock = self.lock()?;
             let mut file = open(&self.path(), OpenOptions::new().append(true).read(true).create(true))?;
             let mut text = String::new();
@@ -90,7 +91,8 @@ impl Log {
     /// # Errors
     /// When it is there and cannot be read.
     pub fn read(&self) -> Result<History, HistoryError> {
-        match open(&self.path(), OpenOptions::new().read(true)) {
+        let opened = ours::check_folder(&self.folder).and_then(|()| open(&self.path(), OpenOptions::new().read(true)));
+        match opened {
             Ok(mut file) => read(&mut file).map_err(|source| self.error(source)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(History::default()),
             Err(source) => Err(self.error(source)),
@@ -133,10 +135,11 @@ impl Log {
     }
 }
 
-/// Opens a plain file that is nobody else's: no link is followed, and nothing that would block is waited for.
+/// Opens a plain file that nobody else can have written.
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    let file = options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a plain file")) }
+    let file = ours::open_plain(path, options.mode(0o600))?;
+    ours::check_owner(&file.metadata()?).map_err(io::Error::other)?;
+    Ok(file)
 }
 
 fn ends_with_newline(file: &mut File) -> io::Result<bool> {
@@ -167,7 +170,8 @@ fn read(file: &mut File) -> io::Result<History> {
     Ok(history)
 }
 
-/// The newest changes, and totals: all of the last day, before that one an hour.
+/// The newest changes, and totals: all of the last day, before that one an hour. An interface about which there is much to tell
+/// takes no room from others: where it is too much, the same number is left of each that has more.
 fn shortened(entries: Vec<Entry>) -> Vec<Entry> {
     let newest = entries.last().map_or(Timestamp::UNIX_EPOCH, |entry| entry.at);
     let mut hours: HashSet<(String, i64)> = HashSet::new();
@@ -179,9 +183,36 @@ fn shortened(entries: Vec<Entry>) -> Vec<Entry> {
                 || hours.insert((entry.interface.clone(), entry.at.as_second() / 3600))
         })
         .collect();
+    let mut of_each: HashMap<String, usize> = HashMap::new();
+    for entry in &kept {
+        *of_each.entry(entry.interface.clone()).or_default() += 1;
+    }
+    let share = share(of_each.values().copied().collect());
+    kept.retain(|entry| match of_each.get_mut(&entry.interface) {
+        Some(left) if *left > share => {
+            *left -= 1;
+            false
+        }
+        _ => true,
+    });
+    // More interfaces than entries: the newest.
     let excess = kept.len().saturating_sub(KEPT);
     kept.drain(..excess);
     kept
+}
+
+/// How many entries of an interface are left, so that there are no more than [`KEPT`] in all.
+fn share(mut of_each: Vec<usize>) -> usize {
+    of_each.sort_unstable();
+    let (mut room, mut others) = (KEPT, of_each.len());
+    for number in of_each {
+        if number * others > room {
+            return (room / others).max(1);
+        }
+        room -= number;
+        others -= 1;
+    }
+    KEPT
 }
 
 #[cfg(test)]
@@ -260,6 +291,34 @@ mod tests {
         fs::remove_file(log.path()).unwrap();
         nix::unistd::mkfifo(&log.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(log.read().is_err());
+    }
+
+    #[test]
+    fn what_others_can_write_is_not_believed() {
+        let folder = Folder::new("others");
+        let log = folder.log();
+        log.append(&[entry(1, Event::Mode)]).unwrap();
+        let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        open(&log.path(), 0o666);
+        assert!(log.read().is_err() && log.append(&[entry(2, Event::Mode)]).is_err());
+        open(&log.path(), 0o600);
+        open(&folder.0, 0o777);
+        assert!(log.read().is_err() && log.append(&[entry(2, Event::Mode)]).is_err());
+        open(&folder.0, 0o700);
+        assert_eq!(log.read().unwrap().entries.len(), 1);
+    }
+
+    #[test]
+    fn an_interface_with_much_to_tell_takes_no_room_from_others() {
+        let of = |interface: &str, second| Entry { interface: interface.to_owned(), ..entry(second, Event::Mode) };
+        let mut entries: Vec<Entry> = (0..10).map(|n| of("quiet", n)).collect();
+        entries.extend((10..9000).flat_map(|n| [of("busy", n), of("as-busy", n)]));
+        let kept = shortened(entries);
+        let number = |name: &str| kept.iter().filter(|entry| entry.interface == name).count();
+        assert_eq!((number("quiet"), number("busy"), number("as-busy")), (10, 995, 995));
+        assert_eq!(kept.last().map(|entry| entry.at.as_second()), Some(8999), "the newest are left");
+        let many: Vec<Entry> = (0..5000).map(|n| of(&format!("veth{n}"), n)).collect();
+        assert_eq!(shortened(many).len(), KEPT);
     }
 
     #[test]

@@ -4,16 +4,17 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::Mode;
-use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use sha2::{Digest as _, Sha256};
 
 use super::{Totals, VERSION};
+use crate::ours::check_owner;
 use crate::state;
 
 /// More than all rules that are remembered take.
@@ -145,17 +146,6 @@ impl Files {
 
 fn with(folder: &Path, why: &str) -> io::Error {
     io::Error::other(format!("the folder {}: {why}", folder.display()))
-}
-
-/// Only root and who we are may have written it.
-fn check_owner(meta: &fs::Metadata) -> Result<(), String> {
-    if meta.uid() != 0 && meta.uid() != Uid::effective().as_raw() {
-        return Err(format!("it belongs to user {}", meta.uid()));
-    }
-    if meta.mode() & 0o022 != 0 {
-        return Err("others may write to it".to_owned());
-    }
-    Ok(())
 }
 
 /// The hash of the rest, in a line of its own, and the totals as JSON.
