@@ -271,6 +271,25 @@ impl State {
         read(&self.staged_path())
     }
 
+    /// The last good policy, and what was staged.
+    #[must_use]
+    pub fn both(&self) -> [Option<LastGood>; 2] {
+        [self.good(), self.staged()]
+    }
+
+    /// Keeps what was kept under another name.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn take_over(&self, [good, staged]: [Option<LastGood>; 2], interface: &str) -> Result<(), StateError> {
+        let called = |kept: LastGood| LastGood { interface: interface.to_owned(), ..kept };
+        if let Some(good) = good {
+            self.stage(&called(good))?;
+            self.keep()?;
+        }
+        staged.map_or(Ok(()), |staged| self.stage(&called(staged)))
+    }
+
     fn good_path(&self) -> PathBuf {
         self.path("json")
     }

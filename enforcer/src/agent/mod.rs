@@ -260,7 +260,7 @@ impl Agent<'_> {
             return Ok(());
         }
         let there: Vec<String> = dataplane::protected(&[])?.into_iter().map(|one| one.interface).collect();
-        let ours: Vec<String> = there.into_iter().filter(|name| self.keeper.seen().contains(name)).collect();
+        let ours: Vec<String> = there.into_iter().filter(|name| self.keeper.has_seen(name)).collect();
         if !ours.is_empty() {
             let entries = past::before_detach(&ours).unwrap_or_default();
             for one in dataplane::detach(&ours)? {

@@ -1,7 +1,9 @@
 //! The interfaces that a policy speaks of, and how things stand with each of them.
 
 use crate::cli::Failure;
-use crate::dataplane::{PlannedInterface, Protected, detached, here, modes_in_force, protected, reading, status};
+use crate::dataplane::{
+    PlannedInterface, Protected, detached, here, modes_in_force, once_called, protected, reading, status,
+};
 use crate::links::{Link, links};
 use crate::plan::planned;
 use crate::state::{LastGood, kept};
@@ -73,7 +75,10 @@ pub(super) fn targets(followed: &Followed) -> Result<Vec<Target>, Failure> {
     let (mut kept, _) = kept(here()?).map_err(anyhow::Error::from)?;
     let found = planned(&followed.site, None, &links).interfaces.into_iter().filter_map(|planned| {
         let link = links.iter().find(|link| link.name == planned.name)?.clone();
-        let in_force = position(&in_force, |one| one.interface == planned.name).map(|at| in_force.swap_remove(at));
+        // What it had under another name is in force on it still.
+        let once = once_called(&in_force, &link).map(|one| one.interface.clone());
+        let name = once.as_ref().unwrap_or(&planned.name);
+        let in_force = position(&in_force, |one| one.interface == *name).map(|at| in_force.swap_remove(at));
         let kept = position(&kept, |one| one.interface == planned.name).map(|at| kept.swap_remove(at));
         Some(Target { planned, link, in_force, kept })
     });

@@ -17,7 +17,8 @@ use crate::dataplane::{BpfLog, HookChoice};
                   policies that were good last are. An interface that appears later is protected when it does. What somebody \
                   has removed or changed behind our back is put back. A mode that was set with `enforcer mode` stays: the \
                   site's own counts again when the site file says another one than before. What was detached with `enforcer \
-                  detach` is left alone until the next reload.\n\n\
+                  detach` is left alone until the next reload. A renamed interface stays protected; the policy follows where the \
+                  site file knows the new name.\n\n\
                   SIGHUP reads everything anew. SIGTERM ends the agent and leaves the policy in force, as killing it does. A \
                   second agent in the same network namespace is refused with exit code 4.\n\n\
                   Examples:\n  enforcer run /etc/enforcer/site.yaml\n  enforcer run /etc/enforcer/site.yaml --metrics\n  \

@@ -28,6 +28,7 @@ use super::netns;
 use super::pending::{Kind, Pending};
 use super::pins::{self, HostPins, InterfacePins, check_bpffs, make_dir, protected};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule, write_record};
+use super::renamed;
 use super::seed::seed;
 use super::slots;
 use super::switch::{ORDER, Old, Staged, direction_record, publish, sweep};
@@ -158,6 +159,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     let targets = plan.interfaces.iter().map(|one| target(one, &links, plan)).collect::<Result<Vec<_>, _>>()?;
     let _lock = lock()?;
     let netns = netns::own()?;
+    renamed::follow_names(netns)?;
     let host = HostPins::of(netns);
     let slots = slots::read(&host)?;
     let mut staged = Vec::new();

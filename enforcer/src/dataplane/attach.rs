@@ -252,7 +252,7 @@ pub(super) fn put_in_force(
     match mode {
         AttachMode::Native | AttachMode::Generic => {
             let mut xdp = Xdp::from_pin(program, aya_obj::programs::XdpAttachType::Interface).doing(doing)?;
-            if replace(pins, direction, |old| {
+            if replace(link, pins, direction, |old| {
                 let id = xdp.attach_to_link(old.try_into()?)?;
                 drop(xdp.take_link(id)?);
                 Ok(())
@@ -266,7 +266,7 @@ pub(super) fn put_in_force(
         }
         AttachMode::Tcx => {
             let mut classifier = SchedClassifier::from_pin(program).doing(doing)?;
-            if replace(pins, direction, |old| {
+            if replace(link, pins, direction, |old| {
                 let id = classifier.attach_to_link(old.try_into()?)?;
                 drop(classifier.take_link(id)?);
                 Ok(())
@@ -282,7 +282,7 @@ pub(super) fn put_in_force(
             let mut classifier = SchedClassifier::from_pin(program).doing(doing)?;
             let side = side(direction, protects);
             let handle = TcHandle::new(0, CLSACT_HANDLE);
-            if clsact_marker(pins, direction).exists()
+            if pins.clsact_marker(direction).exists()
                 && has_filter(link.index, direction, protects)
                 && let Ok(old) = SchedClassifierLink::attached(&link.name, side, CLSACT_PRIORITY, handle, None)
             {
@@ -293,7 +293,7 @@ pub(super) fn put_in_force(
             }
             make_clsact(link, pins)?;
             // The marker first: a filter that nobody knows to be ours would stay for ever.
-            let marker = clsact_marker(pins, direction);
+            let marker = pins.clsact_marker(direction);
             let was_marked = marker.exists();
             super::pins::make_dir(&marker)?;
             let options = NlOptions { priority: CLSACT_PRIORITY, handle, ..NlOptions::default() };
@@ -342,14 +342,14 @@ pub(super) fn take_off(
         }
         AttachMode::Clsact => {
             let handle = TcHandle::new(0, CLSACT_HANDLE);
-            if clsact_marker(pins, direction).exists()
+            if pins.clsact_marker(direction).exists()
                 && nix::net::if_::if_nametoindex(interface).is_ok_and(|index| has_filter(index, direction, protects))
                 && let Ok(link) =
                     SchedClassifierLink::attached(interface, side(direction, protects), CLSACT_PRIORITY, handle, None)
             {
                 aya::programs::links::Link::detach(link).doing(doing)?;
             }
-            let _ = fs::remove_dir(clsact_marker(pins, direction));
+            let _ = fs::remove_dir(pins.clsact_marker(direction));
         }
     }
     Ok(())
@@ -465,26 +465,31 @@ pub(super) const fn hook_of(mode: AttachMode) -> Hook {
     }
 }
 
-/// The sign that the filter with our handle was made by us.
-pub(super) fn clsact_marker(pins: &InterfacePins, direction: Direction) -> PathBuf {
-    pins.map(&format!("clsact_{}", direction.name()))
-}
-
 /// Replaces the program that a link of ours holds. `false`: there is none, or its interface was deleted (another of the same
 /// name needs a link of its own).
 fn replace(
+    link: &Link,
     pins: &InterfacePins,
     direction: Direction,
     update: impl FnOnce(FdLink) -> Result<(), AnyError>,
 ) -> Result<bool, DataplaneError> {
     let path = pins.link(direction);
     let doing = || format!("cannot replace the program of the link {}", path.display());
-    let link = match PinnedLink::from_pin(&path) {
+    if let Some(held) = held(&path).filter(|held| held.interface != 0 && held.interface != link.index) {
+        return Err(DataplaneError::Refused(format!(
+            "the link {} is not on {} but on the interface with index {}; run `enforcer detach --interface {}` first",
+            path.display(),
+            link.name,
+            held.interface,
+            link.name
+        )));
+    }
+    let pinned = match PinnedLink::from_pin(&path) {
         Ok(pinned) => FdLink::from(pinned),
         Err(error) if error_number(&error) == Some(libc::ENOENT) => return Ok(false),
         Err(error) => return Err(error).doing(doing),
     };
-    match update(link) {
+    match update(pinned) {
         Ok(()) => Ok(true),
         Err(error) if error.number() == Some(libc::ENOLINK) => {
             fs::remove_file(&path).doing(doing)?;

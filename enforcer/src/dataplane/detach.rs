@@ -13,6 +13,7 @@ use super::pending::Pending;
 use super::pinned_link::held;
 use super::pins::{self, HostPins, InterfacePins, Owner, Protected, ROOT};
 use super::record::InterfaceRecord;
+use super::renamed::new_name;
 use super::{takeover, totals};
 use crate::state::State;
 
@@ -138,6 +139,12 @@ impl Remains {
         let Self { interface, pins, .. } = self;
         if is_here {
             match nix::net::if_::if_nametoindex(interface.as_str()) {
+                index
+                    if index != Ok(record.index)
+                        && let Some(name) = new_name(pins, record) =>
+                {
+                    found.push(format!("the interface is called {name} now, and was judged still"));
+                }
                 Err(_) => found.push("the interface is not in this network namespace any more".to_owned()),
                 Ok(index) if index != record.index => {
                     found.push("the interface was deleted and made again: nothing judged it".to_owned());
@@ -165,7 +172,10 @@ impl Remains {
 
     /// Filters have no pins: they are taken off by name.
     fn remove_filters(&self, found: &mut Vec<String>) -> Result<(), DataplaneError> {
-        let Self { interface, pins, record, .. } = self;
+        let Self { pins, record, .. } = self;
+        // The name that it has now.
+        let renamed = record.as_ref().ok().and_then(Option::as_ref).and_then(|record| new_name(pins, record));
+        let interface = renamed.as_ref().unwrap_or(&self.interface);
         if nix::net::if_::if_nametoindex(interface.as_str()).is_err() {
             return Ok(());
         }

@@ -77,7 +77,7 @@ pub fn expected_hook(
 /// Looks at the hooks of an interface.
 #[must_use]
 pub fn on_hooks(link: &Link) -> OnHooks {
-    let ours = own_programs(&link.name);
+    let ours = own_programs(link.index);
     let foreign = |id: &u32| !ours.contains(id);
     let query = |side| match SchedClassifier::query_tcx(&link.name, side) {
         Ok((_, programs)) => {
@@ -113,9 +113,9 @@ pub fn lacks_tcx(link: &Link) -> Option<bool> {
     }
 }
 
-fn own_programs(interface: &str) -> Vec<u32> {
+fn own_programs(index: u32) -> Vec<u32> {
     let all = protected(&[]).unwrap_or_default();
-    let Some(one) = all.into_iter().find(|one| one.interface == interface) else { return Vec::new() };
+    let Some(one) = all.into_iter().find(|one| one.record.index == index) else { return Vec::new() };
     let id = |direction| attach::program_id(Path::new(&one.pins.program(direction)));
     Direction::ALL.into_iter().filter_map(id).collect()
 }

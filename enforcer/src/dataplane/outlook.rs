@@ -11,6 +11,7 @@ use super::error::DataplaneError;
 use super::netns::own;
 use super::pins::{InterfacePins, Protected, protected};
 use super::readback::{Loaded, loaded};
+use super::renamed::once_called;
 use super::takeover::kept_modes;
 use crate::links::Link;
 use crate::live::{Coverage, Cut, Snapshot, cuts};
@@ -29,7 +30,8 @@ pub fn modes_after_apply(plan: &Plan<'_>, links: &[Link]) -> Result<Vec<Outlook>
     let mut found = Vec::new();
     for planned in plan.interfaces.iter().filter(|planned| planned.protects == Protects::Host) {
         let Some(link) = links.iter().find(|link| link.name == planned.name) else { continue };
-        let in_force = match known.iter().find(|one| one.interface == planned.name) {
+        let by_name = || known.iter().find(|one| one.interface == planned.name);
+        let in_force = match once_called(&known, link).or_else(by_name) {
             Some(one) => modes(&one.pins)?,
             None => kept_modes(&InterfacePins::of(&planned.name, netns)?).unwrap_or(Modes::both(Mode::Audit)),
         };

@@ -6,8 +6,9 @@
 //! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/g7/             the programs of generation 7
 //! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/     flows, fragments, own addresses: of the network namespace
 //! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/g7/  the policy of generation 7: port tables, prefixes, rules by name
+//! /sys/fs/bpf/enforcer/moving:4026531840:5/           those of an interface that is getting the folder of its new name
 //! ```
-//! An interface name cannot hold a colon, so the two never collide.
+//! An interface name cannot hold a colon, so none of them collide.
 
 use std::fs;
 use std::io;
@@ -140,6 +141,11 @@ impl InterfacePins {
     /// The link that holds a program on its hook.
     pub(super) fn link(&self, direction: Direction) -> PathBuf {
         self.state().join(format!("link_{}", direction.name()))
+    }
+
+    /// The sign that the filter with our handle was made by us.
+    pub(super) fn clsact_marker(&self, direction: Direction) -> PathBuf {
+        self.map(&format!("clsact_{}", direction.name()))
     }
 
     /// The programs of a generation.

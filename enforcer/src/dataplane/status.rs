@@ -12,6 +12,7 @@ use super::pending::{Kind, Outcome, Pending};
 use super::pinned_link::held;
 use super::pins::{InterfacePins, Protected};
 use super::record::InterfaceRecord;
+use super::renamed::new_name;
 
 /// The state of one protected interface.
 #[derive(Clone, Debug)]
@@ -131,6 +132,10 @@ fn is_attached(protected: &Protected, problems: &mut Vec<String>) -> bool {
     let Protected { interface, pins, record } = protected;
     let before = problems.len();
     match nix::net::if_::if_nametoindex(interface.as_str()) {
+        index if index != Ok(record.index) && let Some(name) = new_name(pins, record) => problems.push(format!(
+            "the interface is called `{name}` now, and is judged still by what was applied to it; what is applied to `{name}` \
+             takes its place"
+        )),
         Err(_) => problems.push("the interface is gone; `enforcer detach` removes what is left".to_owned()),
         Ok(index) if index != record.index => problems
             .push("the interface was deleted and made again: nothing judges it; run `enforcer apply` again".to_owned()),

@@ -8,7 +8,7 @@ use enforcer_common::{Direction, Mode};
 use serde::Deserialize;
 
 use super::apply::Protects;
-use super::attach::{AttachMode, MADE_CLSACT, clsact_marker, remove_clsact, rename_link, take_off};
+use super::attach::{AttachMode, MADE_CLSACT, remove_clsact, rename_link, take_off};
 use super::clock;
 use super::control::Modes;
 use super::error::{DataplaneError, at};
@@ -130,7 +130,7 @@ impl Predecessor {
     ) -> Result<(), DataplaneError> {
         if self.mode(direction) == Some(mode) {
             rename_link(&self.pins.link(direction), &pins.link(direction))?;
-            rename_link(&clsact_marker(&self.pins, direction), &clsact_marker(pins, direction))?;
+            rename_link(&self.pins.clsact_marker(direction), &pins.clsact_marker(direction))?;
             rename_link(&self.pins.map(MADE_CLSACT), &pins.map(MADE_CLSACT))?;
         }
         Ok(())
@@ -141,7 +141,7 @@ impl Predecessor {
         let mut places = vec![(pins.map(MADE_CLSACT), self.pins.map(MADE_CLSACT))];
         for direction in Direction::ALL {
             places.push((pins.link(direction), self.pins.link(direction)));
-            places.push((clsact_marker(pins, direction), clsact_marker(&self.pins, direction)));
+            places.push((pins.clsact_marker(direction), self.pins.clsact_marker(direction)));
         }
         for (from, to) in places.into_iter().filter(|(_, to)| !to.exists()) {
             let _ = rename_link(&from, &to);

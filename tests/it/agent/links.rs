@@ -57,6 +57,40 @@ fn an_interface_that_fits_a_pattern_and_does_not_come_back_leaves_nothing() {
 }
 
 #[test]
+fn a_renamed_interface_stays_protected_whether_the_site_file_knows_the_new_name_or_not() {
+    let host = Host::new();
+    let late = another_interface();
+    host.cable.host.batch(&format!("link add {late} type veth peer name p{}\n", &late[2..]));
+    host.write(&format!("interfaces: [IF, {late}, '{late}w*']\nroles: [unity-connection]\nmode: enforce\n"));
+    let agent = host.start(&["--check", "1s"]);
+    assert_eq!(host.interfaces().len(), 2);
+    let rename = |from: &str, to: &str| {
+        host.cable.host.batch(&format!("link set {from} down\nlink set {from} name {to}\nlink set {to} up\n"));
+    };
+    // One that nobody speaks of: what it has stays, and that is told.
+    let unknown = format!("p{}x", &late[2..]);
+    rename(&late, &unknown);
+    agent.wait_for_log(&format!("is called {unknown} now"));
+    agent.wait_for_checks(2);
+    let names = || host.interfaces().iter().map(|one| one["interface"].clone()).collect::<Vec<_>>();
+    assert!(names().contains(&late.as_str().into()), "{:?}", names());
+    assert!(!agent.log().contains("detached by somebody"), "{}", agent.log());
+    // One that fits a pattern: the pins move.
+    let known = format!("{late}w0");
+    rename(&unknown, &known);
+    wait_for_value(&Some(0), || host.run(&["status", "--interface", &known]).code);
+    assert!(!names().contains(&late.as_str().into()), "{:?}", names());
+    let kept = |name: &str| host.folder.join(format!("{name}.json")).exists();
+    assert_eq!((kept(&known), kept(&late)), (true, false));
+    // Another one of the first name is an interface of its own.
+    host.cable.host.batch(&format!("link add {late} type veth peer name q{}\n", &late[2..]));
+    wait_for_value(&3, || host.interfaces().len());
+    wait_for_value(&Some(0), || host.run(&["status"]).code);
+    assert!(host.interfaces().iter().all(|one| one["inbound"]["mode"] == "enforce"));
+    assert!(agent.stop());
+}
+
+#[test]
 fn an_address_that_is_added_is_ours_from_then_on() {
     let host = Host::with_site(ENFORCING);
     let _agent = host.start(&[]);

@@ -12,6 +12,7 @@ mod killed;
 mod mistakes;
 mod names;
 mod picture;
+mod renamed;
 mod totals;
 mod undo;
 mod upgrade;

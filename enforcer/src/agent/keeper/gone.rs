@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Followed, Keeper};
 use crate::cli::{Failure, past};
-use crate::dataplane::{self, here, pending, protected};
+use crate::dataplane::{self, here, once_called, pending, protected};
 use crate::history;
-use crate::links::links;
+use crate::links::{Link, links};
 use crate::state::kept;
 
 /// Checks after which an interface that the site file does not name, and that only fits a pattern, will not come back: tunnels and
@@ -14,11 +14,32 @@ use crate::state::kept;
 const PATIENCE: u32 = 10;
 
 impl Keeper<'_> {
+    /// An interface that is protected under another name now: whoever has the name that it had is another, which nobody has detached.
+    pub(super) fn note_names(&mut self) -> Result<(), Failure> {
+        for one in protected(&[])? {
+            self.seen.retain(|name, index| *name == one.interface || *index != one.record.index);
+            if let Some(index) = self.seen.get_mut(&one.interface) {
+                *index = one.record.index;
+            }
+        }
+        Ok(())
+    }
+
     /// Pins stay when an interface goes, and so do its counters.
     pub(super) fn say_what_is_gone(&mut self) -> Result<(), Failure> {
         let links = links()?;
-        for one in protected(&[])? {
-            if !links.iter().any(|link| link.name == one.interface) {
+        let all = protected(&[])?;
+        for one in &all {
+            let is_it = |link: &&Link| once_called(&all, link).is_some_and(|found| found.interface == one.interface);
+            if let Some(link) = links.iter().find(is_it) {
+                self.tell(
+                    &one.interface,
+                    &format!(
+                        "is called {} now; it stays protected by what it has until a policy is applied to {}",
+                        link.name, link.name
+                    ),
+                );
+            } else if !links.iter().any(|link| link.name == one.interface) {
                 self.tell(&one.interface, "is gone; it is protected again when it comes back");
             }
         }

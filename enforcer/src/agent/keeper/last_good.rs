@@ -27,7 +27,7 @@ impl Keeper<'_> {
             self.log.warning(sentence);
         }
         let is_any = !there.is_empty() || boot.waiting().next().is_some();
-        self.seen.extend(there);
+        self.seen.extend(there.into_iter().map(|name| (name, 0)));
         // All interfaces of a policy together; what cannot be done so is tried again one by one.
         let done = boot.protect()?;
         self.note_applied(&done.applied);

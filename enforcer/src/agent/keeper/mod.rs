@@ -44,8 +44,8 @@ pub(super) struct Keeper<'a> {
     reloaded: Timestamp,
     /// What is followed is the site file as it stands.
     is_site: bool,
-    /// Interfaces that were protected while the agent ran.
-    seen: BTreeSet<String>,
+    /// Interfaces that were protected while the agent ran, each with its index; 0: not looked at yet.
+    seen: BTreeMap<String, u32>,
     /// Those of them that somebody has detached, and when that was noticed.
     released: BTreeMap<String, Timestamp>,
     /// Interfaces that fit a pattern and are gone, and how many checks have found that.
@@ -94,7 +94,7 @@ impl<'a> Keeper<'a> {
             refused: None,
             reloaded: Timestamp::now(),
             is_site: false,
-            seen: BTreeSet::new(),
+            seen: BTreeMap::new(),
             released: BTreeMap::new(),
             gone: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -146,7 +146,7 @@ impl<'a> Keeper<'a> {
         let mut wanted = Vec::new();
         for target in targets {
             if target.is_current(&next) {
-                self.seen.insert(target.planned.name.clone());
+                self.seen.entry(target.planned.name.clone()).or_default();
             } else if occasion != Occasion::Again || !self.is_left_alone(&target) {
                 wanted.push(target.with_modes(&next));
             }
@@ -197,7 +197,7 @@ impl<'a> Keeper<'a> {
     /// Of an interface that was protected, and has lost even what was kept for the next boot, somebody has taken it on purpose.
     fn notice_release(&mut self, target: &Target) {
         let name = &target.planned.name;
-        let is_gone = target.in_force.is_none() && target.kept.is_none() && self.seen.contains(name);
+        let is_gone = target.in_force.is_none() && target.kept.is_none() && self.seen.contains_key(name);
         if is_gone && !self.released.contains_key(name) {
             self.log.info(format!("{name}: detached by somebody; it is left alone until the next reload"));
             self.released.insert(name.clone(), Timestamp::now());
@@ -293,7 +293,7 @@ impl<'a> Keeper<'a> {
             self.log.warning(format!("the history does not know of this: {error:#}"));
         }
         for one in applied {
-            self.seen.insert(one.interface.clone());
+            self.seen.entry(one.interface.clone()).or_default();
             for sentence in sentences(one) {
                 self.log.info(format!("{}: {sentence}", one.interface));
             }
@@ -315,8 +315,8 @@ impl<'a> Keeper<'a> {
         Ok(if each.is_empty() { "no interface is protected".to_owned() } else { each.join(", ") })
     }
 
-    /// Interfaces that were protected while the agent ran.
-    pub(super) fn seen(&self) -> &BTreeSet<String> {
-        &self.seen
+    /// Whether an interface was protected while the agent ran.
+    pub(super) fn has_seen(&self, interface: &str) -> bool {
+        self.seen.contains_key(interface)
     }
 }

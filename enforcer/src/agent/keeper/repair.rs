@@ -22,6 +22,7 @@ enum Kept {
 impl Keeper<'_> {
     /// Protects what has appeared, and puts back what was taken away.
     pub(in crate::agent) fn protect(&mut self, look: Look) -> Result<(), Failure> {
+        self.note_names()?;
         self.settle_unconfirmed()?;
         self.say_what_is_gone()?;
         // Taken out so that they can be looked at while the rest changes.
@@ -79,13 +80,13 @@ impl Keeper<'_> {
             if self.released.contains_key(name) {
                 return Kept::Good;
             }
-            let was_seen = self.seen.contains(name);
+            let was_seen = self.seen.contains_key(name);
             if was_seen {
                 self.log.warning(format!("{name}: its pins are gone; protecting it again"));
             }
             return self.put_back(followed, target.with_modes(followed), was_seen);
         };
-        self.seen.insert(name.clone());
+        self.seen.entry(name.clone()).or_default();
         let is_waiting = |found: &Pending| found.is_armed() && found.kind() == Kind::Unconfirmed;
         let waits = pending(in_force).ok().flatten().filter(is_waiting);
         if problems.is_empty() && waits.is_none() && target.is_outdated(followed) {
