@@ -99,7 +99,9 @@ pub(crate) fn top(world: &World, over: &Over) -> Map<String, Value> {
         // It ends when the last end of the terminal is closed.
         while let Ok(count @ 1..) = screen.read(&mut bytes) {
             all += count as u64;
-            last = String::from_utf8_lossy(&bytes[..count]).into_owned();
+            last.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            // What it says at its end stands behind the last picture.
+            last = last.chars().skip(last.chars().count().saturating_sub(2000)).collect();
         }
         (all, last)
     });
