@@ -60,7 +60,7 @@ fn entry(page: &mut Roff, number: Option<usize>, item: &[Block], sections: usize
                 page.text(words(&spans));
             }
             (_, number) => {
-                let mark = number.map_or_else(|| "-".to_owned(), |number| format!("{number}."));
+                let mark = number.map_or_else(|| "\\(bu".to_owned(), |number| format!("{number}."));
                 page.control("IP", [mark.as_str(), "4"]);
                 page.text(words(spans));
             }
@@ -94,7 +94,7 @@ mod tests {
             &markdown::read("## One\n\nA `b`.\n\n- `key`: what it is.\n- other\n\n### Two\n\n```\nx y\n```\n"),
             2,
         );
-        let expected = ".SH ONE\n.PP\nA \\fBb\\fR.\n.TP\n\\fBkey\\fR\nwhat it is.\n.IP \\- 4\nother\n.SS Two\n.PP\n.EX\nx y\n.EE\n";
+        let expected = ".SH ONE\n.PP\nA \\fBb\\fR.\n.TP\n\\fBkey\\fR\nwhat it is.\n.IP \\(bu 4\nother\n.SS Two\n.PP\n.EX\nx y\n.EE\n";
         assert_eq!(page.to_roff(), expected);
     }
 }

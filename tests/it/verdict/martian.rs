@@ -1,5 +1,8 @@
 //! Source addresses that cannot come from the wire.
 
+use std::net::{IpAddr, Ipv4Addr};
+
+use enforcer_common::layout::{mapped, own_bit};
 use harness::netns::Cable;
 use harness::packet::Packet;
 
@@ -72,4 +75,23 @@ fn the_broadcast_address_of_a_network_is_no_source_even_if_nobody_named_it() {
     judge.drops("martian", &["198.18.0.255", "10.7.0.3"].map(from));
     // A network of two addresses has no broadcast address, and in a larger one it is a host.
     judge.passes("rule", &["10.7.0.5", "198.18.1.255"].map(from));
+}
+
+#[test]
+fn a_stranger_that_shares_a_bit_of_the_filter_with_us_is_no_martian() {
+    let judge = Judge::new();
+    let bit = |address: Ipv4Addr| own_bit(mapped(u32::from_ne_bytes(address.octets())));
+    let ours: IpAddr = HOST[0].parse().expect("an address");
+    let IpAddr::V4(ours) = ours else { panic!("IPv4 comes first") };
+    let strangers = (0..1 << 20).map(|number: u32| Ipv4Addr::from(0x0a00_0001 + number));
+    let alike: Vec<Ipv4Addr> = strangers.filter(|address| bit(*address) == bit(ours)).take(3).collect();
+    assert_eq!(alike.len(), 3);
+    judge.passes("rule", &alike.iter().map(|address| from(&address.to_string())).collect::<Vec<_>>());
+    let [first, second] = [true, false].map(|more| {
+        let packet = from(&alike[0].to_string());
+        if more { packet.fragment(0, true, 7) } else { packet.fragment(1, false, 8) }
+    });
+    judge.passes("rule", &[first]);
+    // Without a first one before it: refused, but not as a martian.
+    judge.drops("fragment", &[second]);
 }
