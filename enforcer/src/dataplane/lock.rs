@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::error::{DataplaneError, at};
@@ -12,10 +13,7 @@ const FOLDER: &str = "/run/enforcer";
 
 /// Holds others off while the pins are changed: released when it is dropped.
 pub(super) fn lock() -> Result<Flock<fs::File>, DataplaneError> {
-    let (path, file) = open()?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| {
-        DataplaneError::system(format!("cannot lock {}", path.display()), std::io::Error::from(errno))
-    })
+    wait(FlockArg::LockExclusive)
 }
 
 /// Holds changes off while pins are read: what is read belongs together.
@@ -28,10 +26,7 @@ pub struct Reading(#[expect(dead_code, reason = "held, never read")] Flock<fs::F
 /// # Errors
 /// When the lock cannot be taken.
 pub fn reading() -> Result<Reading, DataplaneError> {
-    let (path, file) = open()?;
-    Flock::lock(file, FlockArg::LockShared).map(Reading).map_err(|(_, errno)| {
-        DataplaneError::system(format!("cannot lock {}", path.display()), std::io::Error::from(errno))
-    })
+    wait(FlockArg::LockShared).map(Reading)
 }
 
 /// The same as [`lock`], unless somebody else holds it.
@@ -47,6 +42,23 @@ pub(super) fn try_lock() -> Option<Flock<fs::File>> {
 pub fn run_folder() -> Result<PathBuf, DataplaneError> {
     make_dir(Path::new(FOLDER))?;
     Ok(PathBuf::from(FOLDER))
+}
+
+fn wait(how: FlockArg) -> Result<Flock<fs::File>, DataplaneError> {
+    let (path, mut file) = open()?;
+    loop {
+        match Flock::lock(file, how) {
+            Ok(lock) => return Ok(lock),
+            // Whoever catches a signal asks for it afterwards: to be told to end is no failure.
+            Err((same, Errno::EINTR)) => file = same,
+            Err((_, errno)) => {
+                return Err(DataplaneError::system(
+                    format!("cannot lock {}", path.display()),
+                    std::io::Error::from(errno),
+                ));
+            }
+        }
+    }
 }
 
 fn open() -> Result<(PathBuf, fs::File), DataplaneError> {
