@@ -38,8 +38,7 @@ impl Sample {
         let mut all = seen.clone();
         all.add(&objects);
         wait_until_gone("after the changes", &all, &objects);
-        let descriptors = fs::read_dir(format!("/proc/{}/fd", world.agent())).expect("the agent runs").count();
-        Self { memory: objects.memory(), objects, descriptors }
+        Self { memory: objects.memory(), objects, descriptors: open(world) }
     }
 }
 
@@ -66,7 +65,8 @@ impl Growth {
         assert_eq!(numbers(&last.objects), numbers(&first.objects), "programs, maps, links: {first:?} {last:?}");
         assert_eq!(last.memory, first.memory, "bytes of the maps");
         let bytes = |sample: &Sample| sample.memory.values().sum::<u64>();
-        assert_eq!(last.descriptors, first.descriptors, "descriptors of the agent");
+        // Its check opens a few every now and then; what leaks stays open.
+        world.wait_for("the agent to have as few descriptors open as at first", || open(world) <= first.descriptors);
         let quarter = self.resident.len() / 4;
         let most = |samples: &[u64]| samples.iter().copied().max().unwrap_or(0);
         let early = most(&self.resident[..quarter.max(1)]);
@@ -81,7 +81,7 @@ impl Growth {
             "programs_maps_and_links_that_were_there": [programs, maps, links],
             "those_in_force_at_the_end": numbers(&last.objects),
             "memory_of_maps_at_the_beginning_and_the_end": [bytes(first), bytes(&last)],
-            "descriptors_of_the_agent_at_the_beginning_and_the_end": [first.descriptors, last.descriptors],
+            "descriptors_of_the_agent_at_the_beginning_and_the_end": [first.descriptors, open(world)],
             "resident_kilobytes_of_the_agent_in_the_first_quarter_and_the_last": [early, late],
         });
         figures.as_object().cloned().unwrap_or_default()
@@ -110,6 +110,11 @@ fn wait_until_gone(when: &str, all: &Objects, but: &Objects) {
         assert!(Instant::now() < end, "{when}, what nobody needs is still there: {left:?}");
         thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// Descriptors that the agent has open.
+fn open(world: &World) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", world.agent())).expect("the agent runs").count()
 }
 
 fn resident(process: u32) -> u64 {
