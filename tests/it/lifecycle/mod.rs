@@ -51,7 +51,7 @@ fn sentences(status: &Value, name: &str) -> String {
 /// Asks until the answer is the wanted one, for what comes with time.
 #[track_caller]
 fn wait_for<T: PartialEq + std::fmt::Debug>(wanted: &T, mut ask: impl FnMut() -> T) {
-    let end = Instant::now() + Duration::from_secs(20) * harness::machine::patience();
+    let end = Instant::now() + Duration::from_secs(60) * harness::machine::patience();
     loop {
         let found = ask();
         if found == *wanted {
