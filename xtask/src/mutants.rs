@@ -3,6 +3,7 @@
 //! The breakages are data (`tests/mutants.txt`). They are made in a copy below the target folder, and only tests of the host are
 //! asked, so the object for the kernel is an empty file there.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -125,20 +126,40 @@ fn command(copy: &Path, words: &[&str]) -> Command {
     command
 }
 
-/// Copies what git knows, changed or not. What is the same is left alone, so that cargo builds it once.
+/// Copies what git knows, changed or not. What is the same is left alone, so that cargo builds it once; what was copied before and
+/// is gone from the clone goes.
 fn copied(root: &Path, copy: &Path) -> anyhow::Result<()> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output().context("cannot start git")?;
     if !listed.status.success() {
         bail!("this is no clone: {}", String::from_utf8_lossy(&listed.stderr));
     }
     let names = String::from_utf8(listed.stdout).context("names of files are UTF-8 here")?;
-    for name in names.split('\0').filter(|name| !name.is_empty()) {
+    let names: BTreeSet<&str> = names.split('\0').filter(|name| root.join(name).is_file()).collect();
+    fs::create_dir_all(copy)?;
+    remove_others(copy, copy, &names)?;
+    for name in names {
         let (from, to) = (root.join(name), copy.join(name));
         let Ok(bytes) = fs::read(&from) else { continue };
         let bytes = if name == "enforcer/build.rs" { NO_OBJECT.into() } else { bytes };
         if fs::read(&to).ok().as_ref() != Some(&bytes) {
             fs::create_dir_all(to.parent().unwrap_or(copy))?;
             fs::write(&to, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes files of a folder in the copy that have none of these names; the folder of what was built is left alone.
+fn remove_others(copy: &Path, folder: &Path, names: &BTreeSet<&str>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.strip_prefix(copy).unwrap_or(&path).to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "target" {
+                remove_others(copy, &path, names)?;
+            }
+        } else if !names.contains(name.as_str()) {
+            fs::remove_file(&path)?;
         }
     }
     Ok(())
