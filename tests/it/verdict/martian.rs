@@ -89,7 +89,7 @@ fn a_stranger_that_shares_a_bit_of_the_filter_with_us_is_no_martian() {
     judge.passes("rule", &alike.iter().map(|address| from(&address.to_string())).collect::<Vec<_>>());
     let [first, second] = [true, false].map(|more| {
         let packet = from(&alike[0].to_string());
-        if more { packet.fragment(0, true, 7) } else { packet.fragment(1, false, 8) }
+        if more { packet.fragment(0, true, 7) } else { packet.fragment(185, false, 8) }
     });
     judge.passes("rule", &[first]);
     // Without a first one before it: refused, but not as a martian.
