@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     confirm_within: Option<Duration>,
     /// Load the programs so that they write a line about each refused packet (debug) or every packet (trace), which `enforcer
-    /// events --bpf-log` shows. For diagnosis: it costs some 100 ns a line.
+    /// events --bpf-log` shows. For diagnosis: each line costs time.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = BpfLog::Off)]
     bpf_log: BpfLog,
     /// Say what would be done, and do nothing.

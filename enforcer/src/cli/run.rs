@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long)]
     detach_on_exit: bool,
     /// Load the programs so that they write a line about each refused packet (debug) or every packet (trace), which `enforcer
-    /// events --bpf-log` shows. For diagnosis: it costs some 100 ns a line.
+    /// events --bpf-log` shows. For diagnosis: each line costs time.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = BpfLog::Off)]
     bpf_log: BpfLog,
     /// Go on even if that cuts the SSH session that the agent was started from.

@@ -34,7 +34,7 @@ pub enum BpfLog {
     Off,
     /// Refused packets.
     Debug,
-    /// Every packet: some 100 ns each.
+    /// Every packet.
     Trace,
 }
 

@@ -20,21 +20,28 @@ pub(super) fn refuse(plan: &Plan<'_>, guests: bool, direction: Direction, text: 
     text.line(then(plan.rest(guests, direction)));
 }
 
+/// A chain for what belongs to a conversation that somebody else has begun: answers to ours, or ours to what a rule has let in.
+fn answers(plan: &Plan<'_>, text: &mut Text, chain: &str, name: &str, (reason, [from, to, port]): (&str, [&str; 3])) {
+    text.block(&format!("chain {chain}_{name}"), |text| {
+        // A bare SYN opens a conversation; it answers none.
+        let flags = if name == "tcp" { "tcp flags & (syn | ack) != syn " } else { "" };
+        text.line(&format!(
+            "{flags}ct direction reply ct state established counter accept comment \"reason {reason}\""
+        ));
+        if name != "tcp" && answers_from_any_port(plan).next().is_some() {
+            for (family, ip) in [("v4", "ip"), ("v6", "ip6")] {
+                text.line(&format!(
+                    "{ip} {from} . {ip} {to} . {name} {port} @any_port_{family} counter accept comment \"reason flow\""
+                ));
+            }
+        }
+    });
+}
+
 pub(super) fn inbound(plan: &Plan<'_>, text: &mut Text) {
     const IN: Direction = Direction::Inbound;
     for (_, name) in PORT_PROTOCOLS {
-        text.block(&format!("chain answers_{name}"), |text| {
-            // A bare SYN opens a conversation; it answers none.
-            let flags = if name == "tcp" { "tcp flags & (syn | ack) != syn " } else { "" };
-            text.line(&format!("{flags}ct direction reply ct state established counter accept comment \"reason flow\""));
-            if name != "tcp" && answers_from_any_port(plan).next().is_some() {
-                for (family, ip) in [("v4", "ip"), ("v6", "ip6")] {
-                    text.line(&format!(
-                        "{ip} saddr . {ip} daddr . {name} dport @any_port_{family} counter accept comment \"reason flow\""
-                    ));
-                }
-            }
-        });
+        answers(plan, text, "answers", name, ("flow", ["saddr", "daddr", "dport"]));
     }
     for (protocol, name) in PORT_PROTOCOLS {
         text.block(&format!("chain inbound_{name}"), |text| {
@@ -111,17 +118,7 @@ pub(super) fn outbound(plan: &Plan<'_>, text: &mut Text) {
     let open = "counter accept comment \"reason open\"".to_owned();
     let rest = |reason| if judged { refusal(OUT, reason) } else { open.clone() };
     for (protocol, name) in PORT_PROTOCOLS {
-        text.block(&format!("chain replies_{name}"), |text| {
-            let flags = if name == "tcp" { "tcp flags & (syn | ack) != syn " } else { "" };
-            text.line(&format!("{flags}ct direction reply ct state established counter accept comment \"reason rule\""));
-            if name != "tcp" && answers_from_any_port(plan).next().is_some() {
-                for (family, ip) in [("v4", "ip"), ("v6", "ip6")] {
-                    text.line(&format!(
-                        "{ip} daddr . {ip} saddr . {name} sport @any_port_{family} counter accept comment \"reason flow\""
-                    ));
-                }
-            }
-        });
+        answers(plan, text, "replies", name, ("rule", ["daddr", "saddr", "sport"]));
         text.block(&format!("chain outbound_{name}"), |text| {
             text.ports(&format!("{name} dport"), &denied_ports(plan, OUT, protocol), &format!("jump replies_{name}"));
             rules(plan, OUT, protocol, name, text);
