@@ -1,6 +1,11 @@
 //! Commands that look at no interface: what they print, and how they fail.
 
-use harness::enforcer::enforcer_on_host;
+use std::fs::File;
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+
+use harness::enforcer::{binary, enforcer_on_host};
+use nix::pty::openpty;
 
 #[test]
 fn roles_are_listed_for_scripts() {
@@ -46,4 +51,30 @@ fn a_reader_that_goes_away_is_no_failure() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What stands on a terminal after the roles were listed there.
+fn roles_on_terminal(variable: Option<&str>) -> String {
+    let pty = openpty(None, None).expect("a terminal can be made");
+    let end = || Stdio::from(pty.slave.try_clone().expect("it can be shared"));
+    let mut command = Command::new(binary());
+    command.arg("roles").stdin(end()).stdout(end()).stderr(end()).env_remove("NO_COLOR");
+    command.envs(variable.map(|value| ("NO_COLOR", value)));
+    let mut child = command.spawn().expect("it starts");
+    // The terminal is over when the last process that has it ends.
+    drop((command, pty.slave));
+    let (mut terminal, mut text) = (File::from(pty.master), Vec::new());
+    // At its end, Linux says so by an error.
+    let _ = terminal.read_to_end(&mut text);
+    child.wait().expect("it is our child");
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn a_terminal_has_colour_unless_it_is_not_wanted() {
+    for (variable, is_coloured) in [(None, true), (Some(""), true), (Some("1"), false)] {
+        let text = roles_on_terminal(variable);
+        assert!(text.contains("unity-connection"), "{text}");
+        assert_eq!(text.contains('\u{1b}'), is_coloured, "NO_COLOR {variable:?}: {text}");
+    }
 }
