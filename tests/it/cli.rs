@@ -44,9 +44,8 @@ fn the_version_and_the_help_are_no_errors() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    use std::process::{Command, Stdio};
 
-    let mut command = Command::new(harness::enforcer::binary());
+    let mut command = Command::new(binary());
     let mut child = command.arg("roles").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
