@@ -44,7 +44,6 @@ fn the_version_and_the_help_are_no_errors() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-
     let mut command = Command::new(binary());
     let mut child = command.arg("roles").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     drop(child.stdout.take());
