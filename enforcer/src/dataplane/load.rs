@@ -16,7 +16,7 @@ use super::pins::{HostPins, InterfacePins, Protected};
 use crate::links::Link;
 use crate::ruleset::{Ruleset, Scope};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/enforcer.bpf.o"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/enforcer.bpf.o"));
 
 /// Denied packets a second and CPU that are told in full: enough to see what happens, little enough to cost nothing.
 const EVENTS_PER_SECOND: u32 = 1000;

@@ -22,6 +22,8 @@ mod host;
 mod load;
 mod lock;
 mod log;
+#[cfg(test)]
+mod loops;
 mod memory;
 mod netns;
 mod outlook;
