@@ -9,8 +9,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
+use super::PROFILE;
 use super::image::Image;
-use crate::kernel::{self, Profile};
+use crate::kernel;
 use crate::{shell, workspace};
 
 /// Programs that the tests start. What is not there is missed by the test that needs it.
@@ -47,7 +48,7 @@ pub(super) fn build(image: &Image, tests: &Path, filters: &[String], folder: &Pa
             copy_program(&path, &root, &format!("usr/bin/{tool}"))?;
         }
     }
-    for (from, to) in [(tests, "root/it"), (&kernel::built(Profile::Debug, "enforcer"), "root/enforcer")] {
+    for (from, to) in [(tests, "root/it"), (&kernel::built(PROFILE, "enforcer"), "root/enforcer")] {
         copy_program(from, &root, to)?;
         // A fifth remains. Where there is no strip, the machine has memory enough for the whole.
         let _ = Command::new("strip").arg("--strip-debug").arg(root.join(to)).status();
