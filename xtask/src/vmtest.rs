@@ -16,9 +16,6 @@ use self::results::Results;
 use crate::kernel::{self, Profile};
 use crate::{assurance, setup, test, workspace};
 
-/// An emulated processor is slow enough with the compiler's help.
-const PROFILE: Profile = Profile::Release;
-
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask vmtest                            # 6.1 and 6.12: hours\n  \
                   cargo xtask vmtest --kernel 6.1 verdict::     # a first look\n\n\
@@ -34,12 +31,20 @@ pub(crate) struct Options {
     /// Only tests whose name contains one of these.
     #[arg(value_name = "FILTER", default_values = ["verdict::", "traffic::", "hooks::", "lifecycle::"])]
     filters: Vec<String>,
+    /// Debug builds, which are slower in the machine and sooner there.
+    #[arg(long)]
+    debug: bool,
     /// Not those whose name contains one of these: making every call of an `apply` fail in turn takes an emulated processor hours.
     #[arg(long, value_name = "NAME", default_values = ["fails_at_any_call"])]
     skip: Vec<String>,
 }
 
 impl Options {
+    /// An emulated processor is slow enough with the compiler's help.
+    fn profile(&self) -> Profile {
+        if self.debug { Profile::Debug } else { Profile::Release }
+    }
+
     /// What the tests are given.
     fn arguments(&self) -> Vec<String> {
         let skip = self.skip.iter().flat_map(|name| ["--skip".to_owned(), name.clone()]);
@@ -60,7 +65,7 @@ enum Outcome {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     setup::run(&setup::Options::default())?;
     let mut outcomes = Vec::new();
-    match prepare() {
+    match prepare(options.profile()) {
         Ok(program) => {
             for series in &options.kernels {
                 outcomes.push((series, try_kernel(series, &program, options)?));
@@ -101,14 +106,15 @@ enum Unprepared {
 }
 
 /// Gets the tools and builds what runs in the machines; returns the tests.
-fn prepare() -> Result<PathBuf, Unprepared> {
+fn prepare(profile: Profile) -> Result<PathBuf, Unprepared> {
     if ARCH != "x86_64" {
         return Err(Unprepared::Skip(format!("only x86-64 is booted, and this is {ARCH}")));
     }
     setup::virtual_machines().map_err(|error| Unprepared::Skip(format!("{error:#}")))?;
     let build = || {
-        kernel::build_binary(PROFILE)?;
-        let tests = test::executables_of(&["--release", "--package", "enforcer-tests", "--test", "it"])?;
+        kernel::build_binary(profile)?;
+        let words = ["--package", "enforcer-tests", "--test", "it", "--release"];
+        let tests = test::executables_of(&words[..if profile == Profile::Debug { 4 } else { 5 }])?;
         tests.into_iter().next().context("cargo named no test executable")
     };
     build().map_err(Unprepared::Fail)
@@ -121,7 +127,8 @@ fn try_kernel(series: &str, program: &std::path::Path, options: &Options) -> any
         Err(error) => return Ok(Outcome::Skipped(format!("{error:#}"))),
     };
     eprintln!("\n== {}: {}", image.package, options.arguments().join(" "));
-    let initramfs = initramfs::build(&image, program, &options.arguments(), &folder)?;
+    let binary = kernel::built(options.profile(), "enforcer");
+    let initramfs = initramfs::build(&image, [program, &binary], &options.arguments(), &folder)?;
     let results = machine::run(&image, &initramfs, Duration::from_secs(options.minutes * 60), &folder)?;
     Ok(Outcome::Ran { package: image.package, results })
 }

@@ -3,15 +3,13 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use super::PROFILE;
 use super::image::Image;
-use crate::kernel;
 use crate::{shell, workspace};
 
 /// Programs that the tests start. What is not there is missed by the test that needs it.
@@ -34,13 +32,15 @@ const MODULES: &[&str] = &[
     "udp_diag",
 ];
 
-/// Makes the archive, and says where it is.
-pub(super) fn build(image: &Image, tests: &Path, filters: &[String], folder: &Path) -> anyhow::Result<PathBuf> {
+/// Makes the archive, of the tests and `enforcer`, and says where it is.
+pub(super) fn build(image: &Image, programs: [&Path; 2], filters: &[String], folder: &Path) -> anyhow::Result<PathBuf> {
     let root = folder.join("root");
     let _ = fs::remove_dir_all(&root);
     for name in ["bin", "usr/bin", "proc", "sys", "dev", "run", "tmp", "etc", "root", "modules", "var/lib"] {
         fs::create_dir_all(root.join(name)).with_context(|| format!("cannot make {}", root.join(name).display()))?;
     }
+    // Whoever starts a program by its path finds it.
+    symlink("bin", root.join("usr/sbin"))?;
     let busybox = shell::find("busybox").context("there is no busybox")?;
     copy_program(&busybox, &root, "bin/busybox")?;
     for tool in TOOLS {
@@ -48,7 +48,7 @@ pub(super) fn build(image: &Image, tests: &Path, filters: &[String], folder: &Pa
             copy_program(&path, &root, &format!("usr/bin/{tool}"))?;
         }
     }
-    for (from, to) in [(tests, "root/it"), (&kernel::built(PROFILE, "enforcer"), "root/enforcer")] {
+    for (from, to) in programs.into_iter().zip(["root/it", "root/enforcer"]) {
         copy_program(from, &root, to)?;
         // A fifth remains. Where there is no strip, the machine has memory enough for the whole.
         let _ = Command::new("strip").arg("--strip-debug").arg(root.join(to)).status();
