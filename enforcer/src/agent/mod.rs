@@ -6,6 +6,7 @@
 
 mod due;
 mod events;
+mod heap;
 mod instance;
 mod keeper;
 mod log;
@@ -154,6 +155,7 @@ impl Agent<'_> {
         };
         self.say_status();
         self.systemd.ready();
+        heap::give_back();
         self.log.info("ready");
         Ok(())
     }
@@ -226,6 +228,9 @@ impl Agent<'_> {
         };
         if let Err(failure) = result {
             self.log.error(format!("{failure:#}"));
+        }
+        if matches!(work, Work::Read | Work::Check) {
+            heap::give_back();
         }
         self.say_status();
     }
