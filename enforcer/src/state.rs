@@ -190,13 +190,15 @@ impl State {
     pub fn stage(&self, next: &LastGood) -> Result<(), StateError> {
         let (path, new) = (self.staged_path(), self.path("new"));
         let write = || {
+            // Written at once: a policy has thousands of lines.
+            let mut text = serde_json::to_vec_pretty(next)?;
+            text.push(b'\n');
             DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
             ours::check_folder(&self.folder)?;
             // What stands there is of a killed command, or a link that somebody else has planted: neither is written to.
             remove_if_there(&new)?;
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-            serde_json::to_writer_pretty(&mut file, next)?;
-            file.write_all(b"\n")?;
+            file.write_all(&text)?;
             file.sync_all()?;
             fs::rename(&new, &path)?;
             self.sync()
