@@ -19,6 +19,7 @@ use std::time::Duration;
 use nix::sched::{CloneFlags, setns};
 
 use crate::enforcer::state_folder;
+use crate::machine::tc_attach_mode;
 
 const PREFIX: &str = "enforcer-test";
 
@@ -250,6 +251,18 @@ fn sweep() {
     }
     for path in entries(&state_folder()).into_iter().filter(is_left) {
         let _ = fs::remove_file(path);
+    }
+}
+
+/// Takes our filters off an interface, as a reboot does: without TCX no pin holds them, and so none takes them along.
+///
+/// # Panics
+/// When `tc` cannot be started.
+pub fn forget_filters(namespace: &Namespace, interface: &str) {
+    if tc_attach_mode() == "clsact" {
+        // There may be none.
+        let tc = namespace.command("tc").args(["qdisc", "del", "dev", interface, "clsact"]).output();
+        tc.expect("iproute2 has tc");
     }
 }
 

@@ -10,18 +10,18 @@ use serde_json::{Map, Value, json};
 
 use crate::world::World;
 
-/// Kilobytes by which the agent may grow from its first quarter of the time to its last, where it holds least: between two changes it
-/// gives back what they took. An allocator is no accountant. Five kilobytes a change would be more within ten minutes.
+/// Kilobytes by which the agent may have grown, where nobody asks anything of it: an allocator is no accountant. In ten minutes, four
+/// kilobytes a change would be more.
 const SLACK: u64 = 1024;
-/// Samples without which the first quarter has not seen everything once.
-const SAMPLES: usize = 240;
+/// Two checks of the agent: after each it gives back the memory that it does not need.
+const QUIET: Duration = Duration::from_secs(11);
 
 /// What was there at the beginning, and everything that was ever there.
 pub(crate) struct Growth {
     first: Sample,
     seen: Objects,
-    /// Resident memory of the agent in kilobytes, four times a second.
-    resident: Vec<u64>,
+    /// Memory of the agent in kilobytes; `None`: it has not done everything yet that it does once.
+    held: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -43,16 +43,16 @@ impl Sample {
 }
 
 impl Growth {
-    pub(crate) fn begin(world: &World) -> Self {
+    /// What is there now; the agent's memory too, where it is warm.
+    pub(crate) fn begin(world: &World, is_warm: bool) -> Self {
         let first = Sample::of(world, &Objects::default());
         assert!(first.objects.programs.len() >= 4 && first.objects.maps.len() > 20, "{first:?}");
-        Self { seen: first.objects.clone(), first, resident: Vec::new() }
+        Self { seen: first.objects.clone(), first, held: is_warm.then(|| at_rest(world)) }
     }
 
     /// Looks what is there in the middle of it.
     pub(crate) fn watch(&mut self, world: &World) {
         self.seen.add(&world.objects());
-        self.resident.push(resident(world.agent()));
     }
 
     /// Compares the end with the beginning, under the same policy.
@@ -67,22 +67,17 @@ impl Growth {
         let bytes = |sample: &Sample| sample.memory.values().sum::<u64>();
         // Its check opens a few every now and then; what leaks stays open.
         world.wait_for("the agent to have as few descriptors open as at first", || open(world) <= first.descriptors);
-        let quarter = self.resident.len() / 4;
-        let least = |samples: &[u64]| samples.iter().copied().min().unwrap_or(0);
-        let early = least(&self.resident[..quarter.max(1)]);
-        let late = least(&self.resident[self.resident.len() - quarter..]);
-        if self.resident.len() >= SAMPLES {
-            assert!(late <= early + SLACK, "the agent has grown from {early} to {late} kB: {:?}", self.resident);
-        } else {
-            eprintln!("too short to tell whether the agent grows ({early} kB, {late} kB)");
-        }
+        let held = self.held.map(|first| {
+            world.wait_for("the agent to hold as little memory as at first", || held(world.agent()) <= first + SLACK);
+            [first, at_rest(world)]
+        });
         let [programs, maps, links] = numbers(&self.seen);
         let figures = json!({
             "programs_maps_and_links_that_were_there": [programs, maps, links],
             "those_in_force_at_the_end": numbers(&last.objects),
             "memory_of_maps_at_the_beginning_and_the_end": [bytes(first), bytes(&last)],
             "descriptors_of_the_agent_at_the_beginning_and_the_end": [first.descriptors, open(world)],
-            "least_resident_kilobytes_of_the_agent_in_the_first_quarter_and_the_last": [early, late],
+            "kilobytes_of_the_agent_at_the_beginning_and_the_end": held,
         });
         figures.as_object().cloned().unwrap_or_default()
     }
@@ -117,8 +112,20 @@ fn open(world: &World) -> usize {
     fs::read_dir(format!("/proc/{}/fd", world.agent())).expect("the agent runs").count()
 }
 
-fn resident(process: u32) -> u64 {
+/// The least that the agent holds while nothing happens.
+fn at_rest(world: &World) -> u64 {
+    let end = Instant::now() + QUIET;
+    let mut least = u64::MAX;
+    while Instant::now() < end {
+        least = least.min(held(world.agent()));
+        thread::sleep(Duration::from_millis(250));
+    }
+    least
+}
+
+/// Memory that is a process's own, in kilobytes: not that of its executable.
+fn held(process: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{process}/status")).expect("the agent runs");
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).expect("it has memory")
 }

@@ -28,6 +28,9 @@ use crate::account::Account;
 use crate::growth::Growth;
 use crate::world::World;
 
+/// From here on it can be told whether the agent's memory grows.
+const LONG: Duration = Duration::from_secs(60);
+
 /// Floods two protected interfaces while everything changes and is read, and sees that nothing is lost or left over.
 #[derive(Debug, Parser)]
 struct Options {
@@ -66,31 +69,48 @@ fn run(seconds: u64) -> Value {
 fn at_hook(hook: &str, time: Duration) -> Value {
     eprintln!("{hook}: {} seconds", time.as_secs());
     let world = World::new(hook);
+    let is_long = time >= LONG;
+    if is_long {
+        // What is made once is made, and full is what fills up.
+        let mut growth = Growth::begin(&world, false);
+        under_load(&world, time / 5, &mut growth);
+    }
     disturb::each_once(&world);
     let before = Account::settled(&world);
-    let mut growth = Growth::begin(&world);
+    let mut growth = Growth::begin(&world, is_long);
+    let (mut figures, sent) = under_load(&world, time, &mut growth);
+    disturb::each_once(&world);
+    let after = Account::settled(&world);
+    figures.extend(after.figures_since(&before, sent));
+    figures.extend(growth.end(&world));
+    figures.extend(growth.gone(world));
+    Value::Object(figures)
+}
+
+/// Everything at the same time. Says what was done, and how many frames were sent over each cable.
+fn under_load(world: &World, time: Duration, growth: &mut Growth) -> (Map<String, Value>, [u64; 2]) {
     let mut figures = Map::new();
     let (over, changes) = (Over(AtomicBool::new(false)), AtomicUsize::new(0));
     let sent = thread::scope(|scope| {
         // However this thread ends, the others have to.
         let end = End(&over);
         let floods = [0, 1].map(|pair| {
-            let (world, over) = (&world, &over);
+            let over = &over;
             over.spawn(scope, move || traffic::flood(world, pair, over))
         });
         let others = [
-            over.spawn(scope, || traffic::conversations(&world, &over)),
-            over.spawn(scope, || disturb::addresses(&world, &over)),
-            over.spawn(scope, || disturb::policies(&world, &over, &changes)),
-            over.spawn(scope, || readers::commands(&world, &over)),
-            over.spawn(scope, || readers::events(&world, &over)),
-            over.spawn(scope, || readers::top(&world, &over)),
+            over.spawn(scope, || traffic::conversations(world, &over)),
+            over.spawn(scope, || disturb::addresses(world, &over)),
+            over.spawn(scope, || disturb::policies(world, &over, &changes)),
+            over.spawn(scope, || readers::commands(world, &over)),
+            over.spawn(scope, || readers::events(world, &over)),
+            over.spawn(scope, || readers::top(world, &over)),
         ];
         let begin = Instant::now();
         // On a slow machine, as long as it takes to change everything once.
         while (begin.elapsed() < time || changes.load(Ordering::Relaxed) < disturb::KINDS) && !over.is() {
             interrupt::check();
-            growth.watch(&world);
+            growth.watch(world);
             thread::sleep(Duration::from_millis(250));
         }
         drop(end);
@@ -100,12 +120,7 @@ fn at_hook(hook: &str, time: Duration) -> Value {
         }
         floods.map(joined)
     });
-    disturb::each_once(&world);
-    let after = Account::settled(&world);
-    figures.extend(after.figures_since(&before, sent));
-    figures.extend(growth.end(&world));
-    figures.extend(growth.gone(world));
-    Value::Object(figures)
+    (figures, sent)
 }
 
 fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {

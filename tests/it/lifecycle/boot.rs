@@ -7,7 +7,7 @@ use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use harness::enforcer::{Ran, binary, enforcer_with};
-use harness::netns::{Cable, another_interface};
+use harness::netns::{Cable, another_interface, forget_filters};
 use harness::sockets::{Reply, tcp};
 use serde_json::Value;
 
@@ -58,6 +58,7 @@ impl Machine {
         let root = Path::new("/sys/fs/bpf/enforcer");
         for interface in others.iter().chain([&self.cable.near.interface.as_str()]) {
             fs::remove_dir_all(root.join(interface)).expect("it was protected");
+            forget_filters(&self.cable.host, interface);
         }
         fs::remove_dir_all(root.join(format!("host:{}", self.cable.host.inode()))).expect("it was protected");
         assert_eq!(self.interfaces(), Vec::<Value>::new(), "nothing is protected after a reboot");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use enforcer_common::Reason;
 use harness::enforcer::{Ran, state_folder};
-use harness::netns::{host_pins, remove_pins};
+use harness::netns::{forget_filters, host_pins, remove_pins};
 use harness::packet::Packet;
 use serde_json::Value;
 
@@ -62,6 +62,7 @@ fn reboot(stage: &Stage) {
         remove_pins(&pins);
     }
     remove_pins(&host_pins(stage.protected.cable.host.inode()));
+    forget_filters(&stage.protected.cable.host, &stage.protected.cable.near.interface);
 }
 
 #[test]
