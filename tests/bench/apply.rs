@@ -97,6 +97,15 @@ fn times(effort: Effort, site: &Site, policy: &str, has_targets: bool, rows: &mu
             .target(has_targets.then_some(Target::AtMost(BETWEEN_HOOKS)))
             .raw(json!({"rounds": between})),
     );
+    // What of it is the kernel's: an update of an XDP link waits for a grace period, one after the other; of a tcx link it does not.
+    let at_tc = ["apply", "-", "--hook", "tc", "--mode", "enforce"];
+    run(&at_tc)?;
+    let mut between = Vec::new();
+    for _ in 0..rounds {
+        let Swap { first, last, .. } = swap(&interfaces, || run(&at_tc))?;
+        between.push(last - first);
+    }
+    rows.push(row("between the first and the last hook, all at tc", least(&between)).raw(json!({"rounds": between})));
     memory(&both.protected, policy, rows)
 }
 
