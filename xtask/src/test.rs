@@ -9,10 +9,11 @@ use std::thread;
 
 use anyhow::{Context, bail};
 
-use self::tally::Tally;
+pub(crate) use self::tally::Tally;
 use crate::kernel::{self, Profile};
 use crate::setup;
 use crate::shell::{CommandLine, cargo};
+use crate::vmtest;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -57,6 +58,10 @@ fn run_all(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
     kernel::build_binary(Profile::Debug)?;
     for program in kernel_suite()? {
         run_tests(&with_filter(kernel::as_root(&program, Profile::Debug), filter), tally)?;
+    }
+    if filter.is_none() {
+        eprintln!("\n== a part of them under the oldest kernel that is supported, in a virtual machine");
+        tally.add(vmtest::in_short()?);
     }
     Ok(())
 }

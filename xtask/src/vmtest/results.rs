@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::test::Tally;
+
 #[derive(Debug, Default)]
 pub(super) struct Results {
     /// What the machine says it runs; nothing, if it did not come so far.
@@ -98,6 +100,13 @@ impl Results {
         trouble
     }
 
+    /// The numbers of it. Whatever else went wrong counts as a failure, and so does a test that did not come to its end.
+    pub(super) fn tally(&self) -> Tally {
+        let failed = self.failed.len().max(usize::from(!self.held()));
+        let [passed, failed, skipped] = [self.passed(), failed, self.skipped()].map(|number| number as u64);
+        Tally::of(passed, failed, skipped)
+    }
+
     pub(super) fn figures(&self) -> Value {
         json!({
             "kernel": self.release,
@@ -153,6 +162,7 @@ mod tests {
         results.read_error("skipped: a::three: this kernel has no TCX");
         assert_eq!((results.passed(), results.failed.len(), results.skipped(), results.unfinished()), (1, 1, 2, 0));
         assert!(!results.held());
+        assert_eq!(results.tally().to_string(), "1 passed, 1 failed, 2 skipped");
     }
 
     #[test]
@@ -161,6 +171,7 @@ mod tests {
         assert!(of(&whole).held());
         for end in 0..whole.len() {
             assert!(!of(&whole[..end]).held(), "cut off after {end} lines");
+            assert_eq!(of(&whole[..end]).tally().failed, 1, "cut off after {end} lines");
         }
         assert!(!of(&["vm: kernel 6.1.0", "running 0 tests", "vm: exit 0"]).held(), "no test");
         let mut skipped = of(&whole);
