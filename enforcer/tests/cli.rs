@@ -457,7 +457,7 @@ fn a_list_of_denied_flows_becomes_a_site_that_permits_them() {
     let flags = ["--role", "finesse", "--interface", "eth0"];
     let with = |more: &[&str], input: &str| run(&[&["suggest"], &flags[..], more].concat(), input);
     let (code, site, err) = with(&["--denied", "-", "--format", "yaml"], listed);
-    assert_eq!((code, err.as_str()), (0, "1 suggestion for 1 denied flows (9 packets); 0 unexplained\n"));
+    assert_eq!((code, err.as_str()), (0, "1 suggestion for 1 denied flow (9 packets); 0 unexplained\n"));
     let tuple = "in tcp 10.0.0.7 -> :7777";
     let file = std::env::temp_dir().join(format!("enforcer-suggested-{}.yaml", std::process::id()));
     std::fs::write(&file, &site).unwrap();

@@ -71,6 +71,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 /// `1 rule`, `2 rules`.
-pub(super) fn count(number: usize, what: &str) -> String {
+pub(super) fn count(number: impl TryInto<u64>, what: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

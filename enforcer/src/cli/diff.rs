@@ -72,7 +72,8 @@ fn load(args: &Args, site: &str, output: &mut Output<'_>) -> Result<Ruleset, Fai
 
 fn show(args: &Args, difference: &Difference, output: &mut Output<'_>) -> Result<(), Failure> {
     if difference.is_empty() {
-        return Ok(writeln!(output.out, "{} and {} permit and refuse the same traffic.", args.first, args.second)?);
+        let [first, second] = [&args.first, &args.second].map(|site| if site == "-" { "<stdin>" } else { site });
+        return Ok(writeln!(output.out, "{first} and {second} permit and refuse the same traffic.")?);
     }
     for (effect, title) in
         [(Effect::Permit, "NEWLY PERMITTED"), (Effect::Deny, "NEWLY REFUSED"), (Effect::Count, "NEWLY ONLY COUNTED")]

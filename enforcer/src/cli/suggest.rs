@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use jiff::Zoned;
 
+use super::check::count;
 use super::in_force::{Whole, interfaces, names_a_policy};
 use super::interfaces::InterfaceArgs;
 use super::policy_args::PolicyArgs;
@@ -116,16 +117,14 @@ fn remark(found: &Suggestions, output: &mut Output<'_>) -> Result<(), Failure> {
     let left = found.unexplained.iter().filter(|one| one.class != Class::Permitted).count();
     writeln!(
         output.err,
-        "{} for {flows} denied flows ({packets} packets); {left} unexplained",
-        super::check::count(found.suggestions.len(), "suggestion")
+        "{} for {} ({}); {left} unexplained",
+        count(found.suggestions.len(), "suggestion"),
+        count(flows, "denied flow"),
+        count(packets, "packet")
     )?;
     if found.also_opens.ports > 0 {
         let to = if found.also_opens.to_anybody { ", some of it to anybody" } else { "" };
-        writeln!(
-            output.err,
-            "all suggestions together also open {}{to}",
-            super::check::count(usize::try_from(found.also_opens.ports).unwrap_or(usize::MAX), "more port")
-        )?;
+        writeln!(output.err, "all suggestions together also open {}{to}", count(found.also_opens.ports, "more port"))?;
     }
     Ok(())
 }
@@ -157,21 +156,21 @@ fn show(found: &Suggestions, output: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 fn describe(one: &Suggestion, output: &mut Output<'_>) -> Result<(), Failure> {
-    let flows = super::check::count(one.flows.len(), "flow");
+    let flows = count(one.flows.len(), "flow");
     writeln!(
         output.out,
-        "{} {}: {flows}, {} packets, risk {}",
+        "{} {}: {flows}, {}, risk {}",
         one.kind.name(),
         one.name,
-        one.packets,
+        count(one.packets, "packet"),
         one.risk.level.name()
     )?;
     indented(&one.yaml, "    ", output)?;
     for flow in one.flows.iter().take(3) {
-        writeln!(output.out, "  {}, {} packets", words(flow), flow.packets)?;
+        writeln!(output.out, "  {}, {}", words(flow), count(flow.packets, "packet"))?;
     }
     if one.flows.len() > 3 {
-        writeln!(output.out, "  and {} more", super::check::count(one.flows.len() - 3, "flow"))?;
+        writeln!(output.out, "  and {} more", count(one.flows.len() - 3, "flow"))?;
     }
     if !one.rules.is_empty() && !one.sources.is_empty() {
         writeln!(output.out, "  permitted by {} ({})", one.rules.join(", "), source_rows(&one.sources))?;
