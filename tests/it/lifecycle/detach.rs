@@ -8,7 +8,9 @@ use enforcer_common::layout::LAYOUT_VERSION;
 use harness::bpf;
 use harness::enforcer::{Protected, enforcer};
 use harness::foreign::{self, ForeignTc};
+use harness::machine::tc_attach_mode;
 use harness::netns::Cable;
+use harness::skip::skip;
 use harness::sockets::{Reply, Servers, tcp};
 
 use super::picture::{Picture, on_hooks};
@@ -36,6 +38,9 @@ fn opened(protected: &Protected) -> [OwnedFd; 2] {
 
 #[test]
 fn what_is_taken_off_does_not_wait_for_others_who_have_the_link_open() {
+    if tc_attach_mode() != "tcx" {
+        return skip("this kernel has no TCX, and so no links at tc");
+    }
     for (hook, other) in [("native", "tc"), ("tc", "native")] {
         let policy = |hook| ["--role", "unity-connection", "--mode", "enforce", "--hook", hook];
         let protected = Protected::apply(&policy(hook));

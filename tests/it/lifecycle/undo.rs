@@ -7,7 +7,7 @@ use enforcer_common::layout::LAYOUT_VERSION;
 use harness::calls::{CHANGING, Call, Then, watch};
 use harness::enforcer::{command, enforcer, state_folder};
 
-use super::failure::{LINK_UPDATE, NATIVE, OTHER, Two, is_bpf};
+use super::failure::{LINK_UPDATE, NATIVE, OTHER, Two, is_bpf, links_of_two};
 
 const MAP_UPDATE: u64 = 2;
 
@@ -42,7 +42,7 @@ fn the_old_policy_comes_back_under_no_mode_but_its_own() {
             }
         }
         // The first record that is written when all hooks are switched, and the modes of the new policy are stored.
-        if switched == 4 && !failed && is_rename(call) {
+        if switched == links_of_two() && !failed && is_rename(call) {
             failed = true;
             assert_ne!(modes(&two.names[0]), 0, "the new policy enforces");
             return Then::Fail(libc::ENOMEM);
