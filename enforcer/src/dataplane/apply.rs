@@ -21,6 +21,7 @@ use super::drift;
 use super::error::{DataplaneError, Doing as _};
 use super::fill::{array, fill};
 use super::host;
+use super::kernel::on_old_kernels;
 use super::load::{self, Load, Loader};
 use super::lock::lock;
 use super::log::BpfLog;
@@ -178,7 +179,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
             let _ = fs::remove_dir(pins::ROOT);
         }
     }
-    let mut applied = result?;
+    let mut applied = result.map_err(on_old_kernels)?;
     // The policy is in force: what cannot be done now is told, and is no failure.
     match protected(&[]) {
         Ok(protected) => said.extend(totals::save_each(&protected)),

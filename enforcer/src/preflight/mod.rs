@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::dataplane::{
     ExpectedHook, HookChoice, OnHooks, Plan, PlannedInterface, Protects, expected_hook, kernel_problem, lacks_tcx,
-    on_hooks,
+    on_hooks, untried_kernel,
 };
 use crate::links::Link;
 use crate::ruleset::Scope;
@@ -63,6 +63,8 @@ pub struct Facts {
     pub links: Vec<Link>,
     /// What keeps programs from being loaded or pinned.
     pub kernel_problem: Option<String>,
+    /// The kernel is older than those that were tried.
+    pub untried_kernel: Option<String>,
     /// The host forwards packets, of either family.
     pub forwards: bool,
 }
@@ -84,7 +86,7 @@ impl Facts {
     /// Looks at the machine.
     #[must_use]
     pub fn read(links: Vec<Link>) -> Self {
-        Self { links, kernel_problem: kernel_problem(), forwards: forwards() }
+        Self { links, kernel_problem: kernel_problem(), untried_kernel: untried_kernel(), forwards: forwards() }
     }
 }
 
@@ -138,6 +140,9 @@ fn of_host(plan: &Plan<'_>, facts: &Facts) -> Vec<Finding> {
     let mut add = |level, topic, message: String| found.push(Finding { level, interface: None, topic, message });
     if let Some(problem) = &facts.kernel_problem {
         add(Level::Fix, "kernel", problem.clone());
+    }
+    if let Some(note) = &facts.untried_kernel {
+        add(Level::Warning, "kernel", note.clone());
     }
     if facts.forwards {
         let scope = |one: &PlannedInterface| one.scope.or(plan.ruleset.settings.scope);
@@ -248,11 +253,13 @@ mod tests {
     fn a_plain_host_has_nothing_to_fix() {
         let facts = Facts { links: vec![link(1, "eth0", None)], ..Facts::default() };
         assert_eq!(check(None, &facts, &native()), Vec::<String>::new());
+        let facts = Facts { untried_kernel: Some("Linux 5.10".to_owned()), ..facts };
+        assert_eq!(check(None, &facts, &native()), ["warning - kernel"]);
     }
 
     #[test]
     fn what_apply_would_refuse_must_be_fixed() {
-        let facts = Facts { forwards: true, kernel_problem: Some("no BTF".to_owned()), links: Vec::new() };
+        let facts = Facts { forwards: true, kernel_problem: Some("no BTF".to_owned()), ..Facts::default() };
         assert_eq!(check(None, &facts, &native()), ["fix - kernel", "fix - forwarding", "fix eth0 interface"]);
         let facts = Facts { links: vec![link(1, "eth0", None)], ..facts };
         let mut taken = native();
