@@ -18,7 +18,7 @@ use crate::test::Tally;
 use crate::{assurance, setup, test, workspace};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask vmtest                            # 6.1 and 6.12: hours\n  \
+#[command(after_help = "Examples:\n  cargo xtask vmtest                            # 6.1 and 6.12: an hour\n  \
                   cargo xtask vmtest --kernel 6.1 verdict::     # a first look\n\n\
                   The processor is emulated, so that this runs wherever QEMU does, and slowly. The console of each machine stays in \
                   target/vmtest/.")]
