@@ -39,8 +39,17 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "`cargo xtask mutants`: small breakages of the code that decides (`tests/mutants.txt`), one at a time; each must make a test of \
          the host fail.",
     ),
-    ("fuzz", "Fuzzing", "cargo-fuzz on the targets of `tests/fuzz`; what it found is kept in the corpora."),
-    ("vmtest", "Kernels", "`cargo xtask vmtest`: the kernel suite under other kernels, booted in QEMU."),
+    (
+        "fuzz",
+        "Fuzzing",
+        "`cargo xtask fuzz`: cargo-fuzz on the targets of `tests/fuzz`. What breaks something joins the corpora, which `cargo test` replays.",
+    ),
+    (
+        "vmtest",
+        "Kernels",
+        "`cargo xtask vmtest`: tests of the kernel suite under other kernels, booted in QEMU: those whose names contain one of these words, \
+         and none of those after `--skip`.",
+    ),
     (
         "load",
         "Load",
