@@ -66,6 +66,7 @@ pub struct Options {
 /// # Errors
 /// When it cannot start; what was in force before is in force still.
 pub fn run(options: &Options, output: &mut Output<'_>) -> Result<(), Failure> {
+    heap::share();
     let _instance = Instance::take()?;
     let (log, numbers) = (Log::new(), Shared::default());
     let (sender, inbox) = mpsc::channel();
