@@ -24,6 +24,17 @@ fn has_tcx(release: &str) -> bool {
     (numbers.next(), numbers.next()) >= (Some(6), Some(6))
 }
 
+/// Memory of a process that is its own, in kilobytes: not that of its executable.
+///
+/// # Panics
+/// When there is no such process.
+#[must_use]
+pub fn memory_of(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).expect("it has memory")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,13 +5,14 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::machine::memory_of;
 use harness::objects::Objects;
 use serde_json::{Map, Value, json};
 
 use crate::world::World;
 
-/// Kilobytes by which the agent may have grown, where nobody asks anything of it: an allocator is no accountant. In ten minutes, four
-/// kilobytes a change would be more.
+/// Kilobytes by which the agent may have grown, where nobody asks anything of it: an allocator is no accountant. Ten minutes have more
+/// than a hundred changes of policy, so that ten kilobytes kept of each would be more.
 const SLACK: u64 = 1024;
 /// Two checks of the agent: after each it gives back the memory that it does not need.
 const QUIET: Duration = Duration::from_secs(11);
@@ -68,7 +69,9 @@ impl Growth {
         // Its check opens a few every now and then; what leaks stays open.
         world.wait_for("the agent to have as few descriptors open as at first", || open(world) <= first.descriptors);
         let held = self.held.map(|first| {
-            world.wait_for("the agent to hold as little memory as at first", || held(world.agent()) <= first + SLACK);
+            world.wait_for("the agent to hold as little memory as at first", || {
+                memory_of(world.agent()) <= first + SLACK
+            });
             [first, at_rest(world)]
         });
         let [programs, maps, links] = numbers(&self.seen);
@@ -117,15 +120,8 @@ fn at_rest(world: &World) -> u64 {
     let end = Instant::now() + QUIET;
     let mut least = u64::MAX;
     while Instant::now() < end {
-        least = least.min(held(world.agent()));
+        least = least.min(memory_of(world.agent()));
         thread::sleep(Duration::from_millis(250));
     }
     least
-}
-
-/// Memory that is a process's own, in kilobytes: not that of its executable.
-fn held(process: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{process}/status")).expect("the agent runs");
-    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).expect("it has memory")
 }

@@ -202,7 +202,7 @@ pub fn build_object(toolchain: &Toolchain, manifest_dir: &Path, out_dir: &Path) 
         // BTF is made from debug information.
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
-        // It merges ends of loops into one that stands before the loop and falls into it, which kernels before 6.7 refuse. (That no
+        // LLVM merges ends of loops into one that stands before the loop and falls into it, which kernels before 6.7 refuse. (That no
         // loop is like this is tested: `dataplane/loops.rs`.)
         "-Clink-arg=--llvm-args=-branch-fold-placement=false".to_owned(),
         format!("-Clinker={}", bpf_linker.display()),

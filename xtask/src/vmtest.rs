@@ -24,7 +24,7 @@ use crate::{assurance, setup, test, workspace};
                   target/vmtest/.")]
 pub(crate) struct Options {
     /// Series of kernels, as Debian has them.
-    #[arg(long = "kernel", value_name = "SERIES", default_values = ["6.1", "6.12"])]
+    #[arg(long = "kernel", value_name = "SERIES", default_values = [OLDEST, "6.12"])]
     kernels: Vec<String>,
     /// How long the tests of one kernel may take.
     #[arg(long, value_name = "N", default_value_t = 180)]
@@ -98,10 +98,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The oldest kernel that is supported.
+const OLDEST: &str = "6.1";
+
 /// What `cargo xtask test` runs: that the programs load under the oldest kernel, judge and go again. The rest is for before a release.
 pub(crate) fn in_short() -> anyhow::Result<Tally> {
     let options = Options {
-        kernels: vec!["6.1".to_owned()],
+        kernels: vec![OLDEST.to_owned()],
         minutes: 20,
         filters: [
             "lifecycle::apply::protection_stays",
@@ -114,17 +117,17 @@ pub(crate) fn in_short() -> anyhow::Result<Tally> {
         skip: Vec::new(),
     };
     let outcome = match prepare(options.profile()) {
-        Ok(program) => try_kernel("6.1", &program, &options)?,
+        Ok(program) => try_kernel(OLDEST, &program, &options)?,
         Err(Unprepared::Skip(reason)) => Outcome::Skipped(reason),
         Err(Unprepared::Fail(error)) => return Err(error),
     };
     Ok(match outcome {
         Outcome::Ran { results, .. } => {
-            println!("\n6.1: {results}");
+            println!("\n{OLDEST}: {results}");
             results.tally()
         }
         Outcome::Skipped(reason) => {
-            println!("skipped: tests under Linux 6.1: {reason}");
+            println!("skipped: tests under Linux {OLDEST}: {reason}");
             Tally::of(0, 0, 1)
         }
     })
@@ -146,8 +149,11 @@ fn prepare(profile: Profile) -> Result<PathBuf, Unprepared> {
     setup::virtual_machines().map_err(|error| Unprepared::Skip(format!("{error:#}")))?;
     let build = || {
         kernel::build_binary(profile)?;
-        let words = ["--package", "enforcer-tests", "--test", "it", "--release"];
-        let tests = test::executables_of(&words[..if profile == Profile::Debug { 4 } else { 5 }])?;
+        let mut words = vec!["--package", "enforcer-tests", "--test", "it"];
+        if profile == Profile::Release {
+            words.push("--release");
+        }
+        let tests = test::executables_of(&words)?;
         tests.into_iter().next().context("cargo named no test executable")
     };
     build().map_err(Unprepared::Fail)

@@ -1,7 +1,8 @@
 //! Memory that was used for a moment.
 
 /// One heap for all threads, to be said before there is a second one. Otherwise glibc gives each thread that loads or reads something
-/// a heap of its own, in which little things keep the pages of great ones: four times as much at rest, and more with each heap.
+/// a heap of its own, in which little things keep the pages of great ones: four times as much at rest, and more with each heap. It takes
+/// questions of several threads under load to see it: `tests/load`.
 pub(super) fn share() {
     #[cfg(target_env = "gnu")]
     // SAFETY: glibc's own function, which takes a parameter that it knows and a number.

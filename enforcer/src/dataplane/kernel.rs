@@ -1,4 +1,4 @@
-//! Which kernels there are, and which are tested.
+//! Whether this kernel is one of those that were tried.
 
 use nix::sys::utsname::uname;
 
@@ -13,20 +13,28 @@ const OLDEST: (u32, u32) = (6, 1);
 pub fn untried_kernel() -> Option<String> {
     let name = uname().ok()?;
     let release = name.release().to_str()?;
-    is_older(release)
-        .then(|| format!("this is Linux {release}, and 6.1 is the oldest kernel that enforcer is tested on"))
+    let (major, minor) = OLDEST;
+    is_older(release).then(|| {
+        format!("this is Linux {release}, and {major}.{minor} is the oldest kernel that enforcer is tested on")
+    })
 }
 
 /// What an old kernel refuses, it refuses in words that nobody understands.
 pub(super) fn on_old_kernels(error: DataplaneError) -> DataplaneError {
-    match (&error, untried_kernel()) {
-        (DataplaneError::Verifier { .. } | DataplaneError::System { .. }, Some(note)) => {
-            // What the verifier prints ends with a line.
-            let error = format!("{:#}", anyhow::Error::from(error));
-            DataplaneError::NotAllowed(format!("{}; {note}", error.trim_end()))
-        }
-        _ => error,
+    match untried_kernel() {
+        Some(note) => noted(error, &note),
+        None => error,
     }
+}
+
+/// The same error, which has the same exit code, with a note.
+fn noted(mut error: DataplaneError, note: &str) -> DataplaneError {
+    if let DataplaneError::Verifier { log, .. } = &mut error {
+        *log = format!("{log}\n{note}").trim_start().to_owned();
+    } else if let DataplaneError::System { doing, .. } = &mut error {
+        *doing = format!("{doing} ({note})");
+    }
+    error
 }
 
 fn is_older(release: &str) -> bool {
@@ -38,6 +46,19 @@ fn is_older(release: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_note_leaves_the_kind_and_the_cause_of_an_error() {
+        let cause = || std::io::Error::from_raw_os_error(libc::EINVAL);
+        let verifier = DataplaneError::Verifier { program: "inbound_xdp", error: cause(), log: String::new() };
+        let noted_verifier = noted(verifier, "this is old");
+        assert!(matches!(noted_verifier, DataplaneError::Verifier { .. }));
+        let text = noted_verifier.to_string();
+        assert_eq!(text, "the kernel refused the program inbound_xdp: Invalid argument (os error 22)\nthis is old");
+        let system = DataplaneError::System { doing: "cannot write".to_owned(), source: cause().into() };
+        let text = format!("{:#}", anyhow::Error::from(noted(system, "this is old")));
+        assert_eq!(text, "cannot write (this is old): Invalid argument (os error 22)");
+    }
 
     #[test]
     fn releases_are_compared_by_number() {

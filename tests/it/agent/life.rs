@@ -3,10 +3,11 @@
 use std::fs;
 
 use harness::enforcer::Counters;
+use harness::machine::memory_of;
 use harness::sockets::Reply;
 use serde_json::Value;
 
-use super::{ENFORCING, Host, REFUSED_PORT, wait_for_value};
+use super::{ENFORCING, Host, REFUSED_PORT, SITE, wait_for, wait_for_value};
 
 fn counters(host: &Host) -> Counters {
     let json = host.run(&["counters", "--format", "json"]).expect_code(0).json();
@@ -36,6 +37,29 @@ fn a_killed_agent_leaves_everything_and_the_next_one_takes_over_without_a_touch(
     assert!(agent.stop());
     assert_eq!(in_force(&host), before, "SIGTERM leaves it in force, too");
     assert_eq!(host.ask(), Reply::Silence);
+}
+
+#[test]
+fn what_a_change_of_policy_took_is_given_back() {
+    /// Kilobytes. Without that it keeps tens of thousands.
+    const MOST: u64 = 6144;
+    let networks: Vec<String> = (0..10_000).map(|n| format!("10.{}.{}.0/24", n / 256, n % 256)).collect();
+    let large = format!(
+        "{SITE}peers:\n  many: [{}]\nallow:\n  - {{name: many, protocol: tcp, ports: [7000], from: [many]}}\n",
+        networks.join(", ")
+    );
+    let host = Host::with_site(SITE);
+    let agent = host.start(&["--check", "1s", "--metrics", "127.0.0.1:0"]);
+    for site in [&large, ENFORCING, &large, SITE] {
+        let before = host.status("/applied");
+        host.write(site);
+        wait_for_value(&true, || host.status("/applied") != before);
+    }
+    wait_for("little memory", || {
+        let held = memory_of(agent.child.id());
+        if held < MOST { Ok(()) } else { Err(format!("{held} kB")) }
+    });
+    assert!(agent.stop());
 }
 
 #[test]
