@@ -120,8 +120,6 @@ impl Outcome {
 }
 
 /// What is to be seen of a packet: as much as its headers give away.
-///
-/// Aligned to whole words: what is not is zeroed byte by byte, by a call.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C, align(8))]
 pub struct Seen {
@@ -158,6 +156,24 @@ impl Seen {
     pub const ECHO_REQUEST: u32 = 0x200;
     /// It is a later fragment.
     pub const LATER_FRAGMENT: u32 = 0x400;
+
+    /// Nothing yet. The compiler does not know that the words are zeros: it would write them by a call, byte by byte.
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "it is zero")]
+    pub fn nothing(frame: &impl Frame) -> Self {
+        let zero = frame.blur(0);
+        Self {
+            remote: [zero; 4],
+            local: [zero; 4],
+            remote_port: zero as u16,
+            local_port: zero as u16,
+            asked: zero as u16,
+            family: zero as u8,
+            protocol: zero as u8,
+            flags: zero,
+        }
+    }
 
     /// From the headers.
     #[must_use]

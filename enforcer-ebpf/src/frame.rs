@@ -1,6 +1,7 @@
 //! The only packet pointers. Every header is checked against the end of the linear data before it is read.
 
 use core::cell::Cell;
+use core::hint::cold_path;
 
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::bpf_xdp_get_buff_len;
@@ -16,7 +17,11 @@ impl<const N: usize> Checked<N> {
     #[inline(always)]
     fn new(data: usize, end: usize, at: usize) -> Option<Self> {
         let start = data + at;
-        if start + N > end { None } else { Some(Self(start)) }
+        if start + N > end {
+            cold_path();
+            return None;
+        }
+        Some(Self(start))
     }
 
     /// Reads an integer at a constant offset.

@@ -1,5 +1,7 @@
 //! Inbound: default deny. What a rule permits passes, and what answers a conversation that this host opened.
 
+use core::hint::cold_path;
+
 use super::flows::{self, DHCP_CLIENT, DHCP_SERVER};
 use super::{judge_later_fragment, judge_link, look_up, permit_or_refuse, refuse, remember_first_fragment};
 use crate::frame::Frame;
@@ -74,6 +76,7 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
     let suspect = !tables.has(Config::GUEST) && tables.may_be_own(network.source.mapped());
     let suspect = frame.blur(u32::from(suspect)) != 0;
     if network.fragment.is_later() {
+        cold_path();
         return Ok(if suspect && tables.is_own(network.source.mapped()) {
             Outcome::new(Reason::Martian)
         } else {
@@ -85,6 +88,7 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
         Err(outcome) => outcome,
     };
     if suspect {
+        cold_path();
         let judged = outcome.map(|word| frame.blur(word));
         outcome = if tables.is_own(network.source.mapped()) { Outcome::new(Reason::Martian) } else { judged };
     }

@@ -7,6 +7,8 @@ mod flows;
 mod inbound;
 mod outbound;
 
+use core::hint::cold_path;
+
 use crate::frame::Frame;
 use crate::layout::{Config, Counter};
 use crate::outcome::{Outcome, Seen};
@@ -26,7 +28,13 @@ pub struct Judgement {
 /// Judges a packet towards the host.
 #[inline(always)]
 pub fn inbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Judgement {
-    let (Ok(outcome) | Err(outcome)) = inbound::judge(frame, tables);
+    let outcome = match inbound::judge(frame, tables) {
+        Ok(outcome) => outcome,
+        Err(outcome) => {
+            cold_path();
+            outcome
+        }
+    };
     if let Some(rule) = outcome.permitting_rule() {
         // Most packets end here.
         tables.count_rule(rule, size(frame, segments));
@@ -40,7 +48,7 @@ pub fn inbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Jud
     let size = size(frame, segments);
     // Blurred, because the verifier would go through what follows for each pair of answers.
     let enforced = frame.blur(u32::from(count_refusal(tables, Direction::Inbound, outcome, size))) != 0;
-    let tells = frame.blur(u32::from(tables.may_report())) != 0;
+    let tells = tables.may_report();
     if tells || !enforced {
         let seen = see(frame, Direction::Inbound);
         if tells {
@@ -82,7 +90,7 @@ pub fn outbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Ju
 #[inline(always)]
 fn see<F: Frame>(frame: &F, direction: Direction) -> Seen {
     let frame = &frame.afresh();
-    let mut seen = Seen::default();
+    let mut seen = Seen::nothing(frame);
     frame.keep_in_memory(&mut seen);
     if let Ok(link) = packet::link(frame) {
         seen.asked = link.ethertype;
@@ -249,6 +257,8 @@ fn remember_first_fragment<A: Address, F: Frame, T: Tables>(
     if !network.fragment.is_first() {
         return;
     }
+    cold_path();
+    let outcome = outcome.map(|word| frame.blur(word));
     let Fragment { id, protocol, .. } = network.fragment;
     let verdict = if outcome.passes() {
         FragmentState::PASSED

@@ -1,5 +1,7 @@
 //! The IPv4 header (RFC 791).
 
+use core::hint::cold_path;
+
 use super::{Fragment, MALFORMED, Network};
 use crate::frame::{Frame, Header};
 use crate::outcome::Outcome;
@@ -18,18 +20,20 @@ pub fn ipv4(frame: &impl Frame, at: usize) -> Result<Network<u32>, Outcome> {
     let version_and_length = header.u8::<0>();
     let header_length = usize::from(version_and_length & 0x0f) * 4;
     if version_and_length >> 4 != 4 || header_length < SHORTEST {
+        cold_path();
         return Err(MALFORMED);
     }
-    let mut available = frame.length() - at;
+    let available = frame.length() - at;
     let mut total = usize::from(header.be16::<2>());
-    if total == 0 && frame.is_super_packet() {
+    if total < header_length {
+        cold_path();
         // BIG TCP: 16 bits cannot hold the length (Linux 6.3).
+        if total != 0 || !frame.is_super_packet() || available < header_length {
+            return Err(MALFORMED);
+        }
         total = available;
     }
-    if total > available {
-        available = frame.whole_length() - at;
-    }
-    if total < header_length || total > available {
+    if total > available && total > frame.whole_length() - at {
         return Err(MALFORMED);
     }
     let fragment_word = header.be16::<6>();

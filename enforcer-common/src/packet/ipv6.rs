@@ -1,5 +1,7 @@
 //! The IPv6 header and its extension headers (RFC 8200).
 
+use core::hint::cold_path;
+
 use super::{Fragment, MALFORMED, Network, blur_offset};
 use crate::Reason;
 use crate::frame::{Frame, Header};
@@ -26,16 +28,13 @@ pub fn ipv6(frame: &impl Frame, at: usize) -> Result<Network<[u32; 4]>, Outcome>
     if header.u8::<0>() >> 4 != 6 {
         return Err(MALFORMED);
     }
-    let mut available = frame.length() - at - FIXED;
+    let available = frame.length() - at - FIXED;
     let mut payload = usize::from(header.be16::<4>());
     if payload == 0 && frame.is_super_packet() {
         // BIG TCP: 16 bits cannot hold the length (Linux 5.19).
         payload = available;
     }
-    if payload > available {
-        available = frame.whole_length() - at - FIXED;
-    }
-    if payload > available {
+    if payload > available && payload > frame.whole_length() - at - FIXED {
         return Err(MALFORMED);
     }
     Ok(Network {
@@ -55,6 +54,11 @@ pub fn ipv6(frame: &impl Frame, at: usize) -> Result<Network<[u32; 4]>, Outcome>
 /// `tiny-fragment` where the chain does not fit into the first fragment (RFC 7112).
 #[inline(always)]
 pub fn extensions(frame: &impl Frame, mut network: Network<[u32; 4]>) -> Result<Network<[u32; 4]>, Outcome> {
+    if !is_extension(network.protocol) {
+        return Ok(network);
+    }
+    cold_path();
+    network.end = blur_offset(frame, network.end, u32::MAX as usize);
     let mut walked = 0;
     while is_extension(network.protocol) {
         if walked == MOST_EXTENSIONS {
@@ -66,8 +70,7 @@ pub fn extensions(frame: &impl Frame, mut network: Network<[u32; 4]>) -> Result<
         }
         network.at = blur_offset(frame, network.at, MOST_BYTES);
     }
-    if walked != 0 {
-        network.at = blur_offset(frame, network.at, MOST_BYTES);
+    if !network.fragment.is_whole() {
         network.fragment = network.fragment.blurred(frame);
     }
     Ok(network)
