@@ -3,8 +3,8 @@
 //! Everything is made of whole words without padding, so that the kernel compares and copies it with word loads. Changing
 //! anything here means raising [`LAYOUT_VERSION`], which is part of the pin path: a new binary never misreads old maps.
 
-/// Version of everything in this module; part of the pin path (`v3`).
-pub const LAYOUT_VERSION: u32 = 3;
+/// Version of everything in this module; part of the pin path (`v4`).
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// Names of the maps in the BPF object. At most 15 characters, as the kernel keeps no more.
 pub mod map {
@@ -60,6 +60,71 @@ pub mod map {
     pub const STATISTICS: &str = "STATISTICS";
     /// The read-only configuration symbol (not a map of its own).
     pub const CONFIG: &str = "CONFIG";
+}
+
+/// Maps of one value, whose address is written into the programs: an array of one element is a constant to a program, and what
+/// is in it takes one load.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Direct {
+    /// [`map::SERVICES_IN`].
+    ServicesIn = 0,
+    /// [`map::SERVICES_OUT`].
+    ServicesOut = 1,
+    /// [`map::CONTROL`].
+    Control = 2,
+    /// [`map::FLOW_PORTS`].
+    FlowPorts = 3,
+    /// [`map::LISTENERS`].
+    Listeners = 4,
+    /// [`map::OWN_FILTER`].
+    OwnFilter = 5,
+}
+
+impl Direct {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::ServicesIn, Self::ServicesOut, Self::Control, Self::FlowPorts, Self::Listeners, Self::OwnFilter];
+
+    /// The one with this number.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Self {
+        Self::ALL[number as usize]
+    }
+
+    /// Name of the map.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ServicesIn => map::SERVICES_IN,
+            Self::ServicesOut => map::SERVICES_OUT,
+            Self::Control => map::CONTROL,
+            Self::FlowPorts => map::FLOW_PORTS,
+            Self::Listeners => map::LISTENERS,
+            Self::OwnFilter => map::OWN_FILTER,
+        }
+    }
+
+    /// Bytes of its value.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "a control entry is small")]
+    pub const fn size(self) -> u32 {
+        match self {
+            Self::ServicesIn | Self::ServicesOut => crate::ServiceIndex::COUNT * 4,
+            Self::Control => size_of::<Control>() as u32,
+            Self::FlowPorts | Self::Listeners => PORT_BITMAP_WORDS * 8,
+            Self::OwnFilter => OWN_FILTER_WORDS * 8,
+        }
+    }
+
+    /// What stands in the object in the place of its address: a number that means nothing else.
+    #[must_use]
+    pub const fn placeholder(self) -> u64 {
+        0x656e_666f_7263_6500 | self as u64
+    }
 }
 
 /// Rules that can be counted for one interface: the 10,000 of a site's own, and those of its roles.

@@ -9,12 +9,14 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::layout::{
-    self, Bucket, Config, Control, Counter, DeniedKey, DeniedState, Event, FlowKey4, FlowKey6, FlowState, FlowState6,
-    FragmentKey4, FragmentKey6, FragmentState, HotFlow4, HotFlow6, RuleCounter, Statistic,
+    self, Bucket, Config, Control, Counter, DeniedKey, DeniedState, Direct, Event, FlowKey4, FlowKey6, FlowState,
+    FlowState6, FragmentKey4, FragmentKey6, FragmentState, HotFlow4, HotFlow6, RuleCounter, Statistic,
 };
 use enforcer_common::outcome::{Outcome, Seen};
 use enforcer_common::tables::{Flow, Tables};
 use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass};
+
+use crate::direct::DirectArray;
 
 /// Written into the object at load; the verifier sees constants.
 #[unsafe(no_mangle)]
@@ -36,10 +38,8 @@ static CONFIG: Config = Config {
 };
 
 // --- the policy: made anew for each ruleset, never edited live; arrays are filled through a mapping ---
-#[map]
-static SERVICES_IN: Array<u32> = Array::with_max_entries(ServiceIndex::COUNT, BPF_F_MMAPABLE);
-#[map]
-static SERVICES_OUT: Array<u32> = Array::with_max_entries(ServiceIndex::COUNT, BPF_F_MMAPABLE);
+static SERVICES_IN: DirectArray<u32, { Direct::ServicesIn as u32 }, { ServiceIndex::COUNT }> = DirectArray::new();
+static SERVICES_OUT: DirectArray<u32, { Direct::ServicesOut as u32 }, { ServiceIndex::COUNT }> = DirectArray::new();
 #[map]
 static PREFIXES4: LpmTrie<u32, u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
@@ -50,8 +50,7 @@ static MATRIX_IN: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 static MATRIX_OUT: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 // --- of the interface: survive a change of policy ---
-#[map]
-static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+static CONTROL: DirectArray<Control, { Direct::Control as u32 }, 1> = DirectArray::new();
 #[map]
 static RULES: PerCpuArray<RuleCounter> = PerCpuArray::with_max_entries(layout::RULE_SLOTS, 0);
 #[map]
@@ -74,12 +73,9 @@ static DENIALS6: LruHashMap<FlowKey6, u64> = LruHashMap::with_max_entries(1, 0);
 static FRAGMENTS4: LruHashMap<FragmentKey4, FragmentState> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static FRAGMENTS6: LruHashMap<FragmentKey6, FragmentState> = LruHashMap::with_max_entries(1, 0);
-#[map]
-static FLOW_PORTS: Array<u64> = Array::with_max_entries(layout::PORT_BITMAP_WORDS, BPF_F_MMAPABLE);
-#[map]
-static LISTENERS: Array<u64> = Array::with_max_entries(layout::PORT_BITMAP_WORDS, BPF_F_MMAPABLE);
-#[map]
-static OWN_FILTER: Array<u64> = Array::with_max_entries(layout::OWN_FILTER_WORDS, BPF_F_MMAPABLE);
+static FLOW_PORTS: DirectArray<u64, { Direct::FlowPorts as u32 }, { layout::PORT_BITMAP_WORDS }> = DirectArray::new();
+static LISTENERS: DirectArray<u64, { Direct::Listeners as u32 }, { layout::PORT_BITMAP_WORDS }> = DirectArray::new();
+static OWN_FILTER: DirectArray<u64, { Direct::OwnFilter as u32 }, { layout::OWN_FILTER_WORDS }> = DirectArray::new();
 #[map]
 static OWN: HashMap<[u32; 4], u32> = HashMap::with_max_entries(1, 0);
 #[map]
@@ -153,10 +149,10 @@ impl Flow for FlowPointer {
     }
 }
 
-/// A word of an array, or 0 where the index is beyond it (it never is: the sizes are ours).
+/// A word that was found, or 0.
 #[inline(always)]
-fn word<T: Copy + Default>(array: &Array<T>, index: u32) -> T {
-    match array.get_ptr(index) {
+fn word<T: Copy + Default>(found: Option<*const T>) -> T {
+    match found {
         // SAFETY: a map value that was found is valid as long as the program runs. Volatile: others write it.
         Some(value) => unsafe { read_volatile(value) },
         None => T::default(),
@@ -164,8 +160,8 @@ fn word<T: Copy + Default>(array: &Array<T>, index: u32) -> T {
 }
 
 #[inline(always)]
-fn has_bit(array: &Array<u64>, bit: u32) -> bool {
-    word(array, bit >> 6) & (1 << (bit & 63)) != 0
+fn has_bit<const NUMBER: u32, const LENGTH: u32>(array: &DirectArray<u64, NUMBER, LENGTH>, bit: u32) -> bool {
+    word(array.get(bit >> 6).map(<*mut u64>::cast_const)) >> (bit & 63) & 1 != 0
 }
 
 macro_rules! lookup {
@@ -205,8 +201,8 @@ impl Tables for Maps {
     #[inline(always)]
     fn service(&self, direction: Direction, index: ServiceIndex) -> Entry {
         Entry(match direction {
-            Direction::Inbound => word(&SERVICES_IN, index.0),
-            Direction::Outbound => word(&SERVICES_OUT, index.0),
+            Direction::Inbound => word(SERVICES_IN.get(index.0).map(<*mut u32>::cast_const)),
+            Direction::Outbound => word(SERVICES_OUT.get(index.0).map(<*mut u32>::cast_const)),
         })
     }
 
@@ -229,8 +225,10 @@ impl Tables for Maps {
     #[inline(always)]
     fn scoped(&self, direction: Direction, row: u16, column: u32) -> Entry {
         Entry(match direction {
-            Direction::Inbound => word(&MATRIX_IN, u32::from(row) * layout::load(&CONFIG.columns_in) + column),
-            Direction::Outbound => word(&MATRIX_OUT, u32::from(row) * layout::load(&CONFIG.columns_out) + column),
+            Direction::Inbound => word(MATRIX_IN.get_ptr(u32::from(row) * layout::load(&CONFIG.columns_in) + column)),
+            Direction::Outbound => {
+                word(MATRIX_OUT.get_ptr(u32::from(row) * layout::load(&CONFIG.columns_out) + column))
+            }
         })
     }
 
@@ -282,7 +280,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn note_flow_port(&self, bit: u32) {
-        if let Some(slot) = FLOW_PORTS.get_ptr_mut(bit >> 6) {
+        if let Some(slot) = FLOW_PORTS.get(bit >> 6) {
             // SAFETY: a map value that was found is valid as long as the program runs.
             unsafe {
                 core::intrinsics::atomic_or::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
@@ -351,8 +349,12 @@ impl Tables for Maps {
     #[inline(always)]
     fn note_hot6(&self, key: &FlowKey6, local: [u32; 4], last: u64) {
         if let Some(hot) = HOT_FLOWS6.get_ptr_mut(HotFlow6::index(key)) {
-            // SAFETY: as above.
-            unsafe { *hot = HotFlow6 { key: *key, local, last, zero: [0; 2] } };
+            // SAFETY: as above. Not as a whole: two zeros in a row would be written by a call, byte by byte.
+            unsafe {
+                (*hot).key = *key;
+                (*hot).local = local;
+                (*hot).last = last;
+            }
         }
     }
 
@@ -408,9 +410,8 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn enforces(&self, direction: Direction) -> bool {
-        // Without its control entry a program cannot know its mode: closed.
-        let Some(control) = CONTROL.get_ptr(0) else { return true };
-        // SAFETY: a map value that was found is valid as long as the program runs. Volatile: the host writes it.
+        let control = CONTROL.first();
+        // SAFETY: the map has this value, and lives as long as the program. Volatile: the host writes it.
         let deadline = unsafe { read_volatile(&raw const (*control).deadline) };
         // SAFETY: as above; the clock is a helper without arguments.
         let modes = if deadline != 0 && unsafe { bpf_ktime_get_boot_ns() } >= deadline {

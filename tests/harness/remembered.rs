@@ -1,5 +1,10 @@
 //! What the programs remember of a network namespace, read from the pinned maps.
 
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd as _;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use aya::Pod;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf};
 use aya::util::nr_cpus;
@@ -8,6 +13,8 @@ use enforcer_common::layout::{
     FragmentState, HOT_FLOWS, HotFlow4, HotFlow6, LAYOUT_VERSION, PORT_BITMAP_WORDS, Statistic, map,
 };
 use enforcer_common::tables::port_bit;
+use enforcer_common::{Entry, ServiceIndex};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::netns::{Namespace, host_pins};
 
@@ -117,14 +124,31 @@ impl Tables {
     /// Says which local ports have a listener, by IP protocol.
     #[track_caller]
     pub fn set_listeners(&self, listeners: impl IntoIterator<Item = (u8, u16)>) {
-        let mut map: Array<_, u64> = self.open(map::LISTENERS);
-        let mut words = vec![0_u64; PORT_BITMAP_WORDS as usize];
+        let mut map: Array<_, [u64; PORT_BITMAP_WORDS as usize]> = self.open(map::LISTENERS);
+        let mut words = [0_u64; PORT_BITMAP_WORDS as usize];
         for bit in listeners.into_iter().filter_map(|(protocol, port)| port_bit(protocol, port)) {
             words[bit as usize / 64] |= 1 << (bit % 64);
         }
-        for (index, word) in (0..).zip(words) {
-            map.set(index, word, 0).expect("there is such a word");
-        }
+        map.set(0, words, 0).expect("it has one value");
+    }
+
+    /// Changes an entry of the inbound service table of a generation behind everybody's back.
+    #[track_caller]
+    pub fn change_service(&self, generation: u64, index: ServiceIndex, entry: Entry) {
+        let data = self.data(&format!("g{generation}/{}", map::SERVICES_IN));
+        let length = NonZeroUsize::new(ServiceIndex::COUNT as usize * size_of::<u32>()).expect("it has entries");
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping of a descriptor that we hold, at an address that the kernel chooses.
+        let address = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, data.fd().as_fd(), 0) };
+        let address = address.expect("the table can be mapped");
+        let entries: NonNull<AtomicU32> = address.cast();
+        assert!(index.0 < ServiceIndex::COUNT);
+        // SAFETY: the index was compared with the number of entries.
+        let changed = unsafe { entries.add(index.0 as usize) };
+        // SAFETY: it lies in the mapping, which is there until `munmap` below; others read this memory atomically as well.
+        unsafe { changed.as_ref() }.store(entry.0, Ordering::Relaxed);
+        // SAFETY: the mapping that was just made, and nothing refers to it any more.
+        unsafe { munmap(address, length.get()) }.expect("it is mapped");
     }
 
     /// Removes one flow, as the kernel does when the table is full.

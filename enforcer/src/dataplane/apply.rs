@@ -6,7 +6,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use enforcer_common::layout::{Config, map};
+use enforcer_common::layout::{Config, Direct};
 use enforcer_common::{Direction, Mode};
 use jiff::Timestamp;
 use rtnetlink::packet_route::link::InfoKind;
@@ -19,7 +19,7 @@ use super::counters::policy;
 use super::deadline::Deadline;
 use super::drift;
 use super::error::{DataplaneError, Doing as _};
-use super::fill::{array, fill};
+use super::fill::fill;
 use super::host;
 use super::kernel::on_old_kernels;
 use super::load::{self, Load, Loader};
@@ -286,7 +286,7 @@ fn stage_and_switch<'a>(
             // The maps that all of them share.
             fill(&object, plan.ruleset, &assignment.slots)?;
             host::write_own_addresses(&mut object)?;
-            host::write_listeners(array(&object, map::LISTENERS)?, &sockets)?;
+            host::write_listeners(object.direct.map(Direct::Listeners), &sockets)?;
         }
         super::counters::zero(&load.interface, &assignment.reused)?;
         objects.push((object, wanted));

@@ -1,14 +1,15 @@
 //! Asking the programs about one frame, by a test run of a copy of them that shares the policy in force.
 
-use aya::maps::{Array, PerCpuArray};
+use aya::maps::PerCpuArray;
 use aya::programs::{SchedClassifier, Xdp};
 use aya::{Ebpf, TestRun as _, TestRunOptions};
-use enforcer_common::layout::{Control, Counter, RULE_SLOTS, RuleCounter, map, reason_index};
+use enforcer_common::layout::{Counter, Direct, RULE_SLOTS, RuleCounter, map, reason_index};
 use enforcer_common::{Direction, Reason};
 
 use super::attach::{Hook, load, program_name};
 use super::counters::policy;
 use super::error::{DataplaneError, Doing as _};
+use super::fill::write_words;
 use super::load::copy;
 use super::pins::Protected;
 
@@ -34,8 +35,9 @@ pub fn ask(protected: &Protected, direction: Direction, frame: &[u8]) -> Result<
     let hook = protected.record.direction(direction).ok_or_else(missing)?.hook;
     let mut object = copy(protected)?;
     load(&mut object, direction, hook)?;
-    let mut control: Array<_, Control> = object.map_mut(map::CONTROL).ok_or_else(missing)?.try_into().doing(doing)?;
-    control.set(0, Control { modes: 3, ..Control::default() }, 0).doing(doing)?;
+    // Both directions enforce, and no deadline ends that.
+    write_words(object.direct.map(Direct::Control), &[3, 0, 0])?;
+    let object = &mut object.ebpf;
     let program = object.program_mut(program_name(direction, hook)).ok_or_else(missing)?;
     let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
     match hook {
@@ -43,12 +45,12 @@ pub fn ask(protected: &Protected, direction: Direction, frame: &[u8]) -> Result<
         Hook::Tc => <&mut SchedClassifier>::try_from(program).doing(doing)?.test_run(options),
     }
     .doing(doing)?;
-    let slot = counted_slot(&object).doing(doing)?;
+    let slot = counted_slot(object).doing(doing)?;
     let rule = match slot {
         Some(slot) => policy(&protected.record)?.rules.into_iter().find(|rule| rule.slot == slot).map(|rule| rule.id),
         None => None,
     };
-    let counted = counted_reason(&object, direction).doing(doing)?;
+    let counted = counted_reason(object, direction).doing(doing)?;
     // What a rule permits is counted under the rule alone.
     let (reason, audited) = counted.unwrap_or((Reason::Rule, false));
     Ok(Answer { reason, rule, audited })

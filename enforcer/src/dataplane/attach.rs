@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread::{self, available_parallelism};
 
-use aya::Ebpf;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
 use aya::programs::{LinkOrder, Program, ProgramError, ProgramInfo, SchedClassifier, TcAttachType, Xdp, XdpMode};
@@ -19,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::{HookChoice, Protects};
 use super::error::{AnyError, DataplaneError, Doing as _, at, error_number};
 use super::hooks::lacks_tcx;
+use super::load::Object;
 use super::pinned_link::{end, end_by_id, held};
 use super::pins::{InterfacePins, names_in, remove_dir};
 use super::record::{DirectionRecord, InterfaceRecord};
@@ -148,9 +148,9 @@ fn kind_name(kind: &InfoKind) -> String {
 }
 
 /// Loads the program for a hook.
-pub(super) fn load(object: &mut Ebpf, direction: Direction, hook: Hook) -> Result<(), DataplaneError> {
+pub(super) fn load(object: &mut Object, direction: Direction, hook: Hook) -> Result<(), DataplaneError> {
     let name = program_name(direction, hook);
-    load_program(object.program_mut(name).ok_or_else(|| missing(name))?, name, hook)
+    load_program(object.ebpf.program_mut(name).ok_or_else(|| missing(name))?, name, hook)
 }
 
 /// A program of an object that is to be loaded and pinned.
@@ -165,11 +165,11 @@ pub(super) struct Wanted {
 ///
 /// # Errors
 /// The first of them. Programs that were pinned meanwhile stay pinned.
-pub(super) fn load_all(objects: &mut [(Ebpf, Vec<Wanted>)]) -> Result<(), DataplaneError> {
+pub(super) fn load_all(objects: &mut [(Object, Vec<Wanted>)]) -> Result<(), DataplaneError> {
     let mut jobs = Vec::new();
     for (object, wanted) in objects {
         let mut programs: BTreeMap<String, &mut Program> =
-            object.programs_mut().map(|(name, program)| (name.to_owned(), program)).collect();
+            object.ebpf.programs_mut().map(|(name, program)| (name.to_owned(), program)).collect();
         for one in wanted {
             let name = program_name(one.direction, one.hook);
             let program = programs.remove(name).ok_or_else(|| missing(name))?;

@@ -3,48 +3,55 @@
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::Ebpf;
 use aya::maps::{Map, MapData};
-use enforcer_common::layout::map;
+use enforcer_common::layout::{Direct, map};
 use enforcer_common::{Direction, Entry, EntryKind};
 use ipnet::IpNet;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::batch::write_entries;
 use super::error::{DataplaneError, Doing as _};
+use super::load::Object;
 use super::slots::Slot;
 use crate::ruleset::{Ruleset, Table};
 
 /// Writes the tables of a ruleset into the maps of a generation that is not in force yet.
-pub(super) fn fill(object: &Ebpf, ruleset: &Ruleset, slots: &[Slot]) -> Result<(), DataplaneError> {
+pub(super) fn fill(object: &Object, ruleset: &Ruleset, slots: &[Slot]) -> Result<(), DataplaneError> {
     for (direction, services, matrix) in [
-        (Direction::Inbound, map::SERVICES_IN, map::MATRIX_IN),
-        (Direction::Outbound, map::SERVICES_OUT, map::MATRIX_OUT),
+        (Direction::Inbound, Direct::ServicesIn, map::MATRIX_IN),
+        (Direction::Outbound, Direct::ServicesOut, map::MATRIX_OUT),
     ] {
         let table = ruleset.table(direction);
-        write_services(array(object, services)?, table, slots)?;
-        write_matrix(array(object, matrix)?, table, slots)?;
+        write_services(object.direct.map(services), table, slots)?;
+        write_matrix(array(&object.ebpf, matrix)?, table, slots)?;
     }
-    fill_prefixes(object, ruleset)
+    fill_prefixes(&object.ebpf, ruleset)
 }
 
-/// Looks at the words of a memory-mapped array, or writes them. Each element takes eight bytes (the kernel rounds the value
-/// size up).
-pub(super) fn with_words<T>(data: &MapData, work: impl FnOnce(&[AtomicU64]) -> T) -> Result<T, DataplaneError> {
+/// What memory is read and written by, as a whole and by whoever shares it.
+pub(super) trait Shared {}
+impl Shared for AtomicU64 {}
+impl Shared for AtomicU32 {}
+
+/// Looks at a memory-mapped array, or writes it: as words of eight bytes, which is what the kernel rounds an element up to, or halves of
+/// them.
+pub(super) fn with_memory<W: Shared, T>(data: &MapData, work: impl FnOnce(&[W]) -> T) -> Result<T, DataplaneError> {
     let doing = || "cannot map a BPF array into memory".to_owned();
-    let count = data.info().doing(doing)?.max_entries() as usize;
-    let length = NonZeroUsize::new(count * 8).unwrap_or(NonZeroUsize::MIN);
+    let info = data.info().doing(doing)?;
+    let bytes = info.max_entries() as usize * (info.value_size() as usize).next_multiple_of(8);
+    let length = NonZeroUsize::new(bytes).unwrap_or(NonZeroUsize::MIN);
     // SAFETY: a new mapping of a file descriptor that we hold, at an address that the kernel chooses.
     let address = unsafe {
         mmap(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, data.fd().as_fd(), 0)
     }
     .map_err(|errno| DataplaneError::system(doing(), std::io::Error::from(errno)))?;
-    let words: NonNull<AtomicU64> = address.cast();
-    // SAFETY: page-aligned, `count` words long, and alive until `munmap` below. Programs and other processes share it, and each
-    // word is read and written as a whole.
-    let result = work(unsafe { std::slice::from_raw_parts(words.as_ptr(), count) });
+    let words: NonNull<W> = address.cast();
+    // SAFETY: page-aligned, `bytes` long, and alive until `munmap` below. Programs and other processes share it, and each word
+    // is an atomic one, for which any bits are valid.
+    let result = work(unsafe { std::slice::from_raw_parts(words.as_ptr(), bytes / size_of::<W>()) });
     // SAFETY: the mapping that was just made; the slice is gone.
     unsafe { munmap(address, length.get()) }
         .map_err(|errno| DataplaneError::system(doing(), std::io::Error::from(errno)))?;
@@ -53,7 +60,7 @@ pub(super) fn with_words<T>(data: &MapData, work: impl FnOnce(&[AtomicU64]) -> T
 
 /// Writes a whole array.
 pub(super) fn write_words(data: &MapData, words: &[u64]) -> Result<(), DataplaneError> {
-    with_words(data, |mapped| {
+    with_memory(data, |mapped: &[AtomicU64]| {
         for (to, word) in mapped.iter().zip(words) {
             to.store(*word, Ordering::Relaxed);
         }
@@ -69,9 +76,9 @@ pub(super) fn array<'a>(object: &'a Ebpf, name: &str) -> Result<&'a MapData, Dat
 }
 
 fn write_services(data: &MapData, table: &Table, slots: &[Slot]) -> Result<(), DataplaneError> {
-    with_words(data, |words| {
+    with_memory(data, |entries: &[AtomicU32]| {
         for (index, entry) in &table.services {
-            words[index.0 as usize].store(u64::from(with_slot(*entry, slots).0), Ordering::Relaxed);
+            entries[index.0 as usize].store(with_slot(*entry, slots).0, Ordering::Relaxed);
         }
     })
 }

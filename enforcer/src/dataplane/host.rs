@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData};
-use enforcer_common::layout::{OWN_FILTER_WORDS, PORT_BITMAP_WORDS, map, mapped, own_bit};
+use enforcer_common::layout::{Direct, OWN_FILTER_WORDS, PORT_BITMAP_WORDS, map, mapped, own_bit};
 use enforcer_common::tables::port_bit;
 
 use super::error::{DataplaneError, Doing as _};
-use super::fill::{array, write_words};
+use super::fill::write_words;
+use super::load::Object;
 use super::lock::lock;
 use super::netns;
 use super::pins::HostPins;
@@ -53,12 +53,12 @@ pub(super) fn address6(words: [u32; 4]) -> Ipv6Addr {
 }
 
 /// Writes the addresses of this namespace into the maps of an object.
-pub(super) fn write_own_addresses(object: &mut Ebpf) -> Result<(), DataplaneError> {
+pub(super) fn write_own_addresses(object: &mut Object) -> Result<(), DataplaneError> {
     let missing = || DataplaneError::NotAllowed("the BPF object has no table of own addresses".to_owned());
-    let table = object.map_mut(map::OWN).ok_or_else(missing)?.try_into().doing(doing_own)?;
+    let table = object.ebpf.map_mut(map::OWN).ok_or_else(missing)?.try_into().doing(doing_own)?;
     let now = own_addresses()?;
     write_own(table, &now)?;
-    write_own_filter(array(object, map::OWN_FILTER)?, &now)
+    write_own_filter(object.direct.map(Direct::OwnFilter), &now)
 }
 
 /// Brings the tables of own addresses that the programs of this network namespace judge by up to date. Where nothing is

@@ -7,9 +7,10 @@ use std::thread::{self, JoinHandle};
 
 use aya::maps::MapData;
 use aya::{Ebpf, EbpfLoader};
-use enforcer_common::layout::{self, Config, map};
-use enforcer_common::{Direction, ServiceIndex};
+use enforcer_common::Direction;
+use enforcer_common::layout::{self, Config, Direct, map};
 
+use super::direct::DirectMaps;
 use super::error::{DataplaneError, Doing as _, error_number};
 use super::log::BpfLog;
 use super::pins::{HostPins, InterfacePins, Protected};
@@ -43,6 +44,13 @@ pub(super) struct Load<'a> {
     pub(super) log: BpfLog,
 }
 
+/// The programs of one interface, and their maps.
+pub(super) struct Object {
+    pub(super) ebpf: Ebpf,
+    /// Open until the programs are loaded: their instructions name descriptors.
+    pub(super) direct: DirectMaps,
+}
+
 /// A loader that is being made on another CPU.
 static AHEAD: Mutex<Option<JoinHandle<EbpfLoader<'static>>>> = Mutex::new(None);
 
@@ -71,32 +79,35 @@ impl<'a> Loader<'a> {
     }
 
     /// Creates or reuses the maps, and relocates the programs against them. No program is loaded yet.
-    pub(super) fn object(&mut self, load: &Load<'_>, config: &'a Config) -> Result<Ebpf, DataplaneError> {
+    pub(super) fn object(&mut self, load: &Load<'_>, config: &'a Config) -> Result<Object, DataplaneError> {
         object(&mut self.0, load, config)
     }
 }
 
 /// The programs of a protected interface once more, over the policy in force and the host's addresses, with memory and counters
 /// of their own: what they are asked leaves no trace.
-pub(super) fn copy(protected: &Protected) -> Result<Ebpf, DataplaneError> {
+pub(super) fn copy(protected: &Protected) -> Result<Object, DataplaneError> {
     let config = Config::from_words(protected.record.config);
     let host = HostPins::of(protected.record.netns);
     let of_policy = host.generation(protected.record.generation);
-    let policy = [map::SERVICES_IN, map::SERVICES_OUT, map::MATRIX_IN, map::MATRIX_OUT, map::PREFIXES4, map::PREFIXES6];
+    let direct = DirectMaps::open_or_make(|direct| match direct {
+        Direct::ServicesIn | Direct::ServicesOut => Some(of_policy.join(direct.name())),
+        Direct::Listeners | Direct::OwnFilter => Some(host.map(direct.name())),
+        Direct::Control | Direct::FlowPorts => None,
+    })?;
+    let policy = [map::MATRIX_IN, map::MATRIX_OUT, map::PREFIXES4, map::PREFIXES6];
     let mut loader = EbpfLoader::new();
     loader.override_global(map::CONFIG, &config, true).override_global(aya_log::LEVEL, BpfLog::Off.level(), true);
     for name in policy {
         loader.map_max_entries(name, reused(&of_policy.join(name), 1)?).map_pin_path(name, of_policy.join(name));
     }
-    for name in [map::OWN, map::OWN_FILTER, map::LISTENERS] {
-        loader.map_max_entries(name, reused(&host.map(name), 1)?).map_pin_path(name, host.map(name));
-    }
+    loader.map_max_entries(map::OWN, reused(&host.map(map::OWN), 1)?).map_pin_path(map::OWN, host.map(map::OWN));
     for name in [map::FLOWS4, map::FLOWS6, map::DENIALS4, map::DENIALS6, map::FRAGMENTS4, map::FRAGMENTS6, map::DENIED]
     {
         // LRU maps of a few entries have none to give on some CPUs.
         loader.map_max_entries(name, 1024);
     }
-    loader.load(OBJECT).doing(|| "the kernel did not take the BPF object".to_owned())
+    with(&mut loader, direct)
 }
 
 /// Says what the kernel lacks, before anything is done.
@@ -110,7 +121,7 @@ pub(super) fn check_kernel() -> Result<(), DataplaneError> {
     Ok(())
 }
 
-fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) -> Result<Ebpf, DataplaneError> {
+fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) -> Result<Object, DataplaneError> {
     let of_policy = load.host.generation(load.generation);
     let flows = load.ruleset.settings.flows.entries;
     let matrix = |direction| u32::try_from(load.ruleset.table(direction).matrix.len().max(1)).unwrap_or(u32::MAX);
@@ -119,8 +130,6 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
         u32::try_from(count.max(1)).unwrap_or(u32::MAX)
     };
     let policy = [
-        (map::SERVICES_IN, ServiceIndex::COUNT),
-        (map::SERVICES_OUT, ServiceIndex::COUNT),
         (map::MATRIX_IN, matrix(Direction::Inbound)),
         (map::MATRIX_OUT, matrix(Direction::Outbound)),
         (map::PREFIXES4, prefixes(true)),
@@ -135,16 +144,13 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
         (map::DENIALS6, DENIALS),
         (map::FRAGMENTS4, FRAGMENTS),
         (map::FRAGMENTS6, FRAGMENTS),
-        (map::FLOW_PORTS, layout::PORT_BITMAP_WORDS),
-        (map::LISTENERS, layout::PORT_BITMAP_WORDS),
-        (map::OWN_FILTER, layout::OWN_FILTER_WORDS),
         (map::OWN, super::host::OWN_ENTRIES),
         (map::EVENTS, EVENTS),
         (map::DENIED, DENIED),
         (map::BUCKET, 1),
         (map::STATISTICS, layout::STATISTICS),
     ];
-    let interface = [(map::CONTROL, 1), (map::RULES, layout::RULE_SLOTS), (map::REASONS, layout::REASON_SLOTS)];
+    let interface = [(map::RULES, layout::RULE_SLOTS), (map::REASONS, layout::REASON_SLOTS)];
 
     loader.override_global(map::CONFIG, config, true).override_global(aya_log::LEVEL, load.log.level(), true);
     for (name, entries) in policy {
@@ -157,7 +163,20 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
         loader.map_max_entries(name, reused(&load.interface.map(name), entries)?);
         loader.map_pin_path(name, load.interface.map(name));
     }
-    loader.load(OBJECT).doing(|| "the kernel did not take the BPF object".to_owned())
+    let direct = DirectMaps::open_or_make(|direct| {
+        Some(match direct {
+            Direct::ServicesIn | Direct::ServicesOut => of_policy.join(direct.name()),
+            Direct::Control => load.interface.map(direct.name()),
+            Direct::FlowPorts | Direct::Listeners | Direct::OwnFilter => load.host.map(direct.name()),
+        })
+    })?;
+    with(loader, direct)
+}
+
+fn with(loader: &mut EbpfLoader<'_>, direct: DirectMaps) -> Result<Object, DataplaneError> {
+    let ebpf =
+        loader.load(&direct.written_into(OBJECT)).doing(|| "the kernel did not take the BPF object".to_owned())?;
+    Ok(Object { ebpf, direct })
 }
 
 /// The size of a pinned map, where there is one: aya takes a pinned map as it is, and must not be told another size.

@@ -13,6 +13,7 @@ mod counters;
 mod deadline;
 mod denied;
 mod detach;
+mod direct;
 mod drift;
 mod error;
 mod events;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::Pod;
 use aya::maps::MapData;
@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use super::batch::hash_entries;
 use super::counters::policy;
 use super::error::{DataplaneError, Doing as _};
-use super::fill::with_words;
+use super::fill::with_memory;
 use super::host::address6;
 use super::pins::{HostPins, Protected};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule};
@@ -60,8 +60,8 @@ pub(super) fn loaded(record: &InterfaceRecord) -> Result<Loaded, DataplaneError>
     let folder = HostPins::of(record.netns).generation(record.generation);
     let policy = policy(record)?;
     let table = |services: &str, matrix: &str, columns: u32| -> Result<Table, DataplaneError> {
-        let services = words(&folder.join(services))?;
-        let services = (0..).zip(services).filter(|(_, word)| *word != 0);
+        let services = entries(&folder.join(services))?;
+        let services = (0..ServiceIndex::COUNT).zip(services).filter(|(_, word)| *word != 0);
         Ok(Table {
             services: services.map(|(index, word)| (ServiceIndex(index), Entry(word))).collect(),
             matrix: words(&folder.join(matrix))?.into_iter().map(Entry).collect(),
@@ -87,11 +87,17 @@ fn add(prefixes: &mut BTreeMap<IpNet, SourceClass>, address: IpAddr, length: u32
     prefixes.extend(IpNet::new(address, length).map(|net| (net, SourceClass(class))));
 }
 
+/// The entries of a service table, and what the kernel has put behind them.
+fn entries(path: &Path) -> Result<Vec<u32>, DataplaneError> {
+    let data = MapData::from_pin(path).doing(|| doing(path))?;
+    with_memory(&data, |entries: &[AtomicU32]| entries.iter().map(|entry| entry.load(Ordering::Relaxed)).collect())
+}
+
 /// The words of an array of 32-bit values.
 fn words(path: &Path) -> Result<Vec<u32>, DataplaneError> {
     let data = MapData::from_pin(path).doing(|| doing(path))?;
     #[expect(clippy::cast_possible_truncation, reason = "the kernel pads each value of four bytes to eight")]
-    with_words(&data, |words| words.iter().map(|word| word.load(Ordering::Relaxed) as u32).collect())
+    with_memory(&data, |words: &[AtomicU64]| words.iter().map(|word| word.load(Ordering::Relaxed) as u32).collect())
 }
 
 /// Keys are the length of the prefix and the words of the address.

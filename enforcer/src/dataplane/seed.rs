@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::Pod;
 use aya::maps::{HashMap, Map, MapData, MapError};
@@ -13,7 +13,7 @@ use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
 
 use super::clock::Clock;
 use super::error::{DataplaneError, Doing as _};
-use super::fill::with_words;
+use super::fill::with_memory;
 use super::host::{address_word, words, write_listeners};
 use super::pins::{HostPins, Protected};
 use super::readback::loaded;
@@ -73,7 +73,7 @@ pub(super) fn seed(
             made.push(seed.port_bit);
         }
     }
-    with_words(&ports, |words| {
+    with_memory(&ports, |words: &[AtomicU64]| {
         for bit in &made {
             words[*bit as usize / 64].fetch_or(1 << (bit % 64), Ordering::Relaxed);
         }

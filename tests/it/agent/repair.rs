@@ -1,9 +1,10 @@
 //! What somebody takes away or changes behind our back is put back.
 
 use std::fs;
-use std::process::Command;
 
 use enforcer_common::layout::LAYOUT_VERSION;
+use enforcer_common::{Entry, EntryKind, ServiceIndex};
+use harness::remembered::Tables;
 use harness::sockets::Reply;
 
 use super::file::metrics;
@@ -62,11 +63,9 @@ fn an_entry_that_was_changed_in_the_kernel_is_put_back() {
     let host = Host::with_site(ENFORCING);
     let _listener = host.listen();
     let agent = started(&host);
-    let table = format!("/sys/fs/bpf/enforcer/host:{}/v{LAYOUT_VERSION}/g1/SERVICES_IN", host.cable.host.inode());
-    // An index that the policy gives no meaning, and an entry that permits.
-    let words = ["map", "update", "pinned", &table, "key", "0x5c", "0x11", "0", "0", "value", "1", "0", "0", "0"];
-    let output = Command::new("bpftool").args(words).output().expect("bpftool is there");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // A port that the policy refuses, and an entry that permits.
+    let entry = Entry::new(EntryKind::Permit, 0);
+    Tables::of(&host.cable.host).change_service(1, ServiceIndex::tcp(super::REFUSED_PORT), entry);
     agent.wait_for_log("somebody has changed them");
     wait_for_value(&(Some(0), false.into()), || (host.run(&["status"]).code, host.status("/drift")));
     // So there was a check. Totals go into the history four times an hour, and at the end.

@@ -1,0 +1,110 @@
+//! Maps whose address stands in the programs. aya makes such maps of global variables, but has no place for one that is there
+//! already, and writes zeros into it; so these are made here, and the object gets their descriptors before aya reads it.
+
+use std::path::PathBuf;
+
+use aya::maps::MapData;
+use aya_obj::generated::{BPF_F_MMAPABLE, BPF_PSEUDO_MAP_VALUE, bpf_map_type};
+use enforcer_common::layout::Direct;
+
+use super::error::{DataplaneError, Doing as _, error_number};
+
+/// Bytes of an instruction. One that loads a 64-bit constant is two.
+const INSTRUCTION: usize = 8;
+/// `BPF_LD | BPF_DW | BPF_IMM`.
+const LOAD_CONSTANT: u8 = 0x18;
+
+/// One map for each [`Direct`].
+pub(super) struct DirectMaps(Vec<MapData>);
+
+impl DirectMaps {
+    /// Opens the pinned maps that are there, and makes and pins those that are not; where no path is given, the map is for this object
+    /// alone.
+    pub(super) fn open_or_make(path: impl Fn(Direct) -> Option<PathBuf>) -> Result<Self, DataplaneError> {
+        let open_or_make = |direct: Direct| {
+            let Some(path) = path(direct) else { return make(direct) };
+            match MapData::from_pin(&path) {
+                Err(error) if error_number(&error) == Some(libc::ENOENT) => {
+                    let map = make(direct)?;
+                    map.pin(&path).doing(|| format!("cannot pin a map at {}", path.display()))?;
+                    Ok(map)
+                }
+                opened => opened.doing(|| format!("cannot open the map {}", path.display())),
+            }
+        };
+        Direct::ALL.into_iter().map(open_or_make).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// One of them.
+    pub(super) fn map(&self, direct: Direct) -> &MapData {
+        &self.0[direct as usize]
+    }
+
+    /// The object, whose programs then use these maps.
+    pub(super) fn written_into(&self, object: &[u8]) -> Vec<u8> {
+        use std::os::fd::{AsFd as _, AsRawFd as _};
+
+        let mut object = object.to_vec();
+        for position in placeholders(&object) {
+            let at = position.at;
+            let descriptor = self.map(position.direct).fd().as_fd().as_raw_fd();
+            #[expect(clippy::cast_possible_truncation, reason = "it is 2, and has the high half of a byte")]
+            let source = (BPF_PSEUDO_MAP_VALUE as u8) << 4;
+            object[at + 1] |= source;
+            object[at + 4..at + INSTRUCTION].copy_from_slice(&descriptor.to_ne_bytes());
+            // Where in the value: at its beginning.
+            object[at + INSTRUCTION + 4..at + 2 * INSTRUCTION].fill(0);
+        }
+        object
+    }
+}
+
+fn make(direct: Direct) -> Result<MapData, DataplaneError> {
+    let kind = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
+    let map = aya_obj::Map::new_from_params(kind, 4, direct.size(), 1, BPF_F_MMAPABLE);
+    MapData::create(map, direct.name(), None).doing(|| format!("cannot make the map {}", direct.name()))
+}
+
+/// An instruction that loads the placeholder of a map.
+#[derive(Debug, Eq, PartialEq)]
+struct Placeholder {
+    /// Offset in the object, in bytes.
+    at: usize,
+    direct: Direct,
+}
+
+/// Where an object speaks of these maps. Sections of instructions begin at multiples of their length.
+fn placeholders(object: &[u8]) -> Vec<Placeholder> {
+    let (instructions, _) = object.as_chunks::<INSTRUCTION>();
+    let found = instructions.windows(2).enumerate().filter_map(|(number, two)| {
+        let [[LOAD_CONSTANT, register, 0, 0, low @ ..], [0, 0, 0, 0, high @ ..]] = two else { return None };
+        let constant = u64::from(u32::from_ne_bytes(*low)) | u64::from(u32::from_ne_bytes(*high)) << 32;
+        let direct = Direct::ALL.into_iter().find(|direct| direct.placeholder() == constant)?;
+        (register >> 4 == 0).then_some(Placeholder { at: number * INSTRUCTION, direct })
+    });
+    found.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::OBJECT;
+    use super::*;
+
+    /// Debug information and names know nothing of a constant, so every place where one stands is an instruction.
+    #[test]
+    fn every_place_is_found() {
+        let found = placeholders(OBJECT);
+        for direct in Direct::ALL {
+            let of_it: Vec<_> = found.iter().filter(|one| one.direct == direct).collect();
+            assert!(!of_it.is_empty(), "no program uses {}", direct.name());
+        }
+        let [low, _] = halves(Direct::ServicesIn.placeholder());
+        let anywhere = OBJECT.windows(3).filter(|bytes| *bytes == &low[1..]).count();
+        assert_eq!(found.len(), anywhere);
+    }
+
+    fn halves(constant: u64) -> [[u8; 4]; 2] {
+        let bytes = constant.to_ne_bytes();
+        [0, 4].map(|at| std::array::from_fn(|i| bytes[at + i]))
+    }
+}
