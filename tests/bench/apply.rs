@@ -1,7 +1,8 @@
 //! What putting a policy in force takes: time from file to hook, time between the first and the last hook, memory of the maps.
 //!
-//! The command is timed from outside. When a hook changes is seen by asking its pinned link which program it holds, again and
-//! again, so that the figures hold for the real binary, with everything that it does besides.
+//! The command is timed from outside. When a hook changes is seen by frames: they are sent through every hook again and again,
+//! until the kernel has counted a run of the new program. So the figures hold for the real binary, with everything that it does
+//! besides, and are what packets see of it.
 
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 use harness::bpf;
 use harness::enforcer::{Protected, enforcer_with_input};
 use harness::netns::Cable;
+use harness::packet::Packet;
+use harness::raw::RawSocket;
 use serde_json::json;
 
 use crate::Effort;
@@ -26,6 +29,8 @@ const BETWEEN_HOOKS: f64 = 20.0;
 /// Mebibytes of the maps of the default configuration.
 const MEMORY: f64 = 64.0;
 const PREFIX_PORT: u16 = 9100;
+/// IEEE 802: for experiments of one's own.
+const LOCAL_EXPERIMENTAL: u16 = 0x88b5;
 
 pub(crate) fn section(effort: Effort) -> Section {
     let mut rows = Vec::new();
@@ -49,13 +54,12 @@ pub(crate) fn section(effort: Effort) -> Section {
 fn times(effort: Effort, site: &Site, policy: &str, has_targets: bool, rows: &mut Vec<Row>) -> Result<(), String> {
     let cable = Cable::quiet();
     // A second interface, in the same namespace. Detaching names no interface, and so finds both.
-    let second = format!("{}x", cable.near.interface);
-    cable.host.batch(&format!(
-        "link add {second} type veth peer name {second}y\nlink set {second} up\nlink set {second}y up\n"
-    ));
-    let interfaces = [cable.near.interface.clone(), second];
-    let text = site.text(&interfaces.each_ref().map(String::as_str));
-    let both = Both { protected: Protected { cable }, second: interfaces[1].clone() };
+    let (second, peer) = (format!("{}x", cable.near.interface), format!("{}y", cable.near.interface));
+    cable
+        .host
+        .batch(&format!("link add {second} type veth peer name {peer}\nlink set {second} up\nlink set {peer} up\n"));
+    let text = site.text(&[&cable.near.interface, &second]);
+    let both = Both { protected: Protected { cable }, second, peer };
     let run = |arguments: &[&str]| -> Result<f64, String> {
         let start = Instant::now();
         let ran = enforcer_with_input(&both.protected.cable.host, arguments, &text);
@@ -68,13 +72,16 @@ fn times(effort: Effort, site: &Site, policy: &str, has_targets: bool, rows: &mu
     let first = run(&["apply", "-", "--hook", "native", "--mode", "enforce"])?;
     let mut compile = Vec::new();
     let mut dry = Vec::new();
+    let mut whole = Vec::new();
     let mut again: Vec<Swap> = Vec::new();
     let rounds = effort.applies();
+    let hooks = Hook::all(&both)?;
     for round in 0..rounds {
         effort.progress(round + 1, rounds);
         compile.push(run(&["compile", "-", "--format", "json"])?);
         dry.push(run(&["apply", "-", "--hook", "native", "--mode", "enforce", "--dry-run"])?);
-        again.push(swap(&interfaces, || run(&["apply", "-", "--hook", "native", "--mode", "enforce"]))?);
+        whole.push(run(&["apply", "-", "--hook", "native", "--mode", "enforce"])?);
+        again.push(swap(&hooks, || run(&["apply", "-", "--hook", "native", "--mode", "enforce"]))?);
     }
     let row = |name: &str, value: f64| Row::new(policy, name, value, "ms").how(format!("least of {rounds}"));
     rows.push(row("enforcer compile, all of the command", least(&compile)));
@@ -83,8 +90,7 @@ fn times(effort: Effort, site: &Site, policy: &str, has_targets: bool, rows: &mu
     rows.push(
         Row::new(policy, "enforcer apply, the first time, all of the command", first, "ms").how("once".to_owned()),
     );
-    let whole = least(&again.iter().map(|swap| swap.whole).collect::<Vec<_>>());
-    rows.push(row("enforcer apply, over a policy in force, all of the command", whole));
+    rows.push(row("enforcer apply, over a policy in force, all of the command", least(&whole)));
     let in_force = least(&again.iter().map(|swap| swap.last).collect::<Vec<_>>());
     rows.push(
         Row::new(policy, "from compiled to in force on every hook", in_force - dry, "ms")
@@ -97,12 +103,12 @@ fn times(effort: Effort, site: &Site, policy: &str, has_targets: bool, rows: &mu
             .target(has_targets.then_some(Target::AtMost(BETWEEN_HOOKS)))
             .raw(json!({"rounds": between})),
     );
-    // What of it is the kernel's: an update of an XDP link waits for a grace period, one after the other; of a tcx link it does not.
+    // What of it is the kernel's: after each update of an XDP link comes a grace period; of a tcx link it does not.
     let at_tc = ["apply", "-", "--hook", "tc", "--mode", "enforce"];
     run(&at_tc)?;
     let mut between = Vec::new();
     for _ in 0..rounds {
-        let Swap { first, last, .. } = swap(&interfaces, || run(&at_tc))?;
+        let Swap { first, last } = swap(&hooks, || run(&at_tc))?;
         between.push(last - first);
     }
     rows.push(row("between the first and the last hook, all at tc", least(&between)).raw(json!({"rounds": between})));
@@ -113,6 +119,8 @@ fn times(effort: Effort, site: &Site, policy: &str, has_targets: bool, rows: &mu
 struct Both {
     protected: Protected,
     second: String,
+    /// The other end of its cable.
+    peer: String,
 }
 
 impl Drop for Both {
@@ -123,30 +131,69 @@ impl Drop for Both {
 
 /// Milliseconds since the command was started.
 struct Swap {
-    /// When the first hook had the new program.
+    /// When the first hook gave a frame to the new program.
     first: f64,
-    /// When the last had it.
+    /// When the last did.
     last: f64,
-    whole: f64,
 }
 
-/// Runs `apply` and watches the hooks meanwhile.
-fn swap(interfaces: &[String], apply: impl FnOnce() -> Result<f64, String>) -> Result<Swap, String> {
-    let mut links = Vec::new();
-    for interface in interfaces {
-        for direction in ["inbound", "outbound"] {
-            let pin = state_folder(interface)?.join(format!("link_{direction}"));
-            let link = bpf::pinned(&pin).map_err(|error| format!("{}: {error}", pin.display()))?;
-            links.push((program_of(&link)?, link));
+/// A hook, and frames that pass it.
+struct Hook {
+    /// State folder of the interface.
+    state: PathBuf,
+    direction: &'static str,
+    sender: RawSocket,
+}
+
+impl Hook {
+    /// Those of both interfaces.
+    fn all(both: &Both) -> Result<Vec<Self>, String> {
+        let Cable { host, remote, near, far } = &both.protected.cable;
+        let ends = [
+            (&near.interface, host, &near.interface, remote, &far.interface),
+            (&both.second, host, &both.second, host, &both.peer),
+        ];
+        let mut hooks = Vec::new();
+        for (interface, here, near, there, far) in ends {
+            for (direction, namespace, end) in [("inbound", there, far), ("outbound", here, near)] {
+                let sender = RawSocket::open(namespace, end);
+                hooks.push(Self { state: state_folder(interface)?, direction, sender });
+            }
         }
+        Ok(hooks)
     }
+
+    /// Where the program of the generation after the one in force will be pinned.
+    fn next_program(&self) -> Result<PathBuf, String> {
+        let generations =
+            entries(&self.state).into_iter().filter_map(|path| name_of(&path).strip_prefix('g')?.parse().ok());
+        let last: u64 = generations.max().ok_or_else(|| format!("no programs in {}", self.state.display()))?;
+        Ok(self.state.join(format!("g{}", last + 1)).join(self.direction))
+    }
+}
+
+/// Runs `apply` and sends frames through all hooks meanwhile, to see when each of them gives the first one to its new program.
+fn swap(hooks: &[Hook], apply: impl FnOnce() -> Result<f64, String>) -> Result<Swap, String> {
+    // The kernel counts runs as long as this is open.
+    let _counting = aya::sys::enable_stats(aya::sys::Stats::RunTime).map_err(|error| error.to_string())?;
+    let paths = hooks.iter().map(Hook::next_program).collect::<Result<Vec<_>, _>>()?;
+    let frame = Packet::new().ethertype(LOCAL_EXPERIMENTAL).payload(&[0; 46]).build();
     let over = AtomicBool::new(false);
     let start = Instant::now();
     let watch = || {
-        let mut changes: Vec<Option<Duration>> = vec![None; links.len()];
+        let mut programs = Vec::new();
+        // Until all are there nothing is switched, and whoever verifies them is left alone.
+        while programs.len() < paths.len() && !over.load(Ordering::Relaxed) {
+            match bpf::pinned(&paths[programs.len()]) {
+                Ok(program) => programs.push(program),
+                Err(_) => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        let mut changes: Vec<Option<Duration>> = hooks.iter().map(|_| None).collect();
         while !over.load(Ordering::Relaxed) && changes.contains(&None) {
-            for (change, (before, link)) in changes.iter_mut().zip(&links) {
-                if change.is_none() && program_of(link).is_ok_and(|now| now != *before) {
+            for ((program, change), hook) in programs.iter().zip(&mut changes).zip(hooks) {
+                hook.sender.send(&frame);
+                if change.is_none() && number_in_fdinfo(program, "run_cnt:").is_ok_and(|runs| runs != 0) {
                     *change = Some(start.elapsed());
                 }
             }
@@ -161,14 +208,10 @@ fn swap(interfaces: &[String], apply: impl FnOnce() -> Result<f64, String>) -> R
         (whole, watcher.join())
     });
     let changes: Option<Vec<_>> = changes.map_err(|_| "the watcher failed")?.into_iter().collect();
-    let changes = changes.ok_or("not every hook got a new program")?;
+    let changes = changes.ok_or("not every hook gave a frame to a new program")?;
     let [first, last] = [changes.iter().min(), changes.iter().max()].map(|one| one.copied().map_or(0.0, milliseconds));
-    Ok(Swap { first, last, whole: whole? })
-}
-
-/// The number of the program that a link holds.
-fn program_of(link: &OwnedFd) -> Result<u64, String> {
-    number_in_fdinfo(link, "prog_id:")
+    whole?;
+    Ok(Swap { first, last })
 }
 
 fn number_in_fdinfo(fd: &OwnedFd, name: &str) -> Result<u64, String> {
