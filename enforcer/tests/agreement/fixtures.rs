@@ -5,8 +5,8 @@ use enforcer::host::Host;
 use enforcer::memory::HostTables;
 use enforcer::reference::Reference;
 use enforcer::ruleset::Ruleset;
-use enforcer_common::Mode;
 use enforcer_common::frame::Bytes;
+use enforcer_common::{Direction, Mode};
 
 #[test]
 fn every_ugly_packet_meets_its_fate_in_either_mode() {
@@ -16,7 +16,7 @@ fn every_ugly_packet_meets_its_fate_in_either_mode() {
         for fixture in ugly() {
             let tables = HostTables::new(&ruleset, &host);
             let mut reference = Reference::new(&ruleset, &host);
-            for direction in enforcer_common::Direction::ALL {
+            for direction in Direction::ALL {
                 tables.set_mode(direction, mode);
                 reference.set_mode(direction, mode);
             }
@@ -39,6 +39,27 @@ fn the_names_of_the_fixtures_tell_them_apart() {
     let all = names.len();
     names.dedup();
     assert_eq!(names.len(), all);
+}
+
+/// Random packets tell it only where a policy answers from any port.
+#[test]
+fn what_is_sent_to_many_makes_no_flow() {
+    let ruleset = ruleset();
+    let host = Host::with_addresses([HOST.into(), HOST6.into()]);
+    for (last, flows) in [([192, 0, 2, 9], 1), ([224, 0, 0, 251], 0), ([255; 4], 0)] {
+        let tables = HostTables::new(&ruleset, &host);
+        let judgement = tables.judge(Direction::Outbound, &Bytes::new(&question(last)));
+        assert!(judgement.goes_on);
+        assert_eq!(tables.flows(), flows, "to {last:?}");
+    }
+}
+
+/// A UDP datagram to this address.
+fn question(to: [u8; 4]) -> Vec<u8> {
+    let ethernet = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+    let ipv4 = [0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+    let udp = [0x9c, 0x40, 0x14, 0xe9, 0, 8, 0, 0];
+    [&ethernet[..], &ipv4, &HOST.octets(), &to, &udp].concat()
 }
 
 fn ruleset() -> Ruleset {
