@@ -10,7 +10,7 @@ use aya::{Ebpf, EbpfLoader};
 use enforcer_common::Direction;
 use enforcer_common::layout::{self, Config, Direct, map};
 
-use super::direct::DirectMaps;
+use super::direct::{DirectMaps, Place};
 use super::error::{DataplaneError, Doing as _, error_number};
 use super::log::BpfLog;
 use super::pins::{HostPins, InterfacePins, Protected};
@@ -91,9 +91,9 @@ pub(super) fn copy(protected: &Protected) -> Result<Object, DataplaneError> {
     let host = HostPins::of(protected.record.netns);
     let of_policy = host.generation(protected.record.generation);
     let direct = DirectMaps::open_or_make(|direct| match direct {
-        Direct::ServicesIn | Direct::ServicesOut => Some(of_policy.join(direct.name())),
-        Direct::Listeners | Direct::OwnFilter => Some(host.map(direct.name())),
-        Direct::Control | Direct::FlowPorts => None,
+        Direct::ServicesIn | Direct::ServicesOut => Place::Found(of_policy.join(direct.name())),
+        Direct::Listeners | Direct::OwnFilter => Place::Found(host.map(direct.name())),
+        Direct::Control | Direct::FlowPorts => Place::Unpinned,
     })?;
     let policy = [map::MATRIX_IN, map::MATRIX_OUT, map::PREFIXES4, map::PREFIXES6];
     let mut loader = EbpfLoader::new();
@@ -164,7 +164,7 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
         loader.map_pin_path(name, load.interface.map(name));
     }
     let direct = DirectMaps::open_or_make(|direct| {
-        Some(match direct {
+        Place::Pinned(match direct {
             Direct::ServicesIn | Direct::ServicesOut => of_policy.join(direct.name()),
             Direct::Control => load.interface.map(direct.name()),
             Direct::FlowPorts | Direct::Listeners | Direct::OwnFilter => load.host.map(direct.name()),
