@@ -83,7 +83,7 @@ struct Effort {
 impl Effort {
     /// Rounds, and runs in each.
     fn test_runs(self) -> (u32, u32) {
-        if self.quick { (3, 100_000) } else { (7, 1_000_000) }
+        if self.quick { (3, 100_000) } else { (25, 300_000) }
     }
 
     /// The same for two builds in turns: more rounds, and shorter.

@@ -1,6 +1,6 @@
 //! What a packet costs: test runs of the loaded programs on one frame of each class, beside an empty program of the same type.
 //!
-//! The frame is the same a million times, so everything that it touches is in the cache, unless a class says otherwise. The
+//! The frame is the same every time, so everything that it touches is in the cache, unless a class says otherwise. The
 //! kernel measures the mean of a round in whole nanoseconds; the least of the rounds is what counts, because whatever
 //! disturbs a measurement makes it longer.
 
