@@ -59,16 +59,16 @@ pub fn extensions(frame: &impl Frame, mut network: Network<[u32; 4]>) -> Result<
     }
     cold_path();
     network.end = blur_offset(frame, network.end, u32::MAX as usize);
+    let unknown = frame.blur(0) as usize;
     let mut walked = 0;
     while is_extension(network.protocol) {
         if walked == MOST_EXTENSIONS {
             return Err(Outcome::new(Reason::ExtensionHeaders));
         }
         walked += 1;
-        if step(frame, &mut network)? {
+        if step(frame, &mut network, unknown)? {
             break;
         }
-        network.at = blur_offset(frame, network.at, MOST_BYTES);
     }
     if !network.fragment.is_whole() {
         network.fragment = network.fragment.blurred(frame);
@@ -82,9 +82,13 @@ const fn is_extension(protocol: u8) -> bool {
 }
 
 /// Steps over one extension header. Says whether the walk ends here: behind the header of a later fragment there is none.
+///
+/// `unknown` is 0, but the verifier does not know: see [`Frame::blur`].
 #[inline(always)]
-fn step(frame: &impl Frame, network: &mut Network<[u32; 4]>) -> Result<bool, Outcome> {
+fn step(frame: &impl Frame, network: &mut Network<[u32; 4]>, unknown: usize) -> Result<bool, Outcome> {
     let here = network.protocol;
+    // Not added to the sum below: the next header waits for the length of this one, and for nothing else.
+    let at = network.at + unknown;
     if network.at + 8 > network.end {
         return Err(network.fragment.does_not_fit());
     }
@@ -100,7 +104,7 @@ fn step(frame: &impl Frame, network: &mut Network<[u32; 4]>) -> Result<bool, Out
         return Err(Outcome::new(Reason::RoutingHeader));
     }
     network.protocol = extension.u8::<0>();
-    network.at += length;
+    network.at = (at + length) & MOST_BYTES;
     if here == FRAGMENT {
         let word = extension.be16::<2>();
         if !network.fragment.is_whole() {
