@@ -631,3 +631,15 @@ unsafe impl aya::Pod for crate::Entry {}
 // SAFETY: `repr(transparent)` over u32.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for crate::SourceClass {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_leads_back_to_its_map() {
+        for (number, direct) in (0..).zip(Direct::ALL) {
+            assert_eq!((direct as u32, Direct::from_number(number)), (number, direct));
+        }
+    }
+}

@@ -151,7 +151,7 @@ impl Flow for FlowPointer {
 
 /// A word that was found, or 0.
 #[inline(always)]
-fn word<T: Copy + Default>(found: Option<*const T>) -> T {
+fn word<T: Copy + Default>(found: Option<*mut T>) -> T {
     match found {
         // SAFETY: a map value that was found is valid as long as the program runs. Volatile: others write it.
         Some(value) => unsafe { read_volatile(value) },
@@ -161,7 +161,7 @@ fn word<T: Copy + Default>(found: Option<*const T>) -> T {
 
 #[inline(always)]
 fn has_bit<const NUMBER: u32, const LENGTH: u32>(array: &DirectArray<u64, NUMBER, LENGTH>, bit: u32) -> bool {
-    word(array.get(bit >> 6).map(<*mut u64>::cast_const)) >> (bit & 63) & 1 != 0
+    word(array.get(bit >> 6)) >> (bit & 63) & 1 != 0
 }
 
 macro_rules! lookup {
@@ -201,8 +201,8 @@ impl Tables for Maps {
     #[inline(always)]
     fn service(&self, direction: Direction, index: ServiceIndex) -> Entry {
         Entry(match direction {
-            Direction::Inbound => word(SERVICES_IN.get(index.0).map(<*mut u32>::cast_const)),
-            Direction::Outbound => word(SERVICES_OUT.get(index.0).map(<*mut u32>::cast_const)),
+            Direction::Inbound => word(SERVICES_IN.get(index.0)),
+            Direction::Outbound => word(SERVICES_OUT.get(index.0)),
         })
     }
 
@@ -225,9 +225,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn scoped(&self, direction: Direction, row: u16, column: u32) -> Entry {
         Entry(match direction {
-            Direction::Inbound => word(MATRIX_IN.get_ptr(u32::from(row) * layout::load(&CONFIG.columns_in) + column)),
+            Direction::Inbound => {
+                word(MATRIX_IN.get_ptr_mut(u32::from(row) * layout::load(&CONFIG.columns_in) + column))
+            }
             Direction::Outbound => {
-                word(MATRIX_OUT.get_ptr(u32::from(row) * layout::load(&CONFIG.columns_out) + column))
+                word(MATRIX_OUT.get_ptr_mut(u32::from(row) * layout::load(&CONFIG.columns_out) + column))
             }
         })
     }

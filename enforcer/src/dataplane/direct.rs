@@ -1,7 +1,7 @@
 //! Maps whose address stands in the programs. aya makes such maps of global variables, but has no place for one that is there
 //! already, and writes zeros into it; so these are made here, and the object gets their descriptors before aya reads it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
 use aya_obj::generated::{BPF_F_MMAPABLE, BPF_PSEUDO_MAP_VALUE, bpf_map_type};
@@ -45,6 +45,7 @@ impl DirectMaps {
                     map.pin(&path).doing(|| format!("cannot pin a map at {}", path.display()))?;
                     Ok(map)
                 }
+                Err(error) if error_number(&error) == Some(libc::ENOENT) => Err(gone(&path)),
                 opened => opened.doing(|| format!("cannot open the map {}", path.display())),
             }
         };
@@ -73,6 +74,11 @@ impl DirectMaps {
         }
         object
     }
+}
+
+/// A table of the policy in force is not where it should be.
+pub(super) fn gone(path: &Path) -> DataplaneError {
+    DataplaneError::NotProtected(format!("the table {} is gone; run `enforcer apply` again", path.display()))
 }
 
 fn make(direct: Direct) -> Result<MapData, DataplaneError> {

@@ -10,7 +10,7 @@ use aya::{Ebpf, EbpfLoader};
 use enforcer_common::Direction;
 use enforcer_common::layout::{self, Config, Direct, map};
 
-use super::direct::{DirectMaps, Place};
+use super::direct::{DirectMaps, Place, gone};
 use super::error::{DataplaneError, Doing as _, error_number};
 use super::log::BpfLog;
 use super::pins::{HostPins, InterfacePins, Protected};
@@ -98,16 +98,18 @@ pub(super) fn copy(protected: &Protected) -> Result<Object, DataplaneError> {
     let policy = [map::MATRIX_IN, map::MATRIX_OUT, map::PREFIXES4, map::PREFIXES6];
     let mut loader = EbpfLoader::new();
     loader.override_global(map::CONFIG, &config, true).override_global(aya_log::LEVEL, BpfLog::Off.level(), true);
-    for name in policy {
-        loader.map_max_entries(name, reused(&of_policy.join(name), 1)?).map_pin_path(name, of_policy.join(name));
+    for (name, path) in
+        policy.map(|name| (name, of_policy.join(name))).into_iter().chain([(map::OWN, host.map(map::OWN))])
+    {
+        let entries = pinned_entries(&path)?.ok_or_else(|| gone(&path))?;
+        loader.map_max_entries(name, entries).map_pin_path(name, path);
     }
-    loader.map_max_entries(map::OWN, reused(&host.map(map::OWN), 1)?).map_pin_path(map::OWN, host.map(map::OWN));
     for name in [map::FLOWS4, map::FLOWS6, map::DENIALS4, map::DENIALS6, map::FRAGMENTS4, map::FRAGMENTS6, map::DENIED]
     {
         // LRU maps of a few entries have none to give on some CPUs.
         loader.map_max_entries(name, 1024);
     }
-    with(&mut loader, direct)
+    load_object(&mut loader, direct)
 }
 
 /// Says what the kernel lacks, before anything is done.
@@ -170,10 +172,10 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
             Direct::FlowPorts | Direct::Listeners | Direct::OwnFilter => load.host.map(direct.name()),
         })
     })?;
-    with(loader, direct)
+    load_object(loader, direct)
 }
 
-fn with(loader: &mut EbpfLoader<'_>, direct: DirectMaps) -> Result<Object, DataplaneError> {
+fn load_object(loader: &mut EbpfLoader<'_>, direct: DirectMaps) -> Result<Object, DataplaneError> {
     let ebpf =
         loader.load(&direct.written_into(OBJECT)).doing(|| "the kernel did not take the BPF object".to_owned())?;
     Ok(Object { ebpf, direct })
@@ -181,10 +183,15 @@ fn with(loader: &mut EbpfLoader<'_>, direct: DirectMaps) -> Result<Object, Datap
 
 /// The size of a pinned map, where there is one: aya takes a pinned map as it is, and must not be told another size.
 fn reused(path: &Path, wanted: u32) -> Result<u32, DataplaneError> {
+    Ok(pinned_entries(path)?.unwrap_or(wanted))
+}
+
+/// The size of a pinned map; `None` where there is none.
+fn pinned_entries(path: &Path) -> Result<Option<u32>, DataplaneError> {
     let doing = || format!("cannot look at the map {}", path.display());
     match MapData::from_pin(path) {
-        Ok(data) => Ok(data.info().doing(doing)?.max_entries()),
-        Err(error) if error_number(&error) == Some(libc::ENOENT) => Ok(wanted),
+        Ok(data) => Ok(Some(data.info().doing(doing)?.max_entries())),
+        Err(error) if error_number(&error) == Some(libc::ENOENT) => Ok(None),
         Err(error) => Err(error).doing(doing),
     }
 }

@@ -1,7 +1,11 @@
 //! What somebody changes behind our back is seen.
 
+use std::fs;
+
+use enforcer_common::layout::{LAYOUT_VERSION, map};
 use enforcer_common::{Entry, EntryKind, ServiceIndex};
 use harness::enforcer::Protected;
+use harness::netns::host_pins;
 use harness::remembered::Tables;
 
 use super::{ENFORCE, sentences, status};
@@ -19,4 +23,22 @@ fn an_entry_that_was_changed_in_the_kernel_is_drift() {
     assert!(sentences(&json, "problems").contains("tables"), "{json}");
     protected.apply_again(ENFORCE);
     assert_eq!(status(&protected).0, Some(0));
+}
+
+#[test]
+fn a_question_to_the_program_makes_no_table_that_is_gone() {
+    let protected = Protected::apply(ENFORCE);
+    let question = ["explain", "--role", "unity-connection", "in tcp 198.51.100.9:40000 -> :443", "--live"];
+    let answer = protected.run(&question).expect_code(0);
+    assert!(answer.stdout.starts_with("pass: rule"), "{}", answer.stdout);
+    let tables = host_pins(protected.cable.host.inode()).join(format!("v{LAYOUT_VERSION}/g1"));
+    for name in [map::SERVICES_IN, map::MATRIX_IN, map::PREFIXES4] {
+        let (table, aside) = (tables.join(name), tables.join("aside"));
+        fs::rename(&table, &aside).expect("it is there");
+        let answer = protected.run(&question).expect_code(1);
+        assert!(answer.stderr.contains(&format!("{name} is gone; run `enforcer apply` again")), "{}", answer.stderr);
+        assert!(!table.exists(), "{name}");
+        fs::rename(&aside, &table).expect("it is there");
+    }
+    protected.run(&question).expect_code(0);
 }
