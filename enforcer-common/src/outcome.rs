@@ -120,6 +120,8 @@ impl Outcome {
 }
 
 /// What is to be seen of a packet: as much as its headers give away.
+///
+/// Aligned to the words in which the verifier keeps track of the stack: it has a little less to walk through.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C, align(8))]
 pub struct Seen {
