@@ -1,13 +1,14 @@
 //! Maps whose address stands in the programs. aya makes such maps of global variables, but has no place for one that is there
 //! already, and writes zeros into it; so these are made here, and the object gets their descriptors before aya reads it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aya::maps::MapData;
 use aya_obj::generated::{BPF_F_MMAPABLE, BPF_PSEUDO_MAP_VALUE, bpf_map_type};
 use enforcer_common::layout::Direct;
 
-use super::error::{DataplaneError, Doing as _, error_number};
+use super::error::{DataplaneError, Doing as _};
+use super::pins::open_map;
 
 /// Bytes of an instruction. One that loads a 64-bit constant is two.
 const INSTRUCTION: usize = 8;
@@ -34,20 +35,17 @@ impl DirectMaps {
     /// When one cannot be opened, made or pinned.
     pub(super) fn open_or_make(place: impl Fn(Direct) -> Place) -> Result<Self, DataplaneError> {
         let open_or_make = |direct: Direct| {
-            let (path, may_make) = match place(direct) {
-                Place::Pinned(path) => (path, true),
-                Place::Found(path) => (path, false),
+            let path = match place(direct) {
+                Place::Pinned(path) => path,
+                Place::Found(path) => return open_map(&path),
                 Place::Unpinned => return make(direct),
             };
-            match MapData::from_pin(&path) {
-                Err(error) if may_make && error_number(&error) == Some(libc::ENOENT) => {
-                    let map = make(direct)?;
-                    map.pin(&path).doing(|| format!("cannot pin a map at {}", path.display()))?;
-                    Ok(map)
-                }
-                Err(error) if error_number(&error) == Some(libc::ENOENT) => Err(gone(&path)),
-                opened => opened.doing(|| format!("cannot open the map {}", path.display())),
+            if path.exists() {
+                return open_map(&path);
             }
+            let map = make(direct)?;
+            map.pin(&path).doing(|| format!("cannot pin a map at {}", path.display()))?;
+            Ok(map)
         };
         Direct::ALL.into_iter().map(open_or_make).collect::<Result<_, _>>().map(Self)
     }
@@ -74,11 +72,6 @@ impl DirectMaps {
         }
         object
     }
-}
-
-/// A table of the policy in force is not where it should be.
-pub(super) fn gone(path: &Path) -> DataplaneError {
-    DataplaneError::NotProtected(format!("the table {} is gone; run `enforcer apply` again", path.display()))
 }
 
 fn make(direct: Direct) -> Result<MapData, DataplaneError> {

@@ -10,10 +10,10 @@ use aya::{Ebpf, EbpfLoader};
 use enforcer_common::Direction;
 use enforcer_common::layout::{self, Config, Direct, map};
 
-use super::direct::{DirectMaps, Place, gone};
+use super::direct::{DirectMaps, Place};
 use super::error::{DataplaneError, Doing as _, error_number};
 use super::log::BpfLog;
-use super::pins::{HostPins, InterfacePins, Protected};
+use super::pins::{HostPins, InterfacePins, Protected, open_map};
 use crate::links::Link;
 use crate::ruleset::{Ruleset, Scope};
 
@@ -101,7 +101,8 @@ pub(super) fn copy(protected: &Protected) -> Result<Object, DataplaneError> {
     for (name, path) in
         policy.map(|name| (name, of_policy.join(name))).into_iter().chain([(map::OWN, host.map(map::OWN))])
     {
-        let entries = pinned_entries(&path)?.ok_or_else(|| gone(&path))?;
+        let entries =
+            open_map(&path)?.info().doing(|| format!("cannot look at the map {}", path.display()))?.max_entries();
         loader.map_max_entries(name, entries).map_pin_path(name, path);
     }
     for name in [map::FLOWS4, map::FLOWS6, map::DENIALS4, map::DENIALS6, map::FRAGMENTS4, map::FRAGMENTS6, map::DENIED]
@@ -183,15 +184,10 @@ fn load_object(loader: &mut EbpfLoader<'_>, direct: DirectMaps) -> Result<Object
 
 /// The size of a pinned map, where there is one: aya takes a pinned map as it is, and must not be told another size.
 fn reused(path: &Path, wanted: u32) -> Result<u32, DataplaneError> {
-    Ok(pinned_entries(path)?.unwrap_or(wanted))
-}
-
-/// The size of a pinned map; `None` where there is none.
-fn pinned_entries(path: &Path) -> Result<Option<u32>, DataplaneError> {
     let doing = || format!("cannot look at the map {}", path.display());
     match MapData::from_pin(path) {
-        Ok(data) => Ok(Some(data.info().doing(doing)?.max_entries())),
-        Err(error) if error_number(&error) == Some(libc::ENOENT) => Ok(None),
+        Ok(data) => Ok(data.info().doing(doing)?.max_entries()),
+        Err(error) if error_number(&error) == Some(libc::ENOENT) => Ok(wanted),
         Err(error) => Err(error).doing(doing),
     }
 }

@@ -9,7 +9,7 @@ use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, Statist
 
 use super::batch::hash_entries;
 use super::error::{DataplaneError, Doing as _};
-use super::pins::{HostPins, Protected};
+use super::pins::{HostPins, Protected, open_map};
 
 /// Bytes of kernel memory, by what they are for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -119,7 +119,7 @@ fn sum(paths: impl IntoIterator<Item = PathBuf>) -> Result<u64, DataplaneError> 
 /// What the kernel charges for a map.
 fn bytes(path: &Path) -> Result<u64, DataplaneError> {
     let doing = || format!("cannot look at the map {}", path.display());
-    let data = MapData::from_pin(path).doing(doing)?;
+    let data = open_map(path)?;
     let number = data.fd().as_fd().as_raw_fd();
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).doing(doing)?;
     let line = info.lines().find_map(|line| line.strip_prefix("memlock:"));

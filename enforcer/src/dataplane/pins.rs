@@ -15,11 +15,12 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use aya::maps::MapData;
 use enforcer_common::Direction;
 use enforcer_common::layout::LAYOUT_VERSION;
 use serde::{Deserialize, Serialize};
 
-use super::error::{DataplaneError, at};
+use super::error::{DataplaneError, Doing as _, at, error_number};
 use super::lock::{Reading, reading};
 use super::netns::{is_alive, own};
 use super::pinned_link::held;
@@ -389,6 +390,20 @@ fn wrong_bpffs() -> DataplaneError {
         "{BPFFS} is not the BPF file system of this machine but a private one, as `ip netns exec` makes: pins would vanish \
          with this command. Enter only the network namespace instead: `nsenter --net=/run/netns/NAME enforcer ..`"
     ))
+}
+
+/// Opens a pinned map that has to be there.
+///
+/// # Errors
+/// When it is gone or cannot be opened.
+pub(super) fn open_map(path: &Path) -> Result<MapData, DataplaneError> {
+    match MapData::from_pin(path) {
+        Err(error) if error_number(&error) == Some(libc::ENOENT) => Err(DataplaneError::NotProtected(format!(
+            "the table {} is gone; run `enforcer apply` again",
+            path.display()
+        ))),
+        opened => opened.doing(|| format!("cannot open the map {}", path.display())),
+    }
 }
 
 /// Makes a folder that only root can enter.

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::Pod;
-use aya::maps::MapData;
 use enforcer_common::layout::map;
 use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass};
 use ipnet::IpNet;
@@ -16,7 +15,7 @@ use super::counters::policy;
 use super::error::{DataplaneError, Doing as _};
 use super::fill::with_memory;
 use super::host::address6;
-use super::pins::{HostPins, Protected};
+use super::pins::{HostPins, Protected, open_map};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule};
 use crate::ruleset::{Lookup, Table};
 
@@ -89,20 +88,20 @@ fn add(prefixes: &mut BTreeMap<IpNet, SourceClass>, address: IpAddr, length: u32
 
 /// The entries of a service table, and what the kernel has put behind them.
 fn entries(path: &Path) -> Result<Vec<u32>, DataplaneError> {
-    let data = MapData::from_pin(path).doing(|| doing(path))?;
+    let data = open_map(path)?;
     with_memory(&data, |entries: &[AtomicU32]| entries.iter().map(|entry| entry.load(Ordering::Relaxed)).collect())
 }
 
 /// The words of an array of 32-bit values.
 fn words(path: &Path) -> Result<Vec<u32>, DataplaneError> {
-    let data = MapData::from_pin(path).doing(|| doing(path))?;
+    let data = open_map(path)?;
     #[expect(clippy::cast_possible_truncation, reason = "the kernel pads each value of four bytes to eight")]
     with_memory(&data, |words: &[AtomicU64]| words.iter().map(|word| word.load(Ordering::Relaxed) as u32).collect())
 }
 
 /// Keys are the length of the prefix and the words of the address.
 fn prefix_table<K: Pod + Default>(path: &Path) -> Result<Vec<(K, u32)>, DataplaneError> {
-    let data = MapData::from_pin(path).doing(|| doing(path))?;
+    let data = open_map(path)?;
     hash_entries(&data).doing(|| doing(path))
 }
 

@@ -38,6 +38,8 @@ fn a_question_to_the_program_makes_no_table_that_is_gone() {
         let answer = protected.run(&question).expect_code(1);
         assert!(answer.stderr.contains(&format!("{name} is gone; run `enforcer apply` again")), "{}", answer.stderr);
         assert!(!table.exists(), "{name}");
+        let shown = protected.run(&["status"]).expect_code(1);
+        assert!(shown.stderr.contains(&format!("{name} is gone; run `enforcer apply` again")), "{}", shown.stderr);
         fs::rename(&aside, &table).expect("it is there");
     }
     protected.run(&question).expect_code(0);
