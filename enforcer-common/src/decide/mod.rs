@@ -245,7 +245,7 @@ fn judge_later_fragment<A: Address, F: Frame, T: Tables>(frame: &F, tables: &T, 
 }
 
 /// Remembers what became of a first fragment. A refusal is written only over a permission: a flood of refused first fragments
-/// takes no room.
+/// takes no room, and a martian refuses nothing that comes after it.
 #[inline(always)]
 fn remember_first_fragment<A: Address, F: Frame, T: Tables>(
     frame: &F,
@@ -265,7 +265,11 @@ fn remember_first_fragment<A: Address, F: Frame, T: Tables>(
     } else if outcome.is_audited() {
         FragmentState::AUDITED
     } else {
-        if A::fragment(tables, network.source, network.destination(frame), id, protocol).is_none() {
+        // Of a martian nothing is remembered: under our own address it would stop our own datagram. Asked second: the other way
+        // round the verifier has a sixth more to walk through.
+        if A::fragment(tables, network.source, network.destination(frame), id, protocol).is_none()
+            || outcome.is(Reason::Martian)
+        {
             return;
         }
         FragmentState::REFUSED

@@ -1,12 +1,13 @@
 //! The named ugly packets: the decision code and the plain reading both say of them what is expected.
 
-use enforcer::fixtures::{HOST, HOST6, SITE, ugly};
+use enforcer::fixtures::{HOST, HOST6, SITE, STRANGER, ugly};
+use enforcer::frame::{self, IPV4, OUR_MAC, V4, ethernet};
 use enforcer::host::Host;
 use enforcer::memory::HostTables;
 use enforcer::reference::Reference;
 use enforcer::ruleset::Ruleset;
 use enforcer_common::frame::Bytes;
-use enforcer_common::{Direction, Mode};
+use enforcer_common::{Direction, Mode, Reason};
 
 #[test]
 fn every_ugly_packet_meets_its_fate_in_either_mode() {
@@ -54,6 +55,28 @@ fn what_is_sent_to_many_makes_no_flow() {
     }
 }
 
+/// Random packets tell it once in some millions.
+#[test]
+fn a_spoofed_fragment_does_not_stop_the_datagram_of_this_host() {
+    let ruleset = compiled(&format!("{SITE}outbound: role\n"));
+    let host = Host::with_addresses([HOST.into(), HOST6.into()]);
+    let tables = HostTables::new(&ruleset, &host);
+    let mut reference = Reference::new(&ruleset, &host);
+    let part = |offset, more| {
+        let header = V4 { id: 7, offset, more, ..V4::new(HOST, STRANGER, 6) };
+        ethernet(OUR_MAC, &[], IPV4, &header.build(&frame::tcp(443, 40_000, 0x10)))
+    };
+    for (direction, frame, reason) in [
+        (Direction::Outbound, part(0, true), Reason::Rule),
+        (Direction::Inbound, part(0, true), Reason::Martian),
+        (Direction::Outbound, part(3, false), Reason::FragmentPass),
+    ] {
+        let frame = Bytes::new(&frame);
+        assert_eq!(tables.judge(direction, &frame).outcome.reason(), reason, "decided");
+        assert_eq!(reference.judge(direction, frame).reason, reason, "read");
+    }
+}
+
 /// A UDP datagram to this address.
 fn question(to: [u8; 4]) -> Vec<u8> {
     let ethernet = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
@@ -63,8 +86,12 @@ fn question(to: [u8; 4]) -> Vec<u8> {
 }
 
 fn ruleset() -> Ruleset {
+    compiled(SITE)
+}
+
+fn compiled(site: &str) -> Ruleset {
     let catalogue = enforcer::catalogue::embedded().expect("the catalogue");
-    let text = enforcer::diagnostic::Text::new("fixtures", SITE);
+    let text = enforcer::diagnostic::Text::new("fixtures", site);
     let site = enforcer::site::read(text, catalogue).unwrap_or_else(|error| panic!("{error}"));
     enforcer::compile::compile(&site, catalogue, jiff::civil::date(2026, 8, 1)).expect("it compiles").ruleset
 }

@@ -1,9 +1,9 @@
 //! `outbound: role`: what leaves is judged by the connections of the roles.
 
 use enforcer_common::{Direction, Reason};
-use harness::packet::{Extension, tcp};
+use harness::packet::{Extension, Packet, protocol, tcp};
 
-use super::{from_host, to_host};
+use super::{HOST, OTHER, from_host, to_host};
 use crate::stage::Stage;
 
 const SITE: &str = "\
@@ -42,6 +42,24 @@ fn what_no_connection_permits_is_dropped_and_makes_no_flow() {
         stage.inbound(&to_host(family).udp(4444, 40_000), Reason::NoRule);
     }
     assert_eq!(stage.tables.flows4().len() + stage.tables.flows6().len(), 0);
+}
+
+#[test]
+fn a_spoofed_fragment_does_not_stop_the_datagram_of_this_host() {
+    for hook in ["tc", "native"] {
+        let stage = Stage::new(SITE, hook);
+        for family in [0, 1] {
+            let fragment = |packet: Packet, offset, more| match family {
+                0 => packet.fragment(offset, more, 7),
+                _ => packet.extension(Extension::Fragment { offset, more, id: 7 }),
+            };
+            let first = |packet| fragment(packet, 0, true).udp(161, 40_000).udp_length(2000).payload(&[0; 64]);
+            let later = fragment(from_host(family), 9, false).raw(protocol::UDP, &[0; 64]);
+            stage.outbound(&first(from_host(family)), Reason::Rule);
+            stage.inbound(&first(Packet::new().ip(HOST[family], OTHER[family])), Reason::Martian);
+            stage.outbound(&later, Reason::FragmentPass);
+        }
+    }
 }
 
 #[test]
