@@ -4,7 +4,7 @@
 //! anything here means raising [`LAYOUT_VERSION`], which is part of the pin path: a new binary never misreads old maps.
 
 /// Version of everything in this module; part of the pin path (`v4`).
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;
 
 /// Names of the maps in the BPF object. At most 15 characters, as the kernel keeps no more.
 pub mod map {
@@ -46,7 +46,7 @@ pub mod map {
     pub const FLOW_PORTS: &str = "FLOW_PORTS";
     /// A bit for each local port that has a listener.
     pub const LISTENERS: &str = "LISTENERS";
-    /// A Bloom-like filter over [`OWN`]: one bit for each address, see [`own_bit`](super::own_bit).
+    /// A Bloom-like filter over [`OWN`]: one byte for each address, see [`own_slot`](super::own_slot).
     pub const OWN_FILTER: &str = "OWN_FILTER";
     /// Addresses of this host, and the broadcast addresses of its networks.
     pub const OWN: &str = "OWN";
@@ -116,7 +116,7 @@ impl Direct {
             Self::ServicesIn | Self::ServicesOut => crate::ServiceIndex::COUNT * 4,
             Self::Control => size_of::<Control>() as u32,
             Self::FlowPorts | Self::Listeners => PORT_BITMAP_WORDS * 8,
-            Self::OwnFilter => OWN_FILTER_WORDS * 8,
+            Self::OwnFilter => OWN_FILTER_BYTES,
         }
     }
 
@@ -131,10 +131,10 @@ impl Direct {
 pub const RULE_SLOTS: u32 = 12_288;
 /// Flows of each family that a CPU finds again without the flow table: 32 kB a CPU for IPv4, 64 kB for IPv6.
 pub const HOT_FLOWS: u32 = 1024;
-/// Words of a port bitmap: TCP, UDP and SCTP, 64 ports a word.
-pub const PORT_BITMAP_WORDS: u32 = 3 * 1024;
-/// Words of the filter over the host's own addresses: 4096 bits.
-pub const OWN_FILTER_WORDS: u32 = 64;
+/// Words of a port bitmap: TCP, UDP and SCTP, 64 ports a word; and as many as make it a power of two, which is a bound at no cost.
+pub const PORT_BITMAP_WORDS: u32 = 4 * 1024;
+/// Bytes of the filter over the host's own addresses, each 0 or 1: a bit of a word takes twice as long to find.
+pub const OWN_FILTER_BYTES: u32 = 4096;
 /// Outcomes that are counted apart, for each direction and reason.
 pub const OUTCOMES: u32 = 2;
 /// Entries of the reason counters.
@@ -147,12 +147,13 @@ pub const fn reason_index(direction: crate::Direction, would_drop: bool, reason:
     ((direction as u32) * OUTCOMES + would_drop as u32) * 32 + reason as u32
 }
 
-/// The bit of the own-address filter that stands for an address (as words in network order; IPv4 mapped into IPv6).
+/// The byte of the own-address filter that stands for an address (as words in network order; IPv4 mapped into IPv6).
 #[must_use]
 #[inline(always)]
-pub const fn own_bit(address: [u32; 4]) -> u32 {
-    // Anybody can find an address that shares a bit with one of ours; it costs a look-up in the exact table, no more.
-    (address[0] ^ address[1] ^ address[2] ^ address[3]).wrapping_mul(0x9e37_79b1) >> 20
+pub const fn own_slot(address: [u32; 4]) -> u32 {
+    // Anybody can find an address that shares a byte with one of ours; it costs a look-up in the exact table, no more.
+    (address[0] ^ address[1] ^ address[2] ^ address[3]).wrapping_mul(0x9e37_79b1)
+        >> (32 - OWN_FILTER_BYTES.trailing_zeros())
 }
 
 /// An IPv4 address (as it stands in the packet) mapped into IPv6, `::ffff:a.b.c.d`.

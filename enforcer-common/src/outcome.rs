@@ -6,35 +6,36 @@ use crate::{Direction, Reason, Verdict};
 
 /// Reason, rule and flags of a judgement, in one word.
 ///
-/// Bits 0 to 15 are the rule, bits 16 to 23 the reason, bit 24 says that there is a rule, bit 25 that the rule which refuses is
-/// in audit by itself.
+/// Bits 0 to 15 are the rule, bit 16 says that there is one, bit 17 that the rule which refuses is in audit by itself; bits 24 to 31
+/// are the reason: on top, so that it is compared and taken out without a mask.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(transparent)]
 pub struct Outcome(u32);
 
 impl Outcome {
-    const HAS_RULE: u32 = 1 << 24;
-    const AUDIT: u32 = 1 << 25;
+    const HAS_RULE: u32 = 1 << 16;
+    const AUDIT: u32 = 1 << 17;
+    const REASON: u32 = 24;
 
     /// A judgement that no rule is responsible for.
     #[must_use]
     #[inline(always)]
     pub const fn new(reason: Reason) -> Self {
-        Self((reason as u32) << 16)
+        Self((reason as u32) << Self::REASON)
     }
 
     /// A judgement by a rule.
     #[must_use]
     #[inline(always)]
     pub const fn by_rule(reason: Reason, rule: u16, audit: bool) -> Self {
-        Self(((reason as u32) << 16) | rule as u32 | Self::HAS_RULE | if audit { Self::AUDIT } else { 0 })
+        Self(((reason as u32) << Self::REASON) | rule as u32 | Self::HAS_RULE | if audit { Self::AUDIT } else { 0 })
     }
 
     /// A refusal that is counted, whatever the mode of the host.
     #[must_use]
     #[inline(always)]
     pub const fn audited(reason: Reason) -> Self {
-        Self(((reason as u32) << 16) | Self::AUDIT)
+        Self(((reason as u32) << Self::REASON) | Self::AUDIT)
     }
 
     /// The same outcome, its word passed through a function that does not change it.
@@ -60,9 +61,8 @@ impl Outcome {
     /// Number of the reason.
     #[must_use]
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the reason is eight bits")]
     pub const fn reason_number(self) -> u8 {
-        (self.0 >> 16) as u8
+        (self.0 >> Self::REASON) as u8
     }
 
     /// The reason.
@@ -78,7 +78,7 @@ impl Outcome {
     #[must_use]
     #[inline(always)]
     pub const fn verdict(self) -> Verdict {
-        if self.reason_number() < Reason::NoRule as u8 { Verdict::Pass } else { Verdict::Drop }
+        if self.0 < Self::new(Reason::NoRule).0 { Verdict::Pass } else { Verdict::Drop }
     }
 
     /// Whether the verdict is to pass.
@@ -115,7 +115,14 @@ impl Outcome {
     #[must_use]
     #[inline(always)]
     pub const fn is_audited(self) -> bool {
-        self.0 & Self::AUDIT != 0
+        self.audited_bit() != 0
+    }
+
+    /// The same as a number: 1 where it is, else 0.
+    #[must_use]
+    #[inline(always)]
+    pub const fn audited_bit(self) -> u32 {
+        self.0 >> Self::AUDIT.trailing_zeros() & 1
     }
 }
 

@@ -48,10 +48,16 @@ pub trait Tables {
     /// Whether an address (IPv4 mapped) is one of this host's, or a broadcast address of its networks.
     fn is_own(&self, address: [u32; 4]) -> bool;
 
-    /// Whether it may be one of them: what this denies, [`is_own`](Self::is_own) denies too. Tables that are asked at no cost know at
-    /// once.
+    /// Not 0 where it may be one of them: what this denies, [`is_own`](Self::is_own) denies too. Tables that are asked at no cost
+    /// know at once.
     #[inline(always)]
-    fn may_be_own(&self, address: [u32; 4]) -> bool {
+    fn may_be_own(&self, address: [u32; 4]) -> u32 {
+        u32::from(self.is_own(address))
+    }
+
+    /// As [`is_own`](Self::is_own), of an address that [`may_be_own`](Self::may_be_own): that is not asked again.
+    #[inline(always)]
+    fn is_own_indeed(&self, address: [u32; 4]) -> bool {
         self.is_own(address)
     }
 
@@ -125,11 +131,11 @@ pub trait Tables {
     /// The same over IPv6.
     fn remember_fragment6(&self, key: &FragmentKey6, state: &FragmentState);
 
-    /// Whether this direction enforces at this moment, the deadline included.
-    fn enforces(&self, direction: Direction) -> bool;
+    /// 1 where this direction enforces at this moment, the deadline included; else 0.
+    fn enforces(&self, direction: Direction) -> u32;
 
     /// Counts under a reason.
-    fn count(&self, direction: Direction, would_drop: bool, outcome: Outcome, size: Counter);
+    fn count(&self, direction: Direction, would_drop: u32, outcome: Outcome, size: Counter);
 
     /// Counts under a rule.
     fn count_rule(&self, rule: u16, size: Counter);

@@ -7,6 +7,7 @@
 
 use core::arch::asm;
 use core::marker::PhantomData;
+use core::ptr::read_volatile;
 
 use enforcer_common::layout::Direct;
 
@@ -35,17 +36,21 @@ impl<T, const NUMBER: u32, const LENGTH: u32> DirectArray<T, NUMBER, LENGTH> {
         start
     }
 
-    /// An element, or `None` beyond the last (which never happens: the sizes are ours).
+    /// What an element is now: others write it meanwhile. See [`at`](Self::at).
     #[inline(always)]
-    pub(crate) fn get(&self, index: u32) -> Option<*mut T> {
-        let mut index = u64::from(index);
-        // SAFETY: a register is copied to itself. The compiler may know that the index is small enough and leave the comparison out; the
-        // verifier does not know it before the comparison.
-        unsafe { asm!("{0} = {0}", inout(reg) index, options(pure, nomem, nostack, preserves_flags)) };
-        if index >= u64::from(LENGTH) {
-            return None;
-        }
-        // SAFETY: the map's value has `LENGTH` elements.
-        Some(unsafe { self.first().add(index as usize) })
+    pub(crate) fn load(&self, index: u32) -> T
+    where
+        T: Copy,
+    {
+        // SAFETY: there is such an element, and any bits are a valid integer.
+        unsafe { read_volatile(self.at(index)) }
+    }
+
+    /// An element. There is no comparison: the verifier follows what an index can be, and refuses a program in which it could be
+    /// beyond the last one.
+    #[inline(always)]
+    pub(crate) fn at(&self, index: u32) -> *mut T {
+        // SAFETY: no program is loaded in which this is not within the map's value.
+        unsafe { self.first().add(index as usize) }
     }
 }

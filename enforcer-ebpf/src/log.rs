@@ -21,7 +21,7 @@ pub(crate) fn tell(ctx: &impl EbpfContext, maps: &Maps, direction: Direction, ju
     if !maps.has(Config::LOG) {
         return;
     }
-    let (outcome, goes_on) = (judgement.outcome.word(), u32::from(judgement.goes_on));
+    let (outcome, goes_on) = (judgement.outcome.word(), u32::from(judgement.goes_on()));
     if judgement.outcome.passes() {
         trace!(ctx, "{} {} {} {}", direction as u32, outcome, goes_on, length);
     } else {

@@ -1,5 +1,6 @@
 //! The maps, private, behind the typed questions of [`Tables`].
 
+use core::arch::asm;
 use core::ffi::c_void;
 use core::ptr::{read_volatile, write_volatile};
 
@@ -75,7 +76,7 @@ static FRAGMENTS4: LruHashMap<FragmentKey4, FragmentState> = LruHashMap::with_ma
 static FRAGMENTS6: LruHashMap<FragmentKey6, FragmentState> = LruHashMap::with_max_entries(1, 0);
 static FLOW_PORTS: DirectArray<u64, { Direct::FlowPorts as u32 }, { layout::PORT_BITMAP_WORDS }> = DirectArray::new();
 static LISTENERS: DirectArray<u64, { Direct::Listeners as u32 }, { layout::PORT_BITMAP_WORDS }> = DirectArray::new();
-static OWN_FILTER: DirectArray<u64, { Direct::OwnFilter as u32 }, { layout::OWN_FILTER_WORDS }> = DirectArray::new();
+static OWN_FILTER: DirectArray<u8, { Direct::OwnFilter as u32 }, { layout::OWN_FILTER_BYTES }> = DirectArray::new();
 #[map]
 static OWN: HashMap<[u32; 4], u32> = HashMap::with_max_entries(1, 0);
 #[map]
@@ -159,9 +160,22 @@ fn word<T: Copy + Default>(found: Option<*mut T>) -> T {
     }
 }
 
+/// The same index, where it is that of a port or an ethertype, in a way that the verifier can follow: that of Linux 6.1 knows
+/// nothing of a number whose bytes were swapped. The compiler knows which of the two it is.
+#[inline(always)]
+fn bounded(mut index: u32) -> u32 {
+    const PORTS: u32 = 4 * 65536;
+    if index >= PORTS {
+        return index;
+    }
+    // SAFETY: arithmetic on a register.
+    unsafe { asm!("{0} &= {1}", inout(wreg) index, const PORTS - 1, options(pure, nomem, nostack)) };
+    index
+}
+
 #[inline(always)]
 fn has_bit<const NUMBER: u32, const LENGTH: u32>(array: &DirectArray<u64, NUMBER, LENGTH>, bit: u32) -> bool {
-    word(array.get(bit >> 6)) >> (bit & 63) & 1 != 0
+    array.load(bounded(bit) >> 6) >> (bit & 63) & 1 != 0
 }
 
 macro_rules! lookup {
@@ -201,8 +215,8 @@ impl Tables for Maps {
     #[inline(always)]
     fn service(&self, direction: Direction, index: ServiceIndex) -> Entry {
         Entry(match direction {
-            Direction::Inbound => word(SERVICES_IN.get(index.0)),
-            Direction::Outbound => word(SERVICES_OUT.get(index.0)),
+            Direction::Inbound => SERVICES_IN.load(bounded(index.0)),
+            Direction::Outbound => SERVICES_OUT.load(bounded(index.0)),
         })
     }
 
@@ -236,13 +250,18 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn is_own(&self, address: [u32; 4]) -> bool {
-        // SAFETY: the pointer is only compared with null.
-        self.may_be_own(address) && unsafe { OWN.get(&address) }.is_some()
+        self.may_be_own(address) != 0 && self.is_own_indeed(address)
     }
 
     #[inline(always)]
-    fn may_be_own(&self, address: [u32; 4]) -> bool {
-        has_bit(&OWN_FILTER, layout::own_bit(address))
+    fn is_own_indeed(&self, address: [u32; 4]) -> bool {
+        // SAFETY: the pointer is only compared with null.
+        unsafe { OWN.get(&address) }.is_some()
+    }
+
+    #[inline(always)]
+    fn may_be_own(&self, address: [u32; 4]) -> u32 {
+        u32::from(OWN_FILTER.load(layout::own_slot(address)))
     }
 
     #[inline(always)]
@@ -282,14 +301,12 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn note_flow_port(&self, bit: u32) {
-        if let Some(slot) = FLOW_PORTS.get(bit >> 6) {
-            // SAFETY: a map value that was found is valid as long as the program runs.
-            unsafe {
-                core::intrinsics::atomic_or::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
-                    slot,
-                    1 << (bit & 63),
-                );
-            }
+        // SAFETY: the element is there as long as the program runs.
+        unsafe {
+            core::intrinsics::atomic_or::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
+                FLOW_PORTS.at(bounded(bit) >> 6),
+                1 << (bit & 63),
+            );
         }
     }
 
@@ -411,7 +428,7 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn enforces(&self, direction: Direction) -> bool {
+    fn enforces(&self, direction: Direction) -> u32 {
         let control = CONTROL.first();
         // SAFETY: the map has this value, and lives as long as the program. Volatile: the host writes it.
         let deadline = unsafe { read_volatile(&raw const (*control).deadline) };
@@ -423,13 +440,12 @@ impl Tables for Maps {
             // SAFETY: as above.
             unsafe { read_volatile(&raw const (*control).modes) }
         };
-        modes & (1 << direction as u64) != 0
+        (modes >> direction as u32) as u32 & 1
     }
 
     #[inline(always)]
-    fn count(&self, direction: Direction, would_drop: bool, outcome: Outcome, size: Counter) {
-        let index =
-            ((direction as u32) * layout::OUTCOMES + u32::from(would_drop)) * 32 + u32::from(outcome.reason_number());
+    fn count(&self, direction: Direction, would_drop: u32, outcome: Outcome, size: Counter) {
+        let index = ((direction as u32) * layout::OUTCOMES + would_drop) * 32 + u32::from(outcome.reason_number());
         if let Some(counter) = REASONS.get_ptr_mut(index) {
             // SAFETY: the entry of this CPU; a program is not interrupted by itself on its CPU.
             unsafe { add(counter, size) };

@@ -21,7 +21,8 @@ fn inbound_xdp(ctx: XdpContext) -> u32 {
     let maps = Maps::new(ctx.ctx.cast());
     let judgement = decide::inbound(&frame, &maps, 1);
     tell(&ctx, &maps, Direction::Inbound, &judgement, frame.length() as u32);
-    if judgement.goes_on { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }
+    const { assert!(xdp_action::XDP_PASS - 1 == xdp_action::XDP_DROP) };
+    xdp_action::XDP_PASS - judgement.dropped
 }
 
 /// Towards the host, at tc ingress (or at tc egress of the port a guest stands behind).
@@ -32,7 +33,7 @@ fn inbound_tc(ctx: TcContext) -> i32 {
     let maps = Maps::new(ctx.skb.skb.cast());
     let judgement = decide::inbound(&frame, &maps, frame.segments());
     tell(&ctx, &maps, Direction::Inbound, &judgement, frame.length() as u32);
-    tc_action(judgement.goes_on)
+    tc_action(judgement.dropped)
 }
 
 /// From the host, at tc egress (or at tc ingress of the port a guest stands behind).
@@ -43,13 +44,13 @@ fn outbound_tc(ctx: TcContext) -> i32 {
     let maps = Maps::new(ctx.skb.skb.cast());
     let judgement = decide::outbound(&frame, &maps, frame.segments());
     tell(&ctx, &maps, Direction::Outbound, &judgement, frame.length() as u32);
-    tc_action(judgement.goes_on)
+    tc_action(judgement.dropped)
 }
 
 /// What goes on is left to the next program of the chain: we permit nothing on behalf of others.
 #[inline(always)]
-fn tc_action(goes_on: bool) -> i32 {
-    if goes_on { TC_ACT_UNSPEC } else { TC_ACT_SHOT as i32 }
+const fn tc_action(dropped: u32) -> i32 {
+    TC_ACT_UNSPEC + dropped as i32 * (TC_ACT_SHOT as i32 - TC_ACT_UNSPEC)
 }
 
 /// Tells jiffies and the monotonic clock at one moment, so that the loader can convert between them.

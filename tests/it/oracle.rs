@@ -194,7 +194,7 @@ fn converse(
         let reason = decided.outcome.reason();
         let goes_on = answer == Outcome::Passed;
         told.push(format!("{} {reason:?} {goes_on} {bytes:02x?}", packet.direction.name()));
-        assert_eq!(goes_on, decided.goes_on, "{about:?} {packet:?}\n{told:#?}");
+        assert_eq!(goes_on, decided.goes_on(), "{about:?} {packet:?}\n{told:#?}");
         tally.reasons.insert(reason);
         tally.compared += 1;
         packets.push(packet);

@@ -9,7 +9,7 @@ use crate::layout::Config;
 use crate::outcome::{Outcome, Seen};
 use crate::packet::{self, Address, ICMP, ICMPV6, IGMP, Network, SCTP, Segment, TCP, UDP};
 use crate::tables::Tables;
-use crate::{Direction, EntryKind, Reason, ServiceIndex};
+use crate::{Direction, Entry, EntryKind, Reason, ServiceIndex};
 
 const IN: Direction = Direction::Inbound;
 
@@ -68,16 +68,18 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
     tables: &T,
     network: &Network<A>,
 ) -> Result<Outcome, Outcome> {
-    if network.source.is_loopback() || network.source.is_multicast() {
-        return Ok(Outcome::new(Reason::Martian));
+    if network.source.may_be_special() {
+        cold_path();
+        if network.source.is_loopback() || network.source.is_multicast() {
+            return Ok(Outcome::new(Reason::Martian));
+        }
     }
     // Whether it is ours for certain is asked at the end: that is a call, and around a call in the middle everything that was read
     // so far goes through memory, for every packet. Nothing that is looked up in between is made for our own address.
-    let suspect = !tables.has(Config::GUEST) && tables.may_be_own(network.source.mapped());
-    let suspect = frame.blur(u32::from(suspect)) != 0;
+    let suspect = if tables.has(Config::GUEST) { 0 } else { tables.may_be_own(network.source.mapped()) };
     if network.fragment.is_later() {
         cold_path();
-        return Ok(if suspect && tables.is_own(network.source.mapped()) {
+        return Ok(if suspect != 0 && tables.is_own_indeed(network.source.mapped()) {
             Outcome::new(Reason::Martian)
         } else {
             judge_later_fragment(frame, tables, network)
@@ -87,12 +89,15 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
         Ok(segment) => judge_transport(frame, tables, network, segment),
         Err(outcome) => outcome,
     };
-    if suspect {
+    if suspect | u32::from(network.fragment.more) != 0 {
         cold_path();
-        let judged = outcome.map(|word| frame.blur(word));
-        outcome = if tables.is_own(network.source.mapped()) { Outcome::new(Reason::Martian) } else { judged };
+        outcome = outcome.map(|word| frame.blur(word));
+        if suspect != 0 && tables.is_own_indeed(network.source.mapped()) {
+            // Nothing is remembered of it: that would stop our own datagram of this number.
+            return Ok(Outcome::new(Reason::Martian));
+        }
+        remember_first_fragment(frame, tables, network, outcome);
     }
-    remember_first_fragment(frame, tables, network, outcome);
     Ok(outcome)
 }
 
@@ -152,9 +157,13 @@ fn judge_port<A: Address, F: Frame, T: Tables>(
         return Outcome::new(Reason::Flow);
     }
     // Rules need not permit it, and one that permits the port to others does not refuse it; only a deny rule does.
-    if entry.kind() as u8 != EntryKind::Deny as u8 && flows::is_dhcp_answer(seen) {
+    if flows::is_dhcp_answer(seen) && entry.kind() as u8 != EntryKind::Deny as u8 {
         return Outcome::new(Reason::Dhcp);
     }
+    if entry == Entry::NONE {
+        return Outcome::new(Reason::NoRule);
+    }
+    cold_path();
     refuse(entry, Reason::NoRule)
 }
 

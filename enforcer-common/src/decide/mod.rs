@@ -21,8 +21,17 @@ use crate::{Direction, Entry, EntryKind, Reason, ServiceIndex};
 pub struct Judgement {
     /// What the policy says.
     pub outcome: Outcome,
+    /// 1 where the packet is dropped: refused, and not in audit. Else 0. (A number, because no instruction of BPF makes one of a
+    /// comparison.)
+    pub dropped: u32,
+}
+
+impl Judgement {
     /// Whether the packet goes on: permitted, or refused in audit.
-    pub goes_on: bool,
+    #[must_use]
+    pub const fn goes_on(self) -> bool {
+        self.dropped == 0
+    }
 }
 
 /// Judges a packet towards the host.
@@ -38,28 +47,28 @@ pub fn inbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Jud
     if let Some(rule) = outcome.permitting_rule() {
         // Most packets end here.
         tables.count_rule(rule, size(frame, segments));
-        return Judgement { outcome, goes_on: true };
+        return Judgement { outcome, dropped: 0 };
     }
     let outcome = outcome.map(|word| frame.blur(word));
     if outcome.passes() {
         count_pass(tables, Direction::Inbound, outcome, size(frame, segments));
-        return Judgement { outcome, goes_on: true };
+        return Judgement { outcome, dropped: 0 };
     }
     let size = size(frame, segments);
     // Blurred, because the verifier would go through what follows for each pair of answers.
-    let enforced = frame.blur(u32::from(count_refusal(tables, Direction::Inbound, outcome, size))) != 0;
+    let enforced = frame.blur(count_refusal(tables, Direction::Inbound, outcome, size));
     let tells = tables.may_report();
-    if tells || !enforced {
+    if tells || enforced == 0 {
         let seen = see(frame, Direction::Inbound);
         if tells {
-            tables.report(Direction::Inbound, enforced, outcome, &seen, size);
+            tables.report(Direction::Inbound, enforced != 0, outcome, &seen, size);
         }
-        if !enforced && seen.has(Seen::CONVERSATION) {
+        if enforced == 0 && seen.has(Seen::CONVERSATION) {
             // The host will answer what enforcement would have dropped: that answer must not make a flow.
             flows::remember_denial(tables, &seen);
         }
     }
-    Judgement { outcome, goes_on: !enforced }
+    Judgement { outcome, dropped: enforced }
 }
 
 /// Judges a packet from the host, and tracks the conversation that it belongs to.
@@ -69,20 +78,20 @@ pub fn outbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Ju
     let size = size(frame, segments);
     if outcome.passes() {
         count_pass(tables, Direction::Outbound, outcome, size);
-        return Judgement { outcome, goes_on: true };
+        return Judgement { outcome, dropped: 0 };
     }
     let enforced = count_refusal(tables, Direction::Outbound, outcome, size);
     let tells = tables.may_report();
-    if tells || !enforced {
+    if tells || enforced == 0 {
         let seen = see(frame, Direction::Outbound);
         if tells {
-            tables.report(Direction::Outbound, enforced, outcome, &seen, size);
+            tables.report(Direction::Outbound, enforced != 0, outcome, &seen, size);
         }
-        if !enforced && seen.has(Seen::CONVERSATION) {
+        if enforced == 0 && seen.has(Seen::CONVERSATION) {
             flows::track(tables, &seen);
         }
     }
-    Judgement { outcome, goes_on: !enforced }
+    Judgement { outcome, dropped: enforced }
 }
 
 /// Everything that a packet gives away, judged or not: for the report, the memory and the flows. The judgement itself reads the
@@ -157,14 +166,14 @@ fn count_pass<T: Tables>(tables: &T, direction: Direction, outcome: Outcome, siz
     if let Some(rule) = outcome.rule() {
         tables.count_rule(rule, size);
     }
-    tables.count(direction, false, outcome, size);
+    tables.count(direction, 0, outcome, size);
 }
 
-/// Counts what is refused, and says whether it is dropped.
+/// Counts what is refused. 1 where it is dropped, else 0.
 #[inline(always)]
-fn count_refusal<T: Tables>(tables: &T, direction: Direction, outcome: Outcome, size: Counter) -> bool {
-    let enforced = !outcome.is_audited() && tables.enforces(direction);
-    tables.count(direction, !enforced, outcome, size);
+fn count_refusal<T: Tables>(tables: &T, direction: Direction, outcome: Outcome, size: Counter) -> u32 {
+    let enforced = tables.enforces(direction) & !outcome.audited_bit();
+    tables.count(direction, 1 - enforced, outcome, size);
     if let Some(rule) = outcome.rule()
         && !outcome.is(Reason::Peer)
         && !outcome.is(Reason::NoConnection)
@@ -265,8 +274,7 @@ fn remember_first_fragment<A: Address, F: Frame, T: Tables>(
     } else if outcome.is_audited() {
         FragmentState::AUDITED
     } else {
-        // Of a martian nothing is remembered: under our own address it would stop our own datagram. Asked second: the other way
-        // round the verifier has a sixth more to walk through.
+        // Of a martian nothing is remembered: the address is not its own.
         if A::fragment(tables, network.source, network.destination(frame), id, protocol).is_none()
             || outcome.is(Reason::Martian)
         {

@@ -22,6 +22,8 @@ pub trait Address: Copy + Eq {
     fn is_loopback(self) -> bool;
     /// `224.0.0.0/4`, `ff00::/8`; and the limited broadcast `255.255.255.255`.
     fn is_multicast(self) -> bool;
+    /// Whether it may be one of those two: one comparison, which most addresses do not pass.
+    fn may_be_special(self) -> bool;
     /// The column of the class matrix.
     fn column<T: Tables>(self, tables: &T, direction: Direction) -> u32;
     /// What became of the first fragment.
@@ -69,6 +71,12 @@ impl Address for u32 {
     #[inline(always)]
     fn is_multicast(self) -> bool {
         self.to_ne_bytes()[0] & 0xf0 == 0xe0 || self == u32::MAX
+    }
+
+    #[inline(always)]
+    fn may_be_special(self) -> bool {
+        // 96.0.0.0/3 and 224.0.0.0/3.
+        self.to_ne_bytes()[0] & 0x60 == 0x60
     }
 
     #[inline(always)]
@@ -130,6 +138,12 @@ impl Address for [u32; 4] {
     }
 
     #[inline(always)]
+    fn may_be_special(self) -> bool {
+        // ::/8 and ff00::/8.
+        self[0].to_ne_bytes()[0].wrapping_add(1) < 2
+    }
+
+    #[inline(always)]
     fn column<T: Tables>(self, tables: &T, direction: Direction) -> u32 {
         tables.column6(direction, self)
     }
@@ -155,5 +169,24 @@ impl Address for [u32; 4] {
         state: FragmentState,
     ) {
         tables.remember_fragment6(&FragmentKey6 { source, destination, id, protocol: u32::from(protocol) }, &state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_loopback_and_multicast_address_may_be_special() {
+        for first in 0..=u8::MAX {
+            for rest in [0, 1, 0xff] {
+                let v4 = u32::from_ne_bytes([first, rest, rest, rest]);
+                assert!(v4.may_be_special() || !(v4.is_loopback() || v4.is_multicast()), "{first}");
+                let v6 = |last: u8| [u32::from_ne_bytes([first, rest, rest, rest]), 0, 0, u32::from(last).to_be()];
+                for v6 in [v6(0), v6(1)] {
+                    assert!(v6.may_be_special() || !(v6.is_loopback() || v6.is_multicast()), "{first}");
+                }
+            }
+        }
     }
 }

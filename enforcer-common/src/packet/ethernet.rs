@@ -48,6 +48,9 @@ pub fn link(frame: &impl Frame) -> Result<Link, Outcome> {
     let mut ethertype = header.be16::<12>();
     let mut at = ETHERNET;
     let mut tags = u32::from(frame.tag_taken_out());
+    if ethertype == IPV4 {
+        return Ok(Link { destination, ethertype, at: ETHERNET });
+    }
     while ethertype == VLAN || ethertype == PROVIDER_VLAN {
         cold_path();
         if tags == MOST_TAGS {

@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aya::maps::{HashMap, Map, MapData};
-use enforcer_common::layout::{Direct, OWN_FILTER_WORDS, PORT_BITMAP_WORDS, map, mapped, own_bit};
+use enforcer_common::layout::{Direct, OWN_FILTER_BYTES, PORT_BITMAP_WORDS, map, mapped, own_slot};
 use enforcer_common::tables::port_bit;
 
 use super::error::{DataplaneError, Doing as _};
@@ -121,12 +121,11 @@ fn write_own<T: BorrowMut<MapData>>(
 }
 
 fn write_own_filter(filter: &MapData, now: &BTreeSet<[u32; 4]>) -> Result<(), DataplaneError> {
-    let mut words = vec![0_u64; OWN_FILTER_WORDS as usize];
+    let mut words = vec![[0_u8; 8]; OWN_FILTER_BYTES as usize / 8];
     for address in now {
-        let bit = own_bit(*address);
-        words[bit as usize / 64] |= 1 << (bit % 64);
+        words.as_flattened_mut()[own_slot(*address) as usize] = 1;
     }
-    write_words(filter, &words)
+    write_words(filter, &words.into_iter().map(u64::from_ne_bytes).collect::<Vec<_>>())
 }
 
 /// Writes the ports that have a listener.

@@ -308,12 +308,12 @@ impl<'t> Tables for &'t HostTables<'_> {
         self.fragments.borrow_mut().insert(FragmentKey::V6(*key), *state);
     }
 
-    fn enforces(&self, direction: Direction) -> bool {
-        self.modes[direction as usize].get() == Mode::Enforce
+    fn enforces(&self, direction: Direction) -> u32 {
+        u32::from(self.modes[direction as usize].get() == Mode::Enforce)
     }
 
-    fn count(&self, direction: Direction, would_drop: bool, outcome: Outcome, size: Counter) {
-        add(self.reasons.borrow_mut().entry((direction, would_drop, outcome.reason())).or_default(), size);
+    fn count(&self, direction: Direction, would_drop: u32, outcome: Outcome, size: Counter) {
+        add(self.reasons.borrow_mut().entry((direction, would_drop != 0, outcome.reason())).or_default(), size);
     }
 
     fn count_rule(&self, rule: u16, size: Counter) {

@@ -116,7 +116,7 @@ fn run(world: &World, steps: &[Step], reached: &RefCell<BTreeSet<Reason>>) -> Re
             reason: decided.outcome.reason(),
             rule: decided.outcome.rule().map(usize::from),
             audited: decided.outcome.is_audited(),
-            goes_on: decided.goes_on,
+            goes_on: decided.goes_on(),
         };
         let read = reference.judge(packet.direction, packet.frame(&bytes));
         prop_assert_eq!(decided, read, "at {} ms: {:02x?}\n{:?}\n{:#?}", now, bytes, packet, world.ruleset.rules);

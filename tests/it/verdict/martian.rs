@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use enforcer_common::layout::{mapped, own_bit};
+use enforcer_common::layout::{mapped, own_slot};
 use harness::netns::Cable;
 use harness::packet::Packet;
 
@@ -78,13 +78,13 @@ fn the_broadcast_address_of_a_network_is_no_source_even_if_nobody_named_it() {
 }
 
 #[test]
-fn a_stranger_that_shares_a_bit_of_the_filter_with_us_is_no_martian() {
+fn a_stranger_that_shares_a_byte_of_the_filter_with_us_is_no_martian() {
     let judge = Judge::new();
-    let bit = |address: Ipv4Addr| own_bit(mapped(u32::from_ne_bytes(address.octets())));
+    let slot = |address: Ipv4Addr| own_slot(mapped(u32::from_ne_bytes(address.octets())));
     let ours: IpAddr = HOST[0].parse().expect("an address");
     let IpAddr::V4(ours) = ours else { panic!("IPv4 comes first") };
     let strangers = (0..1 << 20).map(|number: u32| Ipv4Addr::from(0x0a00_0001 + number));
-    let alike: Vec<Ipv4Addr> = strangers.filter(|address| bit(*address) == bit(ours)).take(3).collect();
+    let alike: Vec<Ipv4Addr> = strangers.filter(|address| slot(*address) == slot(ours)).take(3).collect();
     assert_eq!(alike.len(), 3);
     judge.passes("rule", &alike.iter().map(|address| from(&address.to_string())).collect::<Vec<_>>());
     let [first, second] = [true, false].map(|more| {
