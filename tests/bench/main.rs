@@ -93,7 +93,7 @@ impl Effort {
 
     /// Rounds of floods, which are short.
     fn rounds(self) -> u32 {
-        if self.quick { 3 } else { 21 }
+        if self.quick { 3 } else { 41 }
     }
 
     /// Rounds of streams, a second and a half each for every host.
