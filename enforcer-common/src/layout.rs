@@ -3,7 +3,7 @@
 //! Everything is made of whole words without padding, so that the kernel compares and copies it with word loads. Changing
 //! anything here means raising [`LAYOUT_VERSION`], which is part of the pin path: a new binary never misreads old maps.
 
-/// Version of everything in this module; part of the pin path (`v4`).
+/// Version of everything in this module; part of the pin path (`v<LAYOUT>`).
 pub const LAYOUT_VERSION: u32 = 5;
 
 /// Names of the maps in the BPF object. At most 15 characters, as the kernel keeps no more.
@@ -131,7 +131,7 @@ impl Direct {
 pub const RULE_SLOTS: u32 = 12_288;
 /// Flows of each family that a CPU finds again without the flow table: 32 kB a CPU for IPv4, 64 kB for IPv6.
 pub const HOT_FLOWS: u32 = 1024;
-/// Words of a port bitmap: TCP, UDP and SCTP, 64 ports a word; and as many as make it a power of two, which is a bound at no cost.
+/// Words of a port bitmap: TCP, UDP and SCTP, 64 ports a word; and as many as make it a power of two, to which a mask bounds an index.
 pub const PORT_BITMAP_WORDS: u32 = 4 * 1024;
 /// Bytes of the filter over the host's own addresses, each 0 or 1: a bit of a word takes twice as long to find.
 pub const OWN_FILTER_BYTES: u32 = 4096;

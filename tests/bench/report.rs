@@ -83,9 +83,21 @@ impl Row {
         })
     }
 
+    /// As many digits as a person would write down, or more: a figure that misses its target must not look as if it did not.
+    fn number(&self, value: f64) -> String {
+        match self.target {
+            Some(Target::AtMost(limit) | Target::AtLeast(limit))
+                if self.met() == Some(false) && number(value) == number(limit) =>
+            {
+                format!("{value:.4}")
+            }
+            _ => number(value),
+        }
+    }
+
     fn cells(&self) -> Vec<String> {
         let (value, from) = match &self.value {
-            Ok(value) => (format!("{} {}", number(*value), self.unit), self.how.clone()),
+            Ok(value) => (format!("{} {}", self.number(*value), self.unit), self.how.clone()),
             Err(why) => ("-".to_owned(), format!("not measured: {why}")),
         };
         let target = match self.target {
@@ -202,6 +214,8 @@ mod tests {
         assert_eq!(row(12.0, Some(Target::AtMost(12.0))).met(), Some(true));
         assert_eq!(row(0.8, Some(Target::AtLeast(0.9))).met(), Some(false));
         assert_eq!(row(1.0, None).met(), None);
+        assert_eq!(row(0.8995, Some(Target::AtLeast(0.9))).cells()[2..5], ["0.8995 ns", ">= 0.90", "NOT MET"]);
+        assert_eq!(row(0.9001, Some(Target::AtLeast(0.9))).cells()[2..5], ["0.90 ns", ">= 0.90", "met"]);
         assert_eq!(Row::not_measured("", "", "no tool").target(Some(Target::AtMost(1.0))).met(), None);
     }
 

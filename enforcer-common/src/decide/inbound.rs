@@ -76,7 +76,8 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
     }
     // Whether it is ours for certain is asked at the end: that is a call, and around a call in the middle everything that was read
     // so far goes through memory, for every packet. Nothing that is looked up in between is made for our own address.
-    // (Where guests are protected: a block of its own, so that the verifier removes the branch elsewhere.)
+    // For guests no address is ours. Their 0 is made by an instruction, which has a block of its own: where there are no guests the
+    // verifier removes it with the branch, and could not remove a branch around nothing.
     let suspect = if tables.has(Config::GUEST) { frame.blur(0) } else { tables.may_be_own(network.source.mapped()) };
     if network.fragment.is_later() {
         cold_path();
@@ -94,6 +95,7 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
         cold_path();
         outcome = outcome.map(|word| frame.blur(word));
         if suspect != 0 && tables.is_own_indeed(network.source.mapped()) {
+            // Nothing is remembered of it: that would stop our own datagram of this number.
             return Ok(Outcome::new(Reason::Martian));
         }
         remember_first_fragment(frame, tables, network, outcome);
@@ -160,6 +162,7 @@ fn judge_port<A: Address, F: Frame, T: Tables>(
     if flows::is_dhcp_answer(seen) && entry.kind() as u8 != EntryKind::Deny as u8 {
         return Outcome::new(Reason::Dhcp);
     }
+    // Most of what is refused, and one comparison.
     if entry == Entry::NONE {
         return Outcome::new(Reason::NoRule);
     }

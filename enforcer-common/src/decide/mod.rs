@@ -254,7 +254,7 @@ fn judge_later_fragment<A: Address, F: Frame, T: Tables>(frame: &F, tables: &T, 
 }
 
 /// Remembers what became of a first fragment. A refusal is written only over a permission: a flood of refused first fragments
-/// takes no room, and a martian refuses nothing that comes after it.
+/// takes no room.
 #[inline(always)]
 fn remember_first_fragment<A: Address, F: Frame, T: Tables>(
     frame: &F,
@@ -274,10 +274,7 @@ fn remember_first_fragment<A: Address, F: Frame, T: Tables>(
     } else if outcome.is_audited() {
         FragmentState::AUDITED
     } else {
-        // Of a martian nothing is remembered: the address is not its own.
-        if A::fragment(tables, network.source, network.destination(frame), id, protocol).is_none()
-            || outcome.is(Reason::Martian)
-        {
+        if A::fragment(tables, network.source, network.destination(frame), id, protocol).is_none() {
             return;
         }
         FragmentState::REFUSED

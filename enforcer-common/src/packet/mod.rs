@@ -15,6 +15,8 @@ pub use ipv4::ipv4;
 pub use ipv6::{extensions, ipv6};
 pub use transport::{ICMP, ICMPV6, IGMP, SCTP, Segment, TCP, UDP, transport};
 
+use core::hint::cold_path;
+
 use crate::Reason;
 use crate::frame::Frame;
 use crate::outcome::Outcome;
@@ -84,6 +86,7 @@ impl Fragment {
     #[must_use]
     #[inline(always)]
     pub const fn does_not_fit(self) -> Outcome {
+        cold_path();
         if self.is_first() { Outcome::new(Reason::TinyFragment) } else { MALFORMED }
     }
 

@@ -1,7 +1,5 @@
 //! TCP, UDP, SCTP and ICMP: the ports, flags and types that a packet is judged by.
 
-use core::hint::cold_path;
-
 use super::{Address, Network};
 use crate::frame::{Frame, Header};
 use crate::outcome::{Outcome, Seen};
@@ -46,33 +44,33 @@ pub struct Segment {
 /// `malformed`, or in a first fragment `tiny-fragment`, where the header does not fit or contradicts the packet's length.
 #[inline(always)]
 pub fn transport<A: Address>(frame: &impl Frame, network: &Network<A>) -> Result<Segment, Outcome> {
-    let unfit = || {
-        cold_path();
-        network.fragment.does_not_fit()
-    };
     let left = network.end - network.at;
     let mut flags = Seen::CONVERSATION;
     let (source_port, destination_port) = match network.protocol {
         TCP => {
             if left < TCP_SHORTEST {
-                return Err(unfit());
+                return Err(network.fragment.does_not_fit());
             }
-            let Some(header) = frame.header::<TCP_SHORTEST>(network.at) else { return Err(unfit()) };
+            let Some(header) = frame.header::<TCP_SHORTEST>(network.at) else {
+                return Err(network.fragment.does_not_fit());
+            };
             let length = usize::from(header.u8::<12>() >> 4) * 4;
             if length < TCP_SHORTEST {
                 return Err(super::MALFORMED);
             }
             if length > left {
-                return Err(unfit());
+                return Err(network.fragment.does_not_fit());
             }
             flags |= u32::from(header.u8::<13>());
             (header.be16::<0>(), header.be16::<2>())
         }
         UDP => {
             if left < UDP_HEADER {
-                return Err(unfit());
+                return Err(network.fragment.does_not_fit());
             }
-            let Some(header) = frame.header::<UDP_HEADER>(network.at) else { return Err(unfit()) };
+            let Some(header) = frame.header::<UDP_HEADER>(network.at) else {
+                return Err(network.fragment.does_not_fit());
+            };
             let length = usize::from(header.be16::<4>());
             // The length covers the whole datagram, of which a fragment holds a part; segments of a super-packet share one header.
             // Asked only where the length is odd: for most datagrams there is nothing to excuse.
@@ -86,21 +84,23 @@ pub fn transport<A: Address>(frame: &impl Frame, network: &Network<A>) -> Result
         }
         SCTP => {
             if left < SCTP_HEADER {
-                return Err(unfit());
+                return Err(network.fragment.does_not_fit());
             }
-            let Some(header) = frame.header::<SCTP_HEADER>(network.at) else { return Err(unfit()) };
+            let Some(header) = frame.header::<SCTP_HEADER>(network.at) else {
+                return Err(network.fragment.does_not_fit());
+            };
             (header.be16::<0>(), header.be16::<2>())
         }
         ICMP | ICMPV6 => return icmp(frame, network),
         // RFC 3376, section 4: eight bytes at least.
         IGMP if A::FAMILY == 4 => {
             if left < ICMP_HEADER {
-                return Err(unfit());
+                return Err(network.fragment.does_not_fit());
             }
             return if frame.header::<ICMP_HEADER>(network.at).is_some() {
                 Ok(Segment::default())
             } else {
-                Err(unfit())
+                Err(network.fragment.does_not_fit())
             };
         }
         _ => return Ok(Segment::default()),
@@ -110,18 +110,14 @@ pub fn transport<A: Address>(frame: &impl Frame, network: &Network<A>) -> Result
 
 #[inline(always)]
 fn icmp<A: Address>(frame: &impl Frame, network: &Network<A>) -> Result<Segment, Outcome> {
-    let unfit = || {
-        cold_path();
-        network.fragment.does_not_fit()
-    };
     if (network.protocol == ICMP) != (A::FAMILY == 4) {
         // ICMP of the other family means nothing here; it is judged as a protocol.
         return Ok(Segment::default());
     }
     if network.end - network.at < ICMP_HEADER {
-        return Err(unfit());
+        return Err(network.fragment.does_not_fit());
     }
-    let Some(header) = frame.header::<ICMP_HEADER>(network.at) else { return Err(unfit()) };
+    let Some(header) = frame.header::<ICMP_HEADER>(network.at) else { return Err(network.fragment.does_not_fit()) };
     let kind = header.u8::<0>();
     let mut segment = Segment { asked: u16::from(kind), ..Segment::default() };
     let (request, reply) = if A::FAMILY == 4 { (ECHO_REQUEST, ECHO_REPLY) } else { (ECHO_REQUEST_6, ECHO_REPLY_6) };

@@ -255,12 +255,8 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// Of a martian nothing is remembered: it bears a name that is not its own, perhaps that of our own datagram.
     fn remember_first(&mut self, ip: &Ip<'_>, rest: &Rest<'_>, finding: Finding) {
         let Fragment::First { id, protocol } = rest.fragment else { return };
-        if finding.reason == Reason::Martian {
-            return;
-        }
         let datagram = Datagram { source: ip.source, destination: ip.destination, protocol, id };
         let Finding { reason, audited, .. } = finding;
         self.fragments.insert(datagram, First { verdict: reason.verdict(), audited, at: self.now });
