@@ -5,7 +5,8 @@ use std::env;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{self, Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -66,6 +67,41 @@ pub fn binary() -> PathBuf {
         .map(PathBuf::from)
         .or_else(beside)
         .expect("build it first: `cargo build -p enforcer`, or let `cargo xtask test` do all of it")
+}
+
+/// A copy of the binary where anybody may run it: the one that is tested may lie where only root can go. It is removed when dropped.
+#[derive(Debug)]
+pub struct ForAnybody(PathBuf);
+
+impl ForAnybody {
+    /// Makes the copy.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    #[track_caller]
+    pub fn copy() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let copy = Self(env::temp_dir().join(format!("enforcer-test-{}-binary-{number}", process::id())));
+        // By another process: a file that is open for writing cannot be executed (ETXTBSY), and what another thread starts while
+        // this one writes has the file open, too, until it is itself executed.
+        let status = Command::new("install").args(["--mode", "755"]).args([&binary(), &copy.0]).status();
+        assert!(status.as_ref().is_ok_and(ExitStatus::success), "install {}: {status:?}", copy.0.display());
+        copy
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for ForAnybody {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).ok();
+    }
 }
 
 /// Runs the binary in a namespace.

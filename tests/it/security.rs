@@ -1,13 +1,10 @@
 //! What a user without privileges can do on the protected host: SECURITY.md promises that it is nothing.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use harness::enforcer::Protected;
+use harness::enforcer::{ForAnybody, Protected};
 use harness::netns::Cable;
 
 /// `nobody`, by its number on every Linux.
@@ -80,15 +77,9 @@ fn a_user_without_privileges_neither_confirms_nor_moves_nor_lifts_a_deadline() {
 /// Runs each of these as `nobody`, and sees that it ends for want of privileges.
 #[track_caller]
 fn refused(protected: &Protected, lines: &[&[&str]]) {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    // The binary that is tested may lie where only root can go.
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let binary = std::env::temp_dir().join(format!("enforcer-test-{}-binary-{number}", std::process::id()));
-    fs::copy(harness::enforcer::binary(), &binary).expect("it can be copied");
-    fs::set_permissions(&binary, Permissions::from_mode(0o755)).expect("it is ours");
-    let outputs: Vec<_> =
-        lines.iter().map(|words| as_nobody_in(protected, binary.to_str().expect("a path of letters"), words)).collect();
-    fs::remove_file(&binary).expect("it is there");
+    let binary = ForAnybody::copy();
+    let binary = binary.path().to_str().expect("a path of letters");
+    let outputs: Vec<_> = lines.iter().map(|words| as_nobody_in(protected, binary, words)).collect();
     for (words, output) in lines.iter().zip(outputs) {
         assert_eq!(output.status.code(), Some(3), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     }

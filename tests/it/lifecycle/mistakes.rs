@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::slice::from_ref;
 
-use harness::enforcer::{Protected, binary, enforcer, state_folder};
+use harness::enforcer::{ForAnybody, Protected, binary, enforcer, state_folder};
 use harness::netns::Cable;
 use harness::packet::Packet;
 use harness::program::Outcome;
@@ -83,14 +83,12 @@ fn without_root_the_missing_privileges_are_named() {
     use std::os::unix::process::CommandExt;
 
     let cable = Cable::new();
-    let copy = std::env::temp_dir().join(format!("enforcer-{}", std::process::id()));
-    std::fs::copy(binary(), &copy).expect("the binary can be copied to where anybody may run it");
-    let mut command = Command::new(&copy);
+    let copy = ForAnybody::copy();
+    let mut command = Command::new(copy.path());
     command.args(["apply", "--interface", &cable.near.interface]).args(ENFORCE).uid(65534).gid(65534);
     command.env("ENFORCER_STATE_DIR", state_folder());
     // A process starts in the namespace of the thread that starts it.
     let output = cable.host.run(|| command.output()).expect("it starts");
-    std::fs::remove_file(&copy).expect("it is ours");
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert!(text.to_lowercase().contains("cap_"), "{text}");
