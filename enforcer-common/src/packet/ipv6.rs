@@ -8,12 +8,12 @@ use crate::frame::{Frame, Header};
 use crate::outcome::Outcome;
 
 const FIXED: usize = 40;
-const HOP_BY_HOP: u8 = 0;
-const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
-const AUTHENTICATION: u8 = 51;
-const DESTINATION: u8 = 60;
-const MOBILITY: u8 = 135;
+const HOP_BY_HOP: u32 = 0;
+const ROUTING: u32 = 43;
+const FRAGMENT: u32 = 44;
+const AUTHENTICATION: u32 = 51;
+const DESTINATION: u32 = 60;
+const MOBILITY: u32 = 135;
 const MOST_EXTENSIONS: u32 = 8;
 /// Eight extension headers of 2048 bytes and what stands before them are less.
 const MOST_BYTES: usize = 0x7fff;
@@ -54,39 +54,55 @@ pub fn ipv6(frame: &impl Frame, at: usize) -> Result<Network<[u32; 4]>, Outcome>
 /// `tiny-fragment` where the chain does not fit into the first fragment (RFC 7112).
 #[inline(always)]
 pub fn extensions(frame: &impl Frame, mut network: Network<[u32; 4]>) -> Result<Network<[u32; 4]>, Outcome> {
-    if !is_extension(network.protocol) {
+    if !is_extension(u32::from(network.protocol)) {
         return Ok(network);
     }
     cold_path();
     network.end = blur_offset(frame, network.end, u32::MAX as usize);
     let unknown = frame.blur(0) as usize;
     let mut walked = 0;
-    while is_extension(network.protocol) {
+    // A word, and the compiler does not know that it was a byte: it would cut it down to one before each comparison.
+    let mut here = frame.blur(u32::from(network.protocol));
+    while is_extension(here) {
         if walked == MOST_EXTENSIONS {
+            cold_path();
             return Err(Outcome::new(Reason::ExtensionHeaders));
         }
         walked += 1;
-        if step(frame, &mut network, unknown)? {
+        if step(frame, &mut network, &mut here, unknown)? {
             break;
         }
     }
+    network.protocol = byte(here);
     if !network.fragment.is_whole() {
         network.fragment = network.fragment.blurred(frame);
     }
     Ok(network)
 }
 
+/// The protocol that such a word is.
 #[inline(always)]
-const fn is_extension(protocol: u8) -> bool {
+#[expect(clippy::cast_possible_truncation, reason = "it was a byte")]
+const fn byte(protocol: u32) -> u8 {
+    protocol as u8
+}
+
+#[inline(always)]
+const fn is_extension(protocol: u32) -> bool {
     matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY)
 }
 
 /// Steps over one extension header. Says whether the walk ends here: behind the header of a later fragment there is none.
 ///
-/// `unknown` is 0, but the verifier does not know: see [`Frame::blur`].
+/// `protocol` is that of this header, then that of what follows. `unknown` is 0, but the verifier does not know: see [`Frame::blur`].
 #[inline(always)]
-fn step(frame: &impl Frame, network: &mut Network<[u32; 4]>, unknown: usize) -> Result<bool, Outcome> {
-    let here = network.protocol;
+fn step(
+    frame: &impl Frame,
+    network: &mut Network<[u32; 4]>,
+    protocol: &mut u32,
+    unknown: usize,
+) -> Result<bool, Outcome> {
+    let here = *protocol;
     // Not added to the sum below: the next header waits for the length of this one, and for nothing else.
     let at = network.at + unknown;
     if network.at + 8 > network.end {
@@ -94,17 +110,20 @@ fn step(frame: &impl Frame, network: &mut Network<[u32; 4]>, unknown: usize) -> 
     }
     let Some(extension) = frame.header::<8>(network.at) else { return Err(network.fragment.does_not_fit()) };
     let units = usize::from(extension.u8::<1>());
-    let length = match here {
-        FRAGMENT => 8,
-        // RFC 4302, section 2.2: in words of four bytes, minus two.
-        AUTHENTICATION => (units + 2) * 4,
-        _ => (units + 1) * 8,
-    };
+    // The eight bytes that every header has, and as many as it says.
+    let next = at
+        + 8
+        + match here {
+            FRAGMENT => 0,
+            // RFC 4302, section 2.2: in words of four bytes, minus two.
+            AUTHENTICATION => units * 4,
+            _ => units * 8,
+        };
     if here == ROUTING && extension.u8::<2>() == 0 {
         return Err(Outcome::new(Reason::RoutingHeader));
     }
-    network.protocol = extension.u8::<0>();
-    network.at = (at + length) & MOST_BYTES;
+    *protocol = u32::from(extension.u8::<0>());
+    network.at = next & MOST_BYTES;
     if here == FRAGMENT {
         let word = extension.be16::<2>();
         if !network.fragment.is_whole() {
@@ -112,7 +131,7 @@ fn step(frame: &impl Frame, network: &mut Network<[u32; 4]>, unknown: usize) -> 
             return Err(MALFORMED);
         }
         network.fragment =
-            Fragment { id: extension.word::<4>(), offset: word >> 3, more: word & 1, protocol: network.protocol };
+            Fragment { id: extension.word::<4>(), offset: word >> 3, more: word & 1, protocol: byte(*protocol) };
         if network.fragment.is_later() {
             return Ok(true);
         }
