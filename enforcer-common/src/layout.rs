@@ -4,7 +4,7 @@
 //! anything here means raising [`LAYOUT_VERSION`], which is part of the pin path: a new binary never misreads old maps.
 
 /// Version of everything in this module; part of the pin path (`v<LAYOUT>`).
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// Names of the maps in the BPF object. At most 15 characters, as the kernel keeps no more.
 pub mod map {
@@ -24,7 +24,7 @@ pub mod map {
     pub const CONTROL: &str = "CONTROL";
     /// Per-CPU [`RuleCounter`](super::RuleCounter)s, by counter slot.
     pub const RULES: &str = "RULES";
-    /// Per-CPU [`Counter`](super::Counter)s, by [`reason_index`](super::reason_index).
+    /// For each CPU, [`Counter`](super::Counter)s by [`reason_index`](super::reason_index).
     pub const REASONS: &str = "REASONS";
     /// Tracked conversations, IPv4.
     pub const FLOWS4: &str = "FLOWS4";
@@ -54,7 +54,7 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
     /// Denied flows, aggregated.
     pub const DENIED: &str = "DENIED";
-    /// Per-CPU token bucket in front of [`EVENTS`] and [`DENIED`].
+    /// For each CPU, a token bucket in front of [`EVENTS`] and [`DENIED`].
     pub const BUCKET: &str = "BUCKET";
     /// Per-CPU numbers about the tables themselves, by [`Statistic`](super::Statistic).
     pub const STATISTICS: &str = "STATISTICS";
@@ -79,12 +79,24 @@ pub enum Direct {
     Listeners = 4,
     /// [`map::OWN_FILTER`].
     OwnFilter = 5,
+    /// [`map::REASONS`].
+    Reasons = 6,
+    /// [`map::BUCKET`].
+    Bucket = 7,
 }
 
 impl Direct {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::ServicesIn, Self::ServicesOut, Self::Control, Self::FlowPorts, Self::Listeners, Self::OwnFilter];
+    pub const ALL: [Self; 8] = [
+        Self::ServicesIn,
+        Self::ServicesOut,
+        Self::Control,
+        Self::FlowPorts,
+        Self::Listeners,
+        Self::OwnFilter,
+        Self::Reasons,
+        Self::Bucket,
+    ];
 
     /// The one with this number.
     ///
@@ -105,18 +117,29 @@ impl Direct {
             Self::FlowPorts => map::FLOW_PORTS,
             Self::Listeners => map::LISTENERS,
             Self::OwnFilter => map::OWN_FILTER,
+            Self::Reasons => map::REASONS,
+            Self::Bucket => map::BUCKET,
         }
     }
 
-    /// Bytes of its value.
+    /// Whether each CPU has a part of the value for itself, one after the other by the number of the CPU: as many as
+    /// [`cpu_parts`].
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a control entry is small")]
+    pub const fn is_per_cpu(self) -> bool {
+        matches!(self, Self::Reasons | Self::Bucket)
+    }
+
+    /// Bytes of its value; where each CPU has a part of it, bytes of a part, which is of whole cache lines.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "these structures are small")]
     pub const fn size(self) -> u32 {
         match self {
             Self::ServicesIn | Self::ServicesOut => crate::ServiceIndex::COUNT * 4,
             Self::Control => size_of::<Control>() as u32,
             Self::FlowPorts | Self::Listeners => PORT_BITMAP_WORDS * 8,
             Self::OwnFilter => OWN_FILTER_BYTES,
+            Self::Reasons => size_of::<Counter>() as u32 * REASON_SLOTS,
+            Self::Bucket => size_of::<Bucket>() as u32,
         }
     }
 
@@ -125,6 +148,19 @@ impl Direct {
     pub const fn placeholder(self) -> u64 {
         0x656e_666f_7263_6500 | self as u64
     }
+}
+
+/// What stands in the object in the place of the [highest number of a part](cpu_parts), where a register is masked with it
+/// (`BPF_AND` of an immediate): a number that means nothing else either.
+pub const LAST_CPU_PLACEHOLDER: u32 = 0x6370_752b;
+
+/// Parts of a value that has one for each CPU: a power of two, so that a mask bounds the number of a CPU.
+///
+/// The kernel's own per-CPU maps need a look-up, which waits for an index to be stored and loaded again, and for the address of the
+/// CPU's part; here it is counted.
+#[must_use]
+pub const fn cpu_parts(highest_cpu: u32) -> u32 {
+    (highest_cpu + 1).next_power_of_two()
 }
 
 /// Rules that can be counted for one interface: the 10,000 of a site's own, and those of its roles.
@@ -137,7 +173,7 @@ pub const PORT_BITMAP_WORDS: u32 = 4 * 1024;
 pub const OWN_FILTER_BYTES: u32 = 4096;
 /// Outcomes that are counted apart, for each direction and reason.
 pub const OUTCOMES: u32 = 2;
-/// Entries of the reason counters.
+/// Entries of the reason counters: a power of two, likewise.
 pub const REASON_SLOTS: u32 = 2 * OUTCOMES * 32;
 
 /// Where the counter of a reason stands: `would_drop` apart from what really passed or was dropped.
@@ -422,6 +458,8 @@ pub struct Bucket {
     pub suppressed: u64,
     /// Events that found the ring buffer full.
     pub lost: u64,
+    /// Always 0: the rest of a cache line, which is written by no other CPU.
+    pub zero: [u64; 4],
 }
 
 /// A denied flow: who tried what, and why it was refused.
@@ -623,7 +661,7 @@ macro_rules! plain {
 plain! {
     FlowKey4: 16, FlowKey6: 24, FlowState: 16, FlowState6: 32, HotFlow4: 32, HotFlow6: 64,
     FragmentKey4: 16, FragmentKey6: 40, FragmentState: 16, Control: 24,
-    Counter: 16, RuleCounter: 24, Bucket: 32, DeniedKey: 28, DeniedState: 48, Event: 64, Config: 64,
+    Counter: 16, RuleCounter: 24, Bucket: 64, DeniedKey: 28, DeniedState: 48, Event: 64, Config: 64,
 }
 
 // SAFETY: `repr(transparent)` over u32.
@@ -642,5 +680,17 @@ mod tests {
         for (number, direct) in (0..).zip(Direct::ALL) {
             assert_eq!((direct as u32, Direct::from_number(number)), (number, direct));
         }
+    }
+
+    #[test]
+    fn cpus_share_no_cache_line() {
+        assert!(Direct::ALL.iter().filter(|direct| direct.is_per_cpu()).all(|direct| direct.size().is_multiple_of(64)));
+        assert!(REASON_SLOTS.is_power_of_two());
+    }
+
+    #[test]
+    fn every_cpu_has_a_part() {
+        let parts = [0, 1, 2, 3, 4, 95, 127, 128].map(cpu_parts);
+        assert_eq!(parts, [1, 2, 4, 4, 8, 128, 128, 256]);
     }
 }

@@ -9,7 +9,8 @@ use core::arch::asm;
 use core::marker::PhantomData;
 use core::ptr::read_volatile;
 
-use enforcer_common::layout::Direct;
+use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
+use enforcer_common::layout::{Direct, LAST_CPU_PLACEHOLDER};
 
 /// An array of `LENGTH` elements, which is the only value of the map with this number.
 pub(crate) struct DirectArray<T, const NUMBER: u32, const LENGTH: u32>(PhantomData<T>);
@@ -23,17 +24,8 @@ impl<T, const NUMBER: u32, const LENGTH: u32> DirectArray<T, NUMBER, LENGTH> {
     #[inline(always)]
     pub(crate) fn first(&self) -> *mut T {
         const { assert!(size_of::<T>() as u64 * LENGTH as u64 == Direct::from_number(NUMBER).size() as u64) };
-        let start: *mut T;
-        // SAFETY: a constant.
-        unsafe {
-            asm!(
-                "{} = {} ll",
-                out(reg) start,
-                const Direct::from_number(NUMBER).placeholder(),
-                options(pure, nomem, nostack, preserves_flags)
-            );
-        }
-        start
+        const { assert!(!Direct::from_number(NUMBER).is_per_cpu()) };
+        address::<T, NUMBER>()
     }
 
     /// What an element is now: others write it meanwhile. See [`at`](Self::at).
@@ -53,4 +45,58 @@ impl<T, const NUMBER: u32, const LENGTH: u32> DirectArray<T, NUMBER, LENGTH> {
         // SAFETY: no program is loaded in which this is not within the map's value.
         unsafe { self.first().add(index as usize) }
     }
+}
+
+/// An array for each CPU, with `LAST` as its last index, a power of two less one: together they are the only value of the map with
+/// this number.
+pub(crate) struct DirectPerCpuArray<T, const NUMBER: u32, const LAST: u32>(PhantomData<T>);
+
+impl<T, const NUMBER: u32, const LAST: u32> DirectPerCpuArray<T, NUMBER, LAST> {
+    pub(crate) const fn new() -> Self {
+        Self(PhantomData)
+    }
+
+    /// An element of this CPU. It lives as long as a program that uses the map. There is none beyond the last one: an index
+    /// begins again at the first.
+    #[inline(always)]
+    pub(crate) fn at(&self, index: u32) -> *mut T {
+        const { assert!(size_of::<T>() as u64 * (LAST as u64 + 1) == Direct::from_number(NUMBER).size() as u64) };
+        const { assert!(Direct::from_number(NUMBER).is_per_cpu() && (LAST + 1).is_power_of_two()) };
+        let within = if LAST == 0 { 0 } else { masked::<LAST>(index) };
+        let number = this_cpu() * (LAST + 1) + within;
+        // SAFETY: the part of this CPU is within the value, and the element within that part.
+        unsafe { address::<T, NUMBER>().add(number as usize) }
+    }
+}
+
+/// Where the value of a map begins.
+#[inline(always)]
+fn address<T, const NUMBER: u32>() -> *mut T {
+    let start: *mut T;
+    // SAFETY: a constant.
+    unsafe {
+        asm!(
+            "{} = {} ll",
+            out(reg) start,
+            const Direct::from_number(NUMBER).placeholder(),
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    start
+}
+
+/// The number of the CPU, which a program does not leave while it runs. The mask changes nothing; the verifier wants it.
+#[inline(always)]
+fn this_cpu() -> u32 {
+    // SAFETY: a helper without arguments.
+    masked::<LAST_CPU_PLACEHOLDER>(unsafe { bpf_get_smp_processor_id() })
+}
+
+/// The bits of the mask, by one instruction that the compiler does not leave out where it knows the answer: the verifier of Linux
+/// 6.1 may not know it.
+#[inline(always)]
+pub(crate) fn masked<const MASK: u32>(mut number: u32) -> u32 {
+    // SAFETY: arithmetic on a register.
+    unsafe { asm!("{0} &= {1}", inout(wreg) number, const MASK, options(pure, nomem, nostack)) };
+    number
 }

@@ -1,6 +1,5 @@
 //! The maps, private, behind the typed questions of [`Tables`].
 
-use core::arch::asm;
 use core::ffi::c_void;
 use core::ptr::{read_volatile, write_volatile};
 
@@ -17,7 +16,7 @@ use enforcer_common::outcome::{Outcome, Seen};
 use enforcer_common::tables::{Flow, Tables};
 use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass};
 
-use crate::direct::DirectArray;
+use crate::direct::{DirectArray, DirectPerCpuArray, masked};
 
 /// Written into the object at load; the verifier sees constants.
 #[unsafe(no_mangle)]
@@ -54,8 +53,8 @@ static MATRIX_OUT: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 static CONTROL: DirectArray<Control, { Direct::Control as u32 }, 1> = DirectArray::new();
 #[map]
 static RULES: PerCpuArray<RuleCounter> = PerCpuArray::with_max_entries(layout::RULE_SLOTS, 0);
-#[map]
-static REASONS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(layout::REASON_SLOTS, 0);
+static REASONS: DirectPerCpuArray<Counter, { Direct::Reasons as u32 }, { layout::REASON_SLOTS - 1 }> =
+    DirectPerCpuArray::new();
 
 // --- of the host: shared by all interfaces, because an answer may arrive on another one ---
 #[map]
@@ -83,8 +82,7 @@ static OWN: HashMap<[u32; 4], u32> = HashMap::with_max_entries(1, 0);
 static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
 static DENIED: LruHashMap<DeniedKey, DeniedState> = LruHashMap::with_max_entries(1, 0);
-#[map]
-static BUCKET: PerCpuArray<Bucket> = PerCpuArray::with_max_entries(1, 0);
+static BUCKET: DirectPerCpuArray<Bucket, { Direct::Bucket as u32 }, 0> = DirectPerCpuArray::new();
 #[map]
 static STATISTICS: PerCpuArray<u64> = PerCpuArray::with_max_entries(layout::STATISTICS, 0);
 
@@ -163,14 +161,9 @@ fn word<T: Copy + Default>(found: Option<*mut T>) -> T {
 /// The same index, where it is that of a port or an ethertype, in a way that the verifier can follow: that of Linux 6.1 knows
 /// nothing of a number whose bytes were swapped. The compiler knows which of the two it is.
 #[inline(always)]
-fn bounded(mut index: u32) -> u32 {
+fn bounded(index: u32) -> u32 {
     const PORTS: u32 = 4 * 65536;
-    if index >= PORTS {
-        return index;
-    }
-    // SAFETY: arithmetic on a register.
-    unsafe { asm!("{0} &= {1}", inout(wreg) index, const PORTS - 1, options(pure, nomem, nostack)) };
-    index
+    if index >= PORTS { index } else { masked::<{ PORTS - 1 }>(index) }
 }
 
 #[inline(always)]
@@ -446,10 +439,8 @@ impl Tables for Maps {
     #[inline(always)]
     fn count(&self, direction: Direction, would_drop: u32, outcome: Outcome, size: Counter) {
         let index = ((direction as u32) * layout::OUTCOMES + would_drop) * 32 + u32::from(outcome.reason_number());
-        if let Some(counter) = REASONS.get_ptr_mut(index) {
-            // SAFETY: the entry of this CPU; a program is not interrupted by itself on its CPU.
-            unsafe { add(counter, size) };
-        }
+        // SAFETY: the entry of this CPU; a program is not interrupted by itself on its CPU.
+        unsafe { add(REASONS.at(index), size) };
     }
 
     #[inline(always)]
@@ -472,9 +463,8 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn may_report(&self) -> bool {
-        let Some(bucket) = BUCKET.get_ptr_mut(0) else { return false };
-        // SAFETY: the entry of this CPU; a program is not interrupted by itself on its CPU.
-        let bucket = unsafe { &mut *bucket };
+        // SAFETY: the only entry of this CPU; a program is not interrupted by itself on its CPU.
+        let bucket = unsafe { &mut *BUCKET.at(0) };
         let now = self.now();
         if now.wrapping_sub(bucket.last) >= u64::from(layout::load(&CONFIG.hz)) {
             bucket.last = now;
@@ -490,9 +480,8 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn report(&self, direction: Direction, enforced: bool, outcome: Outcome, seen: &Seen, size: Counter) {
-        let Some(bucket) = BUCKET.get_ptr_mut(0) else { return };
         // SAFETY: as above.
-        let bucket = unsafe { &mut *bucket };
+        let bucket = unsafe { &mut *BUCKET.at(0) };
         let now = self.now();
         let denied = DeniedKey {
             remote: seen.remote,

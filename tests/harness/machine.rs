@@ -3,6 +3,9 @@
 use std::env;
 use std::fs;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
 /// How many times as long as elsewhere things may take here: `ENFORCER_TESTS_PATIENCE`, for a processor that is emulated.
 #[must_use]
 pub fn patience() -> u32 {
@@ -22,6 +25,26 @@ pub fn tc_attach_mode() -> &'static str {
 fn has_tcx(release: &str) -> bool {
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
     (numbers.next(), numbers.next()) >= (Some(6), Some(6))
+}
+
+/// The processors that this thread may use, by number.
+///
+/// # Panics
+/// When the kernel does not tell.
+#[must_use]
+pub fn cpus() -> Vec<usize> {
+    let allowed = sched_getaffinity(Pid::from_raw(0)).expect("the processors that we may use");
+    (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect()
+}
+
+/// Keeps this thread, and what it starts, on one of [`cpus`].
+///
+/// # Panics
+/// When it is none of them.
+pub fn stay_on_cpu(cpu: usize) {
+    let mut one = CpuSet::new();
+    one.set(cpu).expect("it is the number of a processor");
+    sched_setaffinity(Pid::from_raw(0), &one).expect("it is allowed");
 }
 
 /// Memory of a process that is its own, in kilobytes: not that of its executable.

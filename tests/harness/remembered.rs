@@ -3,13 +3,13 @@
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::Pod;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf};
 use aya::util::nr_cpus;
 use enforcer_common::layout::{
-    Bucket, DeniedKey, DeniedState, Event, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6,
+    DeniedKey, DeniedState, Direct, Event, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6,
     FragmentState, HOT_FLOWS, HotFlow4, HotFlow6, LAYOUT_VERSION, PORT_BITMAP_WORDS, Statistic, map,
 };
 use enforcer_common::tables::port_bit;
@@ -90,9 +90,10 @@ impl Tables {
     #[must_use]
     #[track_caller]
     pub fn suppressed_and_lost(&self) -> (u64, u64) {
-        let map: PerCpuArray<_, Bucket> = self.open(map::BUCKET);
-        let buckets = map.get(&0, 0).expect("there is one");
-        (buckets.iter().map(|one| one.suppressed).sum(), buckets.iter().map(|one| one.lost).sum())
+        let words = words(&self.data(map::BUCKET));
+        let buckets = words.chunks(Direct::Bucket.size() as usize / 8);
+        // As in `Bucket`: tokens, last, suppressed, lost.
+        buckets.fold((0, 0), |(suppressed, lost), bucket| (suppressed + bucket[2], lost + bucket[3]))
     }
 
     /// The events that wait in the ring buffer; they are consumed.
@@ -136,19 +137,7 @@ impl Tables {
     #[track_caller]
     pub fn change_service(&self, generation: u64, index: ServiceIndex, entry: Entry) {
         let data = self.data(&format!("g{generation}/{}", map::SERVICES_IN));
-        let length = NonZeroUsize::new(ServiceIndex::COUNT as usize * size_of::<u32>()).expect("it has entries");
-        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a new mapping of a descriptor that we hold, at an address that the kernel chooses.
-        let address = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, data.fd().as_fd(), 0) };
-        let address = address.expect("the table can be mapped");
-        let entries: NonNull<AtomicU32> = address.cast();
-        assert!(index.0 < ServiceIndex::COUNT);
-        // SAFETY: the index was compared with the number of entries.
-        let changed = unsafe { entries.add(index.0 as usize) };
-        // SAFETY: it lies in the mapping, which is there until `munmap` below; others read this memory atomically as well.
-        unsafe { changed.as_ref() }.store(entry.0, Ordering::Relaxed);
-        // SAFETY: the mapping that was just made, and nothing refers to it any more.
-        unsafe { munmap(address, length.get()) }.expect("it is mapped");
+        with_memory(&data, |entries: &[AtomicU32]| entries[index.0 as usize].store(entry.0, Ordering::Relaxed));
     }
 
     /// Removes one flow, as the kernel does when the table is full.
@@ -202,4 +191,33 @@ impl Tables {
         let path = host_pins(self.inode).join(format!("v{LAYOUT_VERSION}")).join(name);
         MapData::from_pin(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
+}
+
+/// The words of the only value of an array.
+#[must_use]
+#[track_caller]
+pub fn words(data: &MapData) -> Vec<u64> {
+    with_memory(data, |words: &[AtomicU64]| words.iter().map(|word| word.load(Ordering::Relaxed)).collect())
+}
+
+/// Integers that are read and written as a whole.
+trait Atomic {}
+impl Atomic for AtomicU32 {}
+impl Atomic for AtomicU64 {}
+
+/// The memory of the only value of an array, which programs and other processes share.
+#[track_caller]
+fn with_memory<W: Atomic, T>(data: &MapData, work: impl FnOnce(&[W]) -> T) -> T {
+    let bytes = data.info().expect("the kernel tells").value_size() as usize;
+    let length = NonZeroUsize::new(bytes).expect("a value has a size");
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: a new mapping of a descriptor that we hold, at an address that the kernel chooses.
+    let address = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, data.fd().as_fd(), 0) };
+    let address = address.expect("the array can be mapped");
+    let start: NonNull<W> = address.cast();
+    // SAFETY: page-aligned, `bytes` long, and alive until `munmap` below; any bits are valid atomic integers.
+    let result = work(unsafe { std::slice::from_raw_parts(start.as_ptr(), bytes / size_of::<W>()) });
+    // SAFETY: the mapping that was just made, and nothing refers to it any more.
+    unsafe { munmap(address, length.get()) }.expect("it is mapped");
+    result
 }

@@ -7,7 +7,7 @@ use std::io::BufReader;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{Map, MapData, PerCpuArray};
+use aya::maps::MapData;
 use enforcer::capture::{self, End, LinkType};
 use enforcer::catalogue::embedded;
 use enforcer::compile::compile;
@@ -20,14 +20,14 @@ use enforcer::ruleset::{FlowSettings, Ruleset};
 use enforcer::site;
 use enforcer::state::{FOLDER_VARIABLE, Source};
 use enforcer_common::frame::Bytes;
-use enforcer_common::layout::{Counter, LAYOUT_VERSION, map, reason_index};
+use enforcer_common::layout::{Direct, LAYOUT_VERSION, map, reason_index};
 use enforcer_common::{Direction, Mode, Reason, Verdict};
 use serde_json::{Value, json};
 
 use crate::enforcer::state_folder;
 use crate::netns::Cable;
 use crate::program::{About, Program};
-use crate::remembered::Tables;
+use crate::remembered::{Tables, words};
 
 /// A longer frame does not fit into the first buffer of a test run at XDP.
 const ONE_BUFFER: usize = 3400;
@@ -114,8 +114,8 @@ pub fn replay(folder: &Path, hook: HookChoice) -> Report {
             Direction::ALL.map(|direction| Program::pinned(&applied[0].pin.with_file_name(direction.name())));
         let protected = dataplane::protected(&[]).expect("it is protected").remove(0);
         let path = protected.pins.dir().join(format!("v{LAYOUT_VERSION}")).join(map::REASONS);
-        let reasons = MapData::from_pin(path).map(Map::PerCpuArray).expect("it is pinned");
-        let kernel = Kernel { programs, protected, reasons: reasons.try_into().expect("its values are counters") };
+        let reasons = MapData::from_pin(path).expect("it is pinned");
+        let kernel = Kernel { programs, protected, reasons };
         let mut paths = files(folder);
         paths.sort();
         for path in paths {
@@ -136,7 +136,7 @@ pub fn replay(folder: &Path, hook: HookChoice) -> Report {
 struct Kernel {
     programs: [Program; 2],
     protected: dataplane::Protected,
-    reasons: PerCpuArray<MapData, Counter>,
+    reasons: MapData,
 }
 
 impl Kernel {
@@ -238,11 +238,10 @@ impl Kernel {
         let would_drop = read.reason.verdict() == Verdict::Drop && read.goes_on;
         // Where rules of a role are in audit, the two counters of a reason are one sum here.
         let indices = [would_drop, !would_drop].map(|would_drop| reason_index(direction, would_drop, read.reason));
-        let sum: u64 = indices
-            .iter()
-            .filter_map(|index| self.reasons.get(index, 0).ok())
-            .flat_map(|values| values.iter().map(|counter| counter.packets).collect::<Vec<_>>())
-            .sum();
+        let words = words(&self.reasons);
+        let of_cpus = words.chunks(Direct::Reasons.size() as usize / 8);
+        // As in `Counter`: packets, bytes.
+        let sum: u64 = of_cpus.flat_map(|of_cpu| indices.map(|index| of_cpu[index as usize * 2])).sum();
         let key = (direction, read.reason);
         sum == before.get(&key).copied().unwrap_or(0) + expected.get(&key).copied().unwrap_or(0)
     }

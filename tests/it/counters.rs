@@ -1,10 +1,14 @@
 //! `enforcer counters` in every format.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use enforcer_common::Reason;
+use enforcer_common::layout::{LAYOUT_VERSION, map};
+use harness::bpf;
+use harness::enforcer::enforcer_with_input;
 use harness::packet::Packet;
 use harness::skip::skip;
 
@@ -206,4 +210,18 @@ fn a_thousand_rules_are_each_listed_once_and_add_up() {
     }
     let csv = stage.protected.run(&["counters", "--format", "csv"]).expect_code(0).stdout;
     assert_eq!(csv.lines().filter(|line| line.split(',').nth(1) == Some("rule")).count(), RULES + 1);
+}
+
+#[test]
+fn a_map_of_another_size_in_the_place_of_ours_is_one_clear_error() {
+    let stage = stage();
+    let cable = &stage.protected.cable;
+    let path = stage.protected.pin().with_file_name(format!("v{LAYOUT_VERSION}")).join(map::REASONS);
+    fs::remove_file(&path).expect("it was pinned");
+    bpf::pin(&bpf::program_array().expect("a map can be made"), &path).expect("the place is free");
+    let ran =
+        enforcer_with_input(&cable.host, &["apply", "-", "--hook", "tc"], &SITE.replace("IF", &cable.near.interface));
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    let told = format!("the map {} holds 4 bytes and not ", path.display());
+    assert!(ran.stderr.contains(&told) && !ran.stderr.contains("verif"), "{}", ran.stderr);
 }

@@ -2,12 +2,16 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Stdio};
+use std::thread;
 
-use enforcer_common::Reason;
-use enforcer_common::layout::mapped;
+use aya::maps::MapData;
+use enforcer_common::layout::{Direct, LAYOUT_VERSION, map, mapped, reason_index};
+use enforcer_common::{Direction, Reason};
 use harness::enforcer::command;
+use harness::machine::{cpus, stay_on_cpu};
 use harness::packet::Packet;
 use harness::program::{About, Outcome};
+use harness::remembered::words;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -68,6 +72,39 @@ fn a_flood_of_spoofed_sources_is_suppressed_and_counted() {
     assert!(denied <= stage.tables.denied_capacity() as usize);
     let counted = stage.counted();
     assert_eq!(counted.values().sum::<u64>(), FLOOD, "the counters are exact: {counted:?}");
+}
+
+#[test]
+fn floods_on_every_cpu_at_once_are_counted_to_the_packet() {
+    const FLOOD: u64 = 20_000;
+    let stage = Stage::new(SITE, "native");
+    let frame = Packet::new().ipv4("198.18.0.2", "198.18.0.1").udp(40_000, 4444).build();
+    let cpus = cpus();
+    thread::scope(|scope| {
+        for cpu in &cpus {
+            let (program, frame) = (&stage.programs[0], &frame);
+            scope.spawn(move || {
+                stay_on_cpu(*cpu);
+                for _ in 0..FLOOD {
+                    assert_eq!(program.ask(frame, About::default()), Some(Outcome::Dropped));
+                }
+            });
+        }
+    });
+    let all = FLOOD * cpus.len() as u64;
+    assert_eq!(stage.counted(), [((Direction::Inbound, false, Reason::NoRule), all)].into());
+    let events = u64::try_from(stage.tables.events().len()).expect("a number");
+    let (suppressed, lost) = stage.tables.suppressed_and_lost();
+    assert_eq!(events + lost + suppressed, all, "each is told, lost or suppressed: {events}, {lost}, {suppressed}");
+    // As the programs were told: each CPU counts where no other does.
+    let path = stage.protected.pin().with_file_name(format!("v{LAYOUT_VERSION}")).join(map::REASONS);
+    let words = words(&MapData::from_pin(path).expect("it is pinned"));
+    let parts = words.chunks(Direct::Reasons.size() as usize / 8);
+    let index = reason_index(Direction::Inbound, false, Reason::NoRule) as usize * 2;
+    let counted: Vec<u64> = parts.map(|part| part[index]).collect();
+    for (cpu, counted) in counted.iter().enumerate() {
+        assert_eq!(*counted, if cpus.contains(&cpu) { FLOOD } else { 0 }, "CPU {cpu} of {cpus:?}");
+    }
 }
 
 #[test]

@@ -3,14 +3,14 @@
 use aya::maps::PerCpuArray;
 use aya::programs::{SchedClassifier, Xdp};
 use aya::{Ebpf, TestRun as _, TestRunOptions};
-use enforcer_common::layout::{Counter, Direct, RULE_SLOTS, RuleCounter, map, reason_index};
+use enforcer_common::layout::{Direct, RULE_SLOTS, RuleCounter, map, reason_index};
 use enforcer_common::{Direction, Reason};
 
 use super::attach::{Hook, load, program_name};
-use super::counters::policy;
+use super::counters::{policy, reasons};
 use super::error::{DataplaneError, Doing as _};
 use super::fill::write_words;
-use super::load::copy;
+use super::load::{Object, copy};
 use super::pins::Protected;
 
 /// What the program answered.
@@ -37,37 +37,29 @@ pub fn ask(protected: &Protected, direction: Direction, frame: &[u8]) -> Result<
     load(&mut object, direction, hook)?;
     // Both directions enforce, and no deadline ends that.
     write_words(object.direct.map(Direct::Control), &[3, 0, 0])?;
-    let object = &mut object.ebpf;
-    let program = object.program_mut(program_name(direction, hook)).ok_or_else(missing)?;
+    let program = object.ebpf.program_mut(program_name(direction, hook)).ok_or_else(missing)?;
     let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
     match hook {
         Hook::Xdp => <&mut Xdp>::try_from(program).doing(doing)?.test_run(options),
         Hook::Tc => <&mut SchedClassifier>::try_from(program).doing(doing)?.test_run(options),
     }
     .doing(doing)?;
-    let slot = counted_slot(object).doing(doing)?;
+    let slot = counted_slot(&object.ebpf).doing(doing)?;
     let rule = match slot {
         Some(slot) => policy(&protected.record)?.rules.into_iter().find(|rule| rule.slot == slot).map(|rule| rule.id),
         None => None,
     };
-    let counted = counted_reason(object, direction).doing(doing)?;
+    let counted = counted_reason(&object, direction)?;
     // What a rule permits is counted under the rule alone.
     let (reason, audited) = counted.unwrap_or((Reason::Rule, false));
     Ok(Answer { reason, rule, audited })
 }
 
-fn counted_reason(object: &Ebpf, direction: Direction) -> Result<Option<(Reason, bool)>, aya::maps::MapError> {
-    let Some(map) = object.map(map::REASONS) else { return Ok(None) };
-    let counters: PerCpuArray<_, Counter> = map.try_into()?;
-    for reason in Reason::ALL {
-        for audited in [false, true] {
-            let values = counters.get(&reason_index(direction, audited, *reason), 0)?;
-            if values.iter().any(|counter| counter.packets != 0) {
-                return Ok(Some((*reason, audited)));
-            }
-        }
-    }
-    Ok(None)
+fn counted_reason(object: &Object, direction: Direction) -> Result<Option<(Reason, bool)>, DataplaneError> {
+    let counts = reasons(object.direct.map(Direct::Reasons))?;
+    let is_counted = |(reason, audited)| counts[reason_index(direction, audited, reason) as usize].packets != 0;
+    let all = Reason::ALL.iter().flat_map(|reason| [(*reason, false), (*reason, true)]);
+    Ok(all.into_iter().find(|one| is_counted(*one)))
 }
 
 fn counted_slot(object: &Ebpf) -> Result<Option<u16>, aya::maps::MapError> {

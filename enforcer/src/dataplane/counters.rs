@@ -1,7 +1,7 @@
 //! Reading counters: what passed, what was dropped, what would have been, by rule and by reason.
 
 use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
-use enforcer_common::layout::{Counter, RuleCounter, map, reason_index};
+use enforcer_common::layout::{Counter, Direct, REASON_SLOTS, RuleCounter, map, reason_index};
 use enforcer_common::{Direction, Reason, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,8 @@ use super::batch::per_cpu_elements;
 use super::clock::Clock;
 use super::control::{Modes, modes};
 use super::error::{DataplaneError, Doing as _};
-use super::pins::{HostPins, InterfacePins, Protected};
+use super::per_cpu;
+use super::pins::{HostPins, InterfacePins, Protected, open_map};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule, read_record};
 use super::slots::{self, Slot};
 use super::totals;
@@ -175,19 +176,15 @@ pub(super) fn zero(pins: &InterfacePins, slots: &[Slot]) -> Result<(), Dataplane
         return Ok(());
     }
     let mut rules = open::<RuleCounter>(pins, map::RULES)?;
-    let mut reasons = open::<Counter>(pins, map::REASONS)?;
+    let reasons = open_map(&pins.map(map::REASONS))?;
     for slot in slots {
         let index = u32::from(slot.number);
         let values = rules.get(&index, 0).doing(|| doing(pins))?;
         if slot.permits {
             let reason = reason_index(direction(*slot), false, Reason::Rule);
-            let before = reasons.get(&reason, 0).doing(|| doing(pins))?;
-            let sums = before.iter().zip(values.iter()).map(|(reason, rule)| Counter {
-                packets: reason.packets + rule.counter.packets,
-                bytes: reason.bytes + rule.counter.bytes,
-            });
-            let sums = PerCpuValues::try_from(sums.collect::<Vec<_>>()).doing(|| doing(pins))?;
-            reasons.set(reason, sums, 0).doing(|| doing(pins))?;
+            let count = values.iter().fold(Count::default(), |sum, one| add(sum, one.counter));
+            // The programs count what a rule permits under the rule alone.
+            per_cpu::add(&reasons, Direct::Reasons, reason as usize * 2, &[count.packets, count.bytes])?;
         }
         let zeros = vec![RuleCounter::default(); values.len()];
         rules.set(index, PerCpuValues::try_from(zeros).doing(|| doing(pins))?, 0).doing(|| doing(pins))?;
@@ -229,16 +226,11 @@ fn permitted(counted: &Slots, names: &[(String, Slot)]) -> [Count; 2] {
 }
 
 fn read_reasons(pins: &InterfacePins, permitted: [Count; 2]) -> Result<Vec<ReasonCount>, DataplaneError> {
-    let data = MapData::from_pin(pins.map(map::REASONS)).doing(|| doing(pins))?;
-    let mut counts = Vec::new();
-    per_cpu_elements::<Counter>(&data, |_, values| {
-        counts.push(values.iter().fold(Count::default(), |sum, one| add(sum, *one)));
-    })
-    .doing(|| doing(pins))?;
+    let counts = reasons(&open_map(&pins.map(map::REASONS))?)?;
     let mut found = Vec::new();
     for (direction, reason, would_drop) in outcomes() {
         let index = reason_index(direction, would_drop, reason) as usize;
-        let mut count = counts.get(index).copied().unwrap_or_default();
+        let mut count = counts[index];
         if reason == Reason::Rule && !would_drop {
             count = count.plus(permitted[direction as usize]);
         }
@@ -247,6 +239,17 @@ fn read_reasons(pins: &InterfacePins, permitted: [Count; 2]) -> Result<Vec<Reaso
         }
     }
     Ok(found)
+}
+
+/// The counters of the reasons over all CPUs, by [`reason_index`].
+pub(super) fn reasons(data: &MapData) -> Result<[Count; REASON_SLOTS as usize], DataplaneError> {
+    let mut sums = [Count::default(); REASON_SLOTS as usize];
+    for words in per_cpu::words(data, Direct::Reasons)? {
+        for (sum, [packets, bytes]) in sums.iter_mut().zip(words.as_chunks().0) {
+            *sum = add(*sum, Counter { packets: *packets, bytes: *bytes });
+        }
+    }
+    Ok(sums)
 }
 
 fn read_rules(counted: &Slots, record: &InterfaceRecord, policy: PolicyRecord) -> Vec<RuleCount> {

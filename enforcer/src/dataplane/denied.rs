@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use aya::maps::{Map, MapData, PerCpuArray};
-use enforcer_common::layout::{Bucket, DeniedKey, DeniedState, map};
+use aya::maps::MapData;
+use enforcer_common::layout::{DeniedKey, DeniedState, Direct, map};
 use enforcer_common::{Direction, Mode, Reason};
 use jiff::Timestamp;
 
 use super::batch::hash_entries;
 use super::error::{DataplaneError, Doing as _};
 use super::host::address6;
-use super::pins::{HostPins, Protected};
+use super::per_cpu;
+use super::pins::{HostPins, Protected, open_map};
 use crate::observe::denied::{Asked, Denied, DeniedFlow};
 
 /// Reads the denied flows of these interfaces, in no order. Nothing is written, and no packet waits for it.
@@ -61,11 +62,14 @@ fn read(host: &HostPins) -> Result<(u32, Vec<(DeniedKey, DeniedState)>), Datapla
 
 /// Refused packets that were only counted, because more came than are told a second; and events that found the ring full.
 pub(super) fn suppressed(host: &HostPins) -> Result<(u64, u64), DataplaneError> {
-    let doing = || "cannot read how many denied packets were suppressed".to_owned();
-    let data = MapData::from_pin(host.map(map::BUCKET)).doing(doing)?;
-    let buckets: PerCpuArray<MapData, Bucket> = Map::from_map_data(data).and_then(TryInto::try_into).doing(doing)?;
-    let buckets = buckets.get(&0, 0).doing(doing)?;
-    Ok(buckets.iter().fold((0, 0), |(suppressed, lost), one| (suppressed + one.suppressed, lost + one.lost)))
+    let mut sums = (0, 0);
+    for words in per_cpu::words(&open_map(&host.map(map::BUCKET))?, Direct::Bucket)? {
+        // As in `Bucket`.
+        if let [_tokens, _last, suppressed, lost, ..] = *words {
+            sums = (sums.0 + suppressed, sums.1 + lost);
+        }
+    }
+    Ok(sums)
 }
 
 /// What a key says; packets and times are for the caller. `None` where its reason is of another version.

@@ -1,19 +1,23 @@
 //! Maps whose address stands in the programs. aya makes such maps of global variables, but has no place for one that is there
-//! already, and writes zeros into it; so these are made here, and the object gets their descriptors before aya reads it.
+//! already, and writes zeros into it; so these are made here, and the object gets their descriptors before aya reads it. So does the
+//! number that bounds that of a CPU, for the maps in which each has a part: as a constant of an instruction it costs no load.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
 use aya_obj::generated::{BPF_F_MMAPABLE, BPF_PSEUDO_MAP_VALUE, bpf_map_type};
-use enforcer_common::layout::Direct;
+use enforcer_common::layout::{Direct, LAST_CPU_PLACEHOLDER};
 
 use super::error::{DataplaneError, Doing as _};
+use super::per_cpu;
 use super::pins::open_map;
 
 /// Bytes of an instruction. One that loads a 64-bit constant is two.
 const INSTRUCTION: usize = 8;
 /// `BPF_LD | BPF_DW | BPF_IMM`.
 const LOAD_CONSTANT: u8 = 0x18;
+/// `BPF_ALU | BPF_AND | BPF_K`.
+const MASK: u8 = 0x54;
 
 /// Where such a map is.
 pub(super) enum Place {
@@ -26,33 +30,39 @@ pub(super) enum Place {
 }
 
 /// One map for each [`Direct`].
-pub(super) struct DirectMaps(Vec<MapData>);
+pub(super) struct DirectMaps {
+    /// By the number of each.
+    maps: Vec<MapData>,
+    /// Parts of those in which each CPU has one.
+    parts: u32,
+}
 
 impl DirectMaps {
     /// Opens those that are there, and makes the others.
     ///
     /// # Errors
-    /// When one cannot be opened, made or pinned.
+    /// When one cannot be opened, made or pinned, or is none of ours; or the kernel does not tell how many CPUs there can be.
     pub(super) fn open_or_make(place: impl Fn(Direct) -> Place) -> Result<Self, DataplaneError> {
+        let parts = per_cpu::parts()?;
         let open_or_make = |direct: Direct| {
             let path = match place(direct) {
                 Place::Pinned(path) => path,
-                Place::Found(path) => return open_map(&path),
-                Place::Unpinned => return make(direct),
+                Place::Found(path) => return open(direct, parts, &path),
+                Place::Unpinned => return make(direct, parts),
             };
             if path.exists() {
-                return open_map(&path);
+                return open(direct, parts, &path);
             }
-            let map = make(direct)?;
+            let map = make(direct, parts)?;
             map.pin(&path).doing(|| format!("cannot pin a map at {}", path.display()))?;
             Ok(map)
         };
-        Direct::ALL.into_iter().map(open_or_make).collect::<Result<_, _>>().map(Self)
+        Ok(Self { maps: Direct::ALL.into_iter().map(open_or_make).collect::<Result<_, _>>()?, parts })
     }
 
     /// One of them.
     pub(super) fn map(&self, direct: Direct) -> &MapData {
-        &self.0[direct as usize]
+        &self.maps[direct as usize]
     }
 
     /// The object, whose programs then use these maps.
@@ -62,40 +72,79 @@ impl DirectMaps {
         let mut object = object.to_vec();
         for position in placeholders(&object) {
             let at = position.at;
-            let descriptor = self.map(position.direct).fd().as_fd().as_raw_fd();
-            #[expect(clippy::cast_possible_truncation, reason = "it is 2, and has the high half of a byte")]
-            let source = (BPF_PSEUDO_MAP_VALUE as u8) << 4;
-            object[at + 1] |= source;
-            object[at + 4..at + INSTRUCTION].copy_from_slice(&descriptor.to_ne_bytes());
-            // Where in the value: at its beginning.
-            object[at + INSTRUCTION + 4..at + 2 * INSTRUCTION].fill(0);
+            let number = match position.of {
+                Of::Map(direct) => {
+                    #[expect(clippy::cast_possible_truncation, reason = "it is 2, and has the high half of a byte")]
+                    let source = (BPF_PSEUDO_MAP_VALUE as u8) << 4;
+                    object[at + 1] |= source;
+                    // Where in the value: at its beginning.
+                    object[at + INSTRUCTION + 4..at + 2 * INSTRUCTION].fill(0);
+                    self.map(direct).fd().as_fd().as_raw_fd().cast_unsigned()
+                }
+                Of::LastCpu => self.parts - 1,
+            };
+            object[at + 4..at + INSTRUCTION].copy_from_slice(&number.to_ne_bytes());
         }
         object
     }
 }
 
-fn make(direct: Direct) -> Result<MapData, DataplaneError> {
+/// Bytes of the value on this machine.
+const fn bytes(direct: Direct, parts: u32) -> u32 {
+    direct.size() * if direct.is_per_cpu() { parts } else { 1 }
+}
+
+/// A map that is there. One of another size would be the verifier's to refuse, with a listing.
+fn open(direct: Direct, parts: u32, path: &Path) -> Result<MapData, DataplaneError> {
+    let map = open_map(path)?;
+    let info = map.info().doing(|| format!("cannot look at the map {}", path.display()))?;
+    let (found, wanted) = (info.value_size(), bytes(direct, parts));
+    if found != wanted {
+        return Err(DataplaneError::NotAllowed(format!(
+            "the map {} holds {found} bytes and not {wanted}: it is none of ours; remove it and run `enforcer apply` again",
+            path.display()
+        )));
+    }
+    Ok(map)
+}
+
+fn make(direct: Direct, parts: u32) -> Result<MapData, DataplaneError> {
     let kind = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
-    let map = aya_obj::Map::new_from_params(kind, 4, direct.size(), 1, BPF_F_MMAPABLE);
+    let map = aya_obj::Map::new_from_params(kind, 4, bytes(direct, parts), 1, BPF_F_MMAPABLE);
     MapData::create(map, direct.name(), None).doing(|| format!("cannot make the map {}", direct.name()))
 }
 
-/// An instruction that loads the placeholder of a map.
-#[derive(Debug, Eq, PartialEq)]
+/// An instruction with a placeholder.
 struct Placeholder {
     /// Offset in the object, in bytes.
     at: usize,
-    direct: Direct,
+    of: Of,
 }
 
-/// Where an object speaks of these maps. Sections of instructions begin at multiples of their length.
+/// What a placeholder stands for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Of {
+    /// The address of a map's value.
+    Map(Direct),
+    /// The highest number of a part.
+    LastCpu,
+}
+
+/// Where an object speaks of these maps and of CPUs. Sections of instructions begin at multiples of their length.
 fn placeholders(object: &[u8]) -> Vec<Placeholder> {
     let (instructions, _) = object.as_chunks::<INSTRUCTION>();
     let found = instructions.windows(2).enumerate().filter_map(|(number, two)| {
-        let [[LOAD_CONSTANT, register, 0, 0, low @ ..], [0, 0, 0, 0, high @ ..]] = two else { return None };
-        let constant = u64::from(u32::from_ne_bytes(*low)) | u64::from(u32::from_ne_bytes(*high)) << 32;
-        let direct = Direct::ALL.into_iter().find(|direct| direct.placeholder() == constant)?;
-        (register >> 4 == 0).then_some(Placeholder { at: number * INSTRUCTION, direct })
+        let (register, of) = match two {
+            [[LOAD_CONSTANT, register, 0, 0, low @ ..], [0, 0, 0, 0, high @ ..]] => {
+                let constant = u64::from(u32::from_ne_bytes(*low)) | u64::from(u32::from_ne_bytes(*high)) << 32;
+                (register, Of::Map(Direct::ALL.into_iter().find(|direct| direct.placeholder() == constant)?))
+            }
+            [[MASK, register, 0, 0, mask @ ..], _] if u32::from_ne_bytes(*mask) == LAST_CPU_PLACEHOLDER => {
+                (register, Of::LastCpu)
+            }
+            _ => return None,
+        };
+        (register >> 4 == 0).then_some(Placeholder { at: number * INSTRUCTION, of })
     });
     found.collect()
 }
@@ -106,15 +155,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_placeholder_of_every_map_is_found() {
+    fn every_placeholder_is_found() {
         let found = placeholders(OBJECT);
-        for direct in Direct::ALL {
-            assert!(found.iter().any(|one| one.direct == direct), "no program uses {}", direct.name());
+        for of in Direct::ALL.into_iter().map(Of::Map).chain([Of::LastCpu]) {
+            assert!(found.iter().any(|one| one.of == of), "no program uses {of:?}");
         }
         // Wherever the bytes stand in which all placeholders are alike, aligned or not.
         let [_, low @ .., _, _, _, _] = Direct::ServicesIn.placeholder().to_le_bytes();
         let [_, _, _, _, high @ ..] = Direct::ServicesIn.placeholder().to_le_bytes();
-        let pattern = [&low[..], &[0; 4], &high].concat();
-        assert_eq!(OBJECT.windows(pattern.len()).filter(|bytes| *bytes == pattern).count(), found.len());
+        let times = |pattern: &[u8]| OBJECT.windows(pattern.len()).filter(|bytes| *bytes == pattern).count();
+        let of_cpus = found.iter().filter(|one| one.of == Of::LastCpu).count();
+        assert_eq!(times(&[&low[..], &[0; 4], &high].concat()), found.len() - of_cpus);
+        assert_eq!(times(&LAST_CPU_PLACEHOLDER.to_le_bytes()), of_cpus);
     }
 }

@@ -93,7 +93,7 @@ pub(super) fn copy(protected: &Protected) -> Result<Object, DataplaneError> {
     let direct = DirectMaps::open_or_make(|direct| match direct {
         Direct::ServicesIn | Direct::ServicesOut => Place::Found(of_policy.join(direct.name())),
         Direct::Listeners | Direct::OwnFilter => Place::Found(host.map(direct.name())),
-        Direct::Control | Direct::FlowPorts => Place::Unpinned,
+        Direct::Control | Direct::FlowPorts | Direct::Reasons | Direct::Bucket => Place::Unpinned,
     })?;
     let policy = [map::MATRIX_IN, map::MATRIX_OUT, map::PREFIXES4, map::PREFIXES6];
     let mut loader = EbpfLoader::new();
@@ -150,10 +150,8 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
         (map::OWN, super::host::OWN_ENTRIES),
         (map::EVENTS, EVENTS),
         (map::DENIED, DENIED),
-        (map::BUCKET, 1),
         (map::STATISTICS, layout::STATISTICS),
     ];
-    let interface = [(map::RULES, layout::RULE_SLOTS), (map::REASONS, layout::REASON_SLOTS)];
 
     loader.override_global(map::CONFIG, config, true).override_global(aya_log::LEVEL, load.log.level(), true);
     for (name, entries) in policy {
@@ -162,15 +160,13 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
     for (name, entries) in host {
         loader.map_max_entries(name, reused(&load.host.map(name), entries)?).map_pin_path(name, load.host.map(name));
     }
-    for (name, entries) in interface {
-        loader.map_max_entries(name, reused(&load.interface.map(name), entries)?);
-        loader.map_pin_path(name, load.interface.map(name));
-    }
+    let rules = load.interface.map(map::RULES);
+    loader.map_max_entries(map::RULES, reused(&rules, layout::RULE_SLOTS)?).map_pin_path(map::RULES, rules);
     let direct = DirectMaps::open_or_make(|direct| {
         Place::Pinned(match direct {
             Direct::ServicesIn | Direct::ServicesOut => of_policy.join(direct.name()),
-            Direct::Control => load.interface.map(direct.name()),
-            Direct::FlowPorts | Direct::Listeners | Direct::OwnFilter => load.host.map(direct.name()),
+            Direct::Control | Direct::Reasons => load.interface.map(direct.name()),
+            Direct::FlowPorts | Direct::Listeners | Direct::OwnFilter | Direct::Bucket => load.host.map(direct.name()),
         })
     })?;
     load_object(loader, direct)

@@ -30,6 +30,7 @@ mod memory;
 mod netns;
 mod outlook;
 mod pending;
+mod per_cpu;
 mod pinned_link;
 mod pins;
 mod readback;

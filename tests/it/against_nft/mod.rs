@@ -22,11 +22,10 @@ use enforcer::site;
 use enforcer_common::frame::Bytes;
 use enforcer_common::outcome::Outcome;
 use enforcer_common::{Direction, Mode, Reason};
+use harness::machine::{cpus, stay_on_cpu};
 use harness::netns::Cable;
 use harness::results;
 use harness::skip::say;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
 
 use self::differences::Case;
 use self::packets::{Conversation, Generator, Sent};
@@ -65,7 +64,9 @@ fn compare(hook: HookChoice, seed: u64) {
     let packets = asked
         .as_ref()
         .map_or(PACKETS, |number| number.parse().unwrap_or_else(|_| panic!("ENFORCER_PACKETS={number} is no number")));
-    stay_on_one_cpu(usize::from(hook == HookChoice::Tc));
+    // Frames that are sent from two processors may overtake each other. Both tests need not share one.
+    let cpus = cpus();
+    stay_on_cpu(cpus[usize::from(hook == HookChoice::Tc) % cpus.len()]);
     let ours = World::new(Cable::quiet());
     let theirs = World::new(Cable::quiet());
     let catalogue = embedded().expect("the catalogue");
@@ -134,16 +135,6 @@ fn compare(hook: HookChoice, seed: u64) {
     assert!(tally.packets >= packets && tally.arrived > tally.packets / 10, "too little arrives to compare anything");
     let missing: Vec<_> = worth_meeting().filter(|reason| !tally.reasons.contains(reason)).collect();
     assert!(missing.is_empty(), "never met: {missing:?}");
-}
-
-/// Frames that are sent from two processors may overtake each other. Both tests need not share one.
-fn stay_on_one_cpu(number: usize) {
-    let this = Pid::from_raw(0);
-    let allowed = sched_getaffinity(this).expect("the processors that we may use");
-    let every: Vec<usize> = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect();
-    let mut one = CpuSet::new();
-    one.set(every[number % every.len()]).expect("it is the number of a processor");
-    sched_setaffinity(this, &one).expect("it was allowed");
 }
 
 /// Every reason but that of another scope.
