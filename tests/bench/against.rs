@@ -20,6 +20,9 @@ use crate::site::Site;
 const PREFIXES: usize = 10_000;
 const PREFIX_PORT: u16 = 9100;
 
+/// Nanoseconds by which one program differs from itself, loaded once more to another address.
+const NOISE: f64 = 1.0;
+
 /// The builds in the order in which they take turns: whether it is the other one.
 const TURNS: [bool; 3] = [false, true, false];
 
@@ -53,10 +56,10 @@ fn benches(other: &Path, site: &Site, hook: Hook) -> Result<Vec<Bench>, String> 
     TURNS.iter().map(bench).collect()
 }
 
-/// The ratio of ours to the other, with the noise; `step` is how fine the figures are.
-fn ratio(group: &str, name: &str, unit: &str, [ours, other, again]: [f64; 3], step: f64) -> Row {
+/// The ratio of ours to the other, with the noise, which is `least` or more.
+fn ratio(group: &str, name: &str, unit: &str, [ours, other, again]: [f64; 3], least: f64) -> Row {
     let best = if unit == "Mpps" { ours.max(again) } else { ours.min(again) };
-    let noise = (ours - again).abs().max(step) / best;
+    let noise = (ours - again).abs().max(least) / best;
     Row::new(group, name, best / other, "times")
         .how(format!("{ours:.2} and {again:.2} / {other:.2} {unit}, noise {noise:.2}"))
         .raw(json!({"ours": [ours, again], "other": other, "noise": noise}))
@@ -84,7 +87,7 @@ fn packets(effort: Effort, other: &Path, hook: Hook) -> Result<Vec<Row>, String>
         let [first, ..] = measured else { continue };
         let found: Option<Vec<_>> = three.iter().map(|class| class.above_empty()).collect();
         rows.push(match found.as_deref() {
-            Some([ours, other, again]) => ratio(&first.group, &first.name, "ns", [*ours, *other, *again], 1.0),
+            Some([ours, other, again]) => ratio(&first.group, &first.name, "ns", [*ours, *other, *again], NOISE),
             _ => Row::not_measured(&*first.group, &*first.name, "not by both builds"),
         });
     }

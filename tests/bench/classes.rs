@@ -65,6 +65,8 @@ pub(crate) struct Bench {
     pub(crate) outbound: OwnedFd,
     empty: OwnedFd,
     empty_tc: OwnedFd,
+    /// Where the empty XDP program is attached, as ours is: see [`bpf::Run`].
+    _attached: Option<(Cable, OwnedFd)>,
 }
 
 impl Bench {
@@ -76,12 +78,18 @@ impl Bench {
         let guarded = site.apply(cable, hook.flag(), "enforce")?;
         let [inbound, outbound] = [&guarded.inbound, &guarded.outbound].map(|pin| bpf::pinned(pin));
         let open = || -> io::Result<Self> {
+            let empty = programs::empty(hook.kind(), hook.pass())?;
+            let attached = match hook {
+                Hook::Xdp => Some(programs::attached(&empty)?),
+                Hook::Tc => None,
+            };
             Ok(Self {
                 hook,
                 inbound: inbound?,
                 outbound: outbound?,
-                empty: programs::empty(hook.kind(), hook.pass())?,
+                empty,
                 empty_tc: programs::empty(Kind::Tc, TC_NEXT)?,
+                _attached: attached,
                 guarded,
             })
         };
@@ -128,7 +136,7 @@ pub(crate) struct Class<'a> {
     before: Vec<(&'a OwnedFd, Vec<u8>)>,
     pub(crate) target: Option<f64>,
     /// The least of the rounds: of the program, and of the empty one.
-    pub(crate) best: Option<(u32, u32)>,
+    pub(crate) best: Option<(f64, f64)>,
 }
 
 impl<'a> Class<'a> {
@@ -163,7 +171,7 @@ impl<'a> Class<'a> {
         if run.answer != u32::from_ne_bytes(self.answer.to_ne_bytes()) {
             return Err(io::Error::other(format!("the program answered {}, not {}", run.answer, self.answer)));
         }
-        let (best, best_empty) = self.best.unwrap_or((u32::MAX, u32::MAX));
+        let (best, best_empty) = self.best.unwrap_or((f64::INFINITY, f64::INFINITY));
         self.best = Some((best.min(run.nanoseconds), best_empty.min(empty)));
         Ok(())
     }
@@ -176,7 +184,7 @@ impl<'a> Class<'a> {
     }
 
     pub(crate) fn above_empty(&self) -> Option<f64> {
-        self.best.map(|(all, empty)| f64::from(all) - f64::from(empty))
+        self.best.map(|(all, empty)| all - empty)
     }
 
     pub(crate) fn row(&self) -> Row {
@@ -185,7 +193,7 @@ impl<'a> Class<'a> {
         };
         Row::new(self.group, &*self.name, above, "ns")
             .target(self.target.map(Target::AtMost))
-            .how(format!("{all} - {empty}"))
+            .how(format!("{all:.1} - {empty:.1}"))
             .raw(json!({"nanoseconds": all, "empty": empty}))
     }
 }

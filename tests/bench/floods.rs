@@ -2,8 +2,8 @@
 //!
 //! A program that sends frames runs on live frames in the sender's namespace. On a cable the receiver works on the CPU of
 //! the sender, in turns with it, so a rate is what both can do together on one CPU: it is lower than a receiver's own, and
-//! differences between fast receivers look smaller than they are. The kernel measures the time of a frame, both sides of the
-//! cable together and without the time of other processes; what never arrived, as the receiver counts, is taken off.
+//! differences between fast receivers look smaller than they are. The time of a frame is that of both sides of the cable together,
+//! without the time of other processes; what never arrived, as the receiver counts, is taken off.
 
 use std::fs;
 use std::io;
@@ -228,7 +228,7 @@ impl<'a> Contest<'a> {
         let interface = &self.cable.far.interface;
         let before = self.received_so_far()?;
         let sent = self.cable.remote.run(|| bpf::send_live(sender, interface, &frame, self.frames, BATCH));
-        let nanoseconds = f64::from(sent.map_err(|error| format!("the sender: {error}"))?.max(1));
+        let nanoseconds = sent.map_err(|error| format!("the sender: {error}"))?.max(1.0);
         let received = self.received_since(before)?;
         self.sent += u64::from(self.frames);
         self.received += received;
@@ -323,9 +323,10 @@ fn by_test_run(effort: Effort, ours: &Guarded, name: &str, filtered: &Cable, tar
         let theirs = bpf::program_by_id(id.ok_or("no program is on the interface")?).map_err(of_io)?;
         let ours = bpf::pinned(&ours.inbound).map_err(of_io)?;
         let empty = programs::empty(Kind::Xdp, XDP_DROP).map_err(of_io)?;
+        let _attached = programs::attached(&empty).map_err(of_io)?;
         let frame = Packet::new().ipv4(STRANGER[0], HOST[0]).udp(40_000, REFUSED_PORT).payload(&[0; 18]).build();
         let (rounds, repeat) = effort.test_runs();
-        let mut least = [u32::MAX; 3];
+        let mut least = [f64::INFINITY; 3];
         for _ in 0..rounds {
             for (least, program) in least.iter_mut().zip([&empty, &ours, &theirs]) {
                 let run = bpf::test_run(program, &frame, repeat).map_err(of_io)?;
@@ -335,7 +336,7 @@ fn by_test_run(effort: Effort, ours: &Guarded, name: &str, filtered: &Cable, tar
                 *least = run.nanoseconds.min(*least);
             }
         }
-        let [empty, ours, theirs] = least.map(f64::from);
+        let [empty, ours, theirs] = least;
         Ok([ours - empty, theirs - empty])
     };
     match measured() {
@@ -343,7 +344,7 @@ fn by_test_run(effort: Effort, ours: &Guarded, name: &str, filtered: &Cable, tar
             Row::new(GROUP, name, theirs, "ns"),
             Row::new(GROUP, format!("{OURS} / {name}"), ours / theirs, "times")
                 .target(target)
-                .how(format!("{ours} / {theirs}")),
+                .how(format!("{ours:.1} / {theirs:.1}")),
         ],
         Err(why) => vec![Row::not_measured(GROUP, name, why)],
     }

@@ -1,8 +1,7 @@
 //! What a packet costs: test runs of the loaded programs on one frame of each class, beside an empty program of the same type.
 //!
-//! The frame is the same every time, so everything that it touches is in the cache, unless a class says otherwise. The
-//! kernel measures the mean of a round in whole nanoseconds; the least of the rounds is what counts, because whatever
-//! disturbs a measurement makes it longer.
+//! The frame is the same every time, so everything that it touches is in the cache, unless a class says otherwise. The mean of a
+//! round is measured; the least of the rounds is what counts, because whatever disturbs a measurement makes it longer.
 
 use std::path::Path;
 
@@ -33,6 +32,10 @@ const DENIED: f64 = 45.0;
 const REPLY: f64 = 40.0;
 const PREFIXES_10_000: f64 = 100.0;
 const THREE_EXTENSIONS: f64 = 8.0;
+/// Classes that extension headers are measured by, in the order in which they are made.
+const EXTENDED: [&str; 3] = ["permitted, IPv6 TCP", "IPv6, 3 extension headers", "IPv6, 7 extension headers"];
+/// Copies of the program that they are measured on.
+const COPIES: usize = 7;
 const KNOWN_EGRESS: f64 = 60.0;
 
 pub(crate) fn section(effort: Effort) -> Section {
@@ -76,17 +79,39 @@ fn one_role(effort: Effort, hook: Hook) -> Result<Vec<Row>, String> {
     if hook == Hook::Tc {
         classes.extend(outbound_classes(&bench, &destinations));
     }
+    // The same program, loaded to other addresses.
+    let copies = (1..COPIES).map(|_| Bench::new(&Site::one_role(), hook)).collect::<Result<Vec<_>, _>>()?;
+    let of_first = classes.len();
+    let is_extended = |class: &Class<'_>| EXTENDED.contains(&&*class.name);
+    classes.extend(copies.iter().flat_map(|copy| inbound_classes(copy).into_iter().filter(is_extended)));
     let mut rows = measure(effort, &mut classes)?;
-    let above = |name: &str| classes.iter().find(|class| class.name == name).and_then(Class::above_empty);
-    if let (Some(none), Some(three), Some(seven)) =
-        (above("permitted, IPv6 TCP"), above("IPv6, 3 extension headers"), above("IPv6, 7 extension headers"))
-    {
-        let row = |name: &str, value: f64| Row::new(hook.name(), name, value, "ns").how(format!("above {none}"));
-        rows.push(row("added by 3 extension headers", three - none).target(Some(Target::AtMost(THREE_EXTENSIONS))));
-        rows.push(row("added by 7 extension headers", seven - none));
-    }
+    rows.truncate(of_first);
+    let above: Vec<_> = classes.iter().filter(|class| is_extended(class)).map(Class::above_empty).collect();
+    rows.extend(added(hook.name(), &above));
     rows.extend(sizes(&bench, "one role"));
     Ok(rows)
+}
+
+/// What extension headers add: the mean over the copies of the program, each of which was measured without any, with three and with
+/// seven. What lies where in memory changes a difference of two classes by more than a nanosecond.
+fn added(group: &str, above_empty: &[Option<f64>]) -> Vec<Row> {
+    let mut of_copies = Vec::new();
+    for copy in above_empty.chunks(EXTENDED.len()) {
+        let [Some(none), Some(three), Some(seven)] = *copy else {
+            return vec![Row::not_measured(group, "added by extension headers", "not by every copy")];
+        };
+        of_copies.push([three - none, seven - none]);
+    }
+    let row = |name: &str, which: usize| {
+        let values = || of_copies.iter().map(|copy| copy[which]);
+        let mean = values().sum::<f64>() / of_copies.len() as f64;
+        let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+        Row::new(group, name, mean, "ns")
+            .how(format!("mean of {} copies, {least:.1} to {most:.1}", of_copies.len()))
+            .raw(json!({"copies": values().collect::<Vec<_>>()}))
+    };
+    let three = row("added by 3 extension headers", 0).target(Some(Target::AtMost(THREE_EXTENSIONS)));
+    vec![three, row("added by 7 extension headers", 1)]
 }
 
 pub(crate) fn inbound_classes(bench: &Bench) -> Vec<Class<'_>> {
@@ -240,4 +265,18 @@ pub(crate) fn sizes(bench: &Bench, policy: &str) -> Vec<Row> {
 
 fn from_stranger(family: usize) -> Packet {
     Packet::new().ip(STRANGER[family], HOST[family])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_headers_add_is_a_mean_over_copies() {
+        let rows = added("", &[10.0, 17.0, 26.0, 12.0, 21.0, 30.0].map(Some));
+        let values: Vec<_> = rows.iter().map(|row| row.value.clone()).collect();
+        assert_eq!(values, [Ok(8.0), Ok(17.0)]);
+        assert_eq!(rows[0].how, "mean of 2 copies, 7.0 to 9.0");
+        assert!(added("", &[Some(10.0), None, Some(26.0)])[0].value.is_err(), "no figure without all three");
+    }
 }

@@ -61,6 +61,8 @@ pub(crate) fn all(sections: &[Section]) -> anyhow::Result<Vec<(&'static str, Str
 struct Bar<'a> {
     name: &'a str,
     value: f64,
+    /// The value as the tables show it.
+    shown: String,
     limit: Option<f64>,
     color: RGBColor,
 }
@@ -69,7 +71,8 @@ impl<'a> Bar<'a> {
     /// `None` where nothing was measured.
     fn of(row: &'a Row, color: RGBColor) -> Option<Self> {
         let limit = row.target.map(|(Target::AtMost(limit) | Target::AtLeast(limit))| limit);
-        Some(Self { name: &row.name, value: *row.value.as_ref().ok()?, limit, color })
+        let value = *row.value.as_ref().ok()?;
+        Some(Self { name: &row.name, value, shown: row.number(value), limit, color })
     }
 }
 
@@ -90,7 +93,7 @@ fn chart_of_bars(title: &str, bars: &[Bar<'_>]) -> anyhow::Result<String> {
                 root.draw(&PathElement::new(stroke, LIMIT.stroke_width(2))).map_err(wrong)?;
             }
             let value = at(bar.value.max(bar.limit.unwrap_or_default())) + 6;
-            root.draw(&Text::new(short(bar.value), (value, y), style(12, HPos::Left))).map_err(wrong)?;
+            root.draw(&Text::new(&*bar.shown, (value, y), style(12, HPos::Left))).map_err(wrong)?;
         }
         Ok(())
     })

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use harness::bpf::{self, Kind, instruction};
+use harness::netns::Cable;
 
 /// `XDP_DROP`.
 pub(crate) const XDP_DROP: i32 = 1;
@@ -80,6 +81,13 @@ const ADD_REGISTER: u8 = 0x0c;
 /// Returns at once: what a test run costs by itself.
 pub(crate) fn empty(kind: Kind, answer: i32) -> io::Result<OwnedFd> {
     bpf::load(kind, "bench_empty", &[set(R0, answer), EXIT])
+}
+
+/// Attaches an XDP program to a cable of its own, as long as what is returned lives.
+pub(crate) fn attached(program: &OwnedFd) -> io::Result<(Cable, OwnedFd)> {
+    let cable = Cable::quiet();
+    let link = cable.host.run(|| bpf::attach_xdp(program, &cable.near.interface))?;
+    Ok((cable, link))
 }
 
 /// Puts `r7` on the first byte of the frame and `r6` on the context; ends with `otherwise` where the frame is shorter than the

@@ -35,12 +35,12 @@ pub(crate) fn section(sections: &[Section]) -> Option<Section> {
         let raw = |mpps: f64| json!({"nanoseconds": nanoseconds, "driver": DRIVER, "mpps": mpps});
         rows.push(
             Row::new(class, "one core, the program alone", alone, "Mpps")
-                .how(format!("{nanoseconds} ns"))
+                .how(format!("{nanoseconds:.1} ns"))
                 .raw(raw(alone)),
         );
         rows.push(
             Row::new(class, "one core, behind a driver that takes 41.7 ns", behind, "Mpps")
-                .how(format!("{nanoseconds} + {DRIVER:.1} ns"))
+                .how(format!("{nanoseconds:.1} + {DRIVER:.1} ns"))
                 .raw(raw(behind)),
         );
         for link in LINKS {

@@ -27,6 +27,15 @@ pub(crate) enum Target {
     AtLeast(f64),
 }
 
+impl Target {
+    fn is_met_by(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
+        }
+    }
+}
+
 impl Row {
     pub(crate) fn new(group: impl Into<String>, name: impl Into<String>, value: f64, unit: impl Into<String>) -> Self {
         Self {
@@ -76,22 +85,17 @@ impl Row {
 
     /// Whether the target was met; `None` where there is none, or nothing to compare with it.
     fn met(&self) -> Option<bool> {
-        let value = *self.value.as_ref().ok()?;
-        Some(match self.target? {
-            Target::AtMost(limit) => value <= limit,
-            Target::AtLeast(limit) => value >= limit,
-        })
+        Some(self.target?.is_met_by(*self.value.as_ref().ok()?))
     }
 
     /// As many digits as a person would write down, or more: a figure that misses its target must not look as if it did not.
-    fn number(&self, value: f64) -> String {
+    pub(crate) fn number(&self, value: f64) -> String {
+        // A nanosecond is three cycles or so: hundredths of it say nothing.
+        let short = if self.unit == "ns" { format!("{value:.1}") } else { number(value) };
+        let looks_met = |target: Target| short.parse().is_ok_and(|shown| target.is_met_by(shown));
         match self.target {
-            Some(Target::AtMost(limit) | Target::AtLeast(limit))
-                if self.met() == Some(false) && number(value) == number(limit) =>
-            {
-                format!("{value:.4}")
-            }
-            _ => number(value),
+            Some(target) if self.met() == Some(false) && looks_met(target) => format!("{value:.4}"),
+            _ => short,
         }
     }
 
@@ -113,7 +117,7 @@ impl Row {
         vec![self.group.clone(), self.name.clone(), value, target, met.to_owned(), from]
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let target = match self.target {
             Some(Target::AtMost(limit)) => json!({"at_most": limit}),
             Some(Target::AtLeast(limit)) => json!({"at_least": limit}),
@@ -210,12 +214,15 @@ mod tests {
 
     #[test]
     fn a_figure_is_held_against_its_target() {
-        let row = |value, target| Row::new("", "", value, "ns").target(target);
+        let row = |value, target| Row::new("", "", value, "times").target(target);
         assert_eq!(row(12.0, Some(Target::AtMost(12.0))).met(), Some(true));
         assert_eq!(row(0.8, Some(Target::AtLeast(0.9))).met(), Some(false));
         assert_eq!(row(1.0, None).met(), None);
-        assert_eq!(row(0.8995, Some(Target::AtLeast(0.9))).cells()[2..5], ["0.8995 ns", ">= 0.90", "NOT MET"]);
-        assert_eq!(row(0.9001, Some(Target::AtLeast(0.9))).cells()[2..5], ["0.90 ns", ">= 0.90", "met"]);
+        assert_eq!(row(0.8995, Some(Target::AtLeast(0.9))).cells()[2..5], ["0.8995 times", ">= 0.90", "NOT MET"]);
+        assert_eq!(row(0.9001, Some(Target::AtLeast(0.9))).cells()[2..5], ["0.90 times", ">= 0.90", "met"]);
+        let nanoseconds = |value| Row::new("", "", value, "ns").target(Some(Target::AtMost(8.0))).cells();
+        assert_eq!(nanoseconds(7.96)[2..5], ["8.0 ns", "<= 8", "met"]);
+        assert_eq!(nanoseconds(8.04)[2..5], ["8.0400 ns", "<= 8", "NOT MET"]);
         assert_eq!(Row::not_measured("", "", "no tool").target(Some(Target::AtMost(1.0))).met(), None);
     }
 
