@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::Effort;
 use crate::peers::{self, Chain, Ports, output};
-use crate::programs::{self, XDP_PASS};
+use crate::programs::{self, TC_NEXT, XDP_PASS};
 use crate::report::{Row, Section, Target};
 use crate::site::Site;
 
@@ -30,6 +30,7 @@ const QUESTIONS_FOR: Duration = Duration::from_millis(400);
 const NOTHING: &str = "no firewall";
 const TC: &str = "enforcer, tc in and out";
 const XDP: &str = "enforcer, XDP in, tc out";
+const EMPTY_TC: &str = "empty tc programs in and out";
 const EMPTY_XDP: &str = "empty XDP program in";
 const NFT: &str = "nftables inet input, conntrack";
 
@@ -166,20 +167,26 @@ fn measure(effort: Effort, rows: &mut Vec<Row>) -> Result<(), String> {
         peers::nft(&cable.host, &cable.near.interface, Chain::Input, &Ports::of(&site, &cable)?)?;
         Ok(Keep::Other { cable, _hold: Vec::new() })
     };
-    let empty = || {
+    let empty = |attach: fn(&str) -> io::Result<Vec<OwnedFd>>| {
         let cable = Cable::new();
-        let attach = || -> io::Result<_> {
-            let program = programs::empty(Kind::Xdp, XDP_PASS)?;
-            Ok(vec![bpf::attach_xdp(&program, &cable.near.interface)?, program])
-        };
-        let hold = cable.host.run(attach).map_err(|error| error.to_string())?;
+        let hold = cable.host.run(|| attach(&cable.near.interface)).map_err(|error| error.to_string())?;
         Ok(Keep::Other { cable, _hold: hold })
     };
-    let kept: [(&str, Result<Keep, String>); 5] = [
+    let empty_xdp = |interface: &str| {
+        let program = programs::empty(Kind::Xdp, XDP_PASS)?;
+        Ok(vec![bpf::attach_xdp(&program, interface)?, program])
+    };
+    let empty_tc = |interface: &str| {
+        let program = programs::empty(Kind::Tc, TC_NEXT)?;
+        let [incoming, outgoing] = [false, true].map(|is_egress| bpf::attach_tcx(&program, interface, is_egress));
+        Ok(vec![incoming?, outgoing?, program])
+    };
+    let kept: [(&str, Result<Keep, String>); 6] = [
         (NOTHING, Ok(Keep::Other { cable: Cable::new(), _hold: Vec::new() })),
+        (EMPTY_TC, empty(empty_tc)),
         (TC, ours("tc")),
         (NFT, nft()),
-        (EMPTY_XDP, empty()),
+        (EMPTY_XDP, empty(empty_xdp)),
         (XDP, ours("native")),
     ];
     let mut hosts = Vec::new();
@@ -192,8 +199,11 @@ fn measure(effort: Effort, rows: &mut Vec<Row>) -> Result<(), String> {
     let rounds = effort.streams();
     for round in 0..rounds {
         effort.progress(round + 1, rounds);
-        for host in &mut hosts {
-            host.round();
+        // There and back: nobody always follows the same other.
+        if round % 2 == 0 {
+            hosts.iter_mut().for_each(Host::round);
+        } else {
+            hosts.iter_mut().rev().for_each(Host::round);
         }
     }
     for (group, of, unit) in [("stream", Of::Stream, "Gb/s"), ("question and answer", Of::Questions, "thousand/s")] {
@@ -209,6 +219,8 @@ fn measure(effort: Effort, rows: &mut Vec<Row>) -> Result<(), String> {
         for (one, other, target) in [
             (TC, NOTHING, Some(0.9)),
             (TC, NFT, Some(1.0)),
+            (TC, EMPTY_TC, None),
+            (EMPTY_TC, NOTHING, None),
             (XDP, EMPTY_XDP, None),
             (XDP, NOTHING, None),
             (NFT, NOTHING, None),
