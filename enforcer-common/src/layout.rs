@@ -12,9 +12,11 @@ pub mod map {
     pub const SERVICES_IN: &str = "SERVICES_IN";
     /// Outbound service table.
     pub const SERVICES_OUT: &str = "SERVICES_OUT";
-    /// Longest-prefix match over IPv4 remote addresses, giving a [`SourceClass`](crate::SourceClass).
-    pub const PREFIXES4: &str = "PREFIXES4";
-    /// The same for IPv6.
+    /// [`Range4`](super::Range4)s of remote IPv4 addresses, in ascending order, each with its [`SourceClass`](crate::SourceClass).
+    pub const RANGES4: &str = "RANGES4";
+    /// Where those of each /16 begin: see [`ranges`](crate::ranges).
+    pub const RANGE_INDEX4: &str = "RANGE_INDEX4";
+    /// Longest-prefix match over IPv6 remote addresses, giving a [`SourceClass`](crate::SourceClass).
     pub const PREFIXES6: &str = "PREFIXES6";
     /// Decisions for a service class (row) and a source class (column), inbound.
     pub const MATRIX_IN: &str = "MATRIX_IN";
@@ -83,11 +85,15 @@ pub enum Direct {
     Reasons = 6,
     /// [`map::BUCKET`].
     Bucket = 7,
+    /// [`map::RANGE_INDEX4`].
+    RangeIndex4 = 8,
+    /// [`map::RANGES4`].
+    Ranges4 = 9,
 }
 
 impl Direct {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ServicesIn,
         Self::ServicesOut,
         Self::Control,
@@ -96,6 +102,8 @@ impl Direct {
         Self::OwnFilter,
         Self::Reasons,
         Self::Bucket,
+        Self::RangeIndex4,
+        Self::Ranges4,
     ];
 
     /// The one with this number.
@@ -119,17 +127,28 @@ impl Direct {
             Self::OwnFilter => map::OWN_FILTER,
             Self::Reasons => map::REASONS,
             Self::Bucket => map::BUCKET,
+            Self::RangeIndex4 => map::RANGE_INDEX4,
+            Self::Ranges4 => map::RANGES4,
         }
     }
 
-    /// Whether each CPU has a part of the value for itself, one after the other by the number of the CPU: as many as
-    /// [`cpu_parts`].
+    /// How many parts its value has.
     #[must_use]
-    pub const fn is_per_cpu(self) -> bool {
-        matches!(self, Self::Reasons | Self::Bucket)
+    pub const fn parts(self) -> Parts {
+        match self {
+            Self::ServicesIn
+            | Self::ServicesOut
+            | Self::Control
+            | Self::FlowPorts
+            | Self::Listeners
+            | Self::OwnFilter
+            | Self::RangeIndex4 => Parts::One,
+            Self::Reasons | Self::Bucket => Parts::Cpus,
+            Self::Ranges4 => Parts::Ranges,
+        }
     }
 
-    /// Bytes of its value; where each CPU has a part of it, bytes of a part, which is of whole cache lines.
+    /// Bytes of a part of its value. What belongs to a CPU is of whole cache lines.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "these structures are small")]
     pub const fn size(self) -> u32 {
@@ -140,6 +159,8 @@ impl Direct {
             Self::OwnFilter => OWN_FILTER_BYTES,
             Self::Reasons => size_of::<Counter>() as u32 * REASON_SLOTS,
             Self::Bucket => size_of::<Bucket>() as u32,
+            Self::RangeIndex4 => crate::ranges::INDEX * 4,
+            Self::Ranges4 => size_of::<Range4>() as u32,
         }
     }
 
@@ -150,17 +171,36 @@ impl Direct {
     }
 }
 
-/// What stands in the object in the place of the [highest number of a part](cpu_parts), where a register is masked with it
-/// (`BPF_AND` of an immediate): a number that means nothing else either.
-pub const LAST_CPU_PLACEHOLDER: u32 = 0x6370_752b;
+/// How many parts the value of such a map has, one after the other. It is a power of two, so that a mask bounds the number of a part.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Parts {
+    /// It is one.
+    One,
+    /// One for each CPU that there can be, by its number.
+    ///
+    /// The kernel's own per-CPU maps need a look-up, which waits for an index to be stored and loaded again, and for the address of
+    /// the CPU's part; here it is counted.
+    Cpus,
+    /// One for each range of addresses of the policy.
+    Ranges,
+}
 
-/// Parts of a value that has one for each CPU: a power of two, so that a mask bounds the number of a CPU.
-///
-/// The kernel's own per-CPU maps need a look-up, which waits for an index to be stored and loaded again, and for the address of the
-/// CPU's part; here it is counted.
-#[must_use]
-pub const fn cpu_parts(highest_cpu: u32) -> u32 {
-    (highest_cpu + 1).next_power_of_two()
+impl Parts {
+    /// Those whose number is not known before the programs are loaded.
+    pub const COUNTED: [Self; 2] = [Self::Cpus, Self::Ranges];
+
+    /// What stands in the object in the place of the highest number of a part, where a register is masked with it (`BPF_AND` of an
+    /// immediate): a number that means nothing else either.
+    #[must_use]
+    pub const fn placeholder(self) -> u32 {
+        0x6370_7500 | self as u32
+    }
+
+    /// Parts for so many.
+    #[must_use]
+    pub const fn of(count: u32) -> u32 {
+        count.next_power_of_two()
+    }
 }
 
 /// Rules that can be counted for one interface: the 10,000 of a site's own, and those of its roles.
@@ -462,6 +502,16 @@ pub struct Bucket {
     pub zero: [u64; 4],
 }
 
+/// A range of remote IPv4 addresses up to the next one, or to the last address of all.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Range4 {
+    /// The first address, in host byte order.
+    pub first: u32,
+    /// A [`SourceClass`](crate::SourceClass).
+    pub class: u32,
+}
+
 /// A denied flow: who tried what, and why it was refused.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[repr(C)]
@@ -684,13 +734,14 @@ mod tests {
 
     #[test]
     fn cpus_share_no_cache_line() {
-        assert!(Direct::ALL.iter().filter(|direct| direct.is_per_cpu()).all(|direct| direct.size().is_multiple_of(64)));
+        let mut of_cpus = Direct::ALL.iter().filter(|direct| direct.parts() == Parts::Cpus);
+        assert!(of_cpus.all(|direct| direct.size().is_multiple_of(64)));
         assert!(REASON_SLOTS.is_power_of_two());
     }
 
     #[test]
-    fn every_cpu_has_a_part() {
-        let parts = [0, 1, 2, 3, 4, 95, 127, 128].map(cpu_parts);
-        assert_eq!(parts, [1, 2, 4, 4, 8, 128, 128, 256]);
+    fn there_is_a_part_for_each() {
+        let parts = [0, 1, 2, 3, 4, 96, 128, 129].map(Parts::of);
+        assert_eq!(parts, [1, 1, 2, 4, 4, 128, 128, 256]);
     }
 }

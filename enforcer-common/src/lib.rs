@@ -13,6 +13,7 @@ pub mod frame;
 pub mod layout;
 pub mod outcome;
 pub mod packet;
+pub mod ranges;
 pub mod tables;
 pub mod verdict;
 

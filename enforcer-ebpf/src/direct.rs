@@ -10,7 +10,7 @@ use core::marker::PhantomData;
 use core::ptr::read_volatile;
 
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
-use enforcer_common::layout::{Direct, LAST_CPU_PLACEHOLDER};
+use enforcer_common::layout::{Direct, Parts};
 
 /// An array of `LENGTH` elements, which is the only value of the map with this number.
 pub(crate) struct DirectArray<T, const NUMBER: u32, const LENGTH: u32>(PhantomData<T>);
@@ -24,7 +24,7 @@ impl<T, const NUMBER: u32, const LENGTH: u32> DirectArray<T, NUMBER, LENGTH> {
     #[inline(always)]
     pub(crate) fn first(&self) -> *mut T {
         const { assert!(size_of::<T>() as u64 * LENGTH as u64 == Direct::from_number(NUMBER).size() as u64) };
-        const { assert!(!Direct::from_number(NUMBER).is_per_cpu()) };
+        const { assert!(matches!(Direct::from_number(NUMBER).parts(), Parts::One)) };
         address::<T, NUMBER>()
     }
 
@@ -61,11 +61,30 @@ impl<T, const NUMBER: u32, const LAST: u32> DirectPerCpuArray<T, NUMBER, LAST> {
     #[inline(always)]
     pub(crate) fn at(&self, index: u32) -> *mut T {
         const { assert!(size_of::<T>() as u64 * (LAST as u64 + 1) == Direct::from_number(NUMBER).size() as u64) };
-        const { assert!(Direct::from_number(NUMBER).is_per_cpu() && (LAST + 1).is_power_of_two()) };
+        const { assert!(matches!(Direct::from_number(NUMBER).parts(), Parts::Cpus) && (LAST + 1).is_power_of_two()) };
         let within = if LAST == 0 { 0 } else { masked::<LAST>(index) };
         let number = this_cpu() * (LAST + 1) + within;
         // SAFETY: the part of this CPU is within the value, and the element within that part.
         unsafe { address::<T, NUMBER>().add(number as usize) }
+    }
+}
+
+/// The ranges of the policy: together they are the only value of the map with this number.
+pub(crate) struct DirectRanges<T, const NUMBER: u32>(PhantomData<T>);
+
+impl<T, const NUMBER: u32> DirectRanges<T, NUMBER> {
+    pub(crate) const fn new() -> Self {
+        Self(PhantomData)
+    }
+
+    /// One of them. It lives as long as a program that uses the map. There is none beyond the last one: a number begins again at
+    /// the first.
+    #[inline(always)]
+    pub(crate) fn at(&self, number: u32) -> *mut T {
+        const { assert!(size_of::<T>() as u64 == Direct::from_number(NUMBER).size() as u64) };
+        const { assert!(matches!(Direct::from_number(NUMBER).parts(), Parts::Ranges)) };
+        // SAFETY: the mask keeps the number within the value.
+        unsafe { address::<T, NUMBER>().add(masked::<{ Parts::Ranges.placeholder() }>(number) as usize) }
     }
 }
 
@@ -89,7 +108,7 @@ fn address<T, const NUMBER: u32>() -> *mut T {
 #[inline(always)]
 fn this_cpu() -> u32 {
     // SAFETY: a helper without arguments.
-    masked::<LAST_CPU_PLACEHOLDER>(unsafe { bpf_get_smp_processor_id() })
+    masked::<{ Parts::Cpus.placeholder() }>(unsafe { bpf_get_smp_processor_id() })
 }
 
 /// The bits of the mask, by one instruction that the compiler does not leave out where it knows the answer: the verifier of Linux

@@ -10,13 +10,13 @@ use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::layout::{
     self, Bucket, Config, Control, Counter, DeniedKey, DeniedState, Direct, Event, FlowKey4, FlowKey6, FlowState,
-    FlowState6, FragmentKey4, FragmentKey6, FragmentState, HotFlow4, HotFlow6, RuleCounter, Statistic,
+    FlowState6, FragmentKey4, FragmentKey6, FragmentState, HotFlow4, HotFlow6, Range4, RuleCounter, Statistic,
 };
 use enforcer_common::outcome::{Outcome, Seen};
 use enforcer_common::tables::{Flow, Tables};
-use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass};
+use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass, ranges};
 
-use crate::direct::{DirectArray, DirectPerCpuArray, masked};
+use crate::direct::{DirectArray, DirectPerCpuArray, DirectRanges, masked};
 
 /// Written into the object at load; the verifier sees constants.
 #[unsafe(no_mangle)]
@@ -40,8 +40,8 @@ static CONFIG: Config = Config {
 // --- the policy: made anew for each ruleset, never edited live; arrays are filled through a mapping ---
 static SERVICES_IN: DirectArray<u32, { Direct::ServicesIn as u32 }, { ServiceIndex::COUNT }> = DirectArray::new();
 static SERVICES_OUT: DirectArray<u32, { Direct::ServicesOut as u32 }, { ServiceIndex::COUNT }> = DirectArray::new();
-#[map]
-static PREFIXES4: LpmTrie<u32, u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
+static RANGES4: DirectRanges<Range4, { Direct::Ranges4 as u32 }> = DirectRanges::new();
+static RANGE_INDEX4: DirectArray<u32, { Direct::RangeIndex4 as u32 }, { ranges::INDEX }> = DirectArray::new();
 #[map]
 static PREFIXES6: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
@@ -215,10 +215,16 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn column4(&self, direction: Direction, remote: u32) -> u32 {
-        match PREFIXES4.get(&Key::new(32, remote)) {
-            Some(class) => SourceClass(*class).column(direction),
-            None => 0,
-        }
+        let index = |block: u32| {
+            // The mask changes nothing: see `bounded`.
+            let block = masked::<0xffff>(block);
+            [RANGE_INDEX4.load(block), RANGE_INDEX4.load(block + 1)]
+        };
+        // SAFETY: there is such a range, and any bits are valid integers.
+        let first = |number: u32| unsafe { read_volatile(&raw const (*RANGES4.at(number)).first) };
+        let range = RANGES4.at(ranges::find(u32::from_be(remote), index, first));
+        // SAFETY: as above.
+        SourceClass(unsafe { read_volatile(&raw const (*range).class) }).column(direction)
     }
 
     #[inline(always)]

@@ -30,6 +30,7 @@ pub mod observe;
 pub mod ours;
 pub mod plan;
 pub mod preflight;
+pub mod ranges;
 pub mod readiness;
 pub mod reference;
 pub mod report;

@@ -10,6 +10,8 @@ use enforcer_common::{Direction, Entry, EntryKind, Mode, ServiceIndex, SourceCla
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::ranges::Ranges4;
+
 /// A compiled policy. Equal policies compile to equal rulesets, whatever the order of their parts in the files.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ruleset {
@@ -20,8 +22,10 @@ pub struct Ruleset {
     /// Inbound and outbound tables, indexed by [`Direction`].
     pub tables: [Table; 2],
     /// Longest-prefix-match content: every bound prefix, with the classes of the addresses it covers. A prefix inside another
-    /// already has the peer bits of both (the trie answers with the longest only).
+    /// already has the peer bits of both (only the longest answers).
     pub prefixes: BTreeMap<IpNet, SourceClass>,
+    /// Those of IPv4 as the programs look them up.
+    pub ranges: Ranges4,
     /// What is not a rule.
     pub settings: Settings,
 }

@@ -243,7 +243,9 @@ fn memory(protected: &Protected, policy: &str, rows: &mut Vec<Row>) -> Result<()
             "DENIALS" => "refused conversations, remembered in audit",
             "FRAGMENTS" => "fragments",
             "DENIED" | "EVENTS" => "denied flows and events",
-            "SERVICES_IN" | "SERVICES_OUT" | "MATRIX_IN" | "MATRIX_OUT" | "PREFIXES" => "policy",
+            "SERVICES_IN" | "SERVICES_OUT" | "MATRIX_IN" | "MATRIX_OUT" | "RANGES" | "RANGE_INDEX" | "PREFIXES" => {
+                "policy"
+            }
             "RULES" | "REASONS" => "counters",
             _ => "the rest",
         };

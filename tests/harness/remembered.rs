@@ -136,8 +136,16 @@ impl Tables {
     /// Changes an entry of the inbound service table of a generation behind everybody's back.
     #[track_caller]
     pub fn change_service(&self, generation: u64, index: ServiceIndex, entry: Entry) {
-        let data = self.data(&format!("g{generation}/{}", map::SERVICES_IN));
-        with_memory(&data, |entries: &[AtomicU32]| entries[index.0 as usize].store(entry.0, Ordering::Relaxed));
+        self.change_word(generation, map::SERVICES_IN, index.0 as usize, |_| entry.0);
+    }
+
+    /// Changes a word of a table of a generation that is one value, likewise.
+    #[track_caller]
+    pub fn change_word(&self, generation: u64, table: &str, at: usize, change: impl FnOnce(u32) -> u32) {
+        let data = self.data(&format!("g{generation}/{table}"));
+        with_memory(&data, |words: &[AtomicU32]| {
+            words[at].store(change(words[at].load(Ordering::Relaxed)), Ordering::Relaxed);
+        });
     }
 
     /// Removes one flow, as the kernel does when the table is full.

@@ -21,6 +21,7 @@ use jiff::civil::Date;
 
 use crate::catalogue::{Catalogue, EvalError};
 use crate::diagnostic::Diagnostic;
+use crate::ranges::Ranges4;
 use crate::ruleset::{Rule, Ruleset, Settings};
 use crate::site::Site;
 use rules::Drafts;
@@ -98,5 +99,6 @@ pub fn assemble(rules: Vec<Rule>, settings: Settings) -> Result<Ruleset, Error> 
     let (tables, columns) = tables::build(&rules, &sources)?;
     let prefixes: BTreeMap<_, _> = sources.prefixes(&columns);
     let hash = hash::policy_hash(&rules, &settings);
-    Ok(Ruleset { hash, rules, tables, prefixes, settings })
+    let ranges = Ranges4::of(&prefixes);
+    Ok(Ruleset { hash, rules, tables, prefixes, ranges, settings })
 }

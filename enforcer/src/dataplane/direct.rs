@@ -1,12 +1,12 @@
 //! Maps whose address stands in the programs. aya makes such maps of global variables, but has no place for one that is there
-//! already, and writes zeros into it; so these are made here, and the object gets their descriptors before aya reads it. So does the
-//! number that bounds that of a CPU, for the maps in which each has a part: as a constant of an instruction it costs no load.
+//! already, and writes zeros into it; so these are made here, and the object gets their descriptors before aya reads it; and the
+//! numbers that bound those of parts, for the maps whose value has several: as a constant of an instruction each costs no load.
 
 use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
 use aya_obj::generated::{BPF_F_MMAPABLE, BPF_PSEUDO_MAP_VALUE, bpf_map_type};
-use enforcer_common::layout::{Direct, LAST_CPU_PLACEHOLDER};
+use enforcer_common::layout::{Direct, Parts};
 
 use super::error::{DataplaneError, Doing as _};
 use super::per_cpu;
@@ -33,31 +33,52 @@ pub(super) enum Place {
 pub(super) struct DirectMaps {
     /// By the number of each.
     maps: Vec<MapData>,
-    /// Parts of those in which each CPU has one.
-    parts: u32,
+    counts: Counts,
+}
+
+/// Parts of a value.
+#[derive(Clone, Copy)]
+struct Counts {
+    cpus: u32,
+    ranges: u32,
+}
+
+impl Counts {
+    const fn of(self, parts: Parts) -> u32 {
+        match parts {
+            Parts::One => 1,
+            Parts::Cpus => self.cpus,
+            Parts::Ranges => self.ranges,
+        }
+    }
+
+    /// Bytes of a value.
+    const fn bytes(self, direct: Direct) -> u32 {
+        direct.size() * self.of(direct.parts())
+    }
 }
 
 impl DirectMaps {
-    /// Opens those that are there, and makes the others.
+    /// Opens those that are there, and makes the others, for so many ranges of addresses (or more).
     ///
     /// # Errors
     /// When one cannot be opened, made or pinned, or is none of ours; or the kernel does not tell how many CPUs there can be.
-    pub(super) fn open_or_make(place: impl Fn(Direct) -> Place) -> Result<Self, DataplaneError> {
-        let parts = per_cpu::parts()?;
+    pub(super) fn open_or_make(ranges: u32, place: impl Fn(Direct) -> Place) -> Result<Self, DataplaneError> {
+        let counts = Counts { cpus: per_cpu::parts()?, ranges: Parts::of(ranges) };
         let open_or_make = |direct: Direct| {
             let path = match place(direct) {
                 Place::Pinned(path) => path,
-                Place::Found(path) => return open(direct, parts, &path),
-                Place::Unpinned => return make(direct, parts),
+                Place::Found(path) => return open(direct, counts, &path),
+                Place::Unpinned => return make(direct, counts),
             };
             if path.exists() {
-                return open(direct, parts, &path);
+                return open(direct, counts, &path);
             }
-            let map = make(direct, parts)?;
+            let map = make(direct, counts)?;
             map.pin(&path).doing(|| format!("cannot pin a map at {}", path.display()))?;
             Ok(map)
         };
-        Ok(Self { maps: Direct::ALL.into_iter().map(open_or_make).collect::<Result<_, _>>()?, parts })
+        Ok(Self { maps: Direct::ALL.into_iter().map(open_or_make).collect::<Result<_, _>>()?, counts })
     }
 
     /// One of them.
@@ -81,7 +102,7 @@ impl DirectMaps {
                     object[at + INSTRUCTION + 4..at + 2 * INSTRUCTION].fill(0);
                     self.map(direct).fd().as_fd().as_raw_fd().cast_unsigned()
                 }
-                Of::LastCpu => self.parts - 1,
+                Of::LastPart(parts) => self.counts.of(parts) - 1,
             };
             object[at + 4..at + INSTRUCTION].copy_from_slice(&number.to_ne_bytes());
         }
@@ -89,16 +110,20 @@ impl DirectMaps {
     }
 }
 
-/// Bytes of the value on this machine.
-const fn bytes(direct: Direct, parts: u32) -> u32 {
-    direct.size() * if direct.is_per_cpu() { parts } else { 1 }
+/// How many ranges of addresses there is room for in such a map.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(super) fn room_for_ranges(path: &Path) -> Result<u32, DataplaneError> {
+    let info = open_map(path)?.info().doing(|| format!("cannot look at the map {}", path.display()))?;
+    Ok(info.value_size() / Direct::Ranges4.size())
 }
 
 /// A map that is there. One of another size would be the verifier's to refuse, with a listing.
-fn open(direct: Direct, parts: u32, path: &Path) -> Result<MapData, DataplaneError> {
+fn open(direct: Direct, counts: Counts, path: &Path) -> Result<MapData, DataplaneError> {
     let map = open_map(path)?;
     let info = map.info().doing(|| format!("cannot look at the map {}", path.display()))?;
-    let (found, wanted) = (info.value_size(), bytes(direct, parts));
+    let (found, wanted) = (info.value_size(), counts.bytes(direct));
     if found != wanted {
         return Err(DataplaneError::NotAllowed(format!(
             "the map {} holds {found} bytes and not {wanted}: it is none of ours; remove it and run `enforcer apply` again",
@@ -108,9 +133,9 @@ fn open(direct: Direct, parts: u32, path: &Path) -> Result<MapData, DataplaneErr
     Ok(map)
 }
 
-fn make(direct: Direct, parts: u32) -> Result<MapData, DataplaneError> {
+fn make(direct: Direct, counts: Counts) -> Result<MapData, DataplaneError> {
     let kind = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
-    let map = aya_obj::Map::new_from_params(kind, 4, bytes(direct, parts), 1, BPF_F_MMAPABLE);
+    let map = aya_obj::Map::new_from_params(kind, 4, counts.bytes(direct), 1, BPF_F_MMAPABLE);
     MapData::create(map, direct.name(), None).doing(|| format!("cannot make the map {}", direct.name()))
 }
 
@@ -127,10 +152,10 @@ enum Of {
     /// The address of a map's value.
     Map(Direct),
     /// The highest number of a part.
-    LastCpu,
+    LastPart(Parts),
 }
 
-/// Where an object speaks of these maps and of CPUs. Sections of instructions begin at multiples of their length.
+/// Where an object speaks of these maps and of their parts. Sections of instructions begin at multiples of their length.
 fn placeholders(object: &[u8]) -> Vec<Placeholder> {
     let (instructions, _) = object.as_chunks::<INSTRUCTION>();
     let found = instructions.windows(2).enumerate().filter_map(|(number, two)| {
@@ -139,8 +164,9 @@ fn placeholders(object: &[u8]) -> Vec<Placeholder> {
                 let constant = u64::from(u32::from_ne_bytes(*low)) | u64::from(u32::from_ne_bytes(*high)) << 32;
                 (register, Of::Map(Direct::ALL.into_iter().find(|direct| direct.placeholder() == constant)?))
             }
-            [[MASK, register, 0, 0, mask @ ..], _] if u32::from_ne_bytes(*mask) == LAST_CPU_PLACEHOLDER => {
-                (register, Of::LastCpu)
+            [[MASK, register, 0, 0, mask @ ..], _] => {
+                let mask = u32::from_ne_bytes(*mask);
+                (register, Of::LastPart(Parts::COUNTED.into_iter().find(|parts| parts.placeholder() == mask)?))
             }
             _ => return None,
         };
@@ -157,15 +183,18 @@ mod tests {
     #[test]
     fn every_placeholder_is_found() {
         let found = placeholders(OBJECT);
-        for of in Direct::ALL.into_iter().map(Of::Map).chain([Of::LastCpu]) {
+        for of in Direct::ALL.into_iter().map(Of::Map).chain(Parts::COUNTED.map(Of::LastPart)) {
             assert!(found.iter().any(|one| one.of == of), "no program uses {of:?}");
         }
         // Wherever the bytes stand in which all placeholders are alike, aligned or not.
         let [_, low @ .., _, _, _, _] = Direct::ServicesIn.placeholder().to_le_bytes();
         let [_, _, _, _, high @ ..] = Direct::ServicesIn.placeholder().to_le_bytes();
         let times = |pattern: &[u8]| OBJECT.windows(pattern.len()).filter(|bytes| *bytes == pattern).count();
-        let of_cpus = found.iter().filter(|one| one.of == Of::LastCpu).count();
-        assert_eq!(times(&[&low[..], &[0; 4], &high].concat()), found.len() - of_cpus);
-        assert_eq!(times(&LAST_CPU_PLACEHOLDER.to_le_bytes()), of_cpus);
+        let of_parts = found.iter().filter(|one| matches!(one.of, Of::LastPart(_))).count();
+        assert_eq!(times(&[&low[..], &[0; 4], &high].concat()), found.len() - of_parts);
+        assert_eq!(
+            Parts::COUNTED.map(|parts| times(&parts.placeholder().to_le_bytes())).iter().sum::<usize>(),
+            of_parts
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use enforcer_common::layout::Range4;
 use enforcer_common::{Direction, Entry, SourceClass};
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
@@ -11,23 +12,29 @@ use super::fill::with_slot;
 use super::readback::loaded;
 use super::record::InterfaceRecord;
 use super::slots::Slot;
+use crate::ranges::Ranges4;
 use crate::ruleset::{Ruleset, Table};
 
 /// The hash of the tables as a ruleset is to fill them.
 pub(super) fn intended(ruleset: &Ruleset, slots: &[Slot]) -> String {
     let tables = Direction::ALL.map(|direction| ruleset.table(direction));
-    hash(&tables, &ruleset.prefixes, |entry| with_slot(entry, slots))
+    hash(&tables, &ruleset.ranges, &ruleset.prefixes, |entry| with_slot(entry, slots))
 }
 
 /// The hash of the tables as the kernel holds them.
 pub(super) fn in_force(record: &InterfaceRecord) -> Result<String, DataplaneError> {
     let loaded = loaded(record)?;
     let [inbound, outbound] = &loaded.tables;
-    Ok(hash(&[inbound, outbound], &loaded.prefixes, |entry| entry))
+    Ok(hash(&[inbound, outbound], &loaded.ranges, &loaded.prefixes, |entry| entry))
 }
 
 /// Only what is not zero counts: maps are as large as they are.
-fn hash(tables: &[&Table; 2], prefixes: &BTreeMap<IpNet, SourceClass>, word: impl Fn(Entry) -> Entry) -> String {
+fn hash(
+    tables: &[&Table; 2],
+    ranges: &Ranges4,
+    prefixes: &BTreeMap<IpNet, SourceClass>,
+    word: impl Fn(Entry) -> Entry,
+) -> String {
     let mut hasher = Sha256::new();
     for table in tables {
         let services: BTreeMap<u32, u32> =
@@ -40,7 +47,14 @@ fn hash(tables: &[&Table; 2], prefixes: &BTreeMap<IpNet, SourceClass>, word: imp
             hasher.update("--\n");
         }
     }
-    for (net, class) in prefixes {
+    for Range4 { first, class } in &ranges.ranges {
+        hasher.update(format!("{first} {class}\n"));
+    }
+    // What the programs find them by.
+    for number in &ranges.index {
+        hasher.update(number.to_le_bytes());
+    }
+    for (net, class) in prefixes.iter().filter(|(net, _)| net.addr().is_ipv6()) {
         hasher.update(format!("{net} {}\n", class.0));
     }
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -16,6 +16,7 @@ use super::batch::write_entries;
 use super::error::{DataplaneError, Doing as _};
 use super::load::Object;
 use super::slots::Slot;
+use crate::ranges::Ranges4;
 use crate::ruleset::{Ruleset, Table};
 
 /// Writes the tables of a ruleset into the maps of a generation that is not in force yet.
@@ -28,7 +29,8 @@ pub(super) fn fill(object: &Object, ruleset: &Ruleset, slots: &[Slot]) -> Result
         write_services(object.direct.map(services), table, slots)?;
         write_matrix(array(&object.ebpf, matrix)?, table, slots)?;
     }
-    fill_prefixes(&object.ebpf, ruleset)
+    write_ranges(object, &ruleset.ranges)?;
+    fill_prefixes6(&object.ebpf, ruleset)
 }
 
 /// What memory is read and written by, as a whole and by whoever shares it.
@@ -88,6 +90,21 @@ fn write_matrix(data: &MapData, table: &Table, slots: &[Slot]) -> Result<(), Dat
     write_words(data, &words)
 }
 
+fn write_ranges(object: &Object, ranges: &Ranges4) -> Result<(), DataplaneError> {
+    with_memory(object.direct.map(Direct::RangeIndex4), |entries: &[AtomicU32]| {
+        for (to, number) in entries.iter().zip(&ranges.index) {
+            to.store(*number, Ordering::Relaxed);
+        }
+    })?;
+    with_memory(object.direct.map(Direct::Ranges4), |words: &[AtomicU32]| {
+        let (words, _) = words.as_chunks();
+        for ([first, class], range) in words.iter().zip(&ranges.ranges) {
+            first.store(range.first, Ordering::Relaxed);
+            class.store(range.class, Ordering::Relaxed);
+        }
+    })
+}
+
 /// The programs know rules by the slot of their counter.
 pub(super) fn with_slot(entry: Entry, slots: &[Slot]) -> Entry {
     let number = match entry.kind() {
@@ -106,21 +123,16 @@ pub(super) fn with_slot(entry: Entry, slots: &[Slot]) -> Entry {
 }
 
 /// Keys are the length of the prefix and the words of the address.
-fn fill_prefixes(object: &Ebpf, ruleset: &Ruleset) -> Result<(), DataplaneError> {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for (net, class) in &ruleset.prefixes {
-        let length = u32::from(net.prefix_len());
-        match net {
-            IpNet::V4(net) => v4.push(([length, super::host::address_word(net.network())], class.0)),
-            IpNet::V6(net) => {
-                let [a, b, c, d] = super::host::words(net.network());
-                v6.push(([length, a, b, c, d], class.0));
-            }
+fn fill_prefixes6(object: &Ebpf, ruleset: &Ruleset) -> Result<(), DataplaneError> {
+    let v6 = ruleset.prefixes.iter().filter_map(|(net, class)| match net {
+        IpNet::V4(_) => None,
+        IpNet::V6(net) => {
+            let [a, b, c, d] = super::host::words(net.network());
+            Some(([u32::from(net.prefix_len()), a, b, c, d], class.0))
         }
-    }
-    let doing = || "cannot write the prefixes".to_owned();
-    write_entries(trie(object, map::PREFIXES4)?, &v4).doing(doing)?;
-    write_entries(trie(object, map::PREFIXES6)?, &v6).doing(doing)
+    });
+    write_entries(trie(object, map::PREFIXES6)?, &v6.collect::<Vec<_>>())
+        .doing(|| "cannot write the prefixes".to_owned())
 }
 
 /// The data of a trie of the object.

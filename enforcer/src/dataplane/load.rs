@@ -10,7 +10,7 @@ use aya::{Ebpf, EbpfLoader};
 use enforcer_common::Direction;
 use enforcer_common::layout::{self, Config, Direct, map};
 
-use super::direct::{DirectMaps, Place};
+use super::direct::{DirectMaps, Place, room_for_ranges};
 use super::error::{DataplaneError, Doing as _, error_number};
 use super::log::BpfLog;
 use super::pins::{HostPins, InterfacePins, Protected, open_map};
@@ -90,12 +90,15 @@ pub(super) fn copy(protected: &Protected) -> Result<Object, DataplaneError> {
     let config = Config::from_words(protected.record.config);
     let host = HostPins::of(protected.record.netns);
     let of_policy = host.generation(protected.record.generation);
-    let direct = DirectMaps::open_or_make(|direct| match direct {
-        Direct::ServicesIn | Direct::ServicesOut => Place::Found(of_policy.join(direct.name())),
+    let ranges = room_for_ranges(&of_policy.join(map::RANGES4))?;
+    let direct = DirectMaps::open_or_make(ranges, |direct| match direct {
+        Direct::ServicesIn | Direct::ServicesOut | Direct::RangeIndex4 | Direct::Ranges4 => {
+            Place::Found(of_policy.join(direct.name()))
+        }
         Direct::Listeners | Direct::OwnFilter => Place::Found(host.map(direct.name())),
         Direct::Control | Direct::FlowPorts | Direct::Reasons | Direct::Bucket => Place::Unpinned,
     })?;
-    let policy = [map::MATRIX_IN, map::MATRIX_OUT, map::PREFIXES4, map::PREFIXES6];
+    let policy = [map::MATRIX_IN, map::MATRIX_OUT, map::PREFIXES6];
     let mut loader = EbpfLoader::new();
     loader.override_global(map::CONFIG, &config, true).override_global(aya_log::LEVEL, BpfLog::Off.level(), true);
     for (name, path) in
@@ -128,15 +131,11 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
     let of_policy = load.host.generation(load.generation);
     let flows = load.ruleset.settings.flows.entries;
     let matrix = |direction| u32::try_from(load.ruleset.table(direction).matrix.len().max(1)).unwrap_or(u32::MAX);
-    let prefixes = |v4: bool| {
-        let count = load.ruleset.prefixes.keys().filter(|net| net.addr().is_ipv4() == v4).count();
-        u32::try_from(count.max(1)).unwrap_or(u32::MAX)
-    };
+    let prefixes6 = load.ruleset.prefixes.keys().filter(|net| net.addr().is_ipv6()).count();
     let policy = [
         (map::MATRIX_IN, matrix(Direction::Inbound)),
         (map::MATRIX_OUT, matrix(Direction::Outbound)),
-        (map::PREFIXES4, prefixes(true)),
-        (map::PREFIXES6, prefixes(false)),
+        (map::PREFIXES6, u32::try_from(prefixes6.max(1)).unwrap_or(u32::MAX)),
     ];
     let host = [
         (map::FLOWS4, flows),
@@ -162,9 +161,12 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
     }
     let rules = load.interface.map(map::RULES);
     loader.map_max_entries(map::RULES, reused(&rules, layout::RULE_SLOTS)?).map_pin_path(map::RULES, rules);
-    let direct = DirectMaps::open_or_make(|direct| {
+    let ranges = u32::try_from(load.ruleset.ranges.ranges.len()).unwrap_or(u32::MAX);
+    let direct = DirectMaps::open_or_make(ranges, |direct| {
         Place::Pinned(match direct {
-            Direct::ServicesIn | Direct::ServicesOut => of_policy.join(direct.name()),
+            Direct::ServicesIn | Direct::ServicesOut | Direct::RangeIndex4 | Direct::Ranges4 => {
+                of_policy.join(direct.name())
+            }
             Direct::Control | Direct::Reasons => load.interface.map(direct.name()),
             Direct::FlowPorts | Direct::Listeners | Direct::OwnFilter | Direct::Bucket => load.host.map(direct.name()),
         })

@@ -72,7 +72,8 @@ pub fn memory(protected: &Protected) -> Result<Memory, DataplaneError> {
             map::SERVICES_OUT,
             map::MATRIX_IN,
             map::MATRIX_OUT,
-            map::PREFIXES4,
+            map::RANGES4,
+            map::RANGE_INDEX4,
             map::PREFIXES6,
             "ruleset",
         ]

@@ -1,11 +1,11 @@
-//! Maps of one value in which each CPU has a part for itself ([`Direct::is_per_cpu`]): how many parts there are on this machine, and
+//! Maps of one value in which each CPU has a part for itself ([`Parts::Cpus`]): how many parts there are on this machine, and
 //! what is in them.
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::maps::MapData;
-use enforcer_common::layout::{Direct, cpu_parts};
+use enforcer_common::layout::{Direct, Parts};
 
 use super::error::{DataplaneError, Doing as _};
 use super::fill::with_memory;
@@ -21,7 +21,7 @@ pub(super) fn parts() -> Result<u32, DataplaneError> {
     let text = fs::read_to_string(POSSIBLE).doing(|| format!("cannot read {POSSIBLE}"))?;
     let highest = highest(&text)
         .ok_or_else(|| DataplaneError::NotAllowed(format!("{POSSIBLE} says {text:?}, which are no numbers of CPUs")))?;
-    Ok(cpu_parts(highest))
+    Ok(Parts::of(highest + 1))
 }
 
 /// The words of each CPU's part. Programs write them meanwhile, each word by itself.

@@ -1,13 +1,12 @@
 //! The policy in force, read back from the maps that the programs judge by.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::Pod;
-use enforcer_common::layout::map;
-use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass};
+use enforcer_common::layout::{Range4, map};
+use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass, ranges};
 use ipnet::IpNet;
 
 use super::batch::hash_entries;
@@ -17,6 +16,7 @@ use super::fill::with_memory;
 use super::host::address6;
 use super::pins::{HostPins, Protected, open_map};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule};
+use crate::ranges::Ranges4;
 use crate::ruleset::{Lookup, Table};
 
 /// A policy as the kernel holds it. Entries name rules by the slot of their counter.
@@ -26,15 +26,17 @@ pub struct Loaded {
     pub record: PolicyRecord,
     /// Inbound and outbound, as in a [`Ruleset`](crate::ruleset::Ruleset).
     pub tables: [Table; 2],
-    /// Every prefix with its classes.
+    /// Every prefix with its classes; those of IPv4 as the ranges of addresses are told by.
     pub prefixes: BTreeMap<IpNet, SourceClass>,
+    /// What the IPv4 ones were made of.
+    pub ranges: Ranges4,
 }
 
 impl Loaded {
     /// The decisions.
     #[must_use]
     pub const fn lookup(&self) -> Lookup<'_> {
-        let Self { record, tables, prefixes } = self;
+        let Self { record, tables, prefixes, .. } = self;
         Lookup { tables, prefixes, outbound_judged: record.settings.outbound_judged }
     }
 
@@ -70,23 +72,28 @@ pub(super) fn loaded(record: &InterfaceRecord) -> Result<Loaded, DataplaneError>
     let [inbound, outbound] = policy.columns;
     let tables =
         [table(map::SERVICES_IN, map::MATRIX_IN, inbound)?, table(map::SERVICES_OUT, map::MATRIX_OUT, outbound)?];
-    let mut prefixes = BTreeMap::new();
-    for ([length, word], class) in prefix_table::<[u32; 2]>(&folder.join(map::PREFIXES4))? {
-        add(&mut prefixes, Ipv4Addr::from(word.to_ne_bytes()).into(), length, class);
-    }
+    let ranges = ranges(&folder)?;
+    let mut prefixes: BTreeMap<_, _> = ranges.prefixes().collect();
     for ([length, words @ ..], class) in prefix_table::<[u32; 5]>(&folder.join(map::PREFIXES6))? {
-        add(&mut prefixes, address6(words).into(), length, class);
+        let length = u8::try_from(length).unwrap_or(u8::MAX);
+        // The kernel keeps no prefix longer than its key.
+        prefixes.extend(IpNet::new(address6(words).into(), length).map(|net| (net, SourceClass(class))));
     }
-    Ok(Loaded { record: policy, tables, prefixes })
+    Ok(Loaded { record: policy, tables, prefixes, ranges })
 }
 
-fn add(prefixes: &mut BTreeMap<IpNet, SourceClass>, address: IpAddr, length: u32, class: u32) {
-    let length = u8::try_from(length).unwrap_or(u8::MAX);
-    // The kernel keeps no prefix longer than its key.
-    prefixes.extend(IpNet::new(address, length).map(|net| (net, SourceClass(class))));
+/// The ranges of a policy, as many as the last entry of their index says, and no more than there is room for.
+fn ranges(folder: &Path) -> Result<Ranges4, DataplaneError> {
+    let mut index = entries(&folder.join(map::RANGE_INDEX4))?;
+    index.truncate(ranges::INDEX as usize);
+    let last = index.last().copied().unwrap_or_default() as usize;
+    let words = entries(&folder.join(map::RANGES4))?;
+    let (words, _) = words.as_chunks();
+    let ranges = words.iter().take(last + 1).map(|&[first, class]| Range4 { first, class }).collect();
+    Ok(Ranges4 { ranges, index })
 }
 
-/// The entries of a service table, and what the kernel has put behind them.
+/// The entries of a table that is one value, and what the kernel has put behind them.
 fn entries(path: &Path) -> Result<Vec<u32>, DataplaneError> {
     let data = open_map(path)?;
     with_memory(&data, |entries: &[AtomicU32]| entries.iter().map(|entry| entry.load(Ordering::Relaxed)).collect())

@@ -15,7 +15,7 @@ use enforcer_common::layout::{
 use enforcer_common::outcome::{Outcome, Seen};
 use enforcer_common::tables::{Flow, Tables};
 use enforcer_common::{Direction, Entry, Mode, Reason, ServiceIndex, SourceClass};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::host::Host;
 use crate::ruleset::{Action, Match, Ruleset, Scope};
@@ -33,8 +33,8 @@ pub struct HostTables<'a> {
     ruleset: &'a Ruleset,
     host: &'a Host,
     config: Config,
-    /// Prefix lengths that occur, longest first, of IPv4 and IPv6: a lookup need not try the others.
-    lengths: [Vec<u8>; 2],
+    /// Lengths of IPv6 prefixes that occur, longest first: a lookup need not try the others.
+    lengths: Vec<u8>,
     now: Cell<u64>,
     modes: [Cell<Mode>; 2],
     flow_ports: RefCell<HashSet<u32>>,
@@ -51,14 +51,10 @@ impl<'a> HostTables<'a> {
     #[must_use]
     pub fn new(ruleset: &'a Ruleset, host: &'a Host) -> Self {
         let flows = &ruleset.settings.flows;
-        let mut lengths = [Vec::new(), Vec::new()];
-        for net in ruleset.prefixes.keys() {
-            lengths[usize::from(net.addr().is_ipv6())].push(net.prefix_len());
-        }
-        for lengths in &mut lengths {
-            lengths.sort_unstable_by(|a, b| b.cmp(a));
-            lengths.dedup();
-        }
+        let of_ipv6 = ruleset.prefixes.keys().filter(|net| net.addr().is_ipv6());
+        let mut lengths: Vec<u8> = of_ipv6.map(IpNet::prefix_len).collect();
+        lengths.sort_unstable_by(|a, b| b.cmp(a));
+        lengths.dedup();
         let mac = |index: usize| host.macs.get(index).map_or(0, mac_word);
         let config = Config {
             macs: [mac(0), mac(1)],
@@ -146,13 +142,6 @@ impl<'a> HostTables<'a> {
         self.flows.borrow().len()
     }
 
-    fn column(&self, direction: Direction, remote: IpAddr) -> u32 {
-        let lengths = &self.lengths[usize::from(remote.is_ipv6())];
-        let nets = lengths.iter().filter_map(|length| IpNet::new(remote, *length).ok());
-        let class = nets.map(|net| net.trunc()).find_map(|net| self.ruleset.prefixes.get(&net));
-        class.copied().unwrap_or(SourceClass::default()).column(direction)
-    }
-
     /// The host's own view of an address: IPv4 in IPv6 is IPv4.
     fn canonical(address: [u32; 4]) -> IpAddr {
         IpAddr::V6(address6(address)).to_canonical()
@@ -223,11 +212,14 @@ impl<'t> Tables for &'t HostTables<'_> {
     }
 
     fn column4(&self, direction: Direction, remote: u32) -> u32 {
-        self.column(direction, Ipv4Addr::from_octets(remote.to_ne_bytes()).into())
+        self.ruleset.ranges.class(Ipv4Addr::from_octets(remote.to_ne_bytes())).column(direction)
     }
 
     fn column6(&self, direction: Direction, remote: [u32; 4]) -> u32 {
-        self.column(direction, address6(remote).into())
+        let remote = address6(remote);
+        let nets = self.lengths.iter().filter_map(|length| Ipv6Net::new(remote, *length).ok());
+        let class = nets.map(|net| net.trunc().into()).find_map(|net: IpNet| self.ruleset.prefixes.get(&net));
+        class.copied().unwrap_or(SourceClass::default()).column(direction)
     }
 
     fn scoped(&self, direction: Direction, row: u16, column: u32) -> Entry {

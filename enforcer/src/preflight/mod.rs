@@ -181,6 +181,7 @@ mod tests {
 
     use super::*;
     use crate::dataplane::{AttachMode, OnFilter};
+    use crate::ranges::Ranges4;
     use crate::ruleset::{FlowSettings, Ruleset, Settings};
 
     fn ruleset(scope: Option<Scope>) -> Ruleset {
@@ -189,6 +190,7 @@ mod tests {
             rules: Vec::new(),
             tables: Default::default(),
             prefixes: BTreeMap::new(),
+            ranges: Ranges4::of(&BTreeMap::new()),
             settings: Settings { outbound_judged: false, scope, flows: FlowSettings::default() },
         }
     }

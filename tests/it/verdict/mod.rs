@@ -9,6 +9,7 @@ mod link;
 mod martian;
 mod port;
 mod protocol;
+mod source;
 mod truncation;
 mod vlan;
 
