@@ -1,6 +1,8 @@
 //! `cargo xtask assurance`: writes `docs/assurance.md` from what the long runs have left below the target folder. Nobody writes
 //! that page by hand.
 //!
+//! What a run has left nothing for, the page keeps: long runs are made one at a time, and not all on one machine.
+//!
 //! Every run leaves one JSON object, `target/assurance/NAME.json`: under `figures` the figures by name, objects of figures where there
 //! are several, and beside it the `kernel` it ran under and the `revision` that was run.
 
@@ -15,6 +17,8 @@ use serde_json::{Map, Value, json};
 use crate::workspace;
 
 const PAGE: &str = "docs/assurance.md";
+/// What a section begins with.
+const HEADING: &str = "\n## ";
 
 /// Results in the order of the page: name, title, and what was done. Others follow under their own names.
 const KNOWN: &[(&str, &str, &str)] = &[
@@ -80,14 +84,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if results.is_empty() {
         bail!("no run has left anything in {}", folder().display());
     }
-    let text = page(&mut results);
+    let path = workspace::root().join(PAGE);
+    let text = page(&results, &fs::read_to_string(&path).unwrap_or_default());
     if options.print {
         print!("{text}");
         return Ok(());
     }
-    let path = workspace::root().join(PAGE);
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{PAGE} has the figures of {} runs", results.len());
+    let names: Vec<&str> = results.iter().map(|run| run.name.as_str()).collect();
+    println!("{PAGE} has the figures of these runs now, and those of others as it had them: {}", names.join(", "));
     Ok(())
 }
 
@@ -123,26 +128,42 @@ fn read(path: &Path) -> anyhow::Result<Run> {
     Ok(Run { name, when: format!("{day}, Linux {kernel}, revision {revision}"), figures })
 }
 
-fn page(runs: &mut [Run]) -> String {
-    let place = |name: &str| KNOWN.iter().position(|(known, ..)| *known == name).unwrap_or(KNOWN.len());
-    runs.sort_by(|a, b| (place(&a.name), &a.name).cmp(&(place(&b.name), &b.name)));
+/// The page with these runs in the place of older ones.
+fn page(runs: &[Run], page: &str) -> String {
+    let place = |title: &str| KNOWN.iter().position(|(_, known, _)| *known == title).unwrap_or(KNOWN.len());
+    let mut sections: Vec<String> = page
+        .split(HEADING)
+        .skip(1)
+        .map(|section| section.trim_end().to_owned())
+        .chain(runs.iter().map(section))
+        .collect();
+    let title = |section: &String| section.lines().next().unwrap_or_default().to_owned();
+    // Stable: of two with one title the newer one is the second.
+    sections.sort_by_key(|section| (place(&title(section)), title(section)));
+    let newest = sections.chunk_by(|a, b| title(a) == title(b)).filter_map(|same| same.last());
     let mut text =
         "# Assurance\n\nThe figures of the last long runs, written by `cargo xtask assurance` and not by hand.\n"
             .to_owned();
-    for run in runs {
-        let known = KNOWN.iter().find(|(known, ..)| *known == run.name);
-        let (title, what) = known.map_or((run.name.as_str(), ""), |(_, title, what)| (*title, *what));
+    for section in newest {
         // Writing to a string cannot fail.
-        let _ = write!(text, "\n## {title}\n\n");
-        if !what.is_empty() {
-            let _ = write!(text, "{what}\n\n");
-        }
-        let _ = writeln!(text, "| figure | {} |\n|---|---|", run.when);
-        for (name, value) in &run.figures {
-            rows(&mut text, &name.replace('_', " "), value);
-        }
+        let _ = writeln!(text, "{HEADING}{section}");
     }
     text
+}
+
+/// A run as a section of the page, without the signs of its heading.
+fn section(run: &Run) -> String {
+    let known = KNOWN.iter().find(|(known, ..)| *known == run.name);
+    let (title, what) = known.map_or((run.name.as_str(), ""), |(_, title, what)| (*title, *what));
+    let mut text = format!("{title}\n\n");
+    if !what.is_empty() {
+        let _ = write!(text, "{what}\n\n");
+    }
+    let _ = writeln!(text, "| figure | {} |\n|---|---|", run.when);
+    for (name, value) in &run.figures {
+        rows(&mut text, &name.replace('_', " "), value);
+    }
+    text.trim_end().to_owned()
 }
 
 fn rows(text: &mut String, name: &str, value: &Value) {
@@ -178,7 +199,7 @@ mod tests {
     #[test]
     fn figures_become_rows_and_known_runs_come_first() {
         let figures = |text| serde_json::from_str(text).unwrap();
-        let mut runs = [
+        let runs = [
             Run {
                 name: "another".into(),
                 when: "2026-11-22".into(),
@@ -190,9 +211,15 @@ mod tests {
                 figures: figures(r#"{"killed": 3, "by": {"unit tests": 2}, "none": {}}"#),
             },
         ];
-        let text = page(&mut runs);
+        let text = page(&runs, "");
         assert!(text.contains("| killed | 3 |") && text.contains("| by: unit tests | 2 |"), "{text}");
         assert!(text.contains("| none | none |") && text.contains("| kernels | 6.1, 6.12 |"), "{text}");
         assert!(text.find("## Mutants") < text.find("## another"), "{text}");
+        // Once more: the runs that are new, and what there was of others.
+        assert_eq!(page(&runs[1..], &text), text);
+        let newer = Run { name: "another".into(), when: "2026-11-23".into(), figures: figures(r#"{"kernels": []}"#) };
+        let text = page(std::slice::from_ref(&newer), &text);
+        assert!(text.contains("| killed | 3 |") && text.matches("## another").count() == 1, "{text}");
+        assert!(text.contains("2026-11-23") && !text.contains("6.12"), "{text}");
     }
 }
