@@ -26,9 +26,9 @@ pub struct Loaded {
     pub record: PolicyRecord,
     /// Inbound and outbound, as in a [`Ruleset`](crate::ruleset::Ruleset).
     pub tables: [Table; 2],
-    /// Every prefix with its classes; those of IPv4 as the ranges of addresses are told by.
+    /// Every prefix with its classes. Those of IPv4 cover what was applied, and need not be the same prefixes.
     pub prefixes: BTreeMap<IpNet, SourceClass>,
-    /// What the IPv4 ones were made of.
+    /// What those of IPv4 are read from.
     pub ranges: Ranges4,
 }
 
