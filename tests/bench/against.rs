@@ -12,13 +12,13 @@ use crate::Effort;
 use crate::classes::{Bench, Hook, measure_for};
 use crate::floods::{Contest, Flood, Senders, relax_reverse_path};
 use crate::growth::time_to_apply;
-use crate::packets::{inbound_classes, outbound_classes, sizes};
+use crate::packets::{PREFIX_PORT, inbound_classes, outbound_classes, prefix_classes, sizes};
 use crate::programs::{DESTINATION, Varying};
 use crate::report::{Row, Section};
 use crate::site::Site;
 
+/// Beside the role, for the port of prefixes.
 const PREFIXES: usize = 10_000;
-const PREFIX_PORT: u16 = 9100;
 
 /// Nanoseconds by which one program differs from itself, loaded once more to another address.
 const NOISE: f64 = 1.0;
@@ -66,10 +66,12 @@ fn ratio(group: &str, name: &str, unit: &str, [ours, other, again]: [f64; 3], le
 }
 
 fn packets(effort: Effort, other: &Path, hook: Hook) -> Result<Vec<Row>, String> {
-    let benches = benches(other, &Site::one_role(), hook)?;
+    let (site, [_, member, _], beside) = Site::one_role().with_prefixes(PREFIX_PORT, PREFIXES);
+    let benches = benches(other, &site, hook)?;
     let destinations = Varying::new(Kind::Tc, DESTINATION).map_err(|error| error.to_string())?;
     let classes = |bench| {
         let mut classes = inbound_classes(bench);
+        classes.extend(prefix_classes(bench, &[member], beside));
         if hook == Hook::Tc {
             classes.extend(outbound_classes(bench, &destinations));
         }

@@ -3,6 +3,7 @@
 //! The frame is the same every time, so everything that it touches is in the cache, unless a class says otherwise. The mean of a
 //! round is measured; the least of the rounds is what counts, because whatever disturbs a measurement makes it longer.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use aya::programs::ProgramInfo;
@@ -23,7 +24,7 @@ const CLIENT_PORT: u16 = 40_000;
 /// Local ports that no rule permits and no flow uses.
 const UNUSED_PORT: u16 = 4444;
 /// The port that is permitted by prefix.
-const PREFIX_PORT: u16 = 9100;
+pub(crate) const PREFIX_PORT: u16 = 9100;
 
 const ANY_SOURCE_V4: f64 = 12.0;
 const ANY_SOURCE_V6: f64 = 15.0;
@@ -199,15 +200,22 @@ pub(crate) fn outbound_classes<'a>(bench: &'a Bench, destinations: &'a Varying) 
     ]
 }
 
+/// Members of prefixes, and behind them somebody who is none.
+pub(crate) fn prefix_classes<'b>(bench: &'b Bench, members: &[Ipv4Addr], beside: Ipv4Addr) -> Vec<Class<'b>> {
+    let frame =
+        |source: &Ipv4Addr| Packet::new().ipv4(&source.to_string(), HOST[0]).tcp(40_000, PREFIX_PORT).flags(tcp::ACK);
+    let member = |source| bench.class("permitted by a prefix", &frame(source));
+    let denied = bench.class("denied, beside a prefix", &frame(&beside)).dropped(bench);
+    members.iter().map(member).chain([denied]).collect()
+}
+
 fn by_prefix(effort: Effort, hook: Hook, count: usize) -> Result<Vec<Row>, String> {
     let (site, members, beside) = Site::one_role().with_prefixes(PREFIX_PORT, count);
     let bench = Bench::new(&site, hook)?;
-    let frame = |source: &str| Packet::new().ipv4(source, HOST[0]).tcp(40_000, PREFIX_PORT).flags(tcp::ACK);
-    let mut classes: Vec<_> = members.iter().map(|source| bench.class("member", &frame(&source.to_string()))).collect();
-    classes.push(bench.class("denied", &frame(&beside.to_string())).dropped(&bench));
+    let mut classes = prefix_classes(&bench, &members, beside);
     classes.push(bench.class("any source", &from_stranger(0).tcp(40_000, 143).flags(tcp::ACK)));
     measure(effort, &mut classes)?;
-    // Not all members are equally deep in the tree: the slowest of some speaks for them.
+    // Not all members have as many neighbours: the slowest of some speaks for them.
     let slowest = classes[..members.len()]
         .iter_mut()
         .max_by(|a, b| a.above_empty().unwrap_or(0.0).total_cmp(&b.above_empty().unwrap_or(0.0)))

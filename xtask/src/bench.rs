@@ -111,9 +111,11 @@ fn other_build(revision: &str) -> anyhow::Result<PathBuf> {
         .arg("enforcer")
         .arg("--bin")
         .arg("enforcer")
-        .variable("CARGO_TARGET_DIR", workspace::target_dir().to_string_lossy());
+        // Not where ours is built: cargo tells packages apart by where they stand in their workspace, so both have the same folder for
+        // what their build scripts make, and ours would come to hold the programs of the other.
+        .variable("CARGO_TARGET_DIR", folder.join("target").to_string_lossy());
     let built = build.run().and_then(|()| {
-        let from = kernel::built(Profile::Release, "enforcer");
+        let from = folder.join("target/release/enforcer");
         fs::copy(&from, &binary).with_context(|| format!("cannot copy {}", from.display()))
     });
     git(&["worktree", "remove", "--force", &worktree])?;
