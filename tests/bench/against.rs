@@ -17,7 +17,7 @@ use crate::programs::{DESTINATION, Varying};
 use crate::report::{Row, Section};
 use crate::site::Site;
 
-/// Beside the role, for the port of prefixes.
+/// Prefixes that one port is bound to, beside what the role has.
 const PREFIXES: usize = 10_000;
 
 /// Nanoseconds by which one program differs from itself, loaded once more to another address.

@@ -3,6 +3,7 @@
 use std::fs;
 
 use enforcer_common::layout::{LAYOUT_VERSION, map};
+use enforcer_common::ranges::INDEX;
 use enforcer_common::{Entry, EntryKind, ServiceIndex};
 use harness::enforcer::Protected;
 use harness::netns::host_pins;
@@ -32,12 +33,14 @@ fn ranges_of_sources_that_were_changed_in_the_kernel_are_drift() {
     let protected = Protected::apply(&arguments);
     assert_eq!(status(&protected).0, Some(0));
     let tables = Tables::of(&protected.cable.host);
-    // The class of the range from 0.0.0.0 on, its first address, and where the ranges of 10.7.0.0/16 begin.
-    for (table, at) in [(map::RANGES4, 1), (map::RANGES4, 0), (map::RANGE_INDEX4, 0x0a07)] {
-        tables.change_word(1, table, at, |word| word ^ 1);
+    // The class of the range from 0.0.0.0 on, its first address (it then ends before it begins), where the ranges of 10.7.0.0/16
+    // begin, and how many there are.
+    let last = INDEX as usize - 1;
+    for (table, at) in [(map::RANGES4, 1), (map::RANGES4, 0), (map::RANGE_INDEX4, 0x0a07), (map::RANGE_INDEX4, last)] {
+        tables.change_word(1, table, at, |word| !word);
         let (code, json) = status(&protected);
         assert_eq!((code, &json["drift"]), (Some(1), &true.into()), "{table} {at}: {json}");
-        tables.change_word(1, table, at, |word| word ^ 1);
+        tables.change_word(1, table, at, |word| !word);
         assert_eq!(status(&protected).0, Some(0), "{table} {at}");
     }
 }
