@@ -120,11 +120,13 @@ mod tests {
         assert_eq!(ranges.ranges.len(), 3, "{ranges:?}");
         let all = Ranges4::of(&of(&[("0.0.0.0/0", 1), ("128.0.0.0/1", 2), ("255.255.255.255/32", 3)]));
         assert_eq!(all.ranges.iter().map(|range| range.class).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(all.class(Ipv4Addr::BROADCAST), SourceClass(3));
     }
 
     fn prefix() -> impl Strategy<Value = (IpNet, SourceClass)> {
-        // Few networks and every length: prefixes that touch, and that lie within each other.
-        let address = prop_oneof![any::<u32>(), (0_u32..4, any::<u16>()).prop_map(|(a, b)| a << 16 | u32::from(b))];
+        // Few networks and every length: prefixes that touch, and that lie within each other, in the last /16 as well.
+        let block = prop_oneof![0_u32..4, Just(0xffff)];
+        let address = prop_oneof![any::<u32>(), (block, any::<u16>()).prop_map(|(a, b)| a << 16 | u32::from(b))];
         (address, 0_u8..=32, 1_u32..4).prop_map(|(address, length, class)| {
             let net = ipnet::Ipv4Net::new(Ipv4Addr::from_bits(address), length).unwrap().trunc();
             (net.into(), SourceClass(class))
