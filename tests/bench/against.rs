@@ -12,10 +12,10 @@ use crate::Effort;
 use crate::classes::{Bench, Hook, measure_for};
 use crate::floods::{Contest, Flood, Senders, relax_reverse_path};
 use crate::growth::time_to_apply;
-use crate::packets::{PREFIX_PORT, inbound_classes, outbound_classes, prefix_classes, sizes};
+use crate::packets::{inbound_classes, outbound_classes, prefix_classes, sizes};
 use crate::programs::{DESTINATION, Varying};
 use crate::report::{Row, Section};
-use crate::site::Site;
+use crate::site::{PREFIX_PORT, Site};
 
 /// Prefixes that one port is bound to, beside what the role has.
 const PREFIXES: usize = 10_000;

@@ -20,7 +20,7 @@ use serde_json::json;
 
 use crate::Effort;
 use crate::report::{Row, Section, Target};
-use crate::site::Site;
+use crate::site::{PREFIX_PORT, Site};
 
 /// Milliseconds from compiled ruleset to in force, with 10,000 prefixes and two interfaces.
 const IN_FORCE: f64 = 150.0;
@@ -28,7 +28,6 @@ const IN_FORCE: f64 = 150.0;
 const BETWEEN_HOOKS: f64 = 20.0;
 /// Mebibytes of the maps of the default configuration.
 const MEMORY: f64 = 64.0;
-const PREFIX_PORT: u16 = 9100;
 /// IEEE 802: for experiments of one's own.
 const LOCAL_EXPERIMENTAL: u16 = 0x88b5;
 

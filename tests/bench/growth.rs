@@ -16,7 +16,7 @@ use crate::Effort;
 use crate::classes::{Bench, Class, Hook, measure};
 use crate::programs::{DESTINATION, SOURCE, Varying};
 use crate::report::{Row, Section, Target};
-use crate::site::{FIRST_RULE_PORT, HOST, STRANGER, Site};
+use crate::site::{FIRST_RULE_PORT, HOST, PREFIX_PORT, STRANGER, Site};
 
 /// Copies of the smallest size and of the largest.
 const COPIES: usize = 5;
@@ -27,8 +27,6 @@ const ROUNDING: f64 = 1e-9;
 const ANY_SOURCE: &str = "permitted to any source";
 const BY_PREFIX: &str = "permitted by prefix";
 const DENIED: &str = "denied, SYN";
-/// The port that is permitted by prefix.
-const PREFIX_PORT: u16 = 9100;
 /// No rule permits it.
 const UNUSED_PORT: u16 = 4444;
 /// Of the flows: the port of the other side, and ours.

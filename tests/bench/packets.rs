@@ -15,7 +15,7 @@ use crate::Effort;
 use crate::classes::{Bench, Class, Hook, measure};
 use crate::programs::{DESTINATION, SOURCE, Varying};
 use crate::report::{Row, Section, Target};
-use crate::site::{HOST, STRANGER, Site};
+use crate::site::{HOST, PREFIX_PORT, STRANGER, Site};
 
 /// A host with which this one has flows.
 const SERVER: [&str; 2] = ["198.18.0.9", "2001:db8::9"];
@@ -23,8 +23,6 @@ const SERVER: [&str; 2] = ["198.18.0.9", "2001:db8::9"];
 const CLIENT_PORT: u16 = 40_000;
 /// Local ports that no rule permits and no flow uses.
 const UNUSED_PORT: u16 = 4444;
-/// The port that is permitted by prefix.
-pub(crate) const PREFIX_PORT: u16 = 9100;
 
 const ANY_SOURCE_V4: f64 = 12.0;
 const ANY_SOURCE_V6: f64 = 15.0;

@@ -16,6 +16,8 @@ pub(crate) const STRANGER: [&str; 2] = ["198.18.0.2", "2001:db8::2"];
 /// The servers of the cluster.
 const CLUSTER: &str = "198.18.0.3, \"2001:db8::3\"";
 
+/// The port that is permitted by prefix.
+pub(crate) const PREFIX_PORT: u16 = 9100;
 /// Where the ports of [`Site::with_rules`] begin.
 pub(crate) const FIRST_RULE_PORT: u16 = 10_000;
 
