@@ -1,4 +1,4 @@
-//! What the clients try, and what the policy says of it.
+//! The connections that the clients try, and the verdict that the policy gives each.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,14 +16,14 @@ pub(crate) struct Attempt {
     to: IpAddr,
     pub(crate) protocol: &'static str,
     pub(crate) port: u16,
-    /// The rule that permits it, or the reason why none does.
+    /// The rule that permits the attempt, or the reason for the refusal.
     pub(crate) says: Says,
 }
 
-/// What the policy says to one client of one port.
+/// The policy's answer to one client for one port.
 type Says = Result<&'static str, &'static str>;
 
-/// Protocol and port, and what the policy says to the stranger and to the member of the cluster.
+/// Protocol and port, then the policy's answer to the stranger and to the cluster member.
 type Case = (&'static str, u16, [Says; 2]);
 
 const CASES: &[Case] = &[
@@ -44,8 +44,8 @@ const CASES: &[Case] = &[
     ("udp", 4444, [Err("no-rule"); 2]),
 ];
 
-/// Every case over both families. Where the member of the cluster is told the same as the stranger, it need not ask; but
-/// that an internal port is closed to it too is worth seeing.
+/// Every case over both address families. The cluster member skips a case where it would get the stranger's answer, except for the
+/// internal port: the demo shows that this port is closed to the cluster as well.
 pub(crate) fn all(cable: &Cable) -> Vec<Attempt> {
     let mut attempts = Vec::new();
     for ((to, stranger), member) in cable.near.addresses().into_iter().zip(cable.far.addresses()).zip(MEMBER) {
@@ -59,7 +59,7 @@ pub(crate) fn all(cable: &Cable) -> Vec<Attempt> {
     attempts
 }
 
-/// The ports of a protocol that are tried.
+/// The ports of one protocol that the clients try.
 pub(crate) fn ports(attempts: &[Attempt], protocol: &str) -> Vec<u16> {
     let mut ports: Vec<_> = attempts.iter().filter(|one| one.protocol == protocol).map(|one| one.port).collect();
     ports.sort_unstable();

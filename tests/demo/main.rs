@@ -1,7 +1,7 @@
-//! The demo: a host in the role of Unity Connection, and clients that try what its policy permits and what it does not.
+//! The demo: a host with the role Unity Connection, and clients that try permitted and refused ports.
 //!
-//! Everything is real but the network: the binary, the programs in the kernel, the sockets on both sides. Two namespaces
-//! joined by a cable stand for the host and for everybody else; both are gone when it ends, however it ends.
+//! Only the network is simulated: the binary, the programs in the kernel and the sockets on both sides are real. Two namespaces
+//! joined by a cable stand for the host and for its clients. The demo always removes both, even when it fails or is interrupted.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
@@ -22,25 +22,25 @@ fn main() -> ExitCode {
     interrupt::listen();
     match std::panic::catch_unwind(run) {
         Ok(wrong) if wrong.is_empty() => {
-            println!("\nEvery outcome is what the policy says. Nothing is left behind.");
+            println!("\nEvery outcome matches the policy. Nothing is left behind.");
             ExitCode::SUCCESS
         }
         Ok(wrong) => {
-            eprintln!("\nNot what the policy says:\n  {}", wrong.join("\n  "));
+            eprintln!("\nThese outcomes differ from the policy:\n  {}", wrong.join("\n  "));
             ExitCode::FAILURE
         }
         // The cables, the pins and the namespaces went with the stack that was unwound.
         Err(panic) if panic.is::<interrupt::Interrupted>() => {
-            eprintln!("\ninterrupted; nothing is left behind");
+            eprintln!("\ninterrupted; everything has been removed");
             ExitCode::from(130)
         }
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// Plays the whole demo and returns what was not as it should be.
+/// Runs the whole demo and returns the outcomes that differ from the policy.
 fn run() -> Vec<String> {
-    println!("Two namespaces, a cable between them. The near end gets the role unity-connection, in audit:");
+    println!("Two namespaces joined by a cable. The near end gets the role unity-connection, in audit:");
     let protected = Protected::apply(&[
         "--role",
         "unity-connection",
@@ -55,8 +55,8 @@ fn run() -> Vec<String> {
     }
     println!("  host {} and {}", cable.near.v4, cable.near.v6);
     println!("  cluster member {} and {}, bound to the peer `cluster`", MEMBER[0], MEMBER[1]);
-    println!("  stranger {} and {}, bound to nothing", cable.far.v4, cable.far.v6);
-    println!("  a server listens on every port that is tried, so only the policy stands between it and a client\n");
+    println!("  stranger {} and {}, bound to no peer", cable.far.v4, cable.far.v6);
+    println!("  a server listens on every port that a client tries, so only the policy can refuse a client\n");
 
     let attempts = attempt::all(cable);
     let servers = Servers::start(&cable.host, &attempt::ports(&attempts, "tcp"), &attempt::ports(&attempts, "udp"));
@@ -65,7 +65,7 @@ fn run() -> Vec<String> {
     protected.mode("enforce");
     play(&protected, "enforce", &attempts, &mut report);
 
-    println!("\nCounters of the kernel, with the rows of the vendor's document:\n");
+    println!("\nCounters read from the kernel, with the rows of the vendor's document:\n");
     let counters = protected.run(&["counters", "--format", "json"]).expect_code(0).json();
     print!("{}", report::counters(&counters, &cable.near.interface));
     drop(servers);
@@ -78,7 +78,7 @@ fn run() -> Vec<String> {
 }
 
 fn play(protected: &Protected, mode: &str, attempts: &[Attempt], report: &mut Report) {
-    let meaning = if mode == "audit" { "what the policy refuses is counted, and arrives" } else { "it is dropped" };
+    let meaning = if mode == "audit" { "refused packets are counted and still arrive" } else { "refused packets are dropped" };
     println!("Mode {mode}: {meaning}.\n");
     let mut rows = Vec::new();
     for attempt in attempts {

@@ -1,4 +1,4 @@
-//! What the demo prints, and its judgement of every outcome.
+//! The demo's output, and its check of every outcome.
 
 use harness::enforcer::Counters;
 use harness::sockets::Reply;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::attempt::Attempt;
 
-/// Collects what was not as the policy says.
+/// Collects the outcomes that differ from the policy.
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) wrong: Vec<String>,
@@ -47,7 +47,7 @@ impl Report {
             policy.to_owned(),
             why,
             if arrived { "yes" } else { "no" }.to_owned(),
-            format!("{}{}", counted_as(counted), if as_expected { "" } else { "   <-- not what the policy says" }),
+            format!("{}{}", counted_as(counted), if as_expected { "" } else { "   <-- differs from the policy" }),
         ]
     }
 }
