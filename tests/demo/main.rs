@@ -78,7 +78,8 @@ fn run() -> Vec<String> {
 }
 
 fn play(protected: &Protected, mode: &str, attempts: &[Attempt], report: &mut Report) {
-    let meaning = if mode == "audit" { "refused packets are counted and still arrive" } else { "refused packets are dropped" };
+    let meaning =
+        if mode == "audit" { "refused packets are counted and still arrive" } else { "refused packets are dropped" };
     println!("Mode {mode}: {meaning}.\n");
     let mut rows = Vec::new();
     for attempt in attempts {
