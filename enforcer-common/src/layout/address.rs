@@ -1,0 +1,30 @@
+//! Addresses: which are this host's own, and the ranges of remote ones.
+
+/// Bytes of the filter over the host's own addresses, each 0 or 1: a bit of a word takes twice as long to find.
+pub const OWN_FILTER_BYTES: u32 = 4096;
+
+/// The byte of the own-address filter that stands for an address (as words in network order; IPv4 mapped into IPv6).
+#[must_use]
+#[inline(always)]
+pub const fn own_slot(address: [u32; 4]) -> u32 {
+    // Anybody can find an address that shares a byte with one of ours; it costs a look-up in the exact table, no more.
+    (address[0] ^ address[1] ^ address[2] ^ address[3]).wrapping_mul(0x9e37_79b1)
+        >> (32 - OWN_FILTER_BYTES.trailing_zeros())
+}
+
+/// An IPv4 address (as it stands in the packet) mapped into IPv6, `::ffff:a.b.c.d`.
+#[must_use]
+#[inline(always)]
+pub const fn mapped(address: u32) -> [u32; 4] {
+    [0, 0, 0xffff_u32.to_be(), address]
+}
+
+/// A range of remote IPv4 addresses up to the next one, or to the last address of all.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Range4 {
+    /// The first address, in host byte order.
+    pub first: u32,
+    /// A [`SourceClass`](crate::SourceClass).
+    pub class: u32,
+}

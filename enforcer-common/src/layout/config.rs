@@ -1,0 +1,125 @@
+//! What a program is told: constants at load, and the modes at any time.
+
+/// The modes in force. Looked at only when a packet is about to be dropped. Each field is written by itself, in one store.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Control {
+    /// Bit 0: inbound enforces. Bit 1: outbound enforces.
+    pub modes: u64,
+    /// Nanoseconds of the boot clock after which [`Control::modes_after`] counts; 0: never.
+    pub deadline: u64,
+    /// The modes past the deadline.
+    pub modes_after: u64,
+}
+
+/// What a program is told once, at load. The verifier sees constants and removes what a policy does not use.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Config {
+    /// Hardware addresses of the interface and of the bridge above it, low 48 bits as they stand in the frame; 0: none.
+    pub macs: [u64; 2],
+    /// [`Config::SCOPED_IN`] and so on.
+    pub features: u32,
+    /// Index of the interface this program judges for.
+    pub interface: u32,
+    /// Columns of the inbound matrix.
+    pub columns_in: u32,
+    /// Columns of the outbound matrix.
+    pub columns_out: u32,
+    /// Jiffies a second.
+    pub hz: u32,
+    /// Timeouts in jiffies.
+    pub timeout_tcp: u32,
+    /// Both sides closed, or reset by us.
+    pub timeout_tcp_closing: u32,
+    /// UDP and SCTP.
+    pub timeout_udp: u32,
+    /// ICMP echo.
+    pub timeout_icmp: u32,
+    /// First port of the host's ephemeral range (`net.ipv4.ip_local_port_range`).
+    pub ephemeral_first: u32,
+    /// Last port of it.
+    pub ephemeral_last: u32,
+    /// Denied packets a second and CPU that are told in full.
+    pub events_per_second: u32,
+}
+
+impl Config {
+    /// Some inbound service depends on the source.
+    pub const SCOPED_IN: u32 = 1;
+    /// Some outbound service depends on the destination.
+    pub const SCOPED_OUT: u32 = 1 << 1;
+    /// Outbound is judged by the connections of the roles.
+    pub const OUTBOUND_JUDGED: u32 = 1 << 2;
+    /// Outbound is not judged, but the site has outbound deny rules.
+    pub const OUTBOUND_DENIES: u32 = 1 << 3;
+    /// Some outbound service answers from another port.
+    pub const ANSWER_ANY: u32 = 1 << 4;
+    /// What is addressed to somebody else is not judged.
+    pub const SCOPE_HOST: u32 = 1 << 5;
+    /// The interface is a bridge port.
+    pub const BRIDGE_PORT: u32 = 1 << 6;
+    /// The protected host is behind this interface: the packet's ingress interface says nothing.
+    pub const GUEST: u32 = 1 << 8;
+    /// The programs write lines about what they judge.
+    pub const LOG: u32 = 1 << 9;
+
+    /// Whether any of these features is on. Read as volatile: the value is written into the object at load.
+    #[must_use]
+    #[inline(always)]
+    pub fn has(&self, feature: u32) -> bool {
+        load(&self.features) & feature != 0
+    }
+
+    /// The whole of it as numbers, for a record.
+    #[must_use]
+    pub fn to_words(&self) -> [u64; 14] {
+        let Self { macs, features, interface, columns_in, columns_out, hz, .. } = *self;
+        let timeouts = [self.timeout_tcp, self.timeout_tcp_closing, self.timeout_udp, self.timeout_icmp];
+        let [tcp, closing, udp, icmp] = timeouts.map(u64::from);
+        let [features, interface, columns_in, columns_out, hz] =
+            [features, interface, columns_in, columns_out, hz].map(u64::from);
+        let [first, last, events] = [self.ephemeral_first, self.ephemeral_last, self.events_per_second].map(u64::from);
+        let [mac, bridge] = macs;
+        [mac, bridge, features, interface, columns_in, columns_out, hz, tcp, closing, udp, icmp, first, last, events]
+    }
+
+    /// Back from [`Self::to_words`].
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "each number goes back to where it came from")]
+    pub fn from_words(words: [u64; 14]) -> Self {
+        let [mac, bridge, numbers @ ..] = words;
+        let [features, interface, columns_in, columns_out, hz, tcp, closing, udp, icmp, first, last, events] =
+            numbers.map(|number| number as u32);
+        Self {
+            macs: [mac, bridge],
+            features,
+            interface,
+            columns_in,
+            columns_out,
+            hz,
+            timeout_tcp: tcp,
+            timeout_tcp_closing: closing,
+            timeout_udp: udp,
+            timeout_icmp: icmp,
+            ephemeral_first: first,
+            ephemeral_last: last,
+            events_per_second: events,
+        }
+    }
+
+    /// Hardware address number 0 or 1.
+    #[must_use]
+    #[inline(always)]
+    pub fn mac<const N: usize>(&self) -> u64 {
+        const { assert!(N < 2) };
+        load(&self.macs[N])
+    }
+}
+
+/// Reads a field of [`Config`] that is written into the object at load and so must not be folded at compile time.
+#[inline(always)]
+pub fn load<T: Copy>(field: &T) -> T {
+    // SAFETY: a reference is valid, aligned and initialised.
+    unsafe { core::ptr::read_volatile(field) }
+}
