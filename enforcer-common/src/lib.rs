@@ -14,6 +14,7 @@ pub mod layout;
 pub mod outcome;
 pub mod packet;
 pub mod ranges;
+pub mod seen;
 pub mod tables;
 pub mod verdict;
 

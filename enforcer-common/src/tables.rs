@@ -3,7 +3,8 @@
 use crate::layout::{
     Config, Counter, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState, Statistic,
 };
-use crate::outcome::{Outcome, Seen};
+use crate::outcome::Outcome;
+use crate::seen::Seen;
 use crate::{Direction, Entry, ServiceIndex};
 
 /// A flow that was found. It is changed in place, field by field: several CPUs may hold it.

@@ -12,7 +12,8 @@ use enforcer_common::layout::{
     self, Bucket, Config, Control, Counter, DeniedKey, DeniedState, Direct, Event, FlowKey4, FlowKey6, FlowState,
     FlowState6, FragmentKey4, FragmentKey6, FragmentState, HotFlow4, HotFlow6, Range4, RuleCounter, Statistic,
 };
-use enforcer_common::outcome::{Outcome, Seen};
+use enforcer_common::outcome::Outcome;
+use enforcer_common::seen::Seen;
 use enforcer_common::tables::{Flow, Tables};
 use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass, ranges};
 

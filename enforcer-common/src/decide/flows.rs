@@ -1,8 +1,8 @@
 //! Flows: made by what leaves the host, and only when the answer would not be permitted without one.
 
 use crate::layout::{Config, FlowKey4, FlowKey6, FlowState, FlowState6, Ports, Statistic, load};
-use crate::outcome::Seen;
 use crate::packet::{Address, ICMP, ICMPV6, TCP, UDP};
+use crate::seen::Seen;
 use crate::tables::{Flow, Tables, port_bit};
 use crate::{Direction, Entry, EntryKind, ServiceIndex};
 
@@ -164,9 +164,9 @@ fn answers_from_any_port<T: Tables>(tables: &T, seen: &Seen) -> bool {
 #[inline(always)]
 fn look_up<T: Tables>(tables: &T, direction: Direction, index: ServiceIndex, seen: &Seen) -> Entry {
     if seen.family == 4 {
-        super::look_up(tables, direction, index, seen.remote[3])
+        super::entries::look_up(tables, direction, index, seen.remote[3])
     } else {
-        super::look_up(tables, direction, index, seen.remote)
+        super::entries::look_up(tables, direction, index, seen.remote)
     }
 }
 

@@ -2,12 +2,14 @@
 
 use core::hint::cold_path;
 
+use super::entries::{judge_link, look_up, permit_or_refuse, refuse};
 use super::flows::{self, DHCP_CLIENT, DHCP_SERVER};
-use super::{judge_later_fragment, judge_link, look_up, permit_or_refuse, refuse, remember_first_fragment};
+use super::fragments::{judge_later_fragment, remember_first_fragment};
 use crate::frame::Frame;
 use crate::layout::Config;
-use crate::outcome::{Outcome, Seen};
+use crate::outcome::Outcome;
 use crate::packet::{self, Address, ICMP, ICMPV6, IGMP, Network, SCTP, Segment, TCP, UDP};
+use crate::seen::Seen;
 use crate::tables::Tables;
 use crate::{Direction, Entry, EntryKind, Reason, ServiceIndex};
 

@@ -1,11 +1,14 @@
 //! Outbound: judged by the connections of the roles (`outbound: role`), or not judged (`open`). Always read, because what
 //! leaves the host makes the flows that its answers come back by.
 
-use super::{flows, judge_later_fragment, judge_link, look_up, permit_or_refuse, refuse, remember_first_fragment};
+use super::entries::{judge_link, look_up, permit_or_refuse, refuse};
+use super::flows;
+use super::fragments::{judge_later_fragment, remember_first_fragment};
 use crate::frame::Frame;
 use crate::layout::Config;
-use crate::outcome::{Outcome, Seen};
+use crate::outcome::Outcome;
 use crate::packet::{self, Address, ICMP, ICMPV6, IGMP, Network, SCTP, Segment, TCP, UDP};
+use crate::seen::Seen;
 use crate::tables::Tables;
 use crate::{Direction, EntryKind, Reason, ServiceIndex};
 

@@ -2,7 +2,7 @@
 
 use core::hint::cold_path;
 
-use super::MALFORMED;
+use super::network::{MALFORMED, blur_offset};
 use crate::Reason;
 use crate::frame::{Frame, Header};
 use crate::outcome::Outcome;
@@ -59,13 +59,13 @@ pub fn link(frame: &impl Frame) -> Result<Link, Outcome> {
         }
         // Blurred, because what the verifier learns of the frame here it would carry through all of the judgement, for each number of
         // tags.
-        let Some(tag) = frame.header::<TAG>(super::blur_offset(frame, at, 0x1f)) else { return Err(MALFORMED) };
+        let Some(tag) = frame.header::<TAG>(blur_offset(frame, at, 0x1f)) else { return Err(MALFORMED) };
         ethertype = tag.be16::<2>();
         at += TAG;
         tags += 1;
     }
     // 14, 18 or 22.
-    Ok(Link { destination, ethertype, at: super::blur_offset(frame, at, 0x1f) })
+    Ok(Link { destination, ethertype, at: blur_offset(frame, at, 0x1f) })
 }
 
 /// Judges what is neither IPv4 nor IPv6 and needs no rule: `link-control`, or `None` where the ethertype tables decide.

@@ -2,7 +2,7 @@
 
 use core::hint::cold_path;
 
-use super::{Fragment, MALFORMED, Network};
+use super::network::{Fragment, MALFORMED, Network};
 use crate::frame::{Frame, Header};
 use crate::outcome::Outcome;
 

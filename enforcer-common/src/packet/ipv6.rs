@@ -2,7 +2,7 @@
 
 use core::hint::cold_path;
 
-use super::{Fragment, MALFORMED, Network, blur_offset};
+use super::network::{Fragment, MALFORMED, Network, blur_offset};
 use crate::Reason;
 use crate::frame::{Frame, Header};
 use crate::outcome::Outcome;

@@ -1,8 +1,10 @@
 //! TCP, UDP, SCTP and ICMP: the ports, flags and types that a packet is judged by.
 
-use super::{Address, Network};
+use super::address::Address;
+use super::network::Network;
 use crate::frame::{Frame, Header};
-use crate::outcome::{Outcome, Seen};
+use crate::outcome::Outcome;
+use crate::seen::Seen;
 
 /// IP protocol number of ICMP.
 pub const ICMP: u8 = 1;

@@ -12,7 +12,8 @@ use enforcer_common::layout::{
     Config, Counter, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState, STATISTICS,
     Statistic,
 };
-use enforcer_common::outcome::{Outcome, Seen};
+use enforcer_common::outcome::Outcome;
+use enforcer_common::seen::Seen;
 use enforcer_common::tables::{Flow, Tables};
 use enforcer_common::{Direction, Entry, Mode, Reason, ServiceIndex, SourceClass};
 use ipnet::{IpNet, Ipv6Net};
