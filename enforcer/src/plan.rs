@@ -59,7 +59,7 @@ fn is_candidate(link: &Link) -> bool {
 mod tests {
     use super::*;
     use crate::catalogue;
-    use crate::diagnostic::Text;
+    use crate::text::diagnostic::Text;
 
     fn link(name: &str, is_ethernet: bool) -> Link {
         Link {

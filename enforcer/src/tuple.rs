@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use enforcer_common::Direction;
 
-use crate::diagnostic::{Diagnostic, Position, Text};
 use crate::frame::{self, IPV4, IPV6, OUR_MAC, V4};
-use crate::names::did_you_mean;
 use crate::site::{parse_protocol, protocol_name};
+use crate::text::diagnostic::{Diagnostic, Position, Text};
+use crate::text::nearest::did_you_mean;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;

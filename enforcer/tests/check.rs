@@ -4,8 +4,8 @@
 
 use enforcer::catalogue::embedded;
 use enforcer::compile::compile;
-use enforcer::diagnostic::Text;
 use enforcer::site;
+use enforcer::text::diagnostic::Text;
 use expect_test::{Expect, expect};
 use jiff::civil::date;
 

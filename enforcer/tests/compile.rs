@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use enforcer::catalogue::{Kind, PortExpression, Setting, Settings, embedded};
 use enforcer::compile::{Compiled, compile};
-use enforcer::diagnostic::Text;
 use enforcer::ruleset::{Action, Match, Rule, Ruleset};
 use enforcer::site;
+use enforcer::text::diagnostic::Text;
 use enforcer_common::{Direction, Entry, EntryKind, Mode, ServiceIndex};
 use jiff::civil::date;
 use proptest::prelude::*;

@@ -5,9 +5,9 @@
 use std::fmt::Write;
 
 use enforcer::catalogue::embedded;
-use enforcer::diagnostic::Text;
 use enforcer::diff::diff;
 use enforcer::ruleset::Ruleset;
+use enforcer::text::diagnostic::Text;
 use expect_test::{Expect, expect};
 use jiff::civil::date;
 

@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use enforcer::catalogue::embedded;
-use enforcer::diagnostic::Text;
 use enforcer::explain::{describe, judge};
 use enforcer::site;
+use enforcer::text::diagnostic::Text;
 use enforcer::tuple::Tuple;
 use expect_test::{Expect, expect};
 use jiff::civil::date;

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use enforcer::catalogue::embedded;
 use enforcer::compile::{Compiled, compile};
-use enforcer::diagnostic::Text;
 use enforcer::export::{Error, Export, Target, export};
 use enforcer::fixtures::sites::every_role;
 use enforcer::ruleset::{Action, Match};
 use enforcer::site::{self, Site};
+use enforcer::text::diagnostic::Text;
 use enforcer_common::{Direction, Mode};
 use expect_test::{Expect, expect};
 use jiff::civil::date;

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use enforcer::catalogue::{embedded, format_ranges};
 use enforcer::compile::compile;
-use enforcer::diagnostic::Text;
 use enforcer::ruleset::{Match, Ruleset};
 use enforcer::site;
+use enforcer::text::diagnostic::Text;
 use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
 use expect_test::{Expect, expect};
 use jiff::civil::date;

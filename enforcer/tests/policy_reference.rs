@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use enforcer::catalogue::embedded;
-use enforcer::diagnostic::Text;
 use enforcer::help::markdown::{Block, Span, plain};
 use enforcer::help::site_file;
+use enforcer::text::diagnostic::Text;
 use enforcer::{schema, site};
 use serde_json::Value;
 

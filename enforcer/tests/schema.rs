@@ -110,7 +110,7 @@ fn check(name: &str, expected: &Expect) {
 
 /// The keys that the reader names when it meets one that it does not know.
 fn known(text: &str, message: &str) -> Vec<String> {
-    let text = enforcer::diagnostic::Text::new("site.yaml", text);
+    let text = enforcer::text::diagnostic::Text::new("site.yaml", text);
     let findings = site::read(text, embedded().unwrap()).unwrap_err().0;
     let finding = findings.iter().find(|finding| finding.message.starts_with(message)).unwrap();
     let hint = finding.hint.as_deref().unwrap();

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use enforcer::catalogue::embedded;
-use enforcer::diagnostic::Text;
 use enforcer::site;
+use enforcer::text::diagnostic::Text;
 use expect_test::{Expect, expect};
 
 #[test]

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use enforcer::catalogue::embedded;
 use enforcer::compile::compile;
-use enforcer::diagnostic::Text;
 use enforcer::site;
+use enforcer::text::diagnostic::Text;
 use jiff::civil::date;
 
 const HEAD: &str = "interfaces: [eth0]\nroles: [vvb]\n";

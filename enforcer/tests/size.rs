@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use enforcer::catalogue::{Kind, embedded};
 use enforcer::compile::compile;
-use enforcer::diagnostic::Text;
 use enforcer::site;
+use enforcer::text::diagnostic::Text;
 use jiff::civil::date;
 
 /// Counts what is allocated, and remembers the most.

@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 
 use enforcer::catalogue::embedded;
 use enforcer::compile::compile;
-use enforcer::diagnostic::Text;
 use enforcer::diff::diff;
 use enforcer::explain::judge;
 use enforcer::ruleset::Ruleset;
 use enforcer::site::{self, Site, parse_protocol};
 use enforcer::suggest::{Base, Denied, Options, Suggestions, Tried, suggest};
+use enforcer::text::diagnostic::Text;
+use enforcer::text::yaml::{Limits, parse};
 use enforcer::tuple::Tuple;
-use enforcer::yaml::{Limits, parse};
 use enforcer_common::{Direction, Reason, Verdict};
 use expect_test::{Expect, expect};
 use jiff::civil::{Date, date};

@@ -8,10 +8,10 @@ use std::process::{Command, Output, Stdio};
 
 use enforcer::catalogue::embedded;
 use enforcer::compile::compile;
-use enforcer::diagnostic::Text;
 use enforcer::export::{Target, export};
 use enforcer::fixtures::sites::every_role;
 use enforcer::site;
+use enforcer::text::diagnostic::Text;
 use harness::enforcer::enforcer_with_input;
 use harness::netns::Cable;
 use harness::skip::say;

@@ -8,10 +8,10 @@ use crate::cli::apply::source;
 use crate::cli::{Policy, PolicyArgs, policy_args};
 use crate::compile::{self, Compiled};
 use crate::dataplane::HookChoice;
-use crate::diagnostic::Diagnostic;
 use crate::ruleset::Ruleset;
 use crate::site::{Modes, Site};
 use crate::state::{LastGood, Source};
+use crate::text::diagnostic::Diagnostic;
 
 /// A policy that compiles.
 #[derive(Debug)]
@@ -94,8 +94,8 @@ mod tests {
 
     use super::*;
     use crate::catalogue;
-    use crate::diagnostic::Text;
     use crate::state::Netns;
+    use crate::text::diagnostic::Text;
 
     fn site(mode: &str) -> String {
         format!("interfaces: [eth0]\nroles: [unity-connection]\n{mode}")

@@ -6,7 +6,7 @@ use super::due::Work;
 use super::keeper::{Occasion, Outcome};
 use super::policy::Followed;
 use super::{Agent, Pending};
-use crate::diagnostic::Diagnostic;
+use crate::text::diagnostic::Diagnostic;
 
 /// A look at the site file.
 #[derive(Clone, Debug, Eq, PartialEq)]

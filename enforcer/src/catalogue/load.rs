@@ -8,8 +8,8 @@ use include_dir::{Dir, include_dir};
 
 use super::resolve::resolve;
 use super::{Catalogue, read};
-use crate::diagnostic::{Diagnostic, Findings, Text};
-use crate::yaml::{Limits, Reader, parse};
+use crate::text::diagnostic::{Diagnostic, Findings, Text};
+use crate::text::yaml::{Limits, Reader, parse};
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../policies");
 

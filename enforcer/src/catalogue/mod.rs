@@ -23,8 +23,8 @@ pub use parameter::{Kind, Parameter, Setting, Settings};
 pub(crate) use port::merge_ranges;
 pub use port::{Base, EvalError, Port, PortExpression, Protocol, Word, format_ranges, parse_ranges};
 
-use crate::diagnostic::Position;
 use crate::ruleset::SourceRow;
+use crate::text::diagnostic::Position;
 
 /// Everything that is known about roles.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -74,7 +74,7 @@ impl fmt::Display for Kind {
             Self::Integer(range) => write!(f, "a number from {} to {}", range.start(), range.end()),
             Self::Choice(values) => {
                 let values: Vec<&str> = values.iter().map(String::as_str).collect();
-                f.write_str(&crate::names::one_of(&values))
+                f.write_str(&crate::text::nearest::one_of(&values))
             }
             Self::Port => f.write_str("a port from 1 to 65535"),
             Self::Ports => f.write_str("ports such as `5060`, `5060-5199` or `5060,5070-5080`"),

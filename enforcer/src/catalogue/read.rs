@@ -6,7 +6,7 @@ use super::parameter::{Kind, Parameter};
 use super::port::{Port, PortExpression, Protocol};
 use super::{Condition, Document, Exposure, Peer, Printed, Role, Service};
 use crate::ruleset::SourceRow;
-use crate::yaml::{Node, Reader, Value};
+use crate::text::yaml::{Node, Reader, Value};
 
 const PORTS: std::ops::RangeInclusive<i64> = 1..=65535;
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Catalogue, Condition, Kind, Parameter, Role, Service};
-use crate::diagnostic::{Diagnostic, Position, Text};
-use crate::names::did_you_mean;
+use crate::text::diagnostic::{Diagnostic, Position, Text};
+use crate::text::nearest::did_you_mean;
 
 impl Catalogue {
     /// A role and all that it includes, itself first, each once.

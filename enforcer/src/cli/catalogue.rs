@@ -10,7 +10,7 @@ use super::policy_args::{Error, load_catalogue};
 use super::table::{print, source_rows, table};
 use super::{Failure, Format, Output};
 use crate::catalogue::{Decision, Finding, FindingKind, Record, export, lint};
-use crate::names::one_of;
+use crate::text::nearest::one_of;
 
 /// Looks at the whole catalogue.
 #[derive(Debug, clap::Args)]

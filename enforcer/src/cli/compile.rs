@@ -6,9 +6,9 @@ use super::policy_args::PolicyArgs;
 use super::table::{print, source_rows, table};
 use super::{Failure, Output};
 use crate::catalogue::format_ranges;
-use crate::diagnostic::Diagnostic;
 use crate::ruleset::{Action, Match, Rule, SourceRow};
 use crate::site::protocol_name;
+use crate::text::diagnostic::Diagnostic;
 
 /// Prints the rules that a policy compiles to; loads nothing.
 #[derive(Debug, clap::Args)]

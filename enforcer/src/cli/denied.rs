@@ -299,7 +299,7 @@ fn reason(text: &str) -> Result<String, String> {
     if refusals().any(|name| name == text) {
         return Ok(text.to_owned());
     }
-    let hint = crate::names::did_you_mean(text, refusals());
+    let hint = crate::text::nearest::did_you_mean(text, refusals());
     Err(hint.unwrap_or_else(|| {
         format!("reasons for which packets are refused: {}", refusals().collect::<Vec<_>>().join(", "))
     }))

@@ -8,7 +8,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use super::table::{print, table};
 use super::{Failure, Output, Terminal, command};
 use crate::help::{TOPICS, Topic, terminal};
-use crate::names::did_you_mean;
+use crate::text::nearest::did_you_mean;
 
 /// Width where the output is not a terminal, as that of manual pages.
 const WIDTH: u16 = 80;

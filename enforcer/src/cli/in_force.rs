@@ -10,11 +10,11 @@ use super::{Failure, Output};
 use crate::catalogue::Catalogue;
 use crate::compile::compile;
 use crate::dataplane::Protected;
-use crate::diagnostic::Findings;
 use crate::ruleset::Ruleset;
 use crate::site::{self, Site};
 use crate::state::{Source, State};
-use crate::yaml::{Limits, Node, parse};
+use crate::text::diagnostic::Findings;
+use crate::text::yaml::{Limits, Node, parse};
 
 /// A policy with everything that it was made of.
 #[derive(Debug)]

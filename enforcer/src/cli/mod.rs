@@ -52,7 +52,7 @@ use verbosity::Verbosity;
 
 pub use policy_args::{Policy, PolicyArgs, PolicyFlags, load_catalogue};
 
-use crate::diagnostic::Diagnostic;
+use crate::text::diagnostic::Diagnostic;
 
 /// Keeps a host's network surface equal to what its role needs.
 #[derive(Debug, Parser)]

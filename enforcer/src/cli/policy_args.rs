@@ -11,11 +11,11 @@ use super::check::count;
 use super::{Failure, Output, completions};
 use crate::catalogue::{self, Catalogue};
 use crate::compile::{self, Compiled};
-use crate::diagnostic::{Diagnostic, Findings, Position, Text};
-use crate::names::did_you_mean;
 use crate::site::{self, Site};
 use crate::state::Source;
-use crate::yaml::{Node, Value};
+use crate::text::diagnostic::{Diagnostic, Findings, Position, Text};
+use crate::text::nearest::did_you_mean;
+use crate::text::yaml::{Node, Value};
 
 /// A site file, or flags that say the same.
 #[derive(Clone, Debug, Default, Args)]

@@ -11,9 +11,9 @@ use super::roles::{ListedParameter, parameters};
 use super::table::{self, source_rows};
 use super::{Failure, Format, Output, completions};
 use crate::catalogue::{Base, Catalogue, Port, PortExpression, Role, Service, Settings, format_ranges};
-use crate::diagnostic::Diagnostic;
-use crate::names::did_you_mean;
 use crate::ruleset::SourceRow;
+use crate::text::diagnostic::Diagnostic;
+use crate::text::nearest::did_you_mean;
 
 /// Looks at one role.
 #[derive(Debug, clap::Args)]

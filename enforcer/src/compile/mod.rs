@@ -20,10 +20,10 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::civil::Date;
 
 use crate::catalogue::{Catalogue, EvalError};
-use crate::diagnostic::Diagnostic;
 use crate::ranges::Ranges4;
 use crate::ruleset::{Rule, Ruleset, Settings};
 use crate::site::Site;
+use crate::text::diagnostic::Diagnostic;
 use rules::Drafts;
 use sources::Sources;
 

@@ -8,9 +8,9 @@ use jiff::civil::Date;
 
 use super::remote::{RemoteSide, of_site_rule};
 use crate::catalogue::merge_ranges;
-use crate::diagnostic::Diagnostic;
 use crate::ruleset::{Action, Match, Rule, SourceRow};
 use crate::site::{Echo, Site};
+use crate::text::diagnostic::Diagnostic;
 
 /// Id of the rule that `icmp_echo:` makes.
 pub(super) const ECHO_ID: &str = "site/icmp-echo";

@@ -6,9 +6,9 @@ use enforcer_common::{Direction, Reason};
 
 use super::{Found, candidates};
 use crate::catalogue::Catalogue;
-use crate::names::one_of;
 use crate::ruleset::{Rule, Ruleset, SourceRow};
 use crate::site::{Site, protocol_name};
+use crate::text::nearest::one_of;
 use crate::tuple::Tuple;
 
 /// What there is to look things up in.

@@ -3,8 +3,8 @@
 use super::read::modes_words;
 use super::{COMMAND_LINE, RoleUse};
 use crate::catalogue::{Catalogue, Parameter, Service, Settings};
-use crate::names::did_you_mean;
-use crate::yaml::{Node, Reader, Value};
+use crate::text::nearest::did_you_mean;
+use crate::text::yaml::{Node, Reader, Value};
 
 /// Reads one entry of `roles:`.
 pub(super) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> Option<RoleUse> {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use super::{Site, from_tree};
 use crate::catalogue::Catalogue;
-use crate::diagnostic::{Diagnostic, Findings, Position, Text};
-use crate::yaml::{Limits, parse};
+use crate::text::diagnostic::{Diagnostic, Findings, Position, Text};
+use crate::text::yaml::{Limits, parse};
 
 /// Why there is no site.
 #[derive(Debug, thiserror::Error)]

@@ -26,8 +26,8 @@ pub(crate) use read::from_tree;
 pub use values::{parse_ethertype, parse_protocol, protocol_name};
 
 use crate::catalogue::Settings;
-use crate::diagnostic::{Position, Text};
 use crate::ruleset::{FlowSettings, Match, Scope};
+use crate::text::diagnostic::{Position, Text};
 
 /// A site, bound to a catalogue.
 #[derive(Clone, Debug)]

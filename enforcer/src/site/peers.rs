@@ -7,9 +7,9 @@ use ipnet::IpNet;
 
 use super::values::{Written, name, written};
 use crate::catalogue::Catalogue;
-use crate::diagnostic::Position;
-use crate::names::did_you_mean;
-use crate::yaml::{Node, Reader};
+use crate::text::diagnostic::Position;
+use crate::text::nearest::did_you_mean;
+use crate::text::yaml::{Node, Reader};
 
 /// Prefixes that all peers may stand for together, counted again for every peer that others are made of.
 const RESOLVED: usize = 300_000;

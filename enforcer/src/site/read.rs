@@ -9,9 +9,9 @@ use super::peers::{Peers, peers};
 use super::values::seconds;
 use super::{Echo, Interface, Modes, Protects, Site, binding, rules};
 use crate::catalogue::Catalogue;
-use crate::diagnostic::{Diagnostic, Findings, Text};
 use crate::ruleset::{FlowSettings, Scope};
-use crate::yaml::{Node, Reader, Value};
+use crate::text::diagnostic::{Diagnostic, Findings, Text};
+use crate::text::yaml::{Node, Reader, Value};
 
 /// Roles of one host; each brings hundreds of rules.
 const MOST_ROLES: usize = 256;

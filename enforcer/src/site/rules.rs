@@ -7,9 +7,9 @@ use super::read::modes_words;
 use super::values::{self, Written, date, name, written};
 use super::{ALL_PORTS, Remote, SiteRule};
 use crate::catalogue::{Catalogue, parse_ranges};
-use crate::names::did_you_mean;
 use crate::ruleset::Match;
-use crate::yaml::{Fields, Node, Reader, Value};
+use crate::text::nearest::did_you_mean;
+use crate::text::yaml::{Fields, Node, Reader, Value};
 
 /// Protocols whose packets are judged by their type, by ports or not at all, and not by a rule for the whole protocol.
 const ICMP: [u8; 3] = [1, 2, 58];

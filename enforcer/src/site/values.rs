@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use jiff::civil::Date;
 
 use super::host;
-use crate::yaml::{Node, Reader};
+use crate::text::yaml::{Node, Reader};
 
 /// Protocols that have a name here; any other is known by its number.
 const PROTOCOLS: [(&str, u8); 22] = [

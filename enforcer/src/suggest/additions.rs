@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use enforcer_common::Direction;
 
 use super::Tried;
-use crate::diagnostic::Position;
 use crate::site::protocol_name;
-use crate::yaml::{Node, Value};
+use crate::text::diagnostic::Position;
+use crate::text::yaml::{Node, Value};
 
 /// Parts of a tree that nobody wrote stand nowhere.
 const NOWHERE: Position = Position { line: 1, column: 1, length: 1 };

@@ -1,9 +1,9 @@
 //! Additions put into the text of a site file: every byte that a person wrote stays where it is.
 
 use super::additions::Additions;
-use crate::diagnostic::Text;
 use crate::site::COMMAND_LINE;
-use crate::yaml::{Limits, Node, Place, Shape, Value, inline, parse, places};
+use crate::text::diagnostic::Text;
+use crate::text::yaml::{Limits, Node, Place, Shape, Value, inline, parse, places};
 
 /// The text of a site with additions. `None` where it cannot be added to: what would be read is not what is meant, or nobody has
 /// written it.

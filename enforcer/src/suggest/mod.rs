@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use crate::ruleset::SourceRow;
 use crate::site::protocol_name;
-use crate::yaml::write;
+use crate::text::yaml::write;
 use additions::{Additions, AllowEntry};
 pub use policy::Base;
 use policy::Changed;

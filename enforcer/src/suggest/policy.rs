@@ -10,14 +10,14 @@ use super::additions::Additions;
 use super::{Denied, Tried};
 use crate::catalogue::Catalogue;
 use crate::compile::compile;
-use crate::diagnostic::Text;
 use crate::explain::Found;
 use crate::host::Host;
 use crate::memory::HostTables;
 use crate::ruleset::Ruleset;
 use crate::site::{Site, from_tree};
+use crate::text::diagnostic::Text;
+use crate::text::yaml::{Limits, Node, parse, write};
 use crate::tuple::Tuple;
-use crate::yaml::{Limits, Node, parse, write};
 
 /// A client's port, where none is known.
 const CLIENT_PORT: u16 = 50_000;
@@ -50,7 +50,7 @@ impl<'a> Base<'a> {
         let tree = additions.add_to(self.tree);
         // Read from its text, as an operator's `enforcer check` would.
         let text = Text::new("suggestion", write(&tree));
-        let first = |findings: &[crate::diagnostic::Diagnostic]| {
+        let first = |findings: &[crate::text::diagnostic::Diagnostic]| {
             let message = findings.first().map(ToString::to_string).unwrap_or_default();
             format!("the site with the suggestion is not accepted: {message}")
         };

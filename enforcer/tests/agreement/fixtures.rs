@@ -91,7 +91,7 @@ fn ruleset() -> Ruleset {
 
 fn compiled(site: &str) -> Ruleset {
     let catalogue = enforcer::catalogue::embedded().expect("the catalogue");
-    let text = enforcer::diagnostic::Text::new("fixtures", site);
+    let text = enforcer::text::diagnostic::Text::new("fixtures", site);
     let site = enforcer::site::read(text, catalogue).unwrap_or_else(|error| panic!("{error}"));
     enforcer::compile::compile(&site, catalogue, jiff::civil::date(2026, 8, 1)).expect("it compiles").ruleset
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Finding, Kind};
-use crate::yaml::{Node, Reader};
+use crate::text::yaml::{Node, Reader};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,9 +10,9 @@ use std::ops::RangeInclusive;
 use jiff::civil::Date;
 
 use crate::catalogue::{Catalogue, Role, Service, format_ranges, merge_ranges};
-use crate::diagnostic::Diagnostic;
 use crate::ruleset::{Rule, Table};
 use crate::site::{RoleUse, Site, protocol_name};
+use crate::text::diagnostic::Diagnostic;
 
 /// Adds every warning about a site.
 pub(super) fn warnings(

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::remote::are_limited;
 use super::{Lint, some};
 use crate::catalogue::Exposure;
-use crate::diagnostic::{Diagnostic, Position};
-use crate::names::did_you_mean;
 use crate::site::Remote;
+use crate::text::diagnostic::{Diagnostic, Position};
+use crate::text::nearest::did_you_mean;
 
 impl Lint<'_> {
     /// Services for one group only, which has no addresses: they accept nobody.

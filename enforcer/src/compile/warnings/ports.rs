@@ -6,9 +6,9 @@ use std::ops::RangeInclusive;
 use super::super::remote::are_limited;
 use super::{ByProtocol, Lint, Used, some};
 use crate::catalogue::Exposure;
-use crate::diagnostic::{Diagnostic, Position};
 use crate::ruleset::Match;
 use crate::site::{Remote, SiteRule, protocol_name};
+use crate::text::diagnostic::{Diagnostic, Position};
 
 /// Ports from which a host is administered: SSH, telnet, RPC, SNMP, SMB, SQL Server, remote desktop, VNC, WinRM.
 const MANAGEMENT: [u16; 10] = [22, 23, 135, 161, 445, 1433, 3389, 5900, 5985, 5986];

@@ -7,9 +7,9 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 
 use super::Lint;
-use crate::diagnostic::Diagnostic;
 use crate::ruleset::{Action, Rule, Table};
 use crate::site::Echo;
+use crate::text::diagnostic::Diagnostic;
 
 /// How long before its last day an entry is warned about.
 const NOTICE: i64 = 30;

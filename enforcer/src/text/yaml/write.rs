@@ -133,8 +133,8 @@ fn quoted(text: &mut String, scalar: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostic::{Position, Text};
-    use crate::yaml::{Limits, parse};
+    use crate::text::diagnostic::{Position, Text};
+    use crate::text::yaml::{Limits, parse};
 
     /// The tree without places and styles.
     fn plain(node: &Node) -> String {

@@ -2,7 +2,7 @@
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-use crate::diagnostic::{Diagnostic, Position, Text};
+use crate::text::diagnostic::{Diagnostic, Position, Text};
 
 /// A node and its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -120,10 +120,10 @@ pub fn parse(text: &Text, limits: Limits) -> Result<Node, Vec<Diagnostic>> {
 }
 
 /// Findings that are kept: who wrote more errors has mistaken the file.
-pub(super) const MOST: usize = 100;
+pub(in crate::text::yaml) const MOST: usize = 100;
 
 /// The last finding where there are more than are kept.
-pub(super) fn more_errors(text: &Text) -> Diagnostic {
+pub(in crate::text::yaml) fn more_errors(text: &Text) -> Diagnostic {
     Diagnostic::of_file(&text.name, format!("more than {MOST} errors; the rest is not shown"))
 }
 

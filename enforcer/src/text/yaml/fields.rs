@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 
 use super::tree::{MOST, more_errors};
 use super::{Node, Value};
-use crate::diagnostic::{Diagnostic, Position, Text};
-use crate::names::{did_you_mean, one_of};
+use crate::text::diagnostic::{Diagnostic, Position, Text};
+use crate::text::nearest::{did_you_mean, one_of};
 
 /// Reads a text's tree and collects what is wrong with it.
 #[derive(Debug)]
