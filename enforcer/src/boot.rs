@@ -14,7 +14,7 @@ use crate::compile::{self, Compiled};
 use crate::dataplane::{
     self, Applied, BpfLog, DataplaneError, HookChoice, Plan, PlannedInterface, Protects, here, protected,
 };
-use crate::links::{LinksError, links};
+use crate::host::links::{LinksError, links};
 use crate::plan::planned_as;
 use crate::site::Site;
 use crate::state::{LastGood, Source, StateError, kept};

@@ -3,7 +3,7 @@
 use enforcer_common::Mode;
 
 use crate::dataplane::{PlannedInterface, Protects};
-use crate::links::Link;
+use crate::host::links::Link;
 use crate::site::{self, Interface, Site};
 
 /// The interfaces to protect, and what nothing answers to.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ours;
+use crate::host::trusted;
 
 /// Where the files are, unless the environment says otherwise.
 const FOLDER: &str = "/var/lib/enforcer";
@@ -111,7 +111,7 @@ pub struct Netns {
 pub fn kept(netns: Netns) -> Result<(Vec<LastGood>, Vec<String>), StateError> {
     let folder = folder();
     let mut paths = Vec::new();
-    match ours::check_folder(&folder).and_then(|()| fs::read_dir(&folder)) {
+    match trusted::check_folder(&folder).and_then(|()| fs::read_dir(&folder)) {
         Ok(entries) => paths.extend(entries.flatten().map(|entry| entry.path())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(StateError { path: folder, source }),
@@ -194,7 +194,7 @@ impl State {
             let mut text = serde_json::to_vec_pretty(next)?;
             text.push(b'\n');
             DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-            ours::check_folder(&self.folder)?;
+            trusted::check_folder(&self.folder)?;
             // What stands there is of a killed command, or a link that somebody else has planted: neither is written to.
             remove_if_there(&new)?;
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;

@@ -13,7 +13,7 @@ use enforcer::catalogue::embedded;
 use enforcer::compile::compile;
 use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
 use enforcer::fixtures::sites::every_role;
-use enforcer::host::Host;
+use enforcer::judge::host::Host;
 use enforcer::reference::Reference;
 use enforcer::ruleset::{FlowSettings, Ruleset};
 use enforcer::site;

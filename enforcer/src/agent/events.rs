@@ -14,7 +14,7 @@ use super::log::Log;
 use crate::cli::Failure;
 use crate::cli::events::{Format, wait, write_event, write_suppressed};
 use crate::dataplane::{DataplaneError, EventStream, protected};
-use crate::ours::open_plain;
+use crate::host::trusted::open_plain;
 
 /// How often it tells what was suppressed, and looks for another ring.
 const ROUND: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use crate::cli::Failure;
 use crate::dataplane::{
     PlannedInterface, Protected, detached, here, modes_in_force, once_called, protected, reading, status,
 };
-use crate::links::{Link, links};
+use crate::host::links::{Link, links};
 use crate::plan::planned;
 use crate::state::{LastGood, kept};
 

@@ -14,7 +14,7 @@ use super::{Failure, Output, past};
 use crate::compile::Compiled;
 use crate::dataplane::{self, Applied, BpfLog, HookChoice, Plan, PlannedInterface};
 use crate::history::Event;
-use crate::links::links;
+use crate::host::links::links;
 use crate::plan::{Planned, planned};
 use crate::preflight::forwards;
 use crate::site::{self, Site};

@@ -13,7 +13,7 @@ use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Zsh};
 
 use super::{Failure, Output, command};
 use crate::catalogue::{Catalogue, Kind, embedded};
-use crate::links::links;
+use crate::host::links::links;
 
 /// By this variable a shell says that it wants completions. Not clap's `COMPLETE`, which something else might set.
 const VARIABLE: &str = "ENFORCER_COMPLETE";

@@ -11,10 +11,10 @@ use serde::Serialize;
 use super::table::{print, table};
 use super::{Failure, Output, Terminal};
 use crate::dataplane::{Loaded, Outlook, cut_already};
-use crate::links::{Link, LinksError, links, outgoing_interfaces};
+use crate::host::links::{Link, LinksError, links, outgoing_interfaces};
+use crate::host::sockets::{Owners, Socket, TCP};
 use crate::live::{Coverage, Cut, LiveError, Session, Snapshot, cuts, own_sessions, refusal};
 use crate::ruleset::{Lookup, Ruleset};
-use crate::sockets::{Owners, Socket, TCP};
 
 /// What may happen to live connections.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]

@@ -10,8 +10,8 @@ use super::table::table;
 use super::{Failure, Format, Output};
 use crate::compile::Compiled;
 use crate::dataplane::{HookChoice, Modes, Outlook, Plan, Protects};
+use crate::host::sockets::Owners;
 use crate::preflight::{Facts, Finding, InterfaceFacts, Level, Listener, findings, unpermitted};
-use crate::sockets::Owners;
 
 /// Says what on this machine would not be filtered, and which live connections would be cut. Changes nothing.
 ///

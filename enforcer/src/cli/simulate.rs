@@ -14,7 +14,7 @@ use super::table::{print, table};
 use super::{Failure, Format, Output};
 use crate::capture::{self, Addresses, End, Packet};
 use crate::explain::Known;
-use crate::host::Host;
+use crate::judge::host::Host;
 use crate::simulate::{Locals, Origin, Report, Reported, Simulation, Survey};
 
 /// Packets between two looks at the clock of the progress line.

@@ -22,7 +22,7 @@ use super::load::Object;
 use super::pinned_link::{end, end_by_id, held};
 use super::pins::{InterfacePins, names_in, remove_dir};
 use super::record::{DirectionRecord, InterfaceRecord};
-use crate::links::{Link, has_clsact_filter, remove_clsact_if_unused};
+use crate::host::links::{Link, has_clsact_filter, remove_clsact_if_unused};
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -8,13 +8,13 @@ use enforcer_common::Direction;
 use super::attach::{AttachMode, MADE_CLSACT, remove_clsact, remove_pins, take_off};
 use super::error::{DataplaneError, Doing as _};
 use super::lock::lock;
-use super::netns::{is_alive, own};
 use super::pending::Pending;
 use super::pinned_link::held;
 use super::pins::{self, HostPins, InterfacePins, Owner, Protected, ROOT};
 use super::record::InterfaceRecord;
 use super::renamed::new_name;
 use super::{takeover, totals};
+use crate::host::netns::{is_alive, own};
 use crate::state::State;
 
 /// What was removed.

@@ -122,7 +122,7 @@ any_error!(
     LinkError,
     io::Error,
     serde_json::Error,
-    crate::links::LinksError,
+    crate::host::links::LinksError,
     crate::state::StateError
 );
 any_error!(crate::live::LiveError, aya_log::Error);
@@ -140,6 +140,6 @@ pub(super) fn error_number(error: &(dyn std::error::Error + 'static)) -> Option<
 }
 
 /// `path: ` in front of an I/O error.
-pub(super) fn at(path: PathBuf) -> impl FnOnce(io::Error) -> DataplaneError {
+pub(crate) fn at(path: PathBuf) -> impl FnOnce(io::Error) -> DataplaneError {
     move |error| DataplaneError::system(format!("cannot use {}", path.display()), error)
 }

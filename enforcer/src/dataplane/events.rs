@@ -13,8 +13,8 @@ use nix::fcntl::{Flock, FlockArg};
 use super::clock::Clock;
 use super::denied::{flow, suppressed};
 use super::error::{DataplaneError, Doing as _, at};
-use super::netns;
 use super::pins::{HostPins, Protected};
+use crate::host::netns;
 use crate::observe::denied::{Asked, DeniedEvent};
 
 /// The one reader of the events of a network namespace.

@@ -10,7 +10,7 @@ use super::apply::{HookChoice, PlannedInterface};
 use super::attach::{self, AttachMode, CLSACT_PRIORITY, Hook, describe_program};
 use super::error::{DataplaneError, error_number};
 use super::pins::{self, protected};
-use crate::links::{Filter, Link, filters};
+use crate::host::links::{Filter, Link, filters};
 
 /// How inbound would be attached.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,11 +13,11 @@ use super::error::{DataplaneError, Doing as _};
 use super::fill::write_words;
 use super::load::Object;
 use super::lock::lock;
-use super::netns;
 use super::pins::HostPins;
-use crate::links::{Addresses, addresses};
+use crate::host::links::{Addresses, addresses};
+use crate::host::netns;
+use crate::host::sockets::Sockets;
 use crate::live::LiveError;
-use crate::sockets::Sockets;
 
 /// Entries of the table of own addresses: more than a host has, so that adding never fails half-way.
 pub(super) const OWN_ENTRIES: u32 = 4096;

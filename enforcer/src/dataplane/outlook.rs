@@ -8,14 +8,14 @@ use enforcer_common::Mode;
 use super::apply::{Plan, Protects};
 use super::control::{ModeChange, Modes, modes};
 use super::error::DataplaneError;
-use super::netns::own;
 use super::pins::{InterfacePins, Protected, protected};
 use super::readback::{Loaded, loaded};
 use super::renamed::once_called;
 use super::takeover::kept_modes;
-use crate::links::Link;
+use crate::host::links::Link;
+use crate::host::netns::own;
+use crate::host::sockets::Socket;
 use crate::live::{Coverage, Cut, Snapshot, cuts};
-use crate::sockets::Socket;
 
 /// An interface with the modes that a change would leave in force on it.
 pub type Outlook = (u32, Modes);

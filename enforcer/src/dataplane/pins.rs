@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{DataplaneError, Doing as _, at, error_number};
 use super::lock::{Reading, reading};
-use super::netns::{is_alive, own};
 use super::pinned_link::held;
 use super::record::{InterfaceRecord, read_record, write_record};
+use crate::host::netns::{is_alive, own};
 
 /// The folder of everything that is ours.
 pub(super) const ROOT: &str = "/sys/fs/bpf/enforcer";

@@ -12,7 +12,7 @@ use super::pending::{Before, Pending};
 use super::pinned_link::held;
 use super::pins::{InterfacePins, Protected, ROOT, protected};
 use super::record::{InterfaceRecord, write_record};
-use crate::links::Link;
+use crate::host::links::Link;
 use crate::state::State;
 
 /// Pins between two names: of no interface, because a name cannot hold a colon.

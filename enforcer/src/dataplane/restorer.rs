@@ -18,7 +18,7 @@ use super::lock::{lock, try_lock};
 use super::pending::{Before, Outcome, Pending};
 use super::pins::{HostPins, Protected, protected};
 use super::switch::{ORDER, Old, Staged, publish, sweep};
-use crate::links::{Link, links};
+use crate::host::links::{Link, links};
 use crate::state::{FOLDER_VARIABLE, State};
 
 /// How often it looks whether it is still wanted.

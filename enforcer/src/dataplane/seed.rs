@@ -17,9 +17,9 @@ use super::fill::with_memory;
 use super::host::{address_word, words, write_listeners};
 use super::pins::{HostPins, Protected};
 use super::readback::loaded;
+use crate::host::sockets::{Socket, State, TCP, UDP};
 use crate::live::Snapshot;
 use crate::ruleset::{FlowSettings, Lookup};
-use crate::sockets::{Socket, State, TCP, UDP};
 
 /// Makes the flows that are missing for enforcement by the policies that these interfaces have now; gives back how many. Brings
 /// the table of listeners up to date as well: it decides which conversations may be revived.

@@ -13,7 +13,7 @@ use super::pending::Pending;
 use super::pins::{self, HostPins, InterfacePins, Protected, protected, remove_dir};
 use super::record::{DirectionRecord, InterfaceRecord, write_record};
 use super::takeover::{Predecessor, remove_left_over};
-use crate::links::Link;
+use crate::host::links::Link;
 use crate::state;
 
 /// Outbound first: the new program makes the flows that the new inbound program will ask for, and the old one has no use for

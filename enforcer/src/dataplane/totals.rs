@@ -6,8 +6,8 @@ use std::thread;
 use super::counters::{Counted, InterfaceCounters, ReasonCount};
 use super::error::{DataplaneError, Doing as _};
 use super::lock::lock;
-use super::netns;
 use super::pins::Protected;
+use crate::host::netns;
 use crate::totals::{Files, Ledger, Life, Owner, Read, RuleTotal, Totals, reason_key, rule_key};
 
 /// Totals that are saved at the same time.

@@ -10,7 +10,7 @@ pub use candidates::{Candidate, Candidates, candidates};
 pub use hint::{Known, hint};
 
 use crate::catalogue::{Catalogue, Service};
-use crate::host::Host;
+use crate::judge::host::Host;
 use crate::memory::HostTables;
 use crate::reference::{Asked, Ruling, ruling};
 use crate::ruleset::{Rule, Ruleset, SourceRow};

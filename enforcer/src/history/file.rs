@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{Entry, Event};
-use crate::{ours, state};
+use crate::host::trusted;
+use crate::state;
 
 const NAME: &str = "history.jsonl";
 /// Bytes from which on the file is made shorter.
@@ -67,7 +68,7 @@ impl Log {
     pub fn append(&self, entries: &[Entry]) -> Result<(), HistoryError> {
         let write = || {
             DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-            ours::check_folder(&self.folder)?;
+            trusted::check_folder(&self.folder)?;
             let _lock = self.lock()?;
             let mut file = open(&self.path(), OpenOptions::new().append(true).read(true).create(true))?;
             let mut text = String::new();
@@ -91,7 +92,8 @@ impl Log {
     /// # Errors
     /// When it is there and cannot be read.
     pub fn read(&self) -> Result<History, HistoryError> {
-        let opened = ours::check_folder(&self.folder).and_then(|()| open(&self.path(), OpenOptions::new().read(true)));
+        let opened =
+            trusted::check_folder(&self.folder).and_then(|()| open(&self.path(), OpenOptions::new().read(true)));
         match opened {
             Ok(mut file) => read(&mut file).map_err(|source| self.error(source)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(History::default()),
@@ -137,8 +139,8 @@ impl Log {
 
 /// Opens a plain file that nobody else can have written.
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    let file = ours::open_plain(path, options.mode(0o600))?;
-    ours::check_owner(&file.metadata()?).map_err(io::Error::other)?;
+    let file = trusted::open_plain(path, options.mode(0o600))?;
+    trusted::check_owner(&file.metadata()?).map_err(io::Error::other)?;
     Ok(file)
 }
 

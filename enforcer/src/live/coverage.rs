@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use enforcer_common::{Direction, Mode};
 
 use crate::dataplane::Modes;
-use crate::links::{Addresses, Link};
+use crate::host::links::{Addresses, Link};
 
 /// The modes that a policy would have, by the interfaces whose packets it sees.
 #[derive(Clone, Debug, Default)]

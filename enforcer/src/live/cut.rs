@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use enforcer_common::{Direction, Entry, EntryKind, Reason, ServiceIndex};
 
 use super::{Coverage, Snapshot};
+use crate::host::sockets::{Socket, State, UDP};
 use crate::ruleset::Lookup;
-use crate::sockets::{Socket, State, UDP};
 
 /// A live conversation that would be cut.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,8 +100,8 @@ mod tests {
 
     use super::*;
     use crate::dataplane::Modes;
+    use crate::host::sockets::{Sockets, TCP};
     use crate::ruleset::Table;
-    use crate::sockets::{Sockets, TCP};
 
     fn table(services: &[(ServiceIndex, Entry)]) -> Table {
         Table { services: services.iter().copied().collect(), matrix: Vec::new(), columns: 1 }

@@ -8,8 +8,8 @@ mod ssh;
 
 use std::net::IpAddr;
 
-use crate::links::{Addresses, LinksError, addresses};
-use crate::sockets::{Socket, Sockets, SocketsError};
+use crate::host::links::{Addresses, LinksError, addresses};
+use crate::host::sockets::{Socket, Sockets, SocketsError};
 
 pub use coverage::Coverage;
 pub use cut::{Cut, cuts};

@@ -18,7 +18,7 @@ use enforcer_common::tables::{Flow, Tables};
 use enforcer_common::{Direction, Entry, Mode, Reason, ServiceIndex, SourceClass};
 use ipnet::{IpNet, Ipv6Net};
 
-use crate::host::Host;
+use crate::judge::host::Host;
 use crate::ruleset::{Action, Match, Ruleset, Scope};
 use recent::Recent;
 

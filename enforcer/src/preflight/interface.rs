@@ -6,7 +6,7 @@ use rtnetlink::packet_route::link::InfoKind;
 
 use super::{Facts, Finding, InterfaceFacts, Level};
 use crate::dataplane::{AttachMode, OnFilter, OnHooks, PlannedInterface, Protects};
-use crate::links::Link;
+use crate::host::links::Link;
 
 /// Drivers that have native XDP, as of Linux 6.18. A driver that is not here may have it too: `apply` tries.
 const NATIVE: [&str; 32] = [

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
 use serde::Serialize;
 
+use crate::host::sockets::{Owners, Sockets, TCP};
 use crate::ruleset::Ruleset;
-use crate::sockets::{Owners, Sockets, TCP};
 
 /// Something that listens on a port that no rule permits to anybody.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]

@@ -13,7 +13,7 @@ use crate::dataplane::{
     ExpectedHook, HookChoice, OnHooks, Plan, PlannedInterface, Protects, expected_hook, kernel_problem, lacks_tcx,
     on_hooks, untried_kernel,
 };
-use crate::links::Link;
+use crate::host::links::Link;
 use crate::ruleset::Scope;
 
 pub use device::Device;

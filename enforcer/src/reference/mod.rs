@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use enforcer_common::frame::Bytes;
 use enforcer_common::{Direction, Mode, Reason, Verdict};
 
-use crate::host::Host;
+use crate::judge::host::Host;
 use crate::ruleset::{Ruleset, Scope};
 pub use look::{Looked, ethertype, look};
 use memory::{Conversation, Datagram, First, Flows};

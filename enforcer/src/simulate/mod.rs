@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::capture::Packet;
 use crate::explain::{Candidate, Found, Known, candidates, describe_hint};
-use crate::host::Host;
+use crate::judge::host::Host;
 use crate::memory::HostTables;
 use crate::reference::{Looked, ethertype, look};
 use crate::site::protocol_name;

@@ -11,7 +11,7 @@ use super::{Denied, Tried};
 use crate::catalogue::Catalogue;
 use crate::compile::compile;
 use crate::explain::Found;
-use crate::host::Host;
+use crate::judge::host::Host;
 use crate::memory::HostTables;
 use crate::ruleset::Ruleset;
 use crate::site::{Site, from_tree};

@@ -14,7 +14,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use sha2::{Digest as _, Sha256};
 
 use super::{Totals, VERSION};
-use crate::ours::check_owner;
+use crate::host::trusted::check_owner;
 use crate::state;
 
 /// More than all rules that are remembered take.

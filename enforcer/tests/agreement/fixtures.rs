@@ -2,7 +2,7 @@
 
 use enforcer::fixtures::{HOST, HOST6, SITE, STRANGER, ugly};
 use enforcer::frame::{self, IPV4, OUR_MAC, V4, ethernet};
-use enforcer::host::Host;
+use enforcer::judge::host::Host;
 use enforcer::memory::HostTables;
 use enforcer::reference::Reference;
 use enforcer::ruleset::Ruleset;

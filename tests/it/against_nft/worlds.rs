@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
-use enforcer::host::Host;
+use enforcer::judge::host::Host;
 use enforcer::ruleset::Ruleset;
 use enforcer::state::{FOLDER_VARIABLE, Source};
 use enforcer_common::{Direction, Mode};

@@ -6,7 +6,7 @@ use super::{Followed, Keeper};
 use crate::cli::{Failure, past};
 use crate::dataplane::{self, here, once_called, pending, protected};
 use crate::history;
-use crate::links::{Link, links};
+use crate::host::links::{Link, links};
 use crate::state::kept;
 
 /// Checks after which an interface that the site file does not name, and that only fits a pattern, will not come back: tunnels and

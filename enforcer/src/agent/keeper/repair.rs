@@ -7,7 +7,7 @@ use crate::agent::targets::{Look, Target, survey};
 use crate::cli::Failure;
 use crate::cli::apply::refuse_unscoped_forwarding;
 use crate::dataplane::{self, Kind, Pending, PlannedInterface, here, modes_in_force, pending, protected};
-use crate::links::links;
+use crate::host::links::links;
 use crate::state::kept;
 
 /// How things stand with an interface.

@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use super::error::{DataplaneError, at};
+use crate::dataplane::{DataplaneError, at};
 use crate::state::Netns;
 
 /// Inode number of this network namespace.
-pub(super) fn own() -> Result<u64, DataplaneError> {
+pub(crate) fn own() -> Result<u64, DataplaneError> {
     // Of the thread: a process may have threads in several namespaces, and the rest of what is asked here is of this one.
     let path = PathBuf::from("/proc/thread-self/ns/net");
     Ok(fs::metadata(&path).map_err(at(path))?.ino())
@@ -27,7 +27,7 @@ pub fn here() -> Result<Netns, DataplaneError> {
 
 /// Whether a network namespace is still there, as far as can be seen: a process is in it, or it is mounted (`ip netns add`).
 /// One that is held by nothing but an open file looks gone.
-pub(super) fn is_alive(inode: u64) -> bool {
+pub(crate) fn is_alive(inode: u64) -> bool {
     let named = format!("net:[{inode}]");
     let mounted = |path: &str| {
         fs::read_to_string(path)

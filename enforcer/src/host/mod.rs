@@ -1,0 +1,6 @@
+//! Facts of this machine: links, sockets, network namespaces, and whether a file can be trusted.
+
+pub mod links;
+pub(crate) mod netns;
+pub mod sockets;
+pub mod trusted;

@@ -1,0 +1,3 @@
+//! Judging packets without a kernel.
+
+pub mod host;
