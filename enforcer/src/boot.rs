@@ -10,13 +10,13 @@ use enforcer_common::Mode;
 use jiff::Zoned;
 
 use crate::cli::Policy;
-use crate::compile::{self, Compiled};
 use crate::dataplane::{
     self, Applied, BpfLog, DataplaneError, HookChoice, Plan, PlannedInterface, Protects, here, protected,
 };
 use crate::host::links::{LinksError, links};
 use crate::plan::planned_as;
-use crate::site::Site;
+use crate::policy::compile::{self, Compiled};
+use crate::policy::site::Site;
 use crate::state::{LastGood, Source, StateError, kept};
 
 /// What is kept for the interfaces of this network namespace.

@@ -4,7 +4,7 @@ use enforcer_common::Mode;
 
 use crate::dataplane::{PlannedInterface, Protects};
 use crate::host::links::Link;
-use crate::site::{self, Interface, Site};
+use crate::policy::site::{self, Interface, Site};
 
 /// The interfaces to protect, and what nothing answers to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,7 +58,7 @@ fn is_candidate(link: &Link) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue;
+    use crate::policy::catalogue;
     use crate::text::diagnostic::Text;
 
     fn link(name: &str, is_ethernet: bool) -> Link {

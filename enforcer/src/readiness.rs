@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::dataplane::{InterfaceCounters, InterfaceStatus, RecordedRule, RuleCount};
 use crate::history::AuditTime;
-use crate::ruleset::{Action, SourceRow};
-use crate::site::Site;
+use crate::policy::ruleset::{Action, SourceRow};
+use crate::policy::site::Site;
 use crate::suggest::{Class, Flow, Suggestions};
 
 /// What it takes to be ready.

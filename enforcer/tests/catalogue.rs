@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use enforcer::catalogue::{Side, embedded, export, lint, stale_decisions};
+use enforcer::policy::catalogue::{Side, embedded, export, lint, stale_decisions};
 use expect_test::expect_file;
 
 const SECOND_READING: &str = include_str!("../../tests/catalogue/second-reading.tsv");

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use enforcer::catalogue::from_directory;
+use enforcer::policy::catalogue::from_directory;
 use expect_test::{Expect, expect};
 
 const HEAD: &str = "role: a\nproduct: P\nrelease: \"1\"\ndocument: d\nsummary: S.\n";

@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use enforcer::catalogue::embedded;
-use enforcer::compile::compile;
-use enforcer::site;
+use enforcer::policy::catalogue::embedded;
+use enforcer::policy::compile::compile;
+use enforcer::policy::site;
 use enforcer::text::diagnostic::Text;
 use expect_test::{Expect, expect};
 use jiff::civil::date;

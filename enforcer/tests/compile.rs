@@ -4,10 +4,10 @@
 
 use std::net::IpAddr;
 
-use enforcer::catalogue::{Kind, PortExpression, Setting, Settings, embedded};
-use enforcer::compile::{Compiled, compile};
-use enforcer::ruleset::{Action, Match, Rule, Ruleset};
-use enforcer::site;
+use enforcer::policy::catalogue::{Kind, PortExpression, Setting, Settings, embedded};
+use enforcer::policy::compile::{Compiled, compile};
+use enforcer::policy::ruleset::{Action, Match, Rule, Ruleset};
+use enforcer::policy::site;
 use enforcer::text::diagnostic::Text;
 use enforcer_common::{Direction, Entry, EntryKind, Mode, ServiceIndex};
 use jiff::civil::date;

@@ -4,9 +4,9 @@
 
 use std::fmt::Write;
 
-use enforcer::catalogue::embedded;
-use enforcer::diff::diff;
-use enforcer::ruleset::Ruleset;
+use enforcer::policy::catalogue::embedded;
+use enforcer::policy::diff::diff;
+use enforcer::policy::ruleset::Ruleset;
 use enforcer::text::diagnostic::Text;
 use expect_test::{Expect, expect};
 use jiff::civil::date;
@@ -117,6 +117,7 @@ fn check(first: &str, second: &str, expected: &Expect) {
 
 fn ruleset(site: &str) -> Ruleset {
     let catalogue = embedded().unwrap();
-    let site = enforcer::site::read(Text::new("site.yaml", site), catalogue).unwrap_or_else(|error| panic!("{error}"));
-    enforcer::compile::compile(&site, catalogue, date(2026, 8, 1)).unwrap().ruleset
+    let site =
+        enforcer::policy::site::read(Text::new("site.yaml", site), catalogue).unwrap_or_else(|error| panic!("{error}"));
+    enforcer::policy::compile::compile(&site, catalogue, date(2026, 8, 1)).unwrap().ruleset
 }

@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use enforcer::catalogue::embedded;
 use enforcer::explain::{describe, judge};
-use enforcer::site;
+use enforcer::policy::catalogue::embedded;
+use enforcer::policy::site;
 use enforcer::text::diagnostic::Text;
 use enforcer::tuple::Tuple;
 use expect_test::{Expect, expect};
@@ -229,7 +229,7 @@ fn verdict(site: &str, tuple: &str) -> (&'static str, Option<String>) {
 fn explanation(site: &str, tuple: &str) -> enforcer::explain::Explanation {
     let catalogue = embedded().unwrap();
     let site = site::read(Text::new("site.yaml", site), catalogue).unwrap_or_else(|error| panic!("{error}"));
-    let compiled = enforcer::compile::compile(&site, catalogue, date(2026, 8, 1)).unwrap();
+    let compiled = enforcer::policy::compile::compile(&site, catalogue, date(2026, 8, 1)).unwrap();
     let tuple = Tuple::parse(tuple).unwrap_or_else(|error| panic!("{error}"));
     describe(&site, catalogue, &compiled.ruleset, &tuple, judge(&compiled.ruleset, &tuple))
 }

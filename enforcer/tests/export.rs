@@ -4,12 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use enforcer::catalogue::embedded;
-use enforcer::compile::{Compiled, compile};
-use enforcer::export::{Error, Export, Target, export};
 use enforcer::fixtures::sites::every_role;
-use enforcer::ruleset::{Action, Match};
-use enforcer::site::{self, Site};
+use enforcer::policy::catalogue::embedded;
+use enforcer::policy::compile::{Compiled, compile};
+use enforcer::policy::export::{Error, Export, Target, export};
+use enforcer::policy::ruleset::{Action, Match};
+use enforcer::policy::site::{self, Site};
 use enforcer::text::diagnostic::Text;
 use enforcer_common::{Direction, Mode};
 use expect_test::{Expect, expect};

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use enforcer::schema;
+use enforcer::policy::schema;
 use serde_json::Value;
 use skip::skip;
 

@@ -4,10 +4,10 @@
 
 use std::net::IpAddr;
 
-use enforcer::catalogue::{embedded, format_ranges};
-use enforcer::compile::compile;
-use enforcer::ruleset::{Match, Ruleset};
-use enforcer::site;
+use enforcer::policy::catalogue::{embedded, format_ranges};
+use enforcer::policy::compile::compile;
+use enforcer::policy::ruleset::{Match, Ruleset};
+use enforcer::policy::site;
 use enforcer::text::diagnostic::Text;
 use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
 use expect_test::{Expect, expect};

@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use enforcer::catalogue::embedded;
 use enforcer::help::markdown::{Block, Span, plain};
 use enforcer::help::site_file;
+use enforcer::policy::catalogue::embedded;
+use enforcer::policy::{schema, site};
 use enforcer::text::diagnostic::Text;
-use enforcer::{schema, site};
 use serde_json::Value;
 
 /// What the page says of a key.

@@ -5,10 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use enforcer::catalogue::embedded;
-use enforcer::compile::compile;
-use enforcer::schema::{self, RoleFile, SiteFile};
-use enforcer::site;
+use enforcer::policy::catalogue::embedded;
+use enforcer::policy::compile::compile;
+use enforcer::policy::schema::{self, RoleFile, SiteFile};
+use enforcer::policy::site;
 use expect_test::{Expect, expect, expect_file};
 use jiff::civil::date;
 

@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use enforcer::catalogue::embedded;
-use enforcer::site;
+use enforcer::policy::catalogue::embedded;
+use enforcer::policy::site;
 use enforcer::text::diagnostic::Text;
 use expect_test::{Expect, expect};
 

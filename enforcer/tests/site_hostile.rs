@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use enforcer::catalogue::embedded;
-use enforcer::compile::compile;
-use enforcer::site;
+use enforcer::policy::catalogue::embedded;
+use enforcer::policy::compile::compile;
+use enforcer::policy::site;
 use enforcer::text::diagnostic::Text;
 use jiff::civil::date;
 

@@ -7,9 +7,9 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use enforcer::catalogue::{Kind, embedded};
-use enforcer::compile::compile;
-use enforcer::site;
+use enforcer::policy::catalogue::{Kind, embedded};
+use enforcer::policy::compile::compile;
+use enforcer::policy::site;
 use enforcer::text::diagnostic::Text;
 use jiff::civil::date;
 

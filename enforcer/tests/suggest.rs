@@ -4,12 +4,12 @@
 
 use std::fmt::Write as _;
 
-use enforcer::catalogue::embedded;
-use enforcer::compile::compile;
-use enforcer::diff::diff;
 use enforcer::explain::judge;
-use enforcer::ruleset::Ruleset;
-use enforcer::site::{self, Site, parse_protocol};
+use enforcer::policy::catalogue::embedded;
+use enforcer::policy::compile::compile;
+use enforcer::policy::diff::diff;
+use enforcer::policy::ruleset::Ruleset;
+use enforcer::policy::site::{self, Site, parse_protocol};
 use enforcer::suggest::{Base, Denied, Options, Suggestions, Tried, suggest};
 use enforcer::text::diagnostic::Text;
 use enforcer::text::yaml::{Limits, parse};

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
 use enforcer::capture::{self, End, LinkType};
-use enforcer::catalogue::embedded;
-use enforcer::compile::compile;
 use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
 use enforcer::fixtures::sites::every_role;
 use enforcer::judge::host::Host;
+use enforcer::policy::catalogue::embedded;
+use enforcer::policy::compile::compile;
+use enforcer::policy::ruleset::{FlowSettings, Ruleset};
+use enforcer::policy::site;
 use enforcer::reference::Reference;
-use enforcer::ruleset::{FlowSettings, Ruleset};
-use enforcer::site;
 use enforcer::state::{FOLDER_VARIABLE, Source};
 use enforcer::text::diagnostic::Text;
 use enforcer_common::frame::Bytes;

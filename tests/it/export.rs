@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use enforcer::catalogue::embedded;
-use enforcer::compile::compile;
-use enforcer::export::{Target, export};
 use enforcer::fixtures::sites::every_role;
-use enforcer::site;
+use enforcer::policy::catalogue::embedded;
+use enforcer::policy::compile::compile;
+use enforcer::policy::export::{Target, export};
+use enforcer::policy::site;
 use enforcer::text::diagnostic::Text;
 use harness::enforcer::enforcer_with_input;
 use harness::netns::Cable;

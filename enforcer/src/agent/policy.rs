@@ -6,10 +6,10 @@ use jiff::{Timestamp, Zoned};
 
 use crate::cli::apply::source;
 use crate::cli::{Policy, PolicyArgs, policy_args};
-use crate::compile::{self, Compiled};
 use crate::dataplane::HookChoice;
-use crate::ruleset::Ruleset;
-use crate::site::{Modes, Site};
+use crate::policy::compile::{self, Compiled};
+use crate::policy::ruleset::Ruleset;
+use crate::policy::site::{Modes, Site};
 use crate::state::{LastGood, Source};
 use crate::text::diagnostic::Diagnostic;
 
@@ -93,7 +93,7 @@ mod tests {
     use enforcer_common::Mode;
 
     use super::*;
-    use crate::catalogue;
+    use crate::policy::catalogue;
     use crate::state::Netns;
     use crate::text::diagnostic::Text;
 
@@ -103,7 +103,7 @@ mod tests {
 
     fn followed(text: &str) -> Followed {
         let catalogue = catalogue::embedded().unwrap();
-        let site = crate::site::read(Text::new("site.yaml", text), catalogue).unwrap();
+        let site = crate::policy::site::read(Text::new("site.yaml", text), catalogue).unwrap();
         let day = Zoned::now().date();
         let Compiled { ruleset, warnings } = compile::compile(&site, catalogue, day).unwrap();
         let source = Source { site: Some("site.yaml".to_owned()), text: Some(text.to_owned()), ..Source::default() };

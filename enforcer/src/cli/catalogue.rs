@@ -9,7 +9,7 @@ use super::check::count;
 use super::policy_args::{Error, load_catalogue};
 use super::table::{print, source_rows, table};
 use super::{Failure, Format, Output};
-use crate::catalogue::{Decision, Finding, FindingKind, Record, export, lint};
+use crate::policy::catalogue::{Decision, Finding, FindingKind, Record, export, lint};
 use crate::text::nearest::one_of;
 
 /// Looks at the whole catalogue.
@@ -126,8 +126,8 @@ fn csv(records: &[Record], out: &mut dyn Write) -> Result<(), Failure> {
         let roles = record.roles.join(" ");
         let peers = record.peers.join(" ");
         let side = match record.side {
-            crate::catalogue::Side::Listener => "listener",
-            crate::catalogue::Side::Remote => "remote",
+            crate::policy::catalogue::Side::Listener => "listener",
+            crate::policy::catalogue::Side::Remote => "remote",
         };
         let fields: [&str; 12] = [
             &record.document,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::policy_args::PolicyArgs;
 use super::{Failure, Format, Output};
-use crate::compile::compile;
+use crate::policy::compile::compile;
 use crate::text::diagnostic::Diagnostic;
 
 /// Reads, binds and compiles a policy, and says what is wrong with it or may not be meant. Loads nothing.

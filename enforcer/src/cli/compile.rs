@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::policy_args::PolicyArgs;
 use super::table::{print, source_rows, table};
 use super::{Failure, Output};
-use crate::catalogue::format_ranges;
-use crate::ruleset::{Action, Match, Rule, SourceRow};
-use crate::site::protocol_name;
+use crate::policy::catalogue::format_ranges;
+use crate::policy::ruleset::{Action, Match, Rule, SourceRow};
+use crate::policy::site::protocol_name;
 use crate::text::diagnostic::Diagnostic;
 
 /// Prints the rules that a policy compiles to; loads nothing.

@@ -12,8 +12,8 @@ use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Zsh};
 
 use super::{Failure, Output, command};
-use crate::catalogue::{Catalogue, Kind, embedded};
 use crate::host::links::links;
+use crate::policy::catalogue::{Catalogue, Kind, embedded};
 
 /// By this variable a shell says that it wants completions. Not clap's `COMPLETE`, which something else might set.
 const VARIABLE: &str = "ENFORCER_COMPLETE";

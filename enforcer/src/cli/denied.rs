@@ -10,12 +10,12 @@ use serde::Serialize;
 use super::interfaces::{InterfaceArgs, ModeArg};
 use super::table::{print, source_rows, table};
 use super::{Failure, Format, Output};
-use crate::catalogue;
 use crate::dataplane::{Loaded, Protected, denied, readback};
 use crate::explain::{Candidate, Candidates};
 use crate::observe::denied::{Asked, Denied, DeniedFlow, Filter, Order, sort};
 use crate::observe::names::{Services, reverse, rule_of};
-use crate::site::protocol_name;
+use crate::policy::catalogue;
+use crate::policy::site::protocol_name;
 
 /// How long the resolver may take with `--resolve`.
 const PATIENCE: Duration = Duration::from_secs(5);

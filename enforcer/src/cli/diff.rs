@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::policy_args::{Error, PolicyFlags};
 use super::table::{print, table};
 use super::{Failure, Format, Output};
-use crate::diff::{Change, Difference, Effect, Judged, Sources, diff};
-use crate::ruleset::Ruleset;
+use crate::policy::diff::{Change, Difference, Effect, Judged, Sources, diff};
+use crate::policy::ruleset::Ruleset;
 
 /// Compares two policies by the traffic that they permit, not by their text: what the second permits, only counts, or refuses
 /// where the first does something else. New conversations only; answers follow their questions.
@@ -62,7 +62,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
 fn load(args: &Args, site: &str, output: &mut Output<'_>) -> Result<Ruleset, Failure> {
     let flags = PolicyFlags { catalogue: args.catalogue.clone(), ..PolicyFlags::default() };
     let compiled = flags.load(Some(site)).and_then(|policy| {
-        crate::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()).map_err(Error::from)
+        crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()).map_err(Error::from)
     });
     match compiled {
         Ok(compiled) => Ok(compiled.ruleset),

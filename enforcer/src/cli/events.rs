@@ -15,7 +15,7 @@ use super::interfaces::InterfaceArgs;
 use super::{Failure, Output, bpf_log, interrupt};
 use crate::dataplane::EventStream;
 use crate::observe::denied::{Asked, DeniedEvent, Filter};
-use crate::site::protocol_name;
+use crate::policy::site::protocol_name;
 
 /// How often suppressed events are told, and the stream is looked after.
 const ROUND: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use super::table::source_rows;
 use super::{Failure, Format, Output, completions};
 use crate::dataplane::{ask, modes_in_force};
 use crate::explain::{self, Explanation, Found};
-use crate::ruleset::Ruleset;
+use crate::policy::ruleset::Ruleset;
 use crate::tuple::Tuple;
 
 /// Says what a policy decides about a packet, by which rule and which row of the documents, and the smallest change that would
@@ -54,7 +54,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Err(error) => return Err(error.report(output)?),
     };
     // Its warnings are for `check`: here they would bury the answer.
-    let compiled = match crate::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
+    let compiled = match crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
         Ok(compiled) => compiled,
         Err(error) => return Err(super::policy_args::Error::from(error).report(output)?),
     };

@@ -8,7 +8,7 @@ use enforcer_common::Mode;
 use super::interfaces::ModeArg;
 use super::policy_args::PolicyArgs;
 use super::{Failure, Output};
-use crate::export::{Target, export};
+use crate::policy::export::{Target, export};
 
 /// Writes a policy for another firewall. Loads nothing.
 #[derive(Debug, clap::Args)]

@@ -9,9 +9,9 @@ use jiff::Zoned;
 
 use super::check::count;
 use super::{Failure, Output, completions};
-use crate::catalogue::{self, Catalogue};
-use crate::compile::{self, Compiled};
-use crate::site::{self, Site};
+use crate::policy::catalogue::{self, Catalogue};
+use crate::policy::compile::{self, Compiled};
+use crate::policy::site::{self, Site};
 use crate::state::Source;
 use crate::text::diagnostic::{Diagnostic, Findings, Position, Text};
 use crate::text::nearest::did_you_mean;

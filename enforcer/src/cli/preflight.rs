@@ -8,9 +8,9 @@ use super::live::{CutConnection, Moment, cut_table};
 use super::policy_args::{Policy, PolicyArgs};
 use super::table::table;
 use super::{Failure, Format, Output};
-use crate::compile::Compiled;
 use crate::dataplane::{HookChoice, Modes, Outlook, Plan, Protects};
 use crate::host::sockets::Owners;
+use crate::policy::compile::Compiled;
 use crate::preflight::{Facts, Finding, InterfaceFacts, Level, Listener, findings, unpermitted};
 
 /// Says what on this machine would not be filtered, and which live connections would be cut. Changes nothing.

@@ -10,8 +10,8 @@ use super::policy_args::{Error, load_catalogue};
 use super::roles::{ListedParameter, parameters};
 use super::table::{self, source_rows};
 use super::{Failure, Format, Output, completions};
-use crate::catalogue::{Base, Catalogue, Port, PortExpression, Role, Service, Settings, format_ranges};
-use crate::ruleset::SourceRow;
+use crate::policy::catalogue::{Base, Catalogue, Port, PortExpression, Role, Service, Settings, format_ranges};
+use crate::policy::ruleset::SourceRow;
 use crate::text::diagnostic::Diagnostic;
 use crate::text::nearest::did_you_mean;
 
@@ -217,7 +217,7 @@ fn shown_port<'a>(port: &'a Port, settings: &Settings) -> ShownPort<'a> {
 }
 
 /// Whether nothing that is set contradicts a condition.
-fn possible(condition: &crate::catalogue::Condition, settings: &Settings) -> bool {
+fn possible(condition: &crate::policy::catalogue::Condition, settings: &Settings) -> bool {
     condition.iter().all(|(name, value)| settings.get(name).is_none_or(|setting| setting.to_string() == *value))
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::policy_args::{Error, load_catalogue};
 use super::table::{print, table};
 use super::{Failure, Format, Output};
-use crate::catalogue::{Catalogue, Role, Setting};
+use crate::policy::catalogue::{Catalogue, Role, Setting};
 
 /// Lists every role, or those of a product.
 #[derive(Debug, clap::Args)]

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use super::{Failure, Output};
-use crate::schema;
+use crate::policy::schema;
 
 /// Prints the JSON Schema of a role or site file.
 #[derive(Debug, clap::Args)]

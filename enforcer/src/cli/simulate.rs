@@ -66,7 +66,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Ok(policy) => policy,
         Err(error) => return Err(error.report(output)?),
     };
-    let compiled = match crate::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
+    let compiled = match crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
         Ok(compiled) => compiled,
         Err(error) => return Err(super::policy_args::Error::from(error).report(output)?),
     };

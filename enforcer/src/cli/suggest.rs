@@ -14,7 +14,7 @@ use super::policy_args::PolicyArgs;
 use super::table::{print, source_rows, table};
 use super::{Failure, Output};
 use crate::dataplane;
-use crate::site::COMMAND_LINE;
+use crate::policy::site::COMMAND_LINE;
 use crate::suggest::{Base, Class, Denied, Flow, Options, Suggestion, Suggestions, Unexplained, suggest};
 
 /// Bytes of a list of denied flows that are read: twice what 65536 of them take.

@@ -37,7 +37,7 @@ use super::totals;
 use crate::host::links::{Link, links};
 use crate::host::netns;
 use crate::live::Snapshot;
-use crate::ruleset::{Ruleset, Scope};
+use crate::policy::ruleset::{Ruleset, Scope};
 use crate::state::{LastGood, Source, State};
 
 /// Objects that are held open at the same time, so that the programs in them are loaded side by side.

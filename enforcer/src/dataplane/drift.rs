@@ -12,8 +12,8 @@ use super::fill::with_slot;
 use super::readback::loaded;
 use super::record::InterfaceRecord;
 use super::slots::Slot;
-use crate::ranges::Ranges4;
-use crate::ruleset::{Ruleset, Table};
+use crate::policy::ranges::Ranges4;
+use crate::policy::ruleset::{Ruleset, Table};
 
 /// The hash of the tables as a ruleset is to fill them.
 pub(super) fn intended(ruleset: &Ruleset, slots: &[Slot]) -> String {

@@ -16,8 +16,8 @@ use super::batch::write_entries;
 use super::error::{DataplaneError, Doing as _};
 use super::load::Object;
 use super::slots::Slot;
-use crate::ranges::Ranges4;
-use crate::ruleset::{Ruleset, Table};
+use crate::policy::ranges::Ranges4;
+use crate::policy::ruleset::{Ruleset, Table};
 
 /// Writes the tables of a ruleset into the maps of a generation that is not in force yet.
 pub(super) fn fill(object: &Object, ruleset: &Ruleset, slots: &[Slot]) -> Result<(), DataplaneError> {

@@ -15,7 +15,7 @@ use super::error::{DataplaneError, Doing as _, error_number};
 use super::log::BpfLog;
 use super::pins::{HostPins, InterfacePins, Protected, open_map};
 use crate::host::links::Link;
-use crate::ruleset::{Ruleset, Scope};
+use crate::policy::ruleset::{Ruleset, Scope};
 
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/enforcer.bpf.o"));
 

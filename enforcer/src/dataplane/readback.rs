@@ -16,15 +16,15 @@ use super::fill::with_memory;
 use super::host::address6;
 use super::pins::{HostPins, Protected, open_map};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule};
-use crate::ranges::Ranges4;
-use crate::ruleset::{Lookup, Table};
+use crate::policy::ranges::Ranges4;
+use crate::policy::ruleset::{Lookup, Table};
 
 /// A policy as the kernel holds it. Entries name rules by the slot of their counter.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// What was recorded beside it.
     pub record: PolicyRecord,
-    /// Inbound and outbound, as in a [`Ruleset`](crate::ruleset::Ruleset).
+    /// Inbound and outbound, as in a [`Ruleset`](crate::policy::ruleset::Ruleset).
     pub tables: [Table; 2],
     /// Every prefix with its classes. Those of IPv4 cover what was applied, and need not be the same prefixes.
     pub prefixes: BTreeMap<IpNet, SourceClass>,

@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::error::{DataplaneError, Doing as _, error_number};
 use super::log::BpfLog;
 use super::slots::Slot;
-use crate::ruleset::{Action, Rule, Settings, SourceRow};
+use crate::policy::ruleset::{Action, Rule, Settings, SourceRow};
 
 const CHUNK: usize = 4096;
 

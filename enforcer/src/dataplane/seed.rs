@@ -19,7 +19,7 @@ use super::pins::{HostPins, Protected};
 use super::readback::loaded;
 use crate::host::sockets::{Socket, State, TCP, UDP};
 use crate::live::Snapshot;
-use crate::ruleset::{FlowSettings, Lookup};
+use crate::policy::ruleset::{FlowSettings, Lookup};
 
 /// Makes the flows that are missing for enforcement by the policies that these interfaces have now; gives back how many. Brings
 /// the table of listeners up to date as well: it decides which conversations may be revived.
@@ -195,7 +195,7 @@ fn doing(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ruleset::Table;
+    use crate::policy::ruleset::Table;
 
     fn seed(socket: Socket, inbound: &[(ServiceIndex, Entry)], outbound: &[(ServiceIndex, Entry)]) -> Option<Seed> {
         let table =

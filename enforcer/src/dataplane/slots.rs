@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::DataplaneError;
 use super::pins::HostPins;
 use super::record::{PolicyRecord, read_record, write_record};
-use crate::ruleset::{Action, Match, Rule};
+use crate::policy::ruleset::{Action, Match, Rule};
 use crate::totals::rule_key;
 
 /// Slot and date of birth of every rule that was ever counted, by direction and id.

@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use enforcer_common::Direction;
 
-use crate::catalogue::{Catalogue, Printed, Service};
-use crate::ruleset::SourceRow;
+use crate::policy::catalogue::{Catalogue, Printed, Service};
+use crate::policy::ruleset::SourceRow;
 
 /// A service or connection of the catalogue that names a port.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, serde::Serialize)]
@@ -42,7 +42,7 @@ impl Candidates {
     pub fn of(catalogue: &Catalogue) -> Self {
         let mut entries = Vec::new();
         for role in catalogue.roles.values() {
-            let mut settings = crate::catalogue::Settings::new();
+            let mut settings = crate::policy::catalogue::Settings::new();
             for (name, parameter) in catalogue.parameters(&role.name) {
                 settings.extend(parameter.default.clone().map(|default| (name.to_owned(), default)));
             }

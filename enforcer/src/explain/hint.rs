@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use enforcer_common::{Direction, Reason};
 
 use super::{Found, candidates};
-use crate::catalogue::Catalogue;
-use crate::ruleset::{Rule, Ruleset, SourceRow};
-use crate::site::{Site, protocol_name};
+use crate::policy::catalogue::Catalogue;
+use crate::policy::ruleset::{Rule, Ruleset, SourceRow};
+use crate::policy::site::{Site, protocol_name};
 use crate::text::nearest::one_of;
 use crate::tuple::Tuple;
 
@@ -43,8 +43,10 @@ pub fn hint(known: &Known<'_>, tuple: &Tuple, found: Found, rule: Option<&Rule>)
             Some("`icmp_echo: none` answers no ping, `icmp_echo: peers` only those of bound peers".into())
         }
         Reason::EchoDrop => Some(match known.site.icmp_echo {
-            crate::site::Echo::Peers => format!("add {remote} to a peer of the site, or set `icmp_echo: any`"),
-            crate::site::Echo::Any | crate::site::Echo::Nobody => "set `icmp_echo: any`, or `icmp_echo: peers`".into(),
+            crate::policy::site::Echo::Peers => format!("add {remote} to a peer of the site, or set `icmp_echo: any`"),
+            crate::policy::site::Echo::Any | crate::policy::site::Echo::Nobody => {
+                "set `icmp_echo: any`, or `icmp_echo: peers`".into()
+            }
         }),
         Reason::Peer => Some(peer(known, tuple, rule)),
         Reason::NoConnection => Some(match rule {

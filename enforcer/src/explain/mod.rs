@@ -9,12 +9,12 @@ use serde::Serialize;
 pub use candidates::{Candidate, Candidates, candidates};
 pub use hint::{Known, hint};
 
-use crate::catalogue::{Catalogue, Service};
 use crate::judge::host::Host;
 use crate::memory::HostTables;
+use crate::policy::catalogue::{Catalogue, Service};
+use crate::policy::ruleset::{Rule, Ruleset, SourceRow};
+use crate::policy::site::Site;
 use crate::reference::{Asked, Ruling, ruling};
-use crate::ruleset::{Rule, Ruleset, SourceRow};
-use crate::site::Site;
 use crate::tuple::Tuple;
 
 /// What is said of a packet.

@@ -7,7 +7,7 @@ use enforcer_common::{Direction, Entry, EntryKind, Reason, ServiceIndex};
 
 use super::{Coverage, Snapshot};
 use crate::host::sockets::{Socket, State, UDP};
-use crate::ruleset::Lookup;
+use crate::policy::ruleset::Lookup;
 
 /// A live conversation that would be cut.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::dataplane::Modes;
     use crate::host::sockets::{Sockets, TCP};
-    use crate::ruleset::Table;
+    use crate::policy::ruleset::Table;
 
     fn table(services: &[(ServiceIndex, Entry)]) -> Table {
         Table { services: services.iter().copied().collect(), matrix: Vec::new(), columns: 1 }

@@ -10,7 +10,7 @@ use enforcer_common::{Direction, Entry, EntryKind, Reason};
 use super::cut::inbound;
 use super::{Coverage, Snapshot};
 use crate::host::sockets::{Socket, State, TCP, socket_inodes};
-use crate::ruleset::Lookup;
+use crate::policy::ruleset::Lookup;
 
 /// Processes that carry an SSH session; `sshd-session` since OpenSSH 9.8.
 const SERVERS: [&str; 3] = ["sshd", "sshd-session", "dropbear"];
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::dataplane::Modes;
     use crate::host::sockets::Sockets;
-    use crate::ruleset::Table;
+    use crate::policy::ruleset::Table;
 
     fn session(local: &str, remote: &str) -> Session {
         Session { local: local.parse().unwrap(), remote: remote.parse().unwrap() }

@@ -19,7 +19,7 @@ use enforcer_common::{Direction, Entry, Mode, Reason, ServiceIndex, SourceClass}
 use ipnet::{IpNet, Ipv6Net};
 
 use crate::judge::host::Host;
-use crate::ruleset::{Action, Match, Ruleset, Scope};
+use crate::policy::ruleset::{Action, Match, Ruleset, Scope};
 use recent::Recent;
 
 /// Jiffies a second: the clock of these tables counts milliseconds.

@@ -13,7 +13,7 @@ use enforcer_common::{EntryKind, ServiceIndex};
 
 use super::denied::DeniedFlow;
 use crate::dataplane::Loaded;
-use crate::site::protocol_name;
+use crate::policy::site::protocol_name;
 
 /// The names of ports that this host knows, from `/etc/services` (services(5)).
 #[derive(Clone, Debug, Default)]

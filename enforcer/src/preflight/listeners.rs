@@ -6,7 +6,7 @@ use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
 use serde::Serialize;
 
 use crate::host::sockets::{Owners, Sockets, TCP};
-use crate::ruleset::Ruleset;
+use crate::policy::ruleset::Ruleset;
 
 /// Something that listens on a port that no rule permits to anybody.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]

@@ -14,7 +14,7 @@ use crate::dataplane::{
     on_hooks, untried_kernel,
 };
 use crate::host::links::Link;
-use crate::ruleset::Scope;
+use crate::policy::ruleset::Scope;
 
 pub use device::Device;
 pub use listeners::{Listener, unpermitted};
@@ -181,8 +181,8 @@ mod tests {
 
     use super::*;
     use crate::dataplane::{AttachMode, OnFilter};
-    use crate::ranges::Ranges4;
-    use crate::ruleset::{FlowSettings, Ruleset, Settings};
+    use crate::policy::ranges::Ranges4;
+    use crate::policy::ruleset::{FlowSettings, Ruleset, Settings};
 
     fn ruleset(scope: Option<Scope>) -> Ruleset {
         Ruleset {

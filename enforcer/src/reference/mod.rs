@@ -16,7 +16,7 @@ use enforcer_common::frame::Bytes;
 use enforcer_common::{Direction, Mode, Reason, Verdict};
 
 use crate::judge::host::Host;
-use crate::ruleset::{Ruleset, Scope};
+use crate::policy::ruleset::{Ruleset, Scope};
 pub use look::{Looked, ethertype, look};
 use memory::{Conversation, Datagram, First, Flows};
 use packet::{Fragment, Ip, Link, Rest, Upper};

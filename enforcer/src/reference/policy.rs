@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use enforcer_common::{Direction, Mode};
 
-use crate::ruleset::{Action, Match, Rule, Ruleset};
+use crate::policy::ruleset::{Action, Match, Rule, Ruleset};
 
 /// What the rules say of a service and a remote address. Rules are named by their index.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use crate::history::{DirectionTotals, Entry, Event, ModeWords, Span};
 use crate::observe::denied::DeniedFlow;
+use crate::policy::ruleset::SourceRow;
 use crate::readiness::{InterfaceFacts, Readiness};
-use crate::ruleset::SourceRow;
 use crate::suggest::Suggestions;
 use crate::totals::verdict_name;
 
@@ -215,9 +215,9 @@ impl Parts<'_> {
                 id: counted.rule.id.clone(),
                 direction: counted.rule.direction.clone(),
                 action: match counted.rule.action {
-                    crate::ruleset::Action::Deny => "deny",
-                    crate::ruleset::Action::Permit => "permit",
-                    crate::ruleset::Action::Internal => "internal",
+                    crate::policy::ruleset::Action::Deny => "deny",
+                    crate::policy::ruleset::Action::Permit => "permit",
+                    crate::policy::ruleset::Action::Internal => "internal",
                 },
                 packets: counted.count.packets,
                 bytes: counted.count.bytes,

@@ -16,8 +16,8 @@ use crate::capture::Packet;
 use crate::explain::{Candidate, Found, Known, candidates, describe_hint};
 use crate::judge::host::Host;
 use crate::memory::HostTables;
+use crate::policy::site::protocol_name;
 use crate::reference::{Looked, ethertype, look};
-use crate::site::protocol_name;
 use crate::tuple::Tuple;
 use captured::{Captured, Seen};
 use locals::is_broadcast;
@@ -95,7 +95,7 @@ pub struct Reported {
     /// The rule that is responsible.
     pub rule: Option<String>,
     /// The row of the document that it comes from.
-    pub source: Option<crate::ruleset::SourceRow>,
+    pub source: Option<crate::policy::ruleset::SourceRow>,
     /// Counted whatever the mode of the host.
     pub audited: bool,
     /// Packets.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use enforcer_common::Direction;
 
 use super::Tried;
-use crate::site::protocol_name;
+use crate::policy::site::protocol_name;
 use crate::text::diagnostic::Position;
 use crate::text::yaml::{Node, Value};
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Denied, Tried};
 use crate::observe::denied::{Asked, DeniedFlow};
-use crate::site::parse_protocol;
+use crate::policy::site::parse_protocol;
 
 /// An element of the list; what is not needed here is passed over.
 #[derive(Deserialize)]

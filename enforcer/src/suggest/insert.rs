@@ -1,7 +1,7 @@
 //! Additions put into the text of a site file: every byte that a person wrote stays where it is.
 
 use super::additions::Additions;
-use crate::site::COMMAND_LINE;
+use crate::policy::site::COMMAND_LINE;
 use crate::text::diagnostic::Text;
 use crate::text::yaml::{Limits, Node, Place, Shape, Value, inline, parse, places};
 

@@ -21,8 +21,8 @@ use std::net::IpAddr;
 use enforcer_common::{Direction, Reason, Verdict};
 use serde::Serialize;
 
-use crate::ruleset::SourceRow;
-use crate::site::protocol_name;
+use crate::policy::ruleset::SourceRow;
+use crate::policy::site::protocol_name;
 use crate::text::yaml::write;
 use additions::{Additions, AllowEntry};
 pub use policy::Base;

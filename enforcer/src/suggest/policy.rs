@@ -8,13 +8,13 @@ use jiff::civil::Date;
 
 use super::additions::Additions;
 use super::{Denied, Tried};
-use crate::catalogue::Catalogue;
-use crate::compile::compile;
 use crate::explain::Found;
 use crate::judge::host::Host;
 use crate::memory::HostTables;
-use crate::ruleset::Ruleset;
-use crate::site::{Site, from_tree};
+use crate::policy::catalogue::Catalogue;
+use crate::policy::compile::compile;
+use crate::policy::ruleset::Ruleset;
+use crate::policy::site::{Site, from_tree};
 use crate::text::diagnostic::Text;
 use crate::text::yaml::{Limits, Node, parse, write};
 use crate::tuple::Tuple;

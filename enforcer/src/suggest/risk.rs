@@ -8,10 +8,10 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{Denied, Kind, Tried};
-use crate::catalogue::parse_ranges;
-use crate::diff::{Change, Difference, Effect, Sources, diff};
-use crate::ruleset::Ruleset;
-use crate::site::{aggregated, host, parse_protocol};
+use crate::policy::catalogue::parse_ranges;
+use crate::policy::diff::{Change, Difference, Effect, Sources, diff};
+use crate::policy::ruleset::Ruleset;
+use crate::policy::site::{aggregated, host, parse_protocol};
 
 /// Bits of a prefix whose addresses are looked at one by one.
 const SMALL: u8 = 8;

@@ -7,8 +7,8 @@ use enforcer_common::{Direction, Verdict};
 
 use super::additions::{Additions, RoleEntry};
 use super::{Base, Denied, Draft, Kind, Tried};
-use crate::catalogue::{Exposure, Printed, Settings};
-use crate::catalogue::{Kind as ParameterKind, Setting};
+use crate::policy::catalogue::{Exposure, Printed, Settings};
+use crate::policy::catalogue::{Kind as ParameterKind, Setting};
 
 /// Roles that are suggested at most: a host has few.
 const MOST: usize = 8;

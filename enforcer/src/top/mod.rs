@@ -266,7 +266,7 @@ mod tests {
     use super::*;
     use crate::dataplane::{Count, ReasonCount, RecordedRule, RuleCount, VerdictCounts};
     use crate::observe::denied::Asked;
-    use crate::ruleset::Action;
+    use crate::policy::ruleset::Action;
 
     const START: i64 = 1_790_000_000;
 

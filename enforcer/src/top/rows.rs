@@ -11,7 +11,7 @@ use super::Reading;
 use crate::dataplane::{InterfaceCounters, ReasonCount, RuleCount};
 use crate::observe::denied::{Asked, DeniedFlow};
 use crate::observe::rates::Rates;
-use crate::site::protocol_name;
+use crate::policy::site::protocol_name;
 
 /// A line of one of the tables.
 #[derive(Clone, Debug, PartialEq)]

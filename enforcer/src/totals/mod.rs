@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use file::{Bad, Files, Read};
 
 use crate::dataplane::Count;
-use crate::ruleset::Action;
+use crate::policy::ruleset::Action;
 
 /// Version of the format.
 const VERSION: u32 = 1;

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use enforcer::diff::{Change, Effect, diff};
 use enforcer::explain::judge;
-use enforcer::ruleset::Ruleset;
+use enforcer::policy::diff::{Change, Effect, diff};
+use enforcer::policy::ruleset::Ruleset;
 use enforcer::tuple::Tuple;
 use enforcer_common::{Direction, Verdict};
 use proptest::collection::vec;
@@ -90,9 +90,10 @@ fn effect(ruleset: &Ruleset, tuple: &Tuple) -> Effect {
 }
 
 fn is_about(change: &Change, tuple: &Tuple) -> bool {
-    let protocol = if tuple.is_ping() { "icmp-echo".to_owned() } else { enforcer::site::protocol_name(tuple.protocol) };
+    let protocol =
+        if tuple.is_ping() { "icmp-echo".to_owned() } else { enforcer::policy::site::protocol_name(tuple.protocol) };
     let within = |list: &str, number: u16| {
-        enforcer::catalogue::parse_ranges(list).expect("ranges").iter().any(|range| range.contains(&number))
+        enforcer::policy::catalogue::parse_ranges(list).expect("ranges").iter().any(|range| range.contains(&number))
     };
     let service = match (&change.ports, &change.numbers, tuple.ports) {
         (Some(ports), _, Some((_, port))) => change.protocol == protocol && within(ports, port),

@@ -4,8 +4,8 @@ use enforcer::fixtures::{HOST, HOST6, SITE, STRANGER, ugly};
 use enforcer::frame::{self, IPV4, OUR_MAC, V4, ethernet};
 use enforcer::judge::host::Host;
 use enforcer::memory::HostTables;
+use enforcer::policy::ruleset::Ruleset;
 use enforcer::reference::Reference;
-use enforcer::ruleset::Ruleset;
 use enforcer_common::frame::Bytes;
 use enforcer_common::{Direction, Mode, Reason};
 
@@ -90,8 +90,8 @@ fn ruleset() -> Ruleset {
 }
 
 fn compiled(site: &str) -> Ruleset {
-    let catalogue = enforcer::catalogue::embedded().expect("the catalogue");
+    let catalogue = enforcer::policy::catalogue::embedded().expect("the catalogue");
     let text = enforcer::text::diagnostic::Text::new("fixtures", site);
-    let site = enforcer::site::read(text, catalogue).unwrap_or_else(|error| panic!("{error}"));
-    enforcer::compile::compile(&site, catalogue, jiff::civil::date(2026, 8, 1)).expect("it compiles").ruleset
+    let site = enforcer::policy::site::read(text, catalogue).unwrap_or_else(|error| panic!("{error}"));
+    enforcer::policy::compile::compile(&site, catalogue, jiff::civil::date(2026, 8, 1)).expect("it compiles").ruleset
 }

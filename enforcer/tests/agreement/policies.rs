@@ -1,8 +1,8 @@
 //! Random policies and hosts, over few enough ports and prefixes that packets and rules meet.
 
-use enforcer::compile::assemble;
 use enforcer::judge::host::Host;
-use enforcer::ruleset::{Action, FlowSettings, Match, Rule, Ruleset, Scope, Settings};
+use enforcer::policy::compile::assemble;
+use enforcer::policy::ruleset::{Action, FlowSettings, Match, Rule, Ruleset, Scope, Settings};
 use enforcer_common::{Direction, Mode};
 use ipnet::IpNet;
 use proptest::collection::vec;

@@ -11,13 +11,13 @@ mod worlds;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use enforcer::catalogue::embedded;
-use enforcer::compile::compile;
 use enforcer::dataplane::HookChoice;
-use enforcer::export::{Target, export};
 use enforcer::fixtures::sites::every_role;
 use enforcer::memory::HostTables;
-use enforcer::site;
+use enforcer::policy::catalogue::embedded;
+use enforcer::policy::compile::compile;
+use enforcer::policy::export::{Target, export};
+use enforcer::policy::site;
 use enforcer::text::diagnostic::Text;
 use enforcer_common::frame::Bytes;
 use enforcer_common::outcome::Outcome;

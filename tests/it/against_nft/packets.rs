@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
-use enforcer::ruleset::{Match, Ruleset};
+use enforcer::policy::ruleset::{Match, Ruleset};
 use enforcer_common::Direction;
 use harness::netns::Cable;
 use harness::packet::{Extension, Packet, SERVICE_VLAN, VLAN, internet_checksum, tcp};

@@ -10,7 +10,7 @@ use super::super::interfaces::ModeNames;
 use super::super::table::source_rows;
 use crate::dataplane::{Count, InterfaceCounters, VerdictCounts};
 use crate::observe::rates::{Rate, Rates};
-use crate::ruleset::SourceRow;
+use crate::policy::ruleset::SourceRow;
 use crate::totals::verdict_name;
 
 /// What is printed as JSON.

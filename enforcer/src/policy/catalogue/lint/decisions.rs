@@ -1,0 +1,98 @@
+//! `policies/decisions.yaml`: what is known, what was decided and why.
+
+use serde::Serialize;
+
+use super::{Finding, Kind};
+use crate::text::yaml::{Node, Reader};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decisions {
+    /// Roles that can share a host, beside those of one product and those that include each other.
+    pub hosts: Vec<Vec<String>>,
+    /// The decisions.
+    pub list: Vec<Decision>,
+}
+
+/// What was decided about findings of one kind.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Decision {
+    #[serde(skip)]
+    kind: Kind,
+    /// Services as `role/service`, or `role/*`; all services of the finding must be among them.
+    #[serde(skip)]
+    services: Vec<String>,
+    /// Protocol and ports; left out where the decision is about all that the services share.
+    #[serde(skip)]
+    ports: Option<String>,
+    /// What is done.
+    pub decision: String,
+    /// Why.
+    pub why: String,
+}
+
+impl Decisions {
+    /// The decision about a finding.
+    #[must_use]
+    pub fn about(&self, finding: &Finding) -> Option<&Decision> {
+        self.list.iter().find(|decision| decision.is_about(finding))
+    }
+}
+
+impl Decision {
+    /// A finding that its own sentence explains.
+    pub(in crate::policy::catalogue::lint) fn of_doubt(kind: Kind, doubt: &str) -> Self {
+        let decision = match kind {
+            Kind::Protocol => "TCP".to_owned(),
+            Kind::Contradiction | Kind::Collision | Kind::Instance | Kind::Range | Kind::Doubt => {
+                "transcribed as printed".to_owned()
+            }
+        };
+        Self { kind, services: Vec::new(), ports: None, decision, why: doubt.to_owned() }
+    }
+
+    /// Whether this was decided about a finding.
+    #[must_use]
+    pub fn is_about(&self, finding: &Finding) -> bool {
+        let among = |service: &String| {
+            let role = service.split('/').next().unwrap_or_default();
+            self.services.iter().any(|known| known == service || known.strip_suffix("/*") == Some(role))
+        };
+        self.kind == finding.kind
+            && finding.services.iter().all(among)
+            && self.ports.as_ref().is_none_or(|ports| Some(ports) == finding.ports.as_ref())
+    }
+
+    /// What it is about, for a person.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        format!("{} of {} {}", self.kind, self.services.join(", "), self.ports.as_deref().unwrap_or_default())
+    }
+}
+
+/// Reads the file.
+pub(in crate::policy::catalogue) fn read(reader: &Reader<'_>, root: &Node) -> Decisions {
+    let mut decisions = Decisions::default();
+    let Some(mut fields) = reader.fields(root, "the decisions") else { return decisions };
+    let strings = |node: &Node| -> Vec<String> {
+        let items = reader.list(node, "a list of names").iter();
+        items.filter_map(|item| reader.string(item, "a name")).map(str::to_owned).collect()
+    };
+    for group in fields.optional("hosts").map(|node| reader.list(node, "a list of groups")).unwrap_or_default() {
+        decisions.hosts.push(strings(group));
+    }
+    for node in fields.optional("decisions").map(|node| reader.list(node, "a list")).unwrap_or_default() {
+        let Some(mut entry) = reader.fields(node, "a decision") else { continue };
+        let kind = entry.required("kind").and_then(|node| reader.word(node, &Kind::WORDS));
+        let services = entry.required("services").map(strings);
+        let text = |node: Option<&Node>| node.and_then(|node| reader.string(node, "a sentence")).map(str::to_owned);
+        let ports = text(entry.optional("ports"));
+        let (decision, why) = (text(entry.required("decision")), text(entry.required("why")));
+        entry.finish();
+        if let (Some(kind), Some(services), Some(decision), Some(why)) = (kind, services, decision, why) {
+            decisions.list.push(Decision { kind, services, ports, decision, why });
+        }
+    }
+    fields.finish();
+    decisions
+}

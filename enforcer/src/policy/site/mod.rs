@@ -1,0 +1,210 @@
+//! The site: which roles a host has, on which interfaces, with which parameters and peers, and what its operator adds.
+//!
+//! A [`Site`] is made from a YAML file or from the command line, by the same code and with the same errors. It is bound to a
+//! catalogue: its roles exist, their parameters are complete and within range, its peers are addresses.
+
+mod binding;
+mod load;
+mod peers;
+mod read;
+mod rules;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use enforcer_common::{Direction, Mode};
+use ipnet::IpNet;
+use jiff::civil::Date;
+use wildmatch::WildMatch;
+
+pub use load::{Error, load, read};
+pub(crate) use peers::aggregated;
+pub(crate) use read::from_tree;
+pub use values::{parse_ethertype, parse_protocol, protocol_name};
+
+use crate::policy::catalogue::Settings;
+use crate::policy::ruleset::{FlowSettings, Match, Scope};
+use crate::text::diagnostic::{Position, Text};
+
+/// A site, bound to a catalogue.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The text it was read from, for messages.
+    pub text: Arc<Text>,
+    /// Protected interfaces; empty where the command line named none.
+    pub interfaces: Vec<Interface>,
+    /// Modes of the whole host, where the site says something.
+    pub mode: Modes,
+    /// Roles, in the order of the file.
+    pub roles: Vec<RoleUse>,
+    /// Peers that have addresses: sorted prefixes, none inside another.
+    pub peers: BTreeMap<String, Arc<[IpNet]>>,
+    /// Where the site defines each of its peers, those without addresses included.
+    pub peer_places: BTreeMap<String, Position>,
+    /// Peers of which others are made.
+    pub peer_names: BTreeSet<String>,
+    /// `outbound: role` judges what leaves by the roles' connections; `open` does not judge it.
+    pub outbound_judged: bool,
+    /// `ephemeral: open` opens the ranges that describe the operating system's own clients.
+    pub ephemeral_open: bool,
+    /// Who may ping.
+    pub icmp_echo: Echo,
+    /// Whose packets are judged; `None` where the site does not say.
+    pub scope: Option<Scope>,
+    /// Flow table.
+    pub flows: FlowSettings,
+    /// Release of the products on this host, and where the site names it.
+    pub release: Option<(String, Position)>,
+    /// What the operator allows and denies beside the roles.
+    pub rules: Vec<SiteRule>,
+}
+
+/// A protected interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Interface {
+    /// Name, as the kernel has it, or a pattern: `*` stands for any characters, `?` for one.
+    pub name: String,
+    /// On which side of it the role runs.
+    pub protects: Protects,
+    /// Modes of this interface, over those of the host.
+    pub mode: Modes,
+    /// Scope of this interface, over that of the host.
+    pub scope: Option<Scope>,
+}
+
+/// On which side of an interface the role runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Protects {
+    /// This host: inbound is what the interface receives.
+    Host,
+    /// A guest behind a tap, veth or bridge port: inbound is what the interface sends.
+    Guest,
+}
+
+/// Modes by direction, where something is said.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Modes {
+    /// Of packets towards the host.
+    pub inbound: Option<Mode>,
+    /// Of packets from the host.
+    pub outbound: Option<Mode>,
+}
+
+/// Who may ping this host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Echo {
+    /// Anybody.
+    Any,
+    /// Every address of every bound peer.
+    Peers,
+    /// Nobody.
+    Nobody,
+}
+
+/// A role of this host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoleUse {
+    /// Its name in the catalogue.
+    pub role: String,
+    /// Every parameter of it and of the roles it includes.
+    pub settings: Settings,
+    /// Mode of its own.
+    pub mode: Option<Mode>,
+    /// Where the site names it.
+    pub at: Position,
+}
+
+/// An entry of `allow` or `deny`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiteRule {
+    /// Name; the rule is `site/NAME`.
+    pub name: String,
+    /// An entry of `deny`.
+    pub deny: bool,
+    /// Direction.
+    pub direction: Direction,
+    /// What it matches.
+    pub matches: Match,
+    /// The remote side; `None`: any.
+    pub remotes: Option<Vec<Remote>>,
+    /// Mode of its own.
+    pub mode: Option<Mode>,
+    /// Why it is there.
+    pub reason: Option<String>,
+    /// The last day on which it holds.
+    pub expires: Option<Date>,
+    /// Where it stands.
+    pub at: Position,
+}
+
+/// A remote side that an entry of `allow` or `deny` names.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Remote {
+    /// A peer.
+    Peer(String),
+    /// Addresses.
+    Net(IpNet),
+}
+
+impl Modes {
+    /// The mode of a direction.
+    #[must_use]
+    pub const fn of(self, direction: Direction) -> Option<Mode> {
+        match direction {
+            Direction::Inbound => self.inbound,
+            Direction::Outbound => self.outbound,
+        }
+    }
+}
+
+impl Interface {
+    /// Whether the name is a pattern.
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        self.name.contains(['*', '?'])
+    }
+
+    /// Whether it speaks of the interface with this name. No pattern speaks of the loopback interface.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        if self.is_pattern() { name != "lo" && WildMatch::new(&self.name).matches(name) } else { self.name == name }
+    }
+}
+
+impl Site {
+    /// What the site says of the interface with this name: by name, else by the first pattern that fits.
+    #[must_use]
+    pub fn interface(&self, name: &str) -> Option<&Interface> {
+        let exact = self.interfaces.iter().find(|one| one.name == name && !one.is_pattern());
+        exact.or_else(|| self.interfaces.iter().find(|one| one.covers(name)))
+    }
+
+    /// What the site says of an interface's modes: its own, else the host's.
+    #[must_use]
+    pub fn modes_of(&self, interface: &Interface) -> Modes {
+        Modes {
+            inbound: interface.mode.inbound.or(self.mode.inbound),
+            outbound: interface.mode.outbound.or(self.mode.outbound),
+        }
+    }
+
+    /// What the site says of an interface's scope: its own, else the host's.
+    #[must_use]
+    pub fn scope_of(&self, interface: &Interface) -> Option<Scope> {
+        interface.scope.or(self.scope)
+    }
+}
+
+/// A single address as the prefix that holds only it; an IPv4 address inside IPv6 (RFC 4291, 2.5.5.2) as IPv4.
+pub(crate) fn host(address: IpAddr) -> IpNet {
+    IpNet::from(address.to_canonical())
+}
+
+/// Name of the text that flags make.
+pub(crate) const COMMAND_LINE: &str = "<command line>";
+
+/// Every port.
+pub(crate) const ALL_PORTS: RangeInclusive<u16> = 0..=u16::MAX;

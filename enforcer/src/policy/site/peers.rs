@@ -1,0 +1,150 @@
+//! Peers: names to addresses, through names of other peers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::values::{Written, name, written};
+use crate::policy::catalogue::Catalogue;
+use crate::text::diagnostic::Position;
+use crate::text::nearest::did_you_mean;
+use crate::text::yaml::{Node, Reader};
+
+/// Prefixes that all peers may stand for together, counted again for every peer that others are made of.
+const RESOLVED: usize = 300_000;
+
+/// The peers of a site.
+#[derive(Debug, Default)]
+pub(in crate::policy::site) struct Peers {
+    /// Those that have addresses.
+    pub bound: BTreeMap<String, Arc<[IpNet]>>,
+    /// Those of which others are made.
+    pub names: BTreeSet<String>,
+    /// All that the site lists.
+    pub places: BTreeMap<String, Position>,
+}
+
+/// What stands behind a name in the file.
+struct Definition<'n> {
+    nets: Vec<IpNet>,
+    names: Vec<(&'n str, &'n Node)>,
+}
+
+/// Reads `peers:`.
+pub(in crate::policy::site) fn peers(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> Peers {
+    let mut definitions: BTreeMap<&str, Definition<'_>> = BTreeMap::new();
+    let mut peers = Peers::default();
+    let entries = reader.fields(node, "a mapping of peers and their addresses").map(|f| f.rest()).unwrap_or_default();
+    for (peer, key, value) in entries.into_iter().take_while(|_| !reader.is_full()) {
+        if peer == "any" {
+            reader.error(key, "`any` stands for every address and cannot be the name of a peer");
+            continue;
+        }
+        if name(reader, key, "the name of a peer").is_none() {
+            continue;
+        }
+        let mut definition = Definition { nets: Vec::new(), names: Vec::new() };
+        let items =
+            if value.is_null() { &[] } else { reader.one_or_more(value, "a list of addresses, prefixes or peers") };
+        for item in reader.each(items) {
+            match written(reader, item) {
+                Some(Written::Net(net)) => definition.nets.push(net),
+                Some(Written::Name(name)) => definition.names.push((name, item)),
+                None => {}
+            }
+        }
+        peers.places.insert(peer.to_owned(), key.at);
+        definitions.insert(peer, definition);
+    }
+    for definition in definitions.values() {
+        for (other, node) in &definition.names {
+            known(reader, node, other, &peers.places, catalogue);
+            peers.names.insert((*other).to_owned());
+        }
+    }
+    if !cycles(reader, &definitions) {
+        return peers;
+    }
+    let mut budget = RESOLVED;
+    for peer in definitions.keys() {
+        let mut nets = Vec::new();
+        let mut open = vec![*peer];
+        let mut seen = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            if let (true, Some(definition)) = (seen.insert(name), definitions.get(name)) {
+                nets.extend_from_slice(&definition.nets);
+                open.extend(definition.names.iter().map(|(name, _)| *name));
+            }
+            budget = budget.saturating_sub(1 + nets.len());
+            if budget == 0 {
+                let message =
+                    format!("the peers stand for more than {RESOLVED} prefixes, counted through the peers they name");
+                reader.error(node, message);
+                return peers;
+            }
+        }
+        if !nets.is_empty() {
+            peers.bound.insert((*peer).to_owned(), aggregated(&nets));
+        }
+    }
+    peers
+}
+
+/// Notes a name that neither the site nor the catalogue knows.
+pub(in crate::policy::site) fn known(
+    reader: &Reader<'_>,
+    node: &Node,
+    name: &str,
+    places: &BTreeMap<String, Position>,
+    catalogue: &Catalogue,
+) -> bool {
+    if places.contains_key(name) || catalogue.peers.contains_key(name) {
+        return true;
+    }
+    if reader.is_full() {
+        return false;
+    }
+    let names = catalogue.peers.keys().chain(places.keys()).map(String::as_str);
+    let hint =
+        did_you_mean(name, names).unwrap_or_else(|| "define it under `peers:`, or write the addresses here".to_owned());
+    let message = format!("no peer is called {}", node.describe());
+    reader.note(reader.text.error(node.at, message).with_hint(hint));
+    false
+}
+
+/// Sorted, without a prefix inside another, neighbours joined.
+pub(crate) fn aggregated(nets: &[IpNet]) -> Arc<[IpNet]> {
+    let mut nets = IpNet::aggregate(&nets.to_vec());
+    nets.sort();
+    nets.into()
+}
+
+/// Notes every name that leads back to the peer it is part of, by a depth-first search over names. Whether there is none.
+fn cycles(reader: &Reader<'_>, definitions: &BTreeMap<&str, Definition<'_>>) -> bool {
+    let mut none = true;
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    for start in definitions.keys() {
+        let mut path: BTreeSet<&str> = BTreeSet::new();
+        let mut stack: Vec<(&str, usize)> = vec![(start, 0)];
+        while let Some((name, next)) = stack.pop() {
+            if next == 0 && (done.contains(name) || !path.insert(name)) {
+                continue;
+            }
+            let names = definitions.get(name).map(|definition| definition.names.as_slice()).unwrap_or_default();
+            let Some((other, node)) = names.get(next) else {
+                path.remove(name);
+                done.insert(name);
+                continue;
+            };
+            stack.push((name, next + 1));
+            if path.contains(other) {
+                none = false;
+                reader.error(node, format!("the peer `{other}` is made of itself through `{name}`"));
+            } else {
+                stack.push((other, 0));
+            }
+        }
+    }
+    none
+}

@@ -1,0 +1,208 @@
+//! A site's tree, key by key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use enforcer_common::Mode;
+
+use super::peers::{Peers, peers};
+use super::values::seconds;
+use super::{Echo, Interface, Modes, Protects, Site, binding, rules};
+use crate::policy::catalogue::Catalogue;
+use crate::policy::ruleset::{FlowSettings, Scope};
+use crate::text::diagnostic::{Diagnostic, Findings, Text};
+use crate::text::yaml::{Node, Reader, Value};
+
+/// Roles of one host; each brings hundreds of rules.
+const MOST_ROLES: usize = 256;
+/// Rules of the site's own: ten times what is promised to compile at once.
+const MOST_RULES: usize = 10_000;
+const SCOPES: [(&str, Scope); 2] = [("all", Scope::All), ("host", Scope::Host)];
+/// Longest name of an interface (`IFNAMSIZ` without the final zero).
+const INTERFACE_NAME: usize = 15;
+/// More entries than this would not fit into the memory of a host that also has a job.
+const FLOW_ENTRIES: std::ops::RangeInclusive<i64> = 1024..=16_777_216;
+
+/// Makes a site of a tree. `findings` are those that were made while the tree was put together.
+pub(crate) fn from_tree(
+    text: Text,
+    root: &Node,
+    catalogue: &Catalogue,
+    findings: Vec<Diagnostic>,
+    interfaces_required: bool,
+) -> Result<Site, Findings> {
+    let reader = Reader::new(&text);
+    findings.into_iter().for_each(|finding| reader.note(finding));
+    let site = site(&reader, root, catalogue, interfaces_required);
+    let findings = reader.into_findings();
+    match site {
+        Some(site) if findings.is_empty() => Ok(Site { text: Arc::new(text), ..site }),
+        _ => Err(Findings(findings)),
+    }
+}
+
+/// Words for a mode.
+pub(in crate::policy::site) const fn modes_words() -> [(&'static str, Mode); 2] {
+    [("audit", Mode::Audit), ("enforce", Mode::Enforce)]
+}
+
+fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_required: bool) -> Option<Site> {
+    let mut fields = reader.fields(root, "a site")?;
+    let interfaces = if interfaces_required { fields.required("interfaces") } else { fields.optional("interfaces") };
+    let interfaces = interfaces.map(|node| self::interfaces(reader, node)).unwrap_or_default();
+    let mode = fields.optional("mode").map(|node| modes(reader, node)).unwrap_or_default();
+    let role_nodes = fields.optional("roles").map(|node| reader.one_or_more(node, "a list of roles"));
+    let roles = reader.each(role_nodes.unwrap_or_default());
+    let roles: Vec<_> = roles.filter_map(|node| binding::role(reader, node, catalogue)).collect();
+    if roles.len() > MOST_ROLES {
+        reader.error(root, format!("the site has {} roles; {MOST_ROLES} are the most", roles.len()));
+    }
+    let peers = fields.optional("peers").map(|node| peers(reader, node, catalogue)).unwrap_or_default();
+    let outbound_judged =
+        fields.optional("outbound").and_then(|node| reader.word(node, &[("open", false), ("role", true)]));
+    let ephemeral_open =
+        fields.optional("ephemeral").and_then(|node| reader.word(node, &[("tracked", false), ("open", true)]));
+    let echo = [("any", Echo::Any), ("peers", Echo::Peers), ("none", Echo::Nobody)];
+    let icmp_echo = fields.optional("icmp_echo").and_then(|node| reader.word(node, &echo));
+    let scope = fields.optional("scope").and_then(|node| reader.word(node, &SCOPES));
+    let flows = fields.optional("flows").and_then(|node| flows(reader, node)).unwrap_or_default();
+    let release = fields.optional("release").and_then(|node| {
+        let text = reader.string(node, "a release such as `\"11.5(1)\"`")?;
+        Some((text.to_owned(), node.at))
+    });
+    let rules = site_rules(reader, [fields.optional("allow"), fields.optional("deny")], &peers, catalogue);
+    if roles.is_empty() && rules.is_empty() && reader.is_clean() && fields.rest().is_empty() {
+        let hint = "`enforcer roles` lists the roles";
+        let message = "the site has no roles and no rules, so it would refuse everything";
+        reader.note(reader.text.error(fields.at, message).with_hint(hint));
+    }
+    fields.finish();
+    Some(Site {
+        text: Arc::default(),
+        interfaces,
+        mode,
+        roles,
+        peers: peers.bound,
+        peer_places: peers.places,
+        peer_names: peers.names,
+        outbound_judged: outbound_judged.unwrap_or(false),
+        ephemeral_open: ephemeral_open.unwrap_or(false),
+        icmp_echo: icmp_echo.unwrap_or(Echo::Any),
+        scope,
+        flows,
+        release,
+        rules,
+    })
+}
+
+fn interfaces(reader: &Reader<'_>, node: &Node) -> Vec<Interface> {
+    let nodes = reader.one_or_more(node, "a list of interfaces");
+    if nodes.is_empty() && matches!(node.value, Value::Sequence(_)) {
+        reader.error(node, "the list of interfaces is empty");
+    }
+    let mut interfaces: Vec<Interface> = Vec::new();
+    let mut names = BTreeSet::new();
+    for node in reader.each(nodes) {
+        let Some((interface, name)) = interface(reader, node) else { continue };
+        if !names.insert(interface.name.clone()) {
+            reader.error(name, format!("the interface `{}` stands twice", interface.name));
+        }
+        interfaces.push(interface);
+    }
+    interfaces
+}
+
+fn interface<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<(Interface, &'n Node)> {
+    let what = "the name of an interface";
+    let (name, protects, mode, scope) = match &node.value {
+        Value::Mapping(_) => {
+            let mut fields = reader.fields(node, "an interface")?;
+            let name = fields.required("name");
+            let protects = [("host", Protects::Host), ("guest", Protects::Guest)];
+            let protects = fields.optional("protects").and_then(|node| reader.word(node, &protects));
+            let mode = fields.optional("mode").map(|node| modes(reader, node)).unwrap_or_default();
+            let scope = fields.optional("scope").and_then(|node| reader.word(node, &SCOPES));
+            fields.finish();
+            (name?, protects.unwrap_or(Protects::Host), mode, scope)
+        }
+        Value::Scalar { .. } | Value::Sequence(_) => (node, Protects::Host, Modes::default(), None),
+    };
+    let text = reader.string(name, what)?;
+    // What the kernel itself accepts (dev_valid_name), without what would need quoting in a pin path.
+    let valid = text.len() <= INTERFACE_NAME
+        && !matches!(text, "." | "..")
+        && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '/' | ':'));
+    if !valid {
+        let hint = "up to 15 characters, without spaces, `/` and `:`";
+        reader.note(reader.text.error(name.at, format!("{} cannot be {what}", name.describe())).with_hint(hint));
+        return None;
+    }
+    if text == "lo" {
+        let hint = "programs of one host talk over it; name the interfaces that lead to others";
+        reader.note(reader.text.error(name.at, "`lo` cannot be protected").with_hint(hint));
+        return None;
+    }
+    Some((Interface { name: text.to_owned(), protects, mode, scope }, name))
+}
+
+fn modes(reader: &Reader<'_>, node: &Node) -> Modes {
+    match &node.value {
+        Value::Mapping(_) => {
+            let Some(mut fields) = reader.fields(node, "`mode`") else { return Modes::default() };
+            let mut mode = |key| fields.optional(key).and_then(|node| reader.word(node, &modes_words()));
+            let modes = Modes { inbound: mode("inbound"), outbound: mode("outbound") };
+            fields.finish();
+            modes
+        }
+        Value::Scalar { .. } | Value::Sequence(_) => {
+            let mode = reader.word(node, &modes_words());
+            Modes { inbound: mode, outbound: mode }
+        }
+    }
+}
+
+fn flows(reader: &Reader<'_>, node: &Node) -> Option<FlowSettings> {
+    let mut fields = reader.fields(node, "`flows`")?;
+    let defaults = FlowSettings::default();
+    let entries = fields.optional("entries").and_then(|node| reader.integer(node, "a number", &FLOW_ENTRIES));
+    let mut timeout = |key, default| fields.optional(key).and_then(|node| seconds(reader, node)).unwrap_or(default);
+    let flows = FlowSettings {
+        entries: entries.and_then(|entries| u32::try_from(entries).ok()).unwrap_or(defaults.entries),
+        tcp: timeout("tcp", defaults.tcp),
+        tcp_closing: timeout("tcp_closing", defaults.tcp_closing),
+        udp: timeout("udp", defaults.udp),
+        icmp: timeout("icmp", defaults.icmp),
+    };
+    fields.finish();
+    Some(flows)
+}
+
+fn site_rules(
+    reader: &Reader<'_>,
+    lists: [Option<&Node>; 2],
+    peers: &Peers,
+    catalogue: &Catalogue,
+) -> Vec<super::SiteRule> {
+    let mut names: BTreeMap<String, u32> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (list, deny) in lists.into_iter().zip([false, true]) {
+        let what = if deny { "a list of rules to deny" } else { "a list of rules to allow" };
+        for node in reader.each(list.map(|node| reader.list(node, what)).unwrap_or_default()) {
+            let Some(rule) = rules::rule(reader, node, deny, peers, catalogue) else { continue };
+            if let Some(line) = names.get(&rule.name) {
+                let message = format!("two rules are called `{}`", rule.name);
+                let hint = format!("the first is on line {line}; counters are kept by name");
+                reader.note(reader.text.error(rule.at, message).with_hint(hint));
+            } else {
+                names.insert(rule.name.clone(), rule.at.line);
+            }
+            found.push(rule);
+        }
+        if let Some(node) = list
+            && found.len() > MOST_RULES
+        {
+            reader.error(node, format!("the site has more than {MOST_RULES} rules of its own"));
+        }
+    }
+    found
+}
