@@ -7,30 +7,23 @@
 
 pub mod agent;
 pub mod boot;
-pub mod capture;
 pub mod cli;
 pub mod dataplane;
-pub mod explain;
 #[doc(hidden)]
 pub mod fixtures;
-pub mod frame;
 pub mod help;
 pub mod history;
 pub mod host;
 pub mod judge;
 pub mod live;
-pub mod memory;
 pub mod observe;
 pub mod plan;
 pub mod policy;
 pub mod preflight;
 pub mod readiness;
-pub mod reference;
 pub mod report;
-pub mod simulate;
 pub mod state;
 pub mod suggest;
 pub mod text;
 pub mod top;
 pub mod totals;
-pub mod tuple;

@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use enforcer::explain::{describe, judge};
+use enforcer::judge::explain::{describe, judge};
+use enforcer::judge::tuple::Tuple;
 use enforcer::policy::catalogue::embedded;
 use enforcer::policy::site;
 use enforcer::text::diagnostic::Text;
-use enforcer::tuple::Tuple;
 use expect_test::{Expect, expect};
 use jiff::civil::date;
 
@@ -226,7 +226,7 @@ fn verdict(site: &str, tuple: &str) -> (&'static str, Option<String>) {
     (explanation.verdict, explanation.hint)
 }
 
-fn explanation(site: &str, tuple: &str) -> enforcer::explain::Explanation {
+fn explanation(site: &str, tuple: &str) -> enforcer::judge::explain::Explanation {
     let catalogue = embedded().unwrap();
     let site = site::read(Text::new("site.yaml", site), catalogue).unwrap_or_else(|error| panic!("{error}"));
     let compiled = enforcer::policy::compile::compile(&site, catalogue, date(2026, 8, 1)).unwrap();

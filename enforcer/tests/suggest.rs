@@ -4,7 +4,8 @@
 
 use std::fmt::Write as _;
 
-use enforcer::explain::judge;
+use enforcer::judge::explain::judge;
+use enforcer::judge::tuple::Tuple;
 use enforcer::policy::catalogue::embedded;
 use enforcer::policy::compile::compile;
 use enforcer::policy::diff::diff;
@@ -13,7 +14,6 @@ use enforcer::policy::site::{self, Site, parse_protocol};
 use enforcer::suggest::{Base, Denied, Options, Suggestions, Tried, suggest};
 use enforcer::text::diagnostic::Text;
 use enforcer::text::yaml::{Limits, parse};
-use enforcer::tuple::Tuple;
 use enforcer_common::{Direction, Reason, Verdict};
 use expect_test::{Expect, expect};
 use jiff::civil::{Date, date};

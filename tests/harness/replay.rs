@@ -1,5 +1,5 @@
 //! Captures that nobody here made, through the loaded program by test run and through the plain reading of the design
-//! (`enforcer::reference`): the same verdict and the same reason for each packet.
+//! (`enforcer::judge::reference`): the same verdict and the same reason for each packet.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -8,15 +8,15 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
-use enforcer::capture::{self, End, LinkType};
 use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
 use enforcer::fixtures::sites::every_role;
+use enforcer::judge::capture::{self, End, LinkType};
 use enforcer::judge::host::Host;
+use enforcer::judge::reference::Reference;
 use enforcer::policy::catalogue::embedded;
 use enforcer::policy::compile::compile;
 use enforcer::policy::ruleset::{FlowSettings, Ruleset};
 use enforcer::policy::site;
-use enforcer::reference::Reference;
 use enforcer::state::{FOLDER_VARIABLE, Source};
 use enforcer::text::diagnostic::Text;
 use enforcer_common::frame::Bytes;
@@ -227,7 +227,7 @@ impl Kernel {
     fn has_counted(
         &self,
         direction: Direction,
-        read: &enforcer::reference::Judged,
+        read: &enforcer::judge::reference::Judged,
         before: &HashMap<(Direction, Reason), u64>,
         expected: &HashMap<(Direction, Reason), u64>,
     ) -> bool {

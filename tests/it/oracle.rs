@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use aya::maps::{Array, Map, MapData};
 use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
-use enforcer::memory::HostTables;
+use enforcer::judge::tables::HostTables;
 use enforcer::policy::ruleset::{FlowSettings, Scope};
 use enforcer::state::{FOLDER_VARIABLE, Source};
 use enforcer_common::layout::{Control, LAYOUT_VERSION, map};

@@ -11,7 +11,7 @@ use super::interfaces::{InterfaceArgs, ModeArg};
 use super::table::{print, source_rows, table};
 use super::{Failure, Format, Output};
 use crate::dataplane::{Loaded, Protected, denied, readback};
-use crate::explain::{Candidate, Candidates};
+use crate::judge::explain::{Candidate, Candidates};
 use crate::observe::denied::{Asked, Denied, DeniedFlow, Filter, Order, sort};
 use crate::observe::names::{Services, reverse, rule_of};
 use crate::policy::catalogue;

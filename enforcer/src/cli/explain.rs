@@ -8,9 +8,9 @@ use super::policy_args::PolicyArgs;
 use super::table::source_rows;
 use super::{Failure, Format, Output, completions};
 use crate::dataplane::{ask, modes_in_force};
-use crate::explain::{self, Explanation, Found};
+use crate::judge::explain::{self, Explanation, Found};
+use crate::judge::tuple::Tuple;
 use crate::policy::ruleset::Ruleset;
-use crate::tuple::Tuple;
 
 /// Says what a policy decides about a packet, by which rule and which row of the documents, and the smallest change that would
 /// turn the verdict. Answers to conversations that the host opened pass whatever is said here.

@@ -12,10 +12,10 @@ use serde::Serialize;
 use super::policy_args::PolicyArgs;
 use super::table::{print, table};
 use super::{Failure, Format, Output};
-use crate::capture::{self, Addresses, End, Packet};
-use crate::explain::Known;
+use crate::judge::capture::{self, Addresses, End, Packet};
+use crate::judge::explain::Known;
 use crate::judge::host::Host;
-use crate::simulate::{Locals, Origin, Report, Reported, Simulation, Survey};
+use crate::judge::simulate::{Locals, Origin, Report, Reported, Simulation, Survey};
 
 /// Packets between two looks at the clock of the progress line.
 const EVERY: u64 = 1 << 14;

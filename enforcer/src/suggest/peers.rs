@@ -8,10 +8,10 @@ use enforcer_common::{Direction, Reason, SourceClass, Verdict};
 use super::additions::Additions;
 use super::risk::opened;
 use super::{Base, Denied, Draft, Kind, Tried};
-use crate::explain::service_of;
+use crate::judge::explain::service_of;
+use crate::judge::reference::{Asked, Ruling, ruling};
 use crate::policy::diff::{Effect, diff};
 use crate::policy::ruleset::Rule;
-use crate::reference::{Asked, Ruling, ruling};
 
 /// Groups that a host is itself a member of: their members may reach the most, so they are the last guess.
 const OWN_SIDE: [&str; 2] = ["cluster", "https-networking"];

@@ -8,16 +8,16 @@ use jiff::civil::Date;
 
 use super::additions::Additions;
 use super::{Denied, Tried};
-use crate::explain::Found;
+use crate::judge::explain::Found;
 use crate::judge::host::Host;
-use crate::memory::HostTables;
+use crate::judge::tables::HostTables;
+use crate::judge::tuple::Tuple;
 use crate::policy::catalogue::Catalogue;
 use crate::policy::compile::compile;
 use crate::policy::ruleset::Ruleset;
 use crate::policy::site::{Site, from_tree};
 use crate::text::diagnostic::Text;
 use crate::text::yaml::{Limits, Node, parse, write};
-use crate::tuple::Tuple;
 
 /// A client's port, where none is known.
 const CLIENT_PORT: u16 = 50_000;

@@ -7,7 +7,7 @@ use enforcer_common::Verdict;
 use super::additions::Additions;
 use super::policy::Changed;
 use super::{Base, Class, Denied, Draft, Flow, Kind, Suggestion, Unexplained};
-use crate::explain::Found;
+use crate::judge::explain::Found;
 
 /// A suggestion and what it was made of.
 type Finished = (Draft, Suggestion);

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use enforcer::explain::judge;
+use enforcer::judge::explain::judge;
+use enforcer::judge::tuple::Tuple;
 use enforcer::policy::diff::{Change, Effect, diff};
 use enforcer::policy::ruleset::Ruleset;
-use enforcer::tuple::Tuple;
 use enforcer_common::{Direction, Verdict};
 use proptest::collection::vec;
 use proptest::prelude::*;

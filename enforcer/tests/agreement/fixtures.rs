@@ -1,11 +1,11 @@
 //! The named ugly packets: the decision code and the plain reading both say of them what is expected.
 
 use enforcer::fixtures::{HOST, HOST6, SITE, STRANGER, ugly};
-use enforcer::frame::{self, IPV4, OUR_MAC, V4, ethernet};
+use enforcer::judge::frame::{self, IPV4, OUR_MAC, V4, ethernet};
 use enforcer::judge::host::Host;
-use enforcer::memory::HostTables;
+use enforcer::judge::reference::Reference;
+use enforcer::judge::tables::HostTables;
 use enforcer::policy::ruleset::Ruleset;
-use enforcer::reference::Reference;
 use enforcer_common::frame::Bytes;
 use enforcer_common::{Direction, Mode, Reason};
 

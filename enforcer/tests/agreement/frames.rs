@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use enforcer::frame::{self, Extension, OUR_MAC, V4};
+use enforcer::judge::frame::{self, Extension, OUR_MAC, V4};
 use enforcer_common::Direction;
 use enforcer_common::frame::Bytes;
 use proptest::collection::vec;

@@ -10,8 +10,8 @@ mod policies;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use enforcer::memory::HostTables;
-use enforcer::reference::{Judged, Reference};
+use enforcer::judge::reference::{Judged, Reference};
+use enforcer::judge::tables::HostTables;
 use enforcer_common::{Direction, Mode, Reason};
 use proptest::collection::vec;
 use proptest::prelude::*;

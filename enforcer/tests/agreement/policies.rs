@@ -61,7 +61,7 @@ fn host() -> impl Strategy<Value = Host> {
             .iter()
             .map(|address| address.parse().expect("an address"))
             .collect(),
-        macs: vec![enforcer::frame::OUR_MAC],
+        macs: vec![enforcer::judge::frame::OUR_MAC],
         bridge_port,
         guest,
         listeners: listeners.into_iter().flat_map(|port| [(6, port), (17, port)]).collect(),

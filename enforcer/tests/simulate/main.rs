@@ -8,8 +8,8 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use enforcer::capture::{End, LinkType, read};
-use enforcer::frame::{self, IPV4, IPV6, OUR_MAC, V4, ethernet};
+use enforcer::judge::capture::{End, LinkType, read};
+use enforcer::judge::frame::{self, IPV4, IPV6, OUR_MAC, V4, ethernet};
 use expect_test::{Expect, expect};
 use files::{pcap, pcapng};
 use proptest::prelude::*;

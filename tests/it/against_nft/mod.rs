@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use enforcer::dataplane::HookChoice;
 use enforcer::fixtures::sites::every_role;
-use enforcer::memory::HostTables;
+use enforcer::judge::tables::HostTables;
 use enforcer::policy::catalogue::embedded;
 use enforcer::policy::compile::compile;
 use enforcer::policy::export::{Target, export};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use enforcer_common::Direction;
 
-use crate::frame::{self, IPV4, IPV6, OUR_MAC, V4};
+use crate::judge::frame::{self, IPV4, IPV6, OUR_MAC, V4};
 use crate::policy::site::{parse_protocol, protocol_name};
 use crate::text::diagnostic::{Diagnostic, Position, Text};
 use crate::text::nearest::did_you_mean;

@@ -1,7 +1,5 @@
 //! The tables of the shared decision code, in memory: what the kernel keeps in BPF maps, for `explain`, `simulate` and tests.
 
-mod recent;
-
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -20,7 +18,7 @@ use ipnet::{IpNet, Ipv6Net};
 
 use crate::judge::host::Host;
 use crate::policy::ruleset::{Action, Match, Ruleset, Scope};
-use recent::Recent;
+use least_recent::Recent;
 
 /// Jiffies a second: the clock of these tables counts milliseconds.
 const HZ: u32 = 1000;
@@ -343,3 +341,4 @@ fn address6(words: [u32; 4]) -> Ipv6Addr {
     }
     Ipv6Addr::from_octets(octets)
 }
+pub(in crate::judge::tables) mod least_recent;

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use enforcer_common::{Direction, Reason};
 
 use super::{Found, candidates};
+use crate::judge::tuple::Tuple;
 use crate::policy::catalogue::Catalogue;
 use crate::policy::ruleset::{Rule, Ruleset, SourceRow};
 use crate::policy::site::{Site, protocol_name};
 use crate::text::nearest::one_of;
-use crate::tuple::Tuple;
 
 /// What there is to look things up in.
 #[derive(Clone, Copy, Debug)]

@@ -12,13 +12,13 @@ use std::net::IpAddr;
 use enforcer_common::{Direction, Reason, Verdict};
 use serde::Serialize;
 
-use crate::capture::Packet;
-use crate::explain::{Candidate, Found, Known, candidates, describe_hint};
+use crate::judge::capture::Packet;
+use crate::judge::explain::{Candidate, Found, Known, candidates, describe_hint};
 use crate::judge::host::Host;
-use crate::memory::HostTables;
+use crate::judge::reference::{Looked, ethertype, look};
+use crate::judge::tables::HostTables;
+use crate::judge::tuple::Tuple;
 use crate::policy::site::protocol_name;
-use crate::reference::{Looked, ethertype, look};
-use crate::tuple::Tuple;
 use captured::{Captured, Seen};
 use locals::is_broadcast;
 pub use locals::{Locals, Origin, Survey};

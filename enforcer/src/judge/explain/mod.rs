@@ -10,12 +10,12 @@ pub use candidates::{Candidate, Candidates, candidates};
 pub use hint::{Known, hint};
 
 use crate::judge::host::Host;
-use crate::memory::HostTables;
+use crate::judge::reference::{Asked, Ruling, ruling};
+use crate::judge::tables::HostTables;
+use crate::judge::tuple::Tuple;
 use crate::policy::catalogue::{Catalogue, Service};
 use crate::policy::ruleset::{Rule, Ruleset, SourceRow};
 use crate::policy::site::Site;
-use crate::reference::{Asked, Ruling, ruling};
-use crate::tuple::Tuple;
 
 /// What is said of a packet.
 #[derive(Clone, Debug, Serialize)]

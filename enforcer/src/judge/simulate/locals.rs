@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use enforcer_common::Direction;
 
 use super::captured::Captured;
-use crate::capture::{Addresses, Packet};
-use crate::reference::look;
+use crate::judge::capture::{Addresses, Packet};
+use crate::judge::reference::look;
 
 /// Addresses that are counted at most; a scan of a whole network must not fill the memory.
 const COUNTED: usize = 1 << 16;
@@ -96,6 +96,6 @@ impl Survey {
 }
 
 /// The limited broadcast address.
-pub(super) fn is_broadcast(address: IpAddr) -> bool {
+pub(in crate::judge::simulate) fn is_broadcast(address: IpAddr) -> bool {
     address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
 }
