@@ -17,7 +17,7 @@ use crate::host::links::{LinksError, links};
 use crate::plan::planned_as;
 use crate::policy::compile::{self, Compiled};
 use crate::policy::site::Site;
-use crate::state::{LastGood, Source, StateError, kept};
+use crate::state::last_good::{LastGood, Source, StateError, kept};
 
 /// What is kept for the interfaces of this network namespace.
 #[derive(Debug, Default)]

@@ -12,7 +12,6 @@ pub mod dataplane;
 #[doc(hidden)]
 pub mod fixtures;
 pub mod help;
-pub mod history;
 pub mod host;
 pub mod judge;
 pub mod live;
@@ -26,4 +25,3 @@ pub mod state;
 pub mod suggest;
 pub mod text;
 pub mod top;
-pub mod totals;

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::dataplane::{InterfaceCounters, InterfaceStatus, RecordedRule, RuleCount};
-use crate::history::AuditTime;
 use crate::policy::ruleset::{Action, SourceRow};
 use crate::policy::site::Site;
+use crate::state::history::AuditTime;
 use crate::suggest::{Class, Flow, Suggestions};
 
 /// What it takes to be ready.

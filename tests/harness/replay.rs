@@ -17,7 +17,7 @@ use enforcer::policy::catalogue::embedded;
 use enforcer::policy::compile::compile;
 use enforcer::policy::ruleset::{FlowSettings, Ruleset};
 use enforcer::policy::site;
-use enforcer::state::{FOLDER_VARIABLE, Source};
+use enforcer::state::last_good::{FOLDER_VARIABLE, Source};
 use enforcer::text::diagnostic::Text;
 use enforcer_common::frame::Bytes;
 use enforcer_common::layout::{Direct, LAYOUT_VERSION, map, reason_index};

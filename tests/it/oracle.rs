@@ -16,7 +16,7 @@ use aya::maps::{Array, Map, MapData};
 use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
 use enforcer::judge::tables::HostTables;
 use enforcer::policy::ruleset::{FlowSettings, Scope};
-use enforcer::state::{FOLDER_VARIABLE, Source};
+use enforcer::state::last_good::{FOLDER_VARIABLE, Source};
 use enforcer_common::layout::{Control, LAYOUT_VERSION, map};
 use enforcer_common::{Direction, Mode, Reason};
 use harness::enforcer::{Protected, state_folder};

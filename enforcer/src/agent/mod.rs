@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::{Failure, Output, PolicyArgs, past};
 use crate::dataplane::{self, BpfLog, HookChoice, Pending, refresh_addresses, refresh_listeners};
-use crate::history;
+use crate::state::history;
 use due::{Due, Work};
 use events::Events;
 use instance::Instance;

@@ -10,7 +10,7 @@ use crate::dataplane::HookChoice;
 use crate::policy::compile::{self, Compiled};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::site::{Modes, Site};
-use crate::state::{LastGood, Source};
+use crate::state::last_good::{LastGood, Source};
 use crate::text::diagnostic::Diagnostic;
 
 /// A policy that compiles.
@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
     use crate::policy::catalogue;
-    use crate::state::Netns;
+    use crate::state::last_good::Netns;
     use crate::text::diagnostic::Text;
 
     fn site(mode: &str) -> String {

@@ -6,7 +6,7 @@ use crate::dataplane::{
 };
 use crate::host::links::{Link, links};
 use crate::plan::planned;
-use crate::state::{LastGood, kept};
+use crate::state::last_good::{LastGood, kept};
 
 use super::policy::Followed;
 

@@ -12,13 +12,13 @@ use super::policy_args::{Policy, PolicyArgs};
 use super::usage::Usage;
 use super::{Failure, Output, past};
 use crate::dataplane::{self, Applied, BpfLog, HookChoice, Plan, PlannedInterface};
-use crate::history::Event;
 use crate::host::links::links;
 use crate::plan::{Planned, planned};
 use crate::policy::compile::Compiled;
 use crate::policy::site::{self, Site};
 use crate::preflight::forwards;
-use crate::state::Source;
+use crate::state::history::Event;
+use crate::state::last_good::Source;
 
 /// Puts a policy in force on the interfaces that it names. The host stays protected when the command returns.
 #[derive(Debug, clap::Args)]

@@ -7,7 +7,7 @@ use super::apply::say;
 use super::interfaces::require_root;
 use super::{Failure, Output, past};
 use crate::boot::{Boot, BootError, Done};
-use crate::history::Event;
+use crate::state::history::Event;
 
 /// How often it looks for interfaces that are not there yet.
 const LOOK: Duration = Duration::from_millis(50);

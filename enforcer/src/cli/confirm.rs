@@ -3,7 +3,7 @@
 use super::interfaces::InterfaceArgs;
 use super::{Failure, Output, past};
 use crate::dataplane::{Confirmation, Outcome, confirm};
-use crate::history::Event;
+use crate::state::history::Event;
 
 /// Confirms what `--confirm-within` made depend on it: the deadline is lifted, and the policy is the one that boots.
 #[derive(Debug, clap::Args)]

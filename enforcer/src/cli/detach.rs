@@ -3,7 +3,7 @@
 use super::interfaces::{InterfaceArgs, require_root};
 use super::{Failure, Output, past};
 use crate::dataplane::detach;
-use crate::history::Log;
+use crate::state::history::Log;
 
 /// Takes the programs off their hooks and removes all pins. What others have attached stays.
 #[derive(Debug, clap::Args)]

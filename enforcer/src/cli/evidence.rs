@@ -10,9 +10,9 @@ use super::live::{CutConnection, Moment};
 use super::policy_args::PolicyArgs;
 use super::{Failure, Output};
 use crate::dataplane::{self, ModeChange, Protected, counters, denied, status};
-use crate::history::{History, Log, audit_time, spans, this_boot};
 use crate::observe;
 use crate::readiness::{Facts, InterfaceFacts, Readiness, Thresholds, judge};
+use crate::state::history::{History, Log, audit_time, spans, this_boot};
 use crate::suggest::{Base, Denied, Options, Suggestions, suggest};
 
 /// One look at everything.

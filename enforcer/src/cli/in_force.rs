@@ -12,7 +12,7 @@ use crate::policy::catalogue::Catalogue;
 use crate::policy::compile::compile;
 use crate::policy::ruleset::Ruleset;
 use crate::policy::site::{self, Site};
-use crate::state::{Source, State};
+use crate::state::last_good::{Source, State};
 use crate::text::diagnostic::Findings;
 use crate::text::yaml::{Limits, Node, parse};
 

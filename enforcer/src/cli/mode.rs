@@ -8,7 +8,7 @@ use super::interfaces::{InterfaceArgs, ModeArg, deadline_text, duration, modes_t
 use super::live::{LiveArgs, Moment};
 use super::{Failure, Output, past};
 use crate::dataplane::{self, Changed, ModeChange, Protected, Until, set_modes};
-use crate::history::Event;
+use crate::state::history::Event;
 
 /// Changes the mode of protected interfaces at run time.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Failure, Output};
 use crate::dataplane::{DataplaneError, Kind, Modes, Outcome, Protected, counters, modes_in_force, pending, protected};
-use crate::history::{DirectionTotals, Entry, Event, Log, ModeWords, Totals, Until, this_boot};
+use crate::state::history::{DirectionTotals, Entry, Event, Log, ModeWords, Totals, Until, this_boot};
 
 /// Writes down what has become of these interfaces. The change itself is done: that it cannot be written down is said, and is no
 /// failure.

@@ -12,7 +12,7 @@ use super::{Failure, Output, completions};
 use crate::policy::catalogue::{self, Catalogue};
 use crate::policy::compile::{self, Compiled};
 use crate::policy::site::{self, Site};
-use crate::state::Source;
+use crate::state::last_good::Source;
 use crate::text::diagnostic::{Diagnostic, Findings, Position, Text};
 use crate::text::nearest::did_you_mean;
 use crate::text::yaml::{Node, Value};

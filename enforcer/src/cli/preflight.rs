@@ -55,7 +55,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         interfaces: planned_interfaces(&site, Some(Mode::Enforce), output)?,
         hook: args.hook,
         confirm_within: None,
-        source: crate::state::Source::default(),
+        source: crate::state::last_good::Source::default(),
         bpf_log: crate::dataplane::BpfLog::Off,
     };
     let moment = Moment::now()?;

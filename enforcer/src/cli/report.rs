@@ -12,8 +12,8 @@ use super::policy_args::PolicyArgs;
 use super::readiness::ThresholdArgs;
 use super::table::source_rows;
 use super::{Failure, Output};
-use crate::history::{Event, spans, this_boot};
 use crate::report::{CutPart, Parts, PolicyPart, Report, span_parts};
+use crate::state::history::{Event, spans, this_boot};
 
 /// Writes one page about this host: modes and their history, what passed by which rule and row of a document, what was or would be
 /// dropped, permits that nothing used, drift, and whether the host is ready to enforce.

@@ -3,7 +3,7 @@
 use super::interfaces::InterfaceArgs;
 use super::{Failure, Output, past};
 use crate::dataplane::save_totals;
-use crate::history::Event;
+use crate::state::history::Event;
 
 /// Saves what was counted, so that totals go on after a reboot.
 #[derive(Debug, clap::Args)]

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use crate::state;
+use crate::state::last_good;
 
 /// How much is said beside results.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -35,7 +35,7 @@ impl Verbosity {
                 kernel.sysname().to_string_lossy(),
                 kernel.release().to_string_lossy(),
                 kernel.machine().to_string_lossy(),
-                state::folder().display()
+                last_good::folder().display()
             )?;
         }
         Ok(Instant::now())

@@ -38,7 +38,7 @@ use crate::host::links::{Link, links};
 use crate::host::netns;
 use crate::live::Snapshot;
 use crate::policy::ruleset::{Ruleset, Scope};
-use crate::state::{LastGood, Source, State};
+use crate::state::last_good::{LastGood, Source, State};
 
 /// Objects that are held open at the same time, so that the programs in them are loaded side by side.
 const OBJECTS_AT_ONCE: usize = 8;

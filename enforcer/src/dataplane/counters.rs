@@ -15,7 +15,7 @@ use super::pins::{HostPins, InterfacePins, Protected, open_map};
 use super::record::{InterfaceRecord, PolicyRecord, RecordedRule, read_record};
 use super::slots::{self, Slot};
 use super::totals;
-use crate::totals::{Ledger, RuleTotal, reason_key};
+use crate::state::totals::{Ledger, RuleTotal, reason_key};
 
 /// Packets and bytes.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]

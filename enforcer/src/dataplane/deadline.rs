@@ -16,7 +16,7 @@ use super::pending::{Before, Kind, Outcome, Pending};
 use super::pins::{HostPins, InterfacePins, Protected};
 use super::restorer;
 use super::switch::{Old, sweep};
-use crate::state::{self, LastGood, State};
+use crate::state::last_good::{self, LastGood, State};
 
 /// How long a change of mode lasts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,10 +88,10 @@ pub fn set_modes(interfaces: &[Protected], change: ModeChange, until: Until) -> 
                 None => Pending::remove(&one.pins),
             };
         }
-        kept.into_iter().flatten().for_each(state::Before::put_back);
+        kept.into_iter().flatten().for_each(last_good::Before::put_back);
         return Err(error);
     }
-    kept.into_iter().flatten().for_each(state::Before::forget);
+    kept.into_iter().flatten().for_each(last_good::Before::forget);
     sweep_unused(interfaces);
     Ok(changed)
 }

@@ -15,7 +15,7 @@ use super::record::InterfaceRecord;
 use super::renamed::new_name;
 use super::{takeover, totals};
 use crate::host::netns::{is_alive, own};
-use crate::state::State;
+use crate::state::last_good::State;
 
 /// What was removed.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -123,7 +123,7 @@ any_error!(
     io::Error,
     serde_json::Error,
     crate::host::links::LinksError,
-    crate::state::StateError
+    crate::state::last_good::StateError
 );
 any_error!(crate::live::LiveError, aya_log::Error);
 

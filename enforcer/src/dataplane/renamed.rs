@@ -13,7 +13,7 @@ use super::pinned_link::held;
 use super::pins::{InterfacePins, Protected, ROOT, protected};
 use super::record::{InterfaceRecord, write_record};
 use crate::host::links::Link;
-use crate::state::State;
+use crate::state::last_good::State;
 
 /// Pins between two names: of no interface, because a name cannot hold a colon.
 const BETWEEN: &str = "moving:";

@@ -19,7 +19,7 @@ use super::pending::{Before, Outcome, Pending};
 use super::pins::{HostPins, Protected, protected};
 use super::switch::{ORDER, Old, Staged, publish, sweep};
 use crate::host::links::{Link, links};
-use crate::state::{FOLDER_VARIABLE, State};
+use crate::state::last_good::{FOLDER_VARIABLE, State};
 
 /// How often it looks whether it is still wanted.
 const LOOK: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use super::error::DataplaneError;
 use super::pins::HostPins;
 use super::record::{PolicyRecord, read_record, write_record};
 use crate::policy::ruleset::{Action, Match, Rule};
-use crate::totals::rule_key;
+use crate::state::totals::rule_key;
 
 /// Slot and date of birth of every rule that was ever counted, by direction and id.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

@@ -14,7 +14,7 @@ use super::pins::{self, HostPins, InterfacePins, Protected, protected, remove_di
 use super::record::{DirectionRecord, InterfaceRecord, write_record};
 use super::takeover::{Predecessor, remove_left_over};
 use crate::host::links::Link;
-use crate::state;
+use crate::state::last_good;
 
 /// Outbound first: the new program makes the flows that the new inbound program will ask for, and the old one has no use for
 /// less of them. The other way round, answers to what the host has just asked could be refused.
@@ -44,7 +44,7 @@ pub(super) struct Staged {
     /// Another version that has protected it until now.
     predecessor: Option<Predecessor>,
     /// What was kept for the next boot, once we have written there.
-    pub(super) kept: Option<state::Before>,
+    pub(super) kept: Option<last_good::Before>,
     /// Whether the clsact qdisc was made for us before.
     had_clsact: bool,
     /// Whether anything but the new generation was written.

@@ -14,7 +14,7 @@ use super::control::Modes;
 use super::error::{DataplaneError, at};
 use super::pins::{InterfacePins, remove_dir};
 use super::record::{DirectionRecord, read_record};
-use crate::state::State;
+use crate::state::last_good::State;
 
 /// What another version has in force on an interface.
 pub(super) struct Predecessor {

@@ -8,7 +8,7 @@ use super::error::{DataplaneError, Doing as _};
 use super::lock::lock;
 use super::pins::Protected;
 use crate::host::netns;
-use crate::totals::{Files, Ledger, Life, Owner, Read, RuleTotal, Totals, reason_key, rule_key};
+use crate::state::totals::{Files, Ledger, Life, Owner, Read, RuleTotal, Totals, reason_key, rule_key};
 
 /// Totals that are saved at the same time.
 const SAVES_AT_ONCE: usize = 8;

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use crate::dataplane::{DataplaneError, at};
-use crate::state::Netns;
+use crate::state::last_good::Netns;
 
 /// Inode number of this network namespace.
 pub(crate) fn own() -> Result<u64, DataplaneError> {

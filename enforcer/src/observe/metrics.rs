@@ -18,7 +18,7 @@ use crate::dataplane::{
 };
 
 use super::denied::Denied;
-use crate::totals::verdict_name;
+use crate::state::totals::verdict_name;
 
 /// Media type of [`Metrics::text`]: the Prometheus text format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -12,12 +12,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::history::{DirectionTotals, Entry, Event, ModeWords, Span};
 use crate::observe::denied::DeniedFlow;
 use crate::policy::ruleset::SourceRow;
 use crate::readiness::{InterfaceFacts, Readiness};
+use crate::state::history::{DirectionTotals, Entry, Event, ModeWords, Span};
+use crate::state::totals::verdict_name;
 use crate::suggest::Suggestions;
-use crate::totals::verdict_name;
 
 /// Changes that the page lists; JSON has all.
 const CHANGES: usize = 40;
@@ -240,7 +240,7 @@ impl Parts<'_> {
             let mut known: Vec<_> =
                 self.history.iter().filter(of).filter_map(|one| Some((one.at, one.totals?))).collect();
             let [inbound, outbound] = counters.verdicts.map(DirectionTotals::from);
-            known.push((now, crate::history::Totals { inbound, outbound }));
+            known.push((now, crate::state::history::Totals { inbound, outbound }));
             for pair in known.windows(2) {
                 let [(from, before), (to, after)] = pair else { continue };
                 let (inbound, outbound) = (after.inbound.since(before.inbound), after.outbound.since(before.outbound));
@@ -428,8 +428,8 @@ fn short(hash: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Totals;
     use crate::readiness::{Check, Thresholds, WouldDrop};
+    use crate::state::history::Totals;
 
     const HOSTILE: &str = "</style><script>alert(\"x\")</script>&'";
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
 use enforcer::judge::host::Host;
 use enforcer::policy::ruleset::Ruleset;
-use enforcer::state::{FOLDER_VARIABLE, Source};
+use enforcer::state::last_good::{FOLDER_VARIABLE, Source};
 use enforcer_common::{Direction, Mode};
 use harness::enforcer::state_folder;
 use harness::netns::Cable;

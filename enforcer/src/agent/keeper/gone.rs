@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::{Followed, Keeper};
 use crate::cli::{Failure, past};
 use crate::dataplane::{self, here, once_called, pending, protected};
-use crate::history;
 use crate::host::links::{Link, links};
-use crate::state::kept;
+use crate::state::history;
+use crate::state::last_good::kept;
 
 /// Checks after which an interface that the site file does not name, and that only fits a pattern, will not come back: tunnels and
 /// the ends of containers have names that are never used again.

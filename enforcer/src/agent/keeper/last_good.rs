@@ -5,7 +5,7 @@ use crate::agent::targets::Look;
 use crate::boot::Boot;
 use crate::cli::Failure;
 use crate::dataplane::here;
-use crate::state::kept;
+use crate::state::last_good::kept;
 
 impl Keeper<'_> {
     /// A change that is found at the start has to be confirmed like any other: what it goes back to is put in force before.

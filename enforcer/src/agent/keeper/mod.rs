@@ -23,7 +23,7 @@ use crate::dataplane::{
     self, Applied, DataplaneError, Kind, Pending, Plan, PlannedInterface, Protected, modes_after_apply, modes_in_force,
     pending, protected,
 };
-use crate::history::Event;
+use crate::state::history::Event;
 
 /// What the agent knows of its work.
 pub(super) struct Keeper<'a> {

@@ -8,7 +8,7 @@ use crate::cli::Failure;
 use crate::cli::apply::refuse_unscoped_forwarding;
 use crate::dataplane::{self, Kind, Pending, PlannedInterface, here, modes_in_force, pending, protected};
 use crate::host::links::links;
-use crate::state::kept;
+use crate::state::last_good::kept;
 
 /// How things stand with an interface.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -11,7 +11,7 @@ use super::super::table::source_rows;
 use crate::dataplane::{Count, InterfaceCounters, VerdictCounts};
 use crate::observe::rates::{Rate, Rates};
 use crate::policy::ruleset::SourceRow;
-use crate::totals::verdict_name;
+use crate::state::totals::verdict_name;
 
 /// What is printed as JSON.
 #[derive(Serialize)]

@@ -5,7 +5,7 @@ use super::super::table::{print, source_rows, table};
 use super::super::{Failure, Output};
 use crate::dataplane::InterfaceCounters;
 use crate::observe::rates::{Rate, Rates};
-use crate::totals::verdict_name;
+use crate::state::totals::verdict_name;
 
 /// Prints reasons and rules; those that never matched only with `all`.
 pub(super) fn show(

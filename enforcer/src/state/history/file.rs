@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::{Entry, Event};
 use crate::host::trusted;
-use crate::state;
+use crate::state::last_good;
 
 const NAME: &str = "history.jsonl";
 /// Bytes from which on the file is made shorter.
@@ -50,7 +50,7 @@ pub struct Log {
 impl Default for Log {
     /// The one of this host.
     fn default() -> Self {
-        Self { folder: state::folder() }
+        Self { folder: last_good::folder() }
     }
 }
 
