@@ -1,0 +1,332 @@
+//! Changes of mode, for good or until a deadline, and the confirmation that lifts one.
+//!
+//! What an operator says without a deadline is for good: it lifts a deadline that is armed, because whoever can type it is not
+//! locked out. The last good policy follows what is for good, and nothing else.
+
+use std::time::Duration;
+
+use enforcer_common::{Direction, Mode};
+use jiff::Timestamp;
+
+use super::restorer;
+use super::switch::{Old, sweep};
+use crate::dataplane::error::DataplaneError;
+use crate::dataplane::mode::control::{self, ModeChange, Modes};
+use crate::dataplane::mode::pending::{Before, Kind, Outcome, Pending};
+use crate::dataplane::pin::lock::lock;
+use crate::dataplane::pin::pins::{HostPins, InterfacePins, Protected};
+use crate::dataplane::sys::clock;
+use crate::state::last_good::{self, LastGood, State};
+
+/// How long a change of mode lasts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Until {
+    /// For good.
+    Good,
+    /// Until the deadline, unless it is confirmed before.
+    Confirmed(Duration),
+    /// Until the deadline: then enforcement comes back by itself.
+    Window(Duration),
+}
+
+/// What a change of mode did on one interface.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changed {
+    /// Its name.
+    pub interface: String,
+    /// Modes in force before.
+    pub before: Modes,
+    /// Modes in force now.
+    pub now: Modes,
+    /// The deadline that is armed now.
+    pub deadline: Option<Pending>,
+    /// The deadline that was armed before, and is no more.
+    pub lifted: Option<Pending>,
+    /// Why the next boot will not know of it.
+    pub not_kept: Option<String>,
+}
+
+/// What `confirm` found on one interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Confirmation {
+    /// The deadline is lifted.
+    Confirmed {
+        /// Why the next boot will not know of it.
+        not_kept: Option<String>,
+    },
+    /// Nothing waits to be confirmed.
+    Nothing,
+    /// A change window, which needs no confirmation, ends at this time.
+    Window(Timestamp),
+    /// The deadline had passed.
+    TooLate(Timestamp, Option<Outcome>),
+    /// It could not be confirmed, and why.
+    Failed(String),
+}
+
+/// Changes the mode of protected interfaces.
+///
+/// # Errors
+/// When a deadline that is armed forbids it, or something cannot be read or written; then none is changed.
+pub fn set_modes(interfaces: &[Protected], change: ModeChange, until: Until) -> Result<Vec<Changed>, DataplaneError> {
+    let _lock = lock()?;
+    let olds = olds(interfaces)?;
+    // Where it cannot be noted, as on a disk that cannot be written to, a mode is changed all the same.
+    let kept: Vec<_> = interfaces.iter().map(|one| State::of(one.pins.name()).before().ok()).collect();
+    let mut changed = Vec::new();
+    let result = match until {
+        Until::Good => change_for_good(interfaces, &olds, change, &mut changed),
+        Until::Confirmed(within) => change_unconfirmed(interfaces, &olds, change, within, &mut changed),
+        Until::Window(length) => open_window(interfaces, &olds, change, length, &mut changed),
+    };
+    if let Err(error) = result {
+        for (one, old) in interfaces.iter().zip(&olds).take(changed.len() + 1) {
+            // The first error is the one that is told.
+            let _ = control::put_back(&one.pins, &old.control);
+            let _ = match &old.pending {
+                Some(pending) => pending.write(&one.pins),
+                None => Pending::remove(&one.pins),
+            };
+        }
+        kept.into_iter().flatten().for_each(last_good::Before::put_back);
+        return Err(error);
+    }
+    kept.into_iter().flatten().for_each(last_good::Before::forget);
+    sweep_unused(interfaces);
+    Ok(changed)
+}
+
+/// Lifts the deadline of what waits to be confirmed. What fails on one interface is no reason not to confirm the others.
+///
+/// # Errors
+/// When the lock cannot be taken.
+pub fn confirm(interfaces: &[Protected]) -> Result<Vec<Confirmation>, DataplaneError> {
+    let _lock = lock()?;
+    let failed = |error| Confirmation::Failed(format!("{:#}", anyhow::Error::from(error)));
+    let found = interfaces.iter().map(|one| confirm_one(&one.pins).unwrap_or_else(failed)).collect();
+    sweep_unused(interfaces);
+    Ok(found)
+}
+
+fn confirm_one(pins: &InterfacePins) -> Result<Confirmation, DataplaneError> {
+    let Some(pending) = Pending::read(pins)? else { return Ok(Confirmation::Nothing) };
+    Ok(match (pending.kind, pending.is_armed()) {
+        (Kind::Window, true) => Confirmation::Window(pending.at()),
+        (Kind::Window, false) => Confirmation::Nothing,
+        (Kind::Unconfirmed, true) => {
+            control::lift(pins)?;
+            Pending::remove(pins)?;
+            let kept = State::of(pins.name()).keep();
+            Confirmation::Confirmed { not_kept: kept.err().map(|error| format!("{:#}", anyhow::Error::from(error))) }
+        }
+        (Kind::Unconfirmed, false) => Confirmation::TooLate(pending.at(), pending.outcome),
+    })
+}
+
+/// A deadline for what has to be confirmed, and the process that will act at it.
+pub(in crate::dataplane) struct Deadline {
+    token: u64,
+    at: u64,
+    restorer: u32,
+}
+
+impl Deadline {
+    /// Starts the restoring process. Nothing is armed yet.
+    pub(in crate::dataplane) fn start(within: Duration) -> Result<Self, DataplaneError> {
+        let now = clock::since_boot();
+        // Commands that arm deadlines hold the lock: no two read the same nanosecond.
+        let token = now;
+        let at = now.saturating_add(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
+        Ok(Self { token, at, restorer: restorer::start(token, at)? })
+    }
+
+    /// Arms it on an interface. What was confirmed last stays so through any number of unconfirmed changes.
+    pub(in crate::dataplane) fn arm(
+        &self,
+        pins: &InterfacePins,
+        old: Option<&Old>,
+        modes: Modes,
+        after: Modes,
+    ) -> Result<(), DataplaneError> {
+        let pending = Pending {
+            kind: Kind::Unconfirmed,
+            deadline: self.at,
+            token: self.token,
+            restorer: Some(self.restorer),
+            before: old.and_then(last_good),
+            outcome: None,
+        };
+        pending.write(pins)?;
+        control::arm(pins, modes, self.at, after)
+    }
+}
+
+/// What was in force for good.
+fn last_good(old: &Old) -> Option<Before> {
+    match &old.pending {
+        Some(pending) if pending.is_armed() => pending.before.clone(),
+        _ => Some(Before { record: old.record.clone(), modes: old.modes }),
+    }
+}
+
+fn olds(interfaces: &[Protected]) -> Result<Vec<Old>, DataplaneError> {
+    interfaces
+        .iter()
+        .map(|one| {
+            // It may have been applied anew before we held the lock.
+            let record = one.pins.record()?.unwrap_or_else(|| one.record.clone());
+            control::pin_again(&one.pins, &record)?;
+            Old::read(&one.pins, record)
+        })
+        .collect()
+}
+
+fn armed(old: &Old, kind: Kind) -> Option<&Pending> {
+    old.pending.as_ref().filter(|pending| pending.kind == kind && pending.is_armed())
+}
+
+fn change_for_good(
+    interfaces: &[Protected],
+    olds: &[Old],
+    change: ModeChange,
+    changed: &mut Vec<Changed>,
+) -> Result<(), DataplaneError> {
+    for (one, old) in interfaces.iter().zip(olds) {
+        let now = change.of(old.modes);
+        let mut lifted = old.pending.clone().filter(Pending::is_armed);
+        let mut good = now;
+        if let Some((pending, before)) =
+            armed(old, Kind::Window).and_then(|pending| Some((pending, pending.before.as_ref()?)))
+        {
+            // In a window the other direction keeps what it will return to.
+            good = change.of(before.modes);
+            if good == now {
+                control::write(&one.pins, now)?;
+                Pending::remove(&one.pins)?;
+            } else {
+                let before = Before { modes: good, ..before.clone() };
+                Pending { before: Some(before), ..pending.clone() }.write(&one.pins)?;
+                control::arm(&one.pins, now, pending.deadline, good)?;
+                lifted = None;
+            }
+        } else {
+            control::write(&one.pins, now)?;
+            Pending::remove(&one.pins)?;
+        }
+        let not_kept = keep_modes(&one.pins, old, good, true);
+        let deadline = Pending::read(&one.pins)?.filter(Pending::is_armed);
+        changed.push(Changed { interface: one.interface.clone(), before: old.modes, now, deadline, lifted, not_kept });
+    }
+    Ok(())
+}
+
+fn change_unconfirmed(
+    interfaces: &[Protected],
+    olds: &[Old],
+    change: ModeChange,
+    within: Duration,
+    changed: &mut Vec<Changed>,
+) -> Result<(), DataplaneError> {
+    for (one, old) in interfaces.iter().zip(olds) {
+        if let Some(window) = armed(old, Kind::Window) {
+            return Err(DataplaneError::Refused(format!(
+                "a change window is open on {} until {}, and a deadline cannot stand inside it; end it first with \
+                 `enforcer mode enforce` or `enforcer mode audit`",
+                one.interface,
+                window.at()
+            )));
+        }
+    }
+    let deadline = Deadline::start(within)?;
+    for (one, old) in interfaces.iter().zip(olds) {
+        let now = change.of(old.modes);
+        // Nothing changes, and nothing waits: there is nothing to confirm.
+        let is_needed = now != old.modes || armed(old, Kind::Unconfirmed).is_some();
+        let mut not_kept = None;
+        if is_needed {
+            let after = match last_good(old) {
+                Some(before) if before.record.generation == old.record.generation => before.modes,
+                _ => Modes::both(Mode::Audit),
+            };
+            deadline.arm(&one.pins, Some(old), now, after)?;
+            not_kept = keep_modes(&one.pins, old, now, false);
+        }
+        changed.push(Changed {
+            interface: one.interface.clone(),
+            before: old.modes,
+            now,
+            deadline: Pending::read(&one.pins)?.filter(Pending::is_armed),
+            lifted: None,
+            not_kept,
+        });
+    }
+    Ok(())
+}
+
+fn open_window(
+    interfaces: &[Protected],
+    olds: &[Old],
+    change: ModeChange,
+    length: Duration,
+    changed: &mut Vec<Changed>,
+) -> Result<(), DataplaneError> {
+    for (one, old) in interfaces.iter().zip(olds) {
+        if let Some(pending) = armed(old, Kind::Unconfirmed) {
+            return Err(DataplaneError::Refused(format!(
+                "a change of {} waits until {} to be confirmed, and a window would return to it unconfirmed; run `enforcer \
+                 confirm` first, or `enforcer mode audit`, which is for good",
+                one.interface,
+                pending.at()
+            )));
+        }
+    }
+    let now = clock::since_boot();
+    let deadline = now.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
+    for (one, old) in interfaces.iter().zip(olds) {
+        let after = match armed(old, Kind::Window).and_then(|pending| pending.before.as_ref()) {
+            Some(before) => before.modes,
+            None => old.modes,
+        };
+        let modes = change.of(old.modes);
+        if modes != after {
+            let before = Before { record: old.record.clone(), modes: after };
+            let kind = Kind::Window;
+            Pending { kind, deadline, token: now, restorer: None, before: Some(before), outcome: None }
+                .write(&one.pins)?;
+            control::arm(&one.pins, modes, deadline, after)?;
+        }
+        changed.push(Changed {
+            interface: one.interface.clone(),
+            before: old.modes,
+            now: modes,
+            deadline: Pending::read(&one.pins)?.filter(Pending::is_armed),
+            lifted: None,
+            not_kept: None,
+        });
+    }
+    Ok(())
+}
+
+/// Writes the modes down for the next boot, beside the policy that they are modes of. Says why it could not.
+fn keep_modes(pins: &InterfacePins, old: &Old, modes: Modes, is_good: bool) -> Option<String> {
+    let state = State::of(pins.name());
+    // Until it is confirmed, the policy in force is the one that waits; unless the one before it was put back.
+    let waits = old.pending.as_ref().is_some_and(|pending| {
+        pending.kind == Kind::Unconfirmed && !matches!(pending.outcome, Some(Outcome::Restored(_)))
+    });
+    let waiting = if waits { state.staged() } else { None };
+    let Some(known) = waiting.or_else(|| state.good()) else {
+        return Some("the policy in force was not kept for the next boot; `enforcer apply` keeps it".to_owned());
+    };
+    let modes = Direction::ALL.map(|direction| modes.of(direction).name().to_owned());
+    let result = state.stage(&LastGood { modes, ..known });
+    let result = if is_good { result.and_then(|()| state.keep()) } else { result };
+    result.err().map(|error| format!("{:#}", anyhow::Error::from(error)))
+}
+
+/// The change is done: what cannot be removed is tried again by the next command.
+fn sweep_unused(interfaces: &[Protected]) {
+    if let Some(one) = interfaces.first() {
+        let _ = sweep(&HostPins::of(one.record.netns));
+    }
+}

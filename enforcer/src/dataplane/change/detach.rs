@@ -1,0 +1,215 @@
+//! Removing everything of ours from an interface, and nothing else: whatever state it is found in.
+
+use std::fs;
+use std::path::Path;
+
+use enforcer_common::Direction;
+
+use super::renamed::new_name;
+use super::takeover;
+use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::hook::attach::{AttachMode, MADE_CLSACT, remove_clsact, remove_pins, take_off};
+use crate::dataplane::mode::pending::Pending;
+use crate::dataplane::pin::lock::lock;
+use crate::dataplane::pin::pins::{self, HostPins, InterfacePins, Owner, Protected, ROOT};
+use crate::dataplane::pin::record::InterfaceRecord;
+use crate::dataplane::read::totals;
+use crate::dataplane::sys::pinned_link::held;
+use crate::host::netns::{is_alive, own};
+use crate::state::last_good::State;
+
+/// What was removed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Removed {
+    /// From which interface.
+    pub interface: String,
+    /// What was not as it should have been, in sentences.
+    pub found: Vec<String>,
+}
+
+/// Takes the programs off the hooks and removes all pins: of the interfaces with these names, or of all of this network
+/// namespace. What a namespace that is gone has left goes as well.
+///
+/// # Errors
+/// When a name has nothing of ours, or something of ours cannot be removed; what was removed before stays removed, and the
+/// call can be repeated.
+pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
+    let _lock = lock()?;
+    let netns = own()?;
+    let found = remains(netns, only)?;
+    for name in only {
+        if !found.iter().any(|one| one.interface == *name) {
+            let others: Vec<&str> = found.iter().map(|one| one.interface.as_str()).collect();
+            return Err(DataplaneError::NotProtected(if others.is_empty() {
+                format!("interface `{name}` is not protected by enforcer (no interface is)")
+            } else {
+                format!("interface `{name}` is not protected by enforcer (protected: {})", others.join(", "))
+            }));
+        }
+    }
+    let mut removed = Vec::new();
+    for one in found.into_iter().filter(|one| only.is_empty() || only.contains(&one.interface)) {
+        removed.push(Removed { found: one.remove(netns)?, interface: one.interface });
+    }
+    remove_hosts(netns)?;
+    Ok(removed)
+}
+
+/// Removes what is kept for the next boot about an interface that has no pins.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn forget_kept(interface: &str) -> Result<(), DataplaneError> {
+    let _lock = lock()?;
+    let pins = InterfacePins::of(interface, own()?)?;
+    State::of(pins.name()).forget().doing(|| format!("{interface} would be protected by the next boot"))
+}
+
+/// Something of ours, whole or in part.
+struct Remains {
+    interface: String,
+    pins: InterfacePins,
+    record: Result<Option<InterfaceRecord>, DataplaneError>,
+    owner: Option<Owner>,
+}
+
+/// Everything that belongs to a network namespace, or to none that is still there. What another version has made and nobody can
+/// tell whose it is, only by its name.
+fn remains(netns: u64, named: &[String]) -> Result<Vec<Remains>, DataplaneError> {
+    let mut found = Vec::new();
+    for pins in pins::all() {
+        // What the record of another version holds is known to that one alone.
+        let record = if pins.is_own_layout() { pins.record() } else { Ok(None) };
+        let owner = pins.owner().ok().flatten();
+        let interface = owner.as_ref().map_or_else(|| pins.interface_by_name(), |owner| owner.interface.clone());
+        let is_ours = match &owner {
+            Some(owner) => owner.netns == netns || !is_alive(owner.netns),
+            // Pins by which nobody is named are everybody's.
+            None => pins.is_own_layout() || named.contains(&interface),
+        };
+        if is_ours {
+            found.push(Remains { interface, pins, record, owner });
+        }
+    }
+    found.sort_by(|a, b| a.interface.cmp(&b.interface));
+    Ok(found)
+}
+
+impl Remains {
+    fn remove(&self, netns: u64) -> Result<Vec<String>, DataplaneError> {
+        let Self { interface, pins, record, owner } = self;
+        let mut found = Vec::new();
+        let is_here = owner.as_ref().is_none_or(|owner| owner.netns == netns);
+        if !is_here {
+            found.push("its network namespace is gone; what was left of it is removed".to_owned());
+        }
+        match record {
+            Ok(Some(record)) => self.describe(record, is_here, &mut found),
+            Ok(None) if !pins.is_own_layout() => found.push(format!(
+                "it was protected by another version of enforcer (layout {}); what was counted since the totals were saved last \
+                 is gone",
+                pins.layout()
+            )),
+            Ok(None) => found.push("no record is there: an apply was killed, or pins were removed by hand".to_owned()),
+            Err(error) => found.push(format!("{error}: removed without it")),
+        }
+        if let Ok(Some(pending)) = Pending::read(pins)
+            && pending.is_armed()
+        {
+            found.push(format!("the deadline of {} is gone with it", pending.at()));
+        }
+        if is_here && let Ok(Some(record)) = record {
+            let (interface, pins, record) = (interface.clone(), pins.clone(), record.clone());
+            match totals::save(&Protected { interface, pins, record }) {
+                Ok(said) => found.extend(said),
+                Err(error) => found.push(format!("{:#}", anyhow::Error::from(error))),
+            }
+        }
+        if is_here {
+            self.remove_filters(&mut found)?;
+        }
+        remove_pins(pins.dir())?;
+        State::of(pins.name())
+            .forget()
+            .doing(|| format!("{interface} is detached, but would be protected by the next boot"))?;
+        Ok(found)
+    }
+
+    /// Says what is not as it was left.
+    fn describe(&self, record: &InterfaceRecord, is_here: bool, found: &mut Vec<String>) {
+        let Self { interface, pins, .. } = self;
+        if is_here {
+            match nix::net::if_::if_nametoindex(interface.as_str()) {
+                index
+                    if index != Ok(record.index)
+                        && let Some(name) = new_name(pins, record) =>
+                {
+                    found.push(format!("the interface is called {name} now, and was judged still"));
+                }
+                Err(_) => found.push("the interface is not in this network namespace any more".to_owned()),
+                Ok(index) if index != record.index => {
+                    found.push("the interface was deleted and made again: nothing judged it".to_owned());
+                }
+                Ok(_) => {}
+            }
+        }
+        for direction in Direction::ALL {
+            let Some(attached) = record.direction(direction) else { continue };
+            if attached.attach_mode == AttachMode::Clsact {
+                continue;
+            }
+            match held(&pins.link(direction)) {
+                None => found.push(format!("the {} link had been removed already", direction.name())),
+                Some(held) if held.interface == 0 => {
+                    found.push(format!(
+                        "the {} link was severed: its interface was deleted, or somebody detached it",
+                        direction.name()
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Filters have no pins: they are taken off by name.
+    fn remove_filters(&self, found: &mut Vec<String>) -> Result<(), DataplaneError> {
+        let Self { pins, record, .. } = self;
+        // The name that it has now.
+        let renamed = record.as_ref().ok().and_then(Option::as_ref).and_then(|record| new_name(pins, record));
+        let interface = renamed.as_ref().unwrap_or(&self.interface);
+        if nix::net::if_::if_nametoindex(interface.as_str()).is_err() {
+            return Ok(());
+        }
+        let protects = record.as_ref().ok().and_then(Option::as_ref).map(|record| record.protects);
+        let protects = protects.or_else(|| takeover::protects(pins)).unwrap_or_default();
+        for direction in Direction::ALL {
+            take_off(interface, pins, direction, protects, AttachMode::Clsact)?;
+        }
+        if pins.map(MADE_CLSACT).exists() {
+            match remove_clsact(interface) {
+                Ok(true) => {}
+                Ok(false) => found.push("the clsact qdisc stays: filters of others are on it".to_owned()),
+                Err(error) => found.push(format!("the clsact qdisc stays: {:#}", anyhow::Error::from(error))),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes what belonged to whole namespaces: ours, when nothing of it is protected any more, and those that are gone.
+fn remove_hosts(netns: u64) -> Result<(), DataplaneError> {
+    let left = pins::all();
+    let owners: Vec<u64> = left.iter().filter_map(|pins| Some(pins.owner().ok()??.netns)).collect();
+    let is_unknown = |pins: &InterfacePins| !pins.is_own_layout() && !matches!(pins.owner(), Ok(Some(_)));
+    let others_stay = left.iter().any(is_unknown);
+    for host in HostPins::all() {
+        let is_over = host == netns || !is_alive(host);
+        if is_over && !owners.contains(&host) {
+            let host = HostPins::of(host);
+            if others_stay { host.remove_own_layout()? } else { host.remove()? }
+        }
+    }
+    // Only when no other network namespace has anything there.
+    let _ = fs::remove_dir(Path::new(ROOT));
+    Ok(())
+}

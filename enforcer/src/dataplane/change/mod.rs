@@ -1,0 +1,11 @@
+//! Changing what is in force: staging, switching, taking over, deadlines and the way back, detaching.
+
+pub(super) mod apply;
+pub(super) mod deadline;
+pub(super) mod detach;
+pub(super) mod outlook;
+pub(super) mod renamed;
+pub(super) mod restorer;
+pub(super) mod seed;
+pub(super) mod switch;
+pub(super) mod takeover;

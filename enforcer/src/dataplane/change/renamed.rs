@@ -1,0 +1,86 @@
+//! Interfaces that are called otherwise than when they were protected. A hook belongs to the interface and not to its name: what was
+//! applied judges it still. Pins and files bear the old name until a policy is applied to the new one; then they move.
+
+use std::fs;
+use std::path::Path;
+
+use enforcer_common::Direction;
+
+use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::hook::attach::{has_filter, remove_pins};
+use crate::dataplane::mode::pending::{Before, Pending};
+use crate::dataplane::pin::pins::{InterfacePins, Protected, ROOT, protected};
+use crate::dataplane::pin::record::{InterfaceRecord, write_record};
+use crate::dataplane::sys::pinned_link::held;
+use crate::host::links::Link;
+use crate::state::last_good::State;
+
+/// Pins between two names: of no interface, because a name cannot hold a colon.
+const BETWEEN: &str = "moving:";
+
+/// What the interface is called now that a record speaks of, where that is another name and what was applied judges it still.
+pub(in crate::dataplane) fn new_name(pins: &InterfacePins, record: &InterfaceRecord) -> Option<String> {
+    let name = nix::net::if_::if_indextoname(record.index).ok()?.into_string().ok()?;
+    // The number may have been given to another interface.
+    (name != record.interface && judges(pins, record)).then_some(name)
+}
+
+/// The protected interface among these that is now called so, and was called otherwise.
+#[must_use]
+pub fn once_called<'a>(all: &'a [Protected], link: &Link) -> Option<&'a Protected> {
+    let mut others = all.iter().filter(|one| one.record.index == link.index && one.interface != link.name);
+    others.find(|one| judges(&one.pins, &one.record))
+}
+
+fn judges(pins: &InterfacePins, record: &InterfaceRecord) -> bool {
+    Direction::ALL.into_iter().any(|direction| {
+        held(&pins.link(direction)).is_some_and(|held| held.interface == record.index)
+            || has_filter(record.index, direction, record.protects) && pins.clsact_marker(direction).exists()
+    })
+}
+
+/// Moves what is pinned and kept to the names that interfaces have now. Called by whoever is about to apply a policy, and holds the
+/// lock: a second program on the hook of a renamed interface would judge its packets twice, and the pins of an old name must not
+/// be taken for those of the interface that has this name now.
+pub(in crate::dataplane) fn follow_names(netns: u64) -> Result<(), DataplaneError> {
+    let all = protected(&[])?;
+    let is_between = |one: &Protected| one.pins.name().starts_with(BETWEEN);
+    let name_of =
+        |one: &Protected| new_name(&one.pins, &one.record).or_else(|| is_between(one).then(|| one.interface.clone()));
+    let movers: Vec<(&Protected, String)> = all.iter().filter_map(|one| Some((one, name_of(one)?))).collect();
+    let kept: Vec<_> = movers.iter().map(|(one, _)| State::of(one.pins.name()).both()).collect();
+    let mut between = Vec::new();
+    for (one, name) in &movers {
+        // Two interfaces may have changed names.
+        let to = Path::new(ROOT).join(format!("{BETWEEN}{netns}:{}", one.record.index));
+        let doing = || format!("cannot move the pins of {}, which is called {name} now", one.interface);
+        if one.pins.dir() != to {
+            fs::rename(one.pins.dir(), &to).doing(doing)?;
+        }
+        between.push(to);
+    }
+    let mut taken = Vec::new();
+    for (((one, name), kept), from) in movers.iter().zip(kept).zip(between) {
+        let doing = || format!("cannot move what is kept of {}, which is called {name} now", one.interface);
+        let pins = InterfacePins::of(name, netns)?;
+        if pins.exists() {
+            // Of an interface that had the name before, and is gone: its links hold nothing.
+            remove_pins(pins.dir())?;
+        }
+        fs::rename(&from, pins.dir()).doing(doing)?;
+        let called = |record: &InterfaceRecord| InterfaceRecord { interface: name.clone(), ..record.clone() };
+        if let Some(pending) = Pending::read(&pins)? {
+            let before = pending.before.map(|before| Before { record: called(&before.record), ..before });
+            Pending { before, ..pending }.write(&pins)?;
+        }
+        pins.write_owner(name, netns, one.record.index)?;
+        write_record(&pins.map("record"), &called(&one.record))?;
+        State::of(pins.name()).take_over(kept, name).doing(doing)?;
+        taken.push(pins.name().to_owned());
+    }
+    for (one, name) in movers.iter().filter(|(one, _)| !taken.iter().any(|taken| taken == one.pins.name())) {
+        let doing = || format!("cannot forget what was kept of {}, which is called {name} now", one.interface);
+        State::of(one.pins.name()).forget().doing(doing)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! Flows for the conversations that this host opened before the programs could see it, so that the first enforcement cuts none
+//! of them. Conversations that peers opened live only by a rule.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aya::Pod;
+use aya::maps::{HashMap, Map, MapData, MapError};
+use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, Ports, map};
+use enforcer_common::tables::port_bit;
+use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
+
+use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::load::fill::with_memory;
+use crate::dataplane::load::own::{address_word, words, write_listeners};
+use crate::dataplane::pin::pins::{HostPins, Protected};
+use crate::dataplane::read::readback::loaded;
+use crate::dataplane::sys::clock::Clock;
+use crate::host::sockets::{Socket, State, TCP, UDP};
+use crate::live::Snapshot;
+use crate::policy::ruleset::{FlowSettings, Lookup};
+
+/// Makes the flows that are missing for enforcement by the policies that these interfaces have now; gives back how many. Brings
+/// the table of listeners up to date as well: it decides which conversations may be revived.
+///
+/// # Errors
+/// When sockets or maps cannot be read or written.
+pub fn seed_protected(interfaces: &[Protected], snapshot: &Snapshot) -> Result<usize, DataplaneError> {
+    let generations: BTreeMap<u64, &Protected> = interfaces.iter().map(|one| (one.record.generation, one)).collect();
+    let mut made = 0;
+    for one in generations.into_values() {
+        let (_reading, one) = &one.now()?;
+        let loaded = loaded(&one.record)?;
+        let host = HostPins::of(one.record.netns);
+        let listeners = MapData::from_pin(host.map(map::LISTENERS)).doing(|| doing(map::LISTENERS))?;
+        write_listeners(&listeners, &snapshot.sockets)?;
+        made += seed(&host, snapshot, loaded.lookup(), &loaded.record.settings.flows, &one.record.clock)?;
+    }
+    Ok(made)
+}
+
+/// Makes the flows that are missing under a policy; gives back how many. A live flow is left as it is.
+pub(in crate::dataplane) fn seed(
+    host: &HostPins,
+    snapshot: &Snapshot,
+    policy: Lookup<'_>,
+    settings: &FlowSettings,
+    clock: &Clock,
+) -> Result<usize, DataplaneError> {
+    let wanted: Vec<Seed> = snapshot
+        .on_the_wire()
+        .filter(|socket| snapshot.sockets.opened_here(socket))
+        .filter_map(|socket| Seed::of(socket, policy, settings))
+        .collect();
+    let mut v4 = FlowTable::<FlowKey4, FlowState>::open(host, map::FLOWS4, map::DENIALS4)?;
+    let mut v6 = FlowTable::<FlowKey6, FlowState6>::open(host, map::FLOWS6, map::DENIALS6)?;
+    let ports = MapData::from_pin(host.map(map::FLOW_PORTS)).doing(|| doing(map::FLOW_PORTS))?;
+    let mut made = Vec::new();
+    for seed in wanted {
+        // Two ticks back: a flow from the future would count as one that is long over.
+        let now = clock.jiffies_now().saturating_sub(2);
+        let ticks = |seconds: u32| seconds.saturating_mul(clock.hz);
+        let state = FlowState { last: now, timeout: ticks(seed.timeout), flags: seed.flags };
+        // A conversation that was refused not long ago, and let through in audit, is a peer's. Only a question of our own, on its
+        // way right now, is certainly ours.
+        let memory = if seed.is_question { None } else { Some(ticks(seed.memory)) };
+        let is_new = match seed.key {
+            Key::V4(key) => v4.plant(key, state, state, memory)?,
+            Key::V6(key, local) => v6.plant(key, state, FlowState6 { state, local }, memory)?,
+        };
+        if is_new {
+            made.push(seed.port_bit);
+        }
+    }
+    with_memory(&ports, |words: &[AtomicU64]| {
+        for bit in &made {
+            words[*bit as usize / 64].fetch_or(1 << (bit % 64), Ordering::Relaxed);
+        }
+    })?;
+    Ok(made.len())
+}
+
+/// A flow to be made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Seed {
+    key: Key,
+    /// Seconds.
+    timeout: u32,
+    flags: u32,
+    port_bit: u32,
+    is_question: bool,
+    /// Seconds for which a refusal is remembered.
+    memory: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Key {
+    V4(FlowKey4),
+    /// With the local address.
+    V6(FlowKey6, [u32; 4]),
+}
+
+impl Seed {
+    /// The flow that `decide/flows.rs` would have made for this conversation; `None` where its answers need none.
+    fn of(socket: &Socket, policy: Lookup<'_>, settings: &FlowSettings) -> Option<Self> {
+        let Socket { protocol, local, remote, state, .. } = *socket;
+        let bit = port_bit(protocol, local.port())?;
+        let is_permit = |entry: Entry| entry.kind() == EntryKind::Permit;
+        let look_up = |direction, port| Some(policy.entry(direction, ServiceIndex::port(protocol, port)?, remote.ip()));
+        // Nobody answers from port 0, and in a key it stands for any.
+        if remote.port() == 0 || remote.ip().is_multicast() || is_permit(look_up(Direction::Inbound, local.port())?) {
+            return None;
+        }
+        let to = look_up(Direction::Outbound, remote.port())?;
+        let any_port = protocol == UDP && is_permit(to) && to.has(Entry::ANSWER_ANY);
+        let (timeout, flags) = match (protocol, state) {
+            (TCP, State::Closing) => (settings.tcp_closing, FlowState::FIN_IN | FlowState::FIN_OUT),
+            (TCP, State::ClosedHere) => (settings.tcp, FlowState::FIN_OUT),
+            (TCP, State::ClosedThere) => (settings.tcp, FlowState::FIN_IN),
+            (TCP, State::Asking | State::Open) => (settings.tcp, 0),
+            (UDP, State::Open) => (settings.udp, 0),
+            _ => return None,
+        };
+        let remote_port = if any_port { 0 } else { remote.port() };
+        let memory = if protocol == TCP { settings.tcp } else { settings.udp };
+        let is_question = state == State::Asking;
+        let key = key(protocol, local, remote, remote_port)?;
+        Some(Self { key, timeout, flags, port_bit: bit, is_question, memory })
+    }
+}
+
+fn key(protocol: u8, local: SocketAddr, remote: SocketAddr, remote_port: u16) -> Option<Key> {
+    let ports = Ports::new(remote_port, local.port());
+    match (local.ip(), remote.ip()) {
+        (IpAddr::V4(local), IpAddr::V4(remote)) => {
+            let (local, remote) = (address_word(local), address_word(remote));
+            Some(Key::V4(FlowKey4 { remote, local, ports, protocol: u32::from(protocol) }))
+        }
+        (IpAddr::V6(local), IpAddr::V6(remote)) => {
+            let (local, remote) = (words(local), words(remote));
+            Some(Key::V6(FlowKey6::new(remote, local, ports, protocol), local))
+        }
+        _ => None,
+    }
+}
+
+/// The flows of one family, and the refusals that are remembered.
+struct FlowTable<K: Pod, V: Pod> {
+    flows: HashMap<MapData, K, V>,
+    denials: HashMap<MapData, K, u64>,
+}
+
+impl<K: Pod, V: Pod + Into<FlowState>> FlowTable<K, V> {
+    fn open(host: &HostPins, flows: &str, denials: &str) -> Result<Self, DataplaneError> {
+        Ok(Self { flows: table(host, flows)?, denials: table(host, denials)? })
+    }
+
+    /// Makes a flow, unless there is a live one, or a refusal younger than `memory`.
+    fn plant(&mut self, key: K, state: FlowState, value: V, memory: Option<u32>) -> Result<bool, DataplaneError> {
+        let age = |last: u64| state.last.saturating_sub(last);
+        if let Some(known) = found(self.flows.get(&key, 0))?.map(Into::into)
+            && age(known.last) <= u64::from(known.timeout)
+        {
+            return Ok(false);
+        }
+        if let Some(memory) = memory
+            && let Some(last) = found(self.denials.get(&key, 0))?
+            && age(last) <= u64::from(memory)
+        {
+            return Ok(false);
+        }
+        self.flows.insert(key, value, 0).doing(|| "cannot make a flow".to_owned())?;
+        Ok(true)
+    }
+}
+
+fn table<K: Pod, V: Pod>(host: &HostPins, name: &str) -> Result<HashMap<MapData, K, V>, DataplaneError> {
+    let data = MapData::from_pin(host.map(name)).doing(|| doing(name))?;
+    Map::from_map_data(data).and_then(TryInto::try_into).doing(|| doing(name))
+}
+
+fn found<T>(answer: Result<T, MapError>) -> Result<Option<T>, DataplaneError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(error).doing(|| "cannot look a flow up".to_owned()),
+    }
+}
+
+fn doing(name: &str) -> String {
+    format!("cannot open the table {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::ruleset::Table;
+
+    fn seed(socket: Socket, inbound: &[(ServiceIndex, Entry)], outbound: &[(ServiceIndex, Entry)]) -> Option<Seed> {
+        let table =
+            |services: &[_]| Table { services: services.iter().copied().collect(), matrix: Vec::new(), columns: 1 };
+        let tables = [table(inbound), table(outbound)];
+        let prefixes = BTreeMap::new();
+        let policy = Lookup { tables: &tables, prefixes: &prefixes, outbound_judged: false };
+        Seed::of(&socket, policy, &FlowSettings::default())
+    }
+
+    fn socket(protocol: u8, local: &str, remote: &str, state: State) -> Socket {
+        let [local, remote] = [local, remote].map(|text| text.parse().unwrap());
+        Socket { protocol, local, remote, state, uid: 0, inode: 1, only_v6: false }
+    }
+
+    #[test]
+    fn a_key_is_what_the_programs_build_from_the_packet() {
+        let found = seed(socket(TCP, "10.0.0.1:40000", "192.0.2.7:443", State::Open), &[], &[]).unwrap();
+        let expected = FlowKey4 {
+            remote: u32::from_ne_bytes([192, 0, 2, 7]),
+            local: u32::from_ne_bytes([10, 0, 0, 1]),
+            ports: Ports::new(443, 40000),
+            protocol: 6,
+        };
+        assert_eq!((found.key, found.timeout, found.flags), (Key::V4(expected), 7500, 0));
+        assert_eq!(found.port_bit, 40000);
+        let found = seed(socket(UDP, "[2001:db8::1]:40000", "[2001:db8::7]:53", State::Open), &[], &[]).unwrap();
+        let Key::V6(key, local) = found.key else { panic!("{found:?}") };
+        assert_eq!(key.remote, [0x2001_0db8_u32.to_be(), 0, 0, 7_u32.to_be()]);
+        assert_eq!((key.protocol(), local), (17, [0x2001_0db8_u32.to_be(), 0, 0, 1_u32.to_be()]));
+        assert_eq!((found.timeout, found.port_bit), (180, 65536 + 40000));
+    }
+
+    #[test]
+    fn a_conversation_whose_answers_a_rule_permits_needs_no_flow() {
+        let permit = (ServiceIndex::udp(5060), Entry::new(EntryKind::Permit, 0));
+        assert_eq!(seed(socket(UDP, "10.0.0.1:5060", "192.0.2.7:5060", State::Open), &[permit], &[]), None);
+    }
+
+    #[test]
+    fn a_server_that_answers_from_another_port_is_keyed_without_its_port() {
+        let tftp = (ServiceIndex::udp(69), Entry::new(EntryKind::Permit, 0).with(Entry::ANSWER_ANY));
+        let found = seed(socket(UDP, "10.0.0.1:40000", "192.0.2.7:69", State::Open), &[], &[tftp]).unwrap();
+        let Key::V4(key) = found.key else { panic!("{found:?}") };
+        assert_eq!(key.ports, Ports::new(0, 40000));
+    }
+
+    #[test]
+    fn a_closing_conversation_gets_no_more_than_it_has_left() {
+        let found = seed(socket(TCP, "10.0.0.1:40000", "192.0.2.7:443", State::Closing), &[], &[]).unwrap();
+        assert_eq!((found.timeout, found.flags), (30, FlowState::FIN_IN | FlowState::FIN_OUT));
+    }
+}

@@ -1,0 +1,278 @@
+//! From one generation of programs to another on an interface, and back when something fails.
+
+use std::fs;
+
+use enforcer_common::Direction;
+use enforcer_common::layout::Control;
+
+use super::apply::{Attached, Protects};
+use super::takeover::{Predecessor, remove_left_over};
+use crate::dataplane::error::{DataplaneError, Doing as _, at};
+use crate::dataplane::hook::attach::{self, AttachMode, MADE_CLSACT, Undo, hook_of, put_in_force};
+use crate::dataplane::mode::control::{self, Modes};
+use crate::dataplane::mode::pending::Pending;
+use crate::dataplane::pin::pins::{self, HostPins, InterfacePins, Protected, protected, remove_dir};
+use crate::dataplane::pin::record::{DirectionRecord, InterfaceRecord, write_record};
+use crate::host::links::Link;
+use crate::state::last_good;
+
+/// Outbound first: the new program makes the flows that the new inbound program will ask for, and the old one has no use for
+/// less of them. The other way round, answers to what the host has just asked could be refused.
+pub(in crate::dataplane) const ORDER: [Direction; 2] = [Direction::Outbound, Direction::Inbound];
+
+/// What was in force on an interface.
+pub(in crate::dataplane) struct Old {
+    pub(in crate::dataplane) record: InterfaceRecord,
+    pub(in crate::dataplane) control: Control,
+    /// The modes that the control entry stood for.
+    pub(in crate::dataplane) modes: Modes,
+    pub(in crate::dataplane) pending: Option<Pending>,
+}
+
+/// An interface whose programs of another generation are loaded and pinned, and not in force yet.
+pub(in crate::dataplane) struct Staged {
+    pub(in crate::dataplane) interface: String,
+    pub(in crate::dataplane) link: Link,
+    pub(in crate::dataplane) protects: Protects,
+    pub(in crate::dataplane) pins: InterfacePins,
+    pub(in crate::dataplane) generation: u64,
+    pub(in crate::dataplane) inbound: Attached,
+    pub(in crate::dataplane) outbound: Attached,
+    pub(in crate::dataplane) fallback: Option<AttachMode>,
+    /// `None`: it was not protected, or by another version.
+    pub(in crate::dataplane) old: Option<Old>,
+    /// Another version that has protected it until now.
+    predecessor: Option<Predecessor>,
+    /// What was kept for the next boot, once we have written there.
+    pub(in crate::dataplane) kept: Option<last_good::Before>,
+    /// Whether the clsact qdisc was made for us before.
+    had_clsact: bool,
+    /// Whether anything but the new generation was written.
+    pub(in crate::dataplane) is_touched: bool,
+    undo: Vec<(Direction, Undo)>,
+    /// Hooks of the old programs that were left for others.
+    moved: Vec<(Direction, AttachMode)>,
+}
+
+impl Old {
+    /// Reads what is in force.
+    pub(in crate::dataplane) fn read(pins: &InterfacePins, record: InterfaceRecord) -> Result<Self, DataplaneError> {
+        let control = control::read(pins)?;
+        let modes = control::in_force(&control, crate::dataplane::sys::clock::since_boot());
+        Ok(Self { record, control, modes, pending: Pending::read(pins)? })
+    }
+}
+
+impl Staged {
+    /// Another generation for an interface.
+    pub(in crate::dataplane) fn new(
+        link: &Link,
+        protects: Protects,
+        pins: &InterfacePins,
+        generation: u64,
+        [inbound, outbound]: [Attached; 2],
+        old: Option<Old>,
+    ) -> Self {
+        Self {
+            interface: link.name.clone(),
+            link: link.clone(),
+            protects,
+            pins: pins.clone(),
+            generation,
+            inbound,
+            outbound,
+            fallback: None,
+            old,
+            kept: None,
+            predecessor: None,
+            had_clsact: pins.map(MADE_CLSACT).exists(),
+            is_touched: false,
+            undo: Vec::new(),
+            moved: Vec::new(),
+        }
+    }
+
+    /// What another version has in force is to be replaced.
+    pub(in crate::dataplane) fn take_over(&mut self, predecessor: Predecessor) {
+        self.had_clsact |= predecessor.made_clsact();
+        self.predecessor = Some(predecessor);
+    }
+
+    /// Puts the program of a direction in force.
+    pub(in crate::dataplane) fn switch(&mut self, direction: Direction) -> Result<(), DataplaneError> {
+        self.is_touched = true;
+        let program = self.pins.generation(self.generation).join(direction.name());
+        let mode = match direction {
+            Direction::Inbound => self.inbound.attach_mode,
+            Direction::Outbound => self.outbound.attach_mode,
+        };
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.hand_over(&self.pins, direction, mode)?;
+        }
+        // A program of the old policy on another hook goes only when the new one is in force.
+        let old_mode =
+            self.old.as_ref().and_then(|old| old.record.direction(direction)).map(|record| record.attach_mode);
+        if let Some(old) = old_mode
+            && old != mode
+        {
+            attach::set_aside(&self.pins, direction)?;
+            self.moved.push((direction, old));
+        }
+        let undo = match put_in_force(&self.link, &self.pins, direction, self.protects, mode, &program) {
+            Err(error @ DataplaneError::NotAllowed(_)) if self.fallback.is_some() => {
+                self.fall_back(direction, &error)?
+            }
+            other => other?,
+        };
+        self.undo.push((direction, undo));
+        Ok(())
+    }
+
+    /// Takes another hook, where this one cannot be had.
+    fn fall_back(&mut self, direction: Direction, error: &DataplaneError) -> Result<Undo, DataplaneError> {
+        let Some(mode) = self.fallback else { return Err(DataplaneError::NotAllowed(error.to_string())) };
+        let folder = self.pins.generation(self.generation);
+        let attached = match direction {
+            Direction::Inbound => {
+                if self.inbound.attach_mode == AttachMode::Native {
+                    let (tc, name) = (folder.join("inbound_tc"), folder.join("inbound"));
+                    fs::rename(&tc, &name).map_err(at(tc))?;
+                }
+                &mut self.inbound
+            }
+            Direction::Outbound => &mut self.outbound,
+        };
+        *attached = Attached { attach_mode: mode, why: format!("{} instead: {error}", mode.name()) };
+        put_in_force(&self.link, &self.pins, direction, self.protects, mode, &folder.join(direction.name()))
+    }
+
+    /// Takes the old programs off the hooks that the new ones do not use.
+    pub(in crate::dataplane) fn drop_moved(&self) -> Result<(), DataplaneError> {
+        for (direction, mode) in &self.moved {
+            attach::drop_aside(&self.interface, &self.pins, *direction, self.protects, *mode)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is left of another version, and says that it was there.
+    pub(in crate::dataplane) fn drop_predecessor(&mut self) -> Option<String> {
+        let predecessor = self.predecessor.take()?;
+        // What cannot be removed is tried again by the next command.
+        let _ = predecessor.remove();
+        Some(format!(
+            "taken over from another version of enforcer (layout {}): flows and counters begin anew, totals go on from what was \
+             saved last",
+            predecessor.layout()
+        ))
+    }
+
+    /// Puts back what was in force, and removes what was made. Nothing more can be done about an error here than is tried: the
+    /// first one is the one that is told.
+    pub(in crate::dataplane) fn discard(&mut self) {
+        if let Some(old) = self.old.as_ref().filter(|_| self.is_touched) {
+            // The old policy comes back under no mode that was never its own: until it is there, only what both enforce is enforced.
+            let meanwhile = control::modes(&self.pins).map(|modes| modes.and(old.modes));
+            let _ = meanwhile.and_then(|modes| control::write_until(&self.pins, modes));
+        }
+        for (direction, undo) in self.undo.iter().rev() {
+            match (undo, &self.old) {
+                (Undo::Remove(record), _) => {
+                    let mode = record.attach_mode;
+                    let _ = attach::take_off(&self.interface, &self.pins, *direction, self.protects, mode);
+                }
+                (Undo::PutBack(record), Some(old)) => {
+                    let program = self.pins.generation(old.record.generation).join(direction.name());
+                    let mode = record.attach_mode;
+                    let _ = put_in_force(&self.link, &self.pins, *direction, self.protects, mode, &program);
+                }
+                (Undo::PutBack(record), None) => {
+                    if let Some(predecessor) = &self.predecessor {
+                        let (program, mode) = (predecessor.program(*direction), record.attach_mode);
+                        let _ = put_in_force(&self.link, &self.pins, *direction, self.protects, mode, &program);
+                    }
+                }
+            }
+        }
+        for (direction, _) in &self.moved {
+            let _ = attach::put_back_aside(&self.pins, *direction);
+        }
+        if let Some(kept) = self.kept.take() {
+            kept.put_back();
+        }
+        let made = self.pins.map(MADE_CLSACT);
+        if !self.had_clsact && made.exists() {
+            let _ = attach::remove_clsact(&self.interface);
+            let _ = fs::remove_dir(made);
+        }
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.give_back(&self.pins);
+            let _ = show(predecessor.pins(), predecessor.generation());
+            let _ = remove_dir(&self.pins.state());
+            return;
+        }
+        let Some(old) = &self.old else {
+            let _ = attach::remove_pins(self.pins.dir());
+            let _ = remove_dir(self.pins.dir());
+            return;
+        };
+        if self.is_touched {
+            let _ = control::put_back(&self.pins, &old.control);
+            let _ = match &old.pending {
+                Some(pending) => pending.write(&self.pins),
+                None => Pending::remove(&self.pins),
+            };
+            let _ = publish(&self.pins, &old.record);
+        }
+        let is_needed = old.pending.as_ref().and_then(Pending::needs_generation) == Some(self.generation);
+        if self.generation != old.record.generation && !is_needed {
+            let _ = remove_dir(&self.pins.generation(self.generation));
+        }
+    }
+}
+
+/// Records what is in force now, and shows the programs under their public names.
+pub(in crate::dataplane) fn publish(pins: &InterfacePins, record: &InterfaceRecord) -> Result<(), DataplaneError> {
+    write_record(&pins.map("record"), record)?;
+    show(pins, record.generation)
+}
+
+fn show(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
+    let folder = pins.generation(generation);
+    for direction in Direction::ALL {
+        let name = pins.program(direction);
+        let new = folder.join(format!("new_{}", direction.name()));
+        let doing = || format!("cannot pin the program at {}", name.display());
+        let _ = fs::remove_file(&new);
+        aya::programs::SchedClassifier::from_pin(folder.join(direction.name())).doing(doing)?.pin(&new).doing(doing)?;
+        fs::rename(&new, &name).doing(doing)?;
+    }
+    Ok(())
+}
+
+/// Removes what no interface uses any more, and no deadline may bring back.
+pub(in crate::dataplane) fn sweep(host: &HostPins) -> Result<(), DataplaneError> {
+    let mut used = Vec::new();
+    for Protected { pins, record, .. } in protected(&[])? {
+        remove_left_over(&pins)?;
+        let mut kept = vec![record.generation];
+        kept.extend(Pending::read(&pins)?.and_then(|pending| pending.needs_generation()));
+        for name in pins::names_in(&pins.state()) {
+            let number = name.strip_prefix('g').and_then(|number| number.parse().ok());
+            if number.is_some_and(|number: u64| !kept.contains(&number)) {
+                let folder = pins.map(&name);
+                remove_dir(&folder).map_err(at(folder))?;
+            }
+        }
+        used.extend(kept);
+    }
+    for number in host.generations().into_iter().filter(|number| !used.contains(number)) {
+        let folder = host.generation(number);
+        remove_dir(&folder).map_err(at(folder))?;
+    }
+    host.remove_unused_layouts()
+}
+
+/// How a direction is recorded.
+pub(in crate::dataplane) const fn direction_record(attached: &Attached) -> DirectionRecord {
+    DirectionRecord { hook: hook_of(attached.attach_mode), attach_mode: attached.attach_mode }
+}

@@ -1,0 +1,121 @@
+//! Before anything is attached: what the kernel can do, and who is on the hooks already.
+
+use std::path::Path;
+
+use aya::Btf;
+use aya::programs::{SchedClassifier, TcAttachType};
+use enforcer_common::Direction;
+
+use super::attach::{self, AttachMode, CLSACT_PRIORITY, Hook, describe_program};
+use crate::dataplane::change::apply::{HookChoice, PlannedInterface};
+use crate::dataplane::error::{DataplaneError, error_number};
+use crate::dataplane::pin::pins::{self, protected};
+use crate::host::links::{Filter, Link, filters};
+
+/// How inbound would be attached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectedHook {
+    /// What is tried.
+    pub mode: AttachMode,
+    /// What is done where the driver or the kernel cannot do that.
+    pub fallback: Option<AttachMode>,
+    /// Why so.
+    pub why: String,
+}
+
+impl ExpectedHook {
+    /// Whether it is XDP that is tried.
+    #[must_use]
+    pub fn is_xdp(&self) -> bool {
+        attach::hook_of(self.mode) == Hook::Xdp
+    }
+}
+
+/// Programs on the hooks of an interface.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OnHooks {
+    /// The XDP program that is not ours.
+    pub xdp: Option<String>,
+    /// tc programs by links, ingress and egress, in the order in which they run; `None` stands for ours. No lists where the kernel
+    /// has no such links, or does not tell.
+    pub tcx: Option<[Vec<Option<String>>; 2]>,
+    /// Filters of a clsact qdisc, likewise; they run after the programs by links. `None` where the kernel does not tell.
+    pub filters: Option<[Vec<OnFilter>; 2]>,
+}
+
+/// A filter of a clsact qdisc.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OnFilter {
+    /// What it is; `None`: ours.
+    pub name: Option<String>,
+    /// Whether it runs before a filter that we would add.
+    pub is_first: bool,
+}
+
+/// What keeps programs from being loaded and pinned here; `None`: nothing that can be seen beforehand.
+#[must_use]
+pub fn kernel_problem() -> Option<String> {
+    if let Err(error) = Btf::from_sys_fs() {
+        return Some(format!("the kernel has no BTF ({error}); it must be built with CONFIG_DEBUG_INFO_BTF"));
+    }
+    pins::wrong_bpffs_here().map(|error| error.to_string())
+}
+
+/// How an interface would be attached.
+///
+/// # Errors
+/// When the hook that was asked for does not suit it.
+pub fn expected_hook(
+    planned: &PlannedInterface,
+    link: &Link,
+    choice: HookChoice,
+) -> Result<ExpectedHook, DataplaneError> {
+    let (mode, fallback, why) = attach::choose(link, planned.protects, choice)?;
+    Ok(ExpectedHook { mode, fallback, why })
+}
+
+/// Looks at the hooks of an interface.
+#[must_use]
+pub fn on_hooks(link: &Link) -> OnHooks {
+    let ours = own_programs(link.index);
+    let foreign = |id: &u32| !ours.contains(id);
+    let query = |side| match SchedClassifier::query_tcx(&link.name, side) {
+        Ok((_, programs)) => {
+            Some(programs.iter().map(|program| Some(program.id()).filter(foreign).map(describe_program)).collect())
+        }
+        Err(_) => None,
+    };
+    let tcx = query(TcAttachType::Ingress).zip(query(TcAttachType::Egress)).map(|(ingress, egress)| [ingress, egress]);
+    let name = |Filter { kind, priority, program }: &Filter| match program {
+        Some(id) if !foreign(id) => None,
+        Some(id) => Some(format!("{} in a filter of priority {priority}", describe_program(*id))),
+        None => Some(format!("a {kind} filter of priority {priority}")),
+    };
+    let listed = |is_egress| {
+        let found = filters(link.index, is_egress).ok()?;
+        let one = |filter: &Filter| OnFilter { name: name(filter), is_first: filter.priority <= CLSACT_PRIORITY };
+        let mut all: Vec<OnFilter> = found.iter().map(one).collect();
+        // There may be thousands of one kind and priority.
+        all.dedup();
+        Some(all)
+    };
+    let filters = listed(false).zip(listed(true)).map(|(ingress, egress)| [ingress, egress]);
+    OnHooks { xdp: link.xdp_program.filter(foreign).map(describe_program), tcx, filters }
+}
+
+/// Whether this kernel lacks tc links (Linux 6.6); `None` where it does not tell us.
+#[must_use]
+pub fn lacks_tcx(link: &Link) -> Option<bool> {
+    match SchedClassifier::query_tcx(&link.name, TcAttachType::Ingress) {
+        Ok(_) => Some(false),
+        Err(error) if error_number(&error) == Some(libc::EPERM) => None,
+        Err(_) => Some(true),
+    }
+}
+
+fn own_programs(index: u32) -> Vec<u32> {
+    let all = protected(&[]).unwrap_or_default();
+    let Some(one) = all.into_iter().find(|one| one.record.index == index) else { return Vec::new() };
+    let id = |direction| attach::program_id(Path::new(&one.pins.program(direction)));
+    Direction::ALL.into_iter().filter_map(id).collect()
+}

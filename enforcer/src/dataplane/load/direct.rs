@@ -1,0 +1,203 @@
+//! Maps whose address stands in the programs. aya makes such maps of global variables, but has no place for one that is there
+//! already, and writes zeros into it; so these are made here, and the object gets their descriptors before aya reads it; and the
+//! numbers that bound those of parts, for the maps whose value has several: as a constant of an instruction each costs no load.
+
+use std::path::{Path, PathBuf};
+
+use aya::maps::MapData;
+use aya_obj::generated::{BPF_F_MMAPABLE, BPF_PSEUDO_MAP_VALUE, bpf_map_type};
+use enforcer_common::layout::{Direct, Parts};
+
+use super::per_cpu;
+use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::pin::pins::open_map;
+
+/// Bytes of an instruction. One that loads a 64-bit constant is two.
+const INSTRUCTION: usize = 8;
+/// `BPF_LD | BPF_DW | BPF_IMM`.
+const LOAD_CONSTANT: u8 = 0x18;
+/// `BPF_ALU | BPF_AND | BPF_K`.
+const MASK: u8 = 0x54;
+
+/// Where such a map is.
+pub(in crate::dataplane) enum Place {
+    /// Pinned here, by us if it is not yet.
+    Pinned(PathBuf),
+    /// Pinned here by whoever made it.
+    Found(PathBuf),
+    /// Nowhere: it is for one object alone.
+    Unpinned,
+}
+
+/// One map for each [`Direct`].
+pub(in crate::dataplane) struct DirectMaps {
+    /// By the number of each.
+    maps: Vec<MapData>,
+    counts: Counts,
+}
+
+/// Parts of a value.
+#[derive(Clone, Copy)]
+struct Counts {
+    cpus: u32,
+    ranges: u32,
+}
+
+impl Counts {
+    const fn of(self, parts: Parts) -> u32 {
+        match parts {
+            Parts::One => 1,
+            Parts::Cpus => self.cpus,
+            Parts::Ranges => self.ranges,
+        }
+    }
+
+    /// Bytes of a value.
+    const fn bytes(self, direct: Direct) -> u32 {
+        direct.size() * self.of(direct.parts())
+    }
+}
+
+impl DirectMaps {
+    /// Opens those that are there, and makes the others, for so many ranges of addresses (or more).
+    ///
+    /// # Errors
+    /// When one cannot be opened, made or pinned, or is none of ours; or the kernel does not tell how many CPUs there can be.
+    pub(in crate::dataplane) fn open_or_make(
+        ranges: u32,
+        place: impl Fn(Direct) -> Place,
+    ) -> Result<Self, DataplaneError> {
+        let counts = Counts { cpus: per_cpu::parts()?, ranges: Parts::of(ranges) };
+        let open_or_make = |direct: Direct| {
+            let path = match place(direct) {
+                Place::Pinned(path) => path,
+                Place::Found(path) => return open(direct, counts, &path),
+                Place::Unpinned => return make(direct, counts),
+            };
+            if path.exists() {
+                return open(direct, counts, &path);
+            }
+            let map = make(direct, counts)?;
+            map.pin(&path).doing(|| format!("cannot pin a map at {}", path.display()))?;
+            Ok(map)
+        };
+        Ok(Self { maps: Direct::ALL.into_iter().map(open_or_make).collect::<Result<_, _>>()?, counts })
+    }
+
+    /// One of them.
+    pub(in crate::dataplane) fn map(&self, direct: Direct) -> &MapData {
+        &self.maps[direct as usize]
+    }
+
+    /// The object, whose programs then use these maps.
+    pub(in crate::dataplane) fn written_into(&self, object: &[u8]) -> Vec<u8> {
+        use std::os::fd::{AsFd as _, AsRawFd as _};
+
+        let mut object = object.to_vec();
+        for position in placeholders(&object) {
+            let at = position.at;
+            let number = match position.of {
+                Of::Map(direct) => {
+                    #[expect(clippy::cast_possible_truncation, reason = "it is 2, and has the high half of a byte")]
+                    let source = (BPF_PSEUDO_MAP_VALUE as u8) << 4;
+                    object[at + 1] |= source;
+                    // Where in the value: at its beginning.
+                    object[at + INSTRUCTION + 4..at + 2 * INSTRUCTION].fill(0);
+                    self.map(direct).fd().as_fd().as_raw_fd().cast_unsigned()
+                }
+                Of::LastPart(parts) => self.counts.of(parts) - 1,
+            };
+            object[at + 4..at + INSTRUCTION].copy_from_slice(&number.to_ne_bytes());
+        }
+        object
+    }
+}
+
+/// How many ranges of addresses there is room for in such a map.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(in crate::dataplane) fn room_for_ranges(path: &Path) -> Result<u32, DataplaneError> {
+    let info = open_map(path)?.info().doing(|| format!("cannot look at the map {}", path.display()))?;
+    Ok(info.value_size() / Direct::Ranges4.size())
+}
+
+/// A map that is there. One of another size would be the verifier's to refuse, with a listing.
+fn open(direct: Direct, counts: Counts, path: &Path) -> Result<MapData, DataplaneError> {
+    let map = open_map(path)?;
+    let info = map.info().doing(|| format!("cannot look at the map {}", path.display()))?;
+    let (found, wanted) = (info.value_size(), counts.bytes(direct));
+    if found != wanted {
+        return Err(DataplaneError::NotAllowed(format!(
+            "the map {} holds {found} bytes and not {wanted}: it is none of ours; remove it and run `enforcer apply` again",
+            path.display()
+        )));
+    }
+    Ok(map)
+}
+
+fn make(direct: Direct, counts: Counts) -> Result<MapData, DataplaneError> {
+    let kind = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
+    let map = aya_obj::Map::new_from_params(kind, 4, counts.bytes(direct), 1, BPF_F_MMAPABLE);
+    MapData::create(map, direct.name(), None).doing(|| format!("cannot make the map {}", direct.name()))
+}
+
+/// An instruction with a placeholder.
+struct Placeholder {
+    /// Offset in the object, in bytes.
+    at: usize,
+    of: Of,
+}
+
+/// What a placeholder stands for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Of {
+    /// The address of a map's value.
+    Map(Direct),
+    /// The highest number of a part.
+    LastPart(Parts),
+}
+
+/// Where an object speaks of these maps and of their parts. Sections of instructions begin at multiples of their length.
+fn placeholders(object: &[u8]) -> Vec<Placeholder> {
+    let (instructions, _) = object.as_chunks::<INSTRUCTION>();
+    let found = instructions.windows(2).enumerate().filter_map(|(number, two)| {
+        let (register, of) = match two {
+            [[LOAD_CONSTANT, register, 0, 0, low @ ..], [0, 0, 0, 0, high @ ..]] => {
+                let constant = u64::from(u32::from_ne_bytes(*low)) | u64::from(u32::from_ne_bytes(*high)) << 32;
+                (register, Of::Map(Direct::ALL.into_iter().find(|direct| direct.placeholder() == constant)?))
+            }
+            [[MASK, register, 0, 0, mask @ ..], _] => {
+                let mask = u32::from_ne_bytes(*mask);
+                (register, Of::LastPart(Parts::COUNTED.into_iter().find(|parts| parts.placeholder() == mask)?))
+            }
+            _ => return None,
+        };
+        (register >> 4 == 0).then_some(Placeholder { at: number * INSTRUCTION, of })
+    });
+    found.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataplane::load::object::OBJECT;
+
+    #[test]
+    fn every_placeholder_is_found() {
+        let found = placeholders(OBJECT);
+        for of in Direct::ALL.into_iter().map(Of::Map).chain(Parts::COUNTED.map(Of::LastPart)) {
+            assert!(found.iter().any(|one| one.of == of), "no program uses {of:?}");
+        }
+        // Wherever the bytes stand in which all placeholders are alike, aligned or not.
+        let [_, low @ .., _, _, _, _] = Direct::ServicesIn.placeholder().to_le_bytes();
+        let [_, _, _, _, high @ ..] = Direct::ServicesIn.placeholder().to_le_bytes();
+        let times = |pattern: &[u8]| OBJECT.windows(pattern.len()).filter(|bytes| *bytes == pattern).count();
+        let of_parts = found.iter().filter(|one| matches!(one.of, Of::LastPart(_))).count();
+        assert_eq!(times(&[&low[..], &[0; 4], &high].concat()), found.len() - of_parts);
+        assert_eq!(
+            Parts::COUNTED.map(|parts| times(&parts.placeholder().to_le_bytes())).iter().sum::<usize>(),
+            of_parts
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! The object and the contents of its maps, before a packet is judged by them.
+
+pub(super) mod direct;
+pub(super) mod fill;
+#[cfg(test)]
+pub(super) mod loops;
+pub(super) mod object;
+pub(super) mod own;
+pub(super) mod per_cpu;

@@ -1,0 +1,4 @@
+//! Audit and enforce at run time: the control entry of each interface, and a change that waits for its deadline.
+
+pub(super) mod control;
+pub(super) mod pending;

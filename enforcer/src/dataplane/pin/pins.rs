@@ -1,0 +1,457 @@
+//! Where things are pinned, and what is found there.
+//!
+//! ```text
+//! /sys/fs/bpf/enforcer/eth0/inbound                   the program in force; outbound likewise
+//! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/                link_inbound, link_outbound, CONTROL, RULES, REASONS, record
+//! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/g7/             the programs of generation 7
+//! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/     flows, fragments, own addresses: of the network namespace
+//! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/g7/  the policy of generation 7: port tables, prefixes, rules by name
+//! /sys/fs/bpf/enforcer/moving:4026531840:5/           those of an interface that is getting the folder of its new name
+//! ```
+//! An interface name cannot hold a colon, so none of them collide.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use aya::maps::MapData;
+use enforcer_common::Direction;
+use enforcer_common::layout::LAYOUT_VERSION;
+use serde::{Deserialize, Serialize};
+
+use super::lock::{Reading, reading};
+use super::record::{InterfaceRecord, read_record, write_record};
+use crate::dataplane::error::{DataplaneError, Doing as _, at, error_number};
+use crate::dataplane::sys::pinned_link::held;
+use crate::host::netns::{is_alive, own};
+
+/// The folder of everything that is ours.
+pub(in crate::dataplane) const ROOT: &str = "/sys/fs/bpf/enforcer";
+const BPFFS: &str = "/sys/fs/bpf";
+
+/// The pins of one interface, of this layout or, to take over or to remove what another version has made, of another one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InterfacePins {
+    dir: PathBuf,
+    /// Name of the folder of the layout.
+    layout: String,
+}
+
+impl InterfacePins {
+    /// The pins of `interface` in this network namespace: the plain path, or `IF@NETNS` where an interface of the same name in
+    /// another namespace was first.
+    pub(in crate::dataplane) fn of(interface: &str, netns: u64) -> Result<Self, DataplaneError> {
+        let plain = Self::in_folder(&escape(interface));
+        let qualified = Self::in_folder(&format!("{}@{netns}", escape(interface)));
+        if qualified.exists() {
+            return Ok(qualified);
+        }
+        match plain.clone().found().owner()? {
+            Some(owner) if owner.netns == netns => Ok(plain),
+            Some(owner) if is_alive(owner.netns) => Ok(qualified),
+            Some(owner) => plain.reuse(&owner),
+            None => Ok(plain),
+        }
+    }
+
+    /// The pins in a folder, of this layout.
+    fn in_folder(name: &str) -> Self {
+        Self { dir: Path::new(ROOT).join(name), layout: own_layout() }
+    }
+
+    /// The same pins as they are found: of another layout where only that one has a record.
+    fn found(self) -> Self {
+        if self.map("record").exists() {
+            return self;
+        }
+        self.of_other_version().unwrap_or(self)
+    }
+
+    /// The newest of the pins that another version of enforcer has made for this interface.
+    pub(in crate::dataplane) fn of_other_version(&self) -> Option<Self> {
+        let number = |name: &str| name.strip_prefix('v').and_then(|number| number.parse::<u32>().ok());
+        let others = names_in(&self.dir).into_iter().filter(|name| *name != self.layout);
+        let layout = others.filter(|name| number(name).is_some()).max_by_key(|name| number(name))?;
+        Some(Self { dir: self.dir.clone(), layout })
+    }
+
+    /// Whether they are of the layout that this version of enforcer reads.
+    pub(in crate::dataplane) fn is_own_layout(&self) -> bool {
+        self.layout == own_layout()
+    }
+
+    /// The layout, as the folder is called.
+    #[must_use]
+    pub fn layout(&self) -> &str {
+        &self.layout
+    }
+
+    /// Makes room where a namespace that is gone has left its pins.
+    fn reuse(self, owner: &Owner) -> Result<Self, DataplaneError> {
+        let found = self.clone().found();
+        let held = Direction::ALL.iter().filter_map(|direction| held(&found.link(*direction)));
+        if let Some(held) = held.into_iter().find(|held| held.interface != 0) {
+            // A hardware interface outlives its namespace and goes to the first one, programs and all.
+            return Err(DataplaneError::Refused(format!(
+                "{} belongs to {} of a network namespace that is gone, and its program is still on the interface with index \
+                 {}; run `enforcer detach --interface {}` first",
+                self.dir.display(),
+                owner.interface,
+                held.interface,
+                owner.interface
+            )));
+        }
+        remove_dir(&self.dir).map_err(at(self.dir.clone()))?;
+        Ok(self)
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The name of the folder, which tells the interface from all others of this machine.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.dir.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
+    /// Whether anything is there.
+    pub(in crate::dataplane) fn exists(&self) -> bool {
+        self.dir.exists()
+    }
+
+    /// The program in force.
+    #[must_use]
+    pub fn program(&self, direction: Direction) -> PathBuf {
+        self.dir.join(direction.name())
+    }
+
+    /// The folder of the layout.
+    pub(in crate::dataplane) fn state(&self) -> PathBuf {
+        self.dir.join(&self.layout)
+    }
+
+    /// A map.
+    pub(in crate::dataplane) fn map(&self, name: &str) -> PathBuf {
+        self.state().join(name)
+    }
+
+    /// The link that holds a program on its hook.
+    pub(in crate::dataplane) fn link(&self, direction: Direction) -> PathBuf {
+        self.state().join(format!("link_{}", direction.name()))
+    }
+
+    /// The sign that the filter with our handle was made by us.
+    pub(in crate::dataplane) fn clsact_marker(&self, direction: Direction) -> PathBuf {
+        self.map(&format!("clsact_{}", direction.name()))
+    }
+
+    /// The programs of a generation.
+    pub(in crate::dataplane) fn generation(&self, number: u64) -> PathBuf {
+        self.state().join(format!("g{number}"))
+    }
+
+    /// What was recorded when the interface was protected; `None` where nothing is, or not by this layout.
+    pub(in crate::dataplane) fn record(&self) -> Result<Option<InterfaceRecord>, DataplaneError> {
+        read_record(&self.state().join("record"))
+    }
+
+    /// Whether they were made in this network namespace.
+    fn is_of(&self, netns: u64) -> bool {
+        matches!(self.owner(), Ok(Some(owner)) if owner.netns == netns)
+    }
+
+    /// Who made the pins; known from the first pin on, while the record is the last one. Reads no more of the record than that.
+    pub(in crate::dataplane) fn owner(&self) -> Result<Option<Owner>, DataplaneError> {
+        match read_record(&self.map("record")) {
+            Ok(Some(owner)) => Ok(Some(owner)),
+            _ => read_record(&self.map("owner")),
+        }
+    }
+
+    /// Says whose the pins are.
+    pub(in crate::dataplane) fn write_owner(
+        &self,
+        interface: &str,
+        netns: u64,
+        index: u32,
+    ) -> Result<(), DataplaneError> {
+        let interface = interface.to_owned();
+        write_record(&self.map("owner"), &Owner { interface, netns, index })
+    }
+
+    /// The interface, by the name of the folder: where nothing in it says so.
+    pub(in crate::dataplane) fn interface_by_name(&self) -> String {
+        let name = self.name();
+        unescape(name.rsplit_once('@').map_or(name, |(name, _)| name))
+    }
+}
+
+/// The name of the folder of our layout.
+fn own_layout() -> String {
+    format!("v{LAYOUT_VERSION}")
+}
+
+/// Whose pins they are.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(in crate::dataplane) struct Owner {
+    /// Name of the interface.
+    pub(in crate::dataplane) interface: String,
+    /// Inode number of its network namespace.
+    pub(in crate::dataplane) netns: u64,
+    /// Index.
+    pub(in crate::dataplane) index: u32,
+}
+
+/// The pins of a network namespace.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::dataplane) struct HostPins {
+    dir: PathBuf,
+}
+
+impl HostPins {
+    pub(in crate::dataplane) fn of(netns: u64) -> Self {
+        Self { dir: Path::new(ROOT).join(format!("host:{netns}")) }
+    }
+
+    /// Removes everything, of whatever layout.
+    pub(in crate::dataplane) fn remove(&self) -> Result<(), DataplaneError> {
+        remove_dir(&self.dir).map_err(at(self.dir.clone()))
+    }
+
+    /// Removes what is of this layout, and the folder where no other version has anything there.
+    pub(in crate::dataplane) fn remove_own_layout(&self) -> Result<(), DataplaneError> {
+        remove_dir(&self.state()).map_err(at(self.state()))?;
+        let _ = fs::remove_dir(&self.dir);
+        Ok(())
+    }
+
+    /// Removes layouts of other versions that no interface of the network namespace has.
+    pub(in crate::dataplane) fn remove_unused_layouts(&self) -> Result<(), DataplaneError> {
+        let netns = self.dir.file_name().and_then(|name| name.to_str()?.strip_prefix("host:")?.parse().ok());
+        // One of which nobody can tell whose it is may be of this one.
+        let is_here = |pins: &InterfacePins| pins.owner().ok().flatten().is_none_or(|owner| Some(owner.netns) == netns);
+        let here = all().into_iter().filter(is_here);
+        let of_interfaces: Vec<String> = here.flat_map(|pins| names_in(&pins.dir)).collect();
+        let is_unused = |name: &String| *name != own_layout() && !of_interfaces.contains(name);
+        for name in names_in(&self.dir).into_iter().filter(is_unused) {
+            let folder = self.dir.join(name);
+            remove_dir(&folder).map_err(at(folder))?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::dataplane) fn state(&self) -> PathBuf {
+        self.dir.join(format!("v{LAYOUT_VERSION}"))
+    }
+
+    pub(in crate::dataplane) fn map(&self, name: &str) -> PathBuf {
+        self.state().join(name)
+    }
+
+    pub(in crate::dataplane) fn generation(&self, number: u64) -> PathBuf {
+        self.state().join(format!("g{number}"))
+    }
+
+    /// The namespaces that have any, by inode number.
+    pub(in crate::dataplane) fn all() -> Vec<u64> {
+        let names = names_in(Path::new(ROOT));
+        names.iter().filter_map(|name| name.strip_prefix("host:")?.parse().ok()).collect()
+    }
+
+    /// Numbers of the generations that are there.
+    pub(in crate::dataplane) fn generations(&self) -> Vec<u64> {
+        let names = names_in(&self.state());
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| name.strip_prefix('g')?.parse().ok()).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+}
+
+/// An interface of this network namespace that has pins of ours.
+#[derive(Clone, Debug)]
+pub struct Protected {
+    /// Its name.
+    pub interface: String,
+    /// Its pins.
+    pub pins: InterfacePins,
+    /// What was recorded at the last `apply`.
+    pub record: InterfaceRecord,
+}
+
+impl Protected {
+    /// The same as it is now. The lock is held by whoever goes on to read what the record speaks of: with the next policy, the
+    /// tables of this one go.
+    pub(in crate::dataplane) fn now(&self) -> Result<(Reading, Self), DataplaneError> {
+        let reading = reading()?;
+        let record = self.pins.record()?.unwrap_or_else(|| self.record.clone());
+        Ok((reading, Self { record, ..self.clone() }))
+    }
+}
+
+/// The pins of every interface, of whatever namespace and in whatever state.
+pub(in crate::dataplane) fn all() -> Vec<InterfacePins> {
+    let names = names_in(Path::new(ROOT)).into_iter().filter(|name| !name.starts_with("host:"));
+    names.map(|name| InterfacePins::in_folder(&name).found()).collect()
+}
+
+/// Interfaces of this network namespace that another version of enforcer protects, with its layout, by name.
+///
+/// # Errors
+/// When this network namespace cannot be told.
+pub fn of_other_versions() -> Result<Vec<(String, String)>, DataplaneError> {
+    let netns = own()?;
+    let others = all().into_iter().filter(|pins| !pins.is_own_layout());
+    let mut found: Vec<(String, String)> = others
+        .filter_map(|pins| match pins.owner() {
+            Ok(Some(owner)) => (owner.netns == netns).then(|| (owner.interface, pins.layout.clone())),
+            // So different that it does not even tell whose it is.
+            _ => {
+                let name = pins.interface_by_name();
+                nix::net::if_::if_nametoindex(name.as_str()).is_ok().then(|| (name, pins.layout.clone()))
+            }
+        })
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Every protected interface of this network namespace, by name; with `only`, those.
+///
+/// # Errors
+/// When the pins cannot be read, or when a name in `only` is not protected.
+pub fn protected(only: &[String]) -> Result<Vec<Protected>, DataplaneError> {
+    let netns = own()?;
+    let mut found = Vec::new();
+    // What another network namespace has, whatever wrote it, is none of our business.
+    for pins in all().into_iter().filter(|pins| pins.is_own_layout() && pins.is_of(netns)) {
+        if let Some(record) = pins.record()?
+            && record.netns == netns
+        {
+            found.push(Protected { interface: record.interface.clone(), pins, record });
+        }
+    }
+    found.sort_by(|a, b| a.interface.cmp(&b.interface));
+    if only.is_empty() {
+        return Ok(found);
+    }
+    for name in only {
+        if !found.iter().any(|one| one.interface == *name) {
+            let others: Vec<&str> = found.iter().map(|one| one.interface.as_str()).collect();
+            let others = if others.is_empty() {
+                "no interface is".to_owned()
+            } else {
+                format!("protected: {}", others.join(", "))
+            };
+            return Err(DataplaneError::NotProtected(format!(
+                "interface `{name}` is not protected by enforcer ({others})"
+            )));
+        }
+    }
+    found.retain(|one| only.contains(&one.interface));
+    Ok(found)
+}
+
+/// Makes sure that pins made here will be there tomorrow: that `/sys/fs/bpf` is a bpffs, and the one that PID 1 sees.
+pub(in crate::dataplane) fn check_bpffs() -> Result<(), DataplaneError> {
+    if let Some(error) = wrong_bpffs_here() {
+        return Err(error);
+    }
+    if bpffs_of("self").is_some() {
+        return Ok(());
+    }
+    nix::mount::mount(Some("bpf"), BPFFS, Some("bpf"), nix::mount::MsFlags::empty(), Some("mode=0700")).map_err(
+        |error| {
+            DataplaneError::NotAllowed(format!(
+                "{BPFFS} is not a BPF file system and cannot be mounted ({error}); run `mount -t bpf bpf {BPFFS}`"
+            ))
+        },
+    )
+}
+
+/// Why pins made here would not be there tomorrow, where that is so.
+pub(in crate::dataplane) fn wrong_bpffs_here() -> Option<DataplaneError> {
+    // Unlike its root, the mounts of PID 1 can be read without CAP_SYS_PTRACE.
+    let of_init = bpffs_of("1");
+    (of_init.is_some() && of_init != bpffs_of("self")).then(wrong_bpffs)
+}
+
+/// Device number of the bpffs that a process sees at its place, from its mountinfo (proc_pid_mountinfo(5)).
+fn bpffs_of(process: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{process}/mountinfo")).ok()?;
+    // The last mount on a place hides those before it.
+    let line = text.lines().rfind(|line| line.split(' ').nth(4).is_some_and(|place| BPFFS.starts_with(place)))?;
+    let mut fields = line.split(' ');
+    let (device, place) = (fields.nth(2)?, fields.nth(1)?);
+    let kind = line.split(" - ").nth(1)?.split(' ').next()?;
+    (place == BPFFS && kind == "bpf").then(|| device.to_owned())
+}
+
+fn wrong_bpffs() -> DataplaneError {
+    DataplaneError::Refused(format!(
+        "{BPFFS} is not the BPF file system of this machine but a private one, as `ip netns exec` makes: pins would vanish \
+         with this command. Enter only the network namespace instead: `nsenter --net=/run/netns/NAME enforcer ..`"
+    ))
+}
+
+/// Opens a pinned map that has to be there.
+///
+/// # Errors
+/// When it is gone or cannot be opened.
+pub(in crate::dataplane) fn open_map(path: &Path) -> Result<MapData, DataplaneError> {
+    match MapData::from_pin(path) {
+        Err(error) if error_number(&error) == Some(libc::ENOENT) => Err(DataplaneError::NotProtected(format!(
+            "the table {} is gone; run `enforcer apply` again",
+            path.display()
+        ))),
+        opened => opened.doing(|| format!("cannot open the map {}", path.display())),
+    }
+}
+
+/// Makes a folder that only root can enter.
+pub(in crate::dataplane) fn make_dir(path: &Path) -> Result<(), DataplaneError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path.to_owned()))
+}
+
+/// Removes a folder of pins and all that is in it. That it is not there is fine.
+pub(in crate::dataplane) fn remove_dir(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Names in a folder, sorted; none where it cannot be read.
+pub(in crate::dataplane) fn names_in(path: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// An interface name as a file name on bpffs, which admits no dot.
+fn escape(interface: &str) -> String {
+    interface.replace('%', "%25").replace('.', "%2e")
+}
+
+/// Back from [`escape`].
+fn unescape(name: &str) -> String {
+    name.replace("%2e", ".").replace("%25", "%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vlan_interface_gets_a_name_without_a_dot() {
+        assert_eq!(escape("eth0.100"), "eth0%2e100");
+        assert_eq!(escape("a%2eb"), "a%252eb");
+        for name in ["eth0.100", "a%b.c"] {
+            assert_eq!(unescape(&escape(name)), name);
+        }
+    }
+}

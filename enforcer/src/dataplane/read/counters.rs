@@ -1,0 +1,275 @@
+//! Reading counters: what passed, what was dropped, what would have been, by rule and by reason.
+
+use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
+use enforcer_common::layout::{Counter, Direct, REASON_SLOTS, RuleCounter, map, reason_index};
+use enforcer_common::{Direction, Reason, Verdict};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::totals;
+use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::load::per_cpu;
+use crate::dataplane::mode::control::{Modes, modes};
+use crate::dataplane::pin::pins::{HostPins, InterfacePins, Protected, open_map};
+use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord, RecordedRule, read_record};
+use crate::dataplane::pin::slots::{self, Slot};
+use crate::dataplane::sys::batch::per_cpu_elements;
+use crate::dataplane::sys::clock::Clock;
+use crate::state::totals::{Ledger, RuleTotal, reason_key};
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Count {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes as the hook saw them.
+    pub bytes: u64,
+}
+
+impl Count {
+    /// Both together. A number that was read from a file may be as large as it likes.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { packets: self.packets.saturating_add(other.packets), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+}
+
+/// The counters of one interface.
+#[derive(Clone, Debug)]
+pub struct InterfaceCounters {
+    /// Its name.
+    pub interface: String,
+    /// Modes in force.
+    pub modes: Modes,
+    /// Since when it counts.
+    pub since: Timestamp,
+    /// Totals, inbound and outbound.
+    pub verdicts: [VerdictCounts; 2],
+    /// Every rule, zeros included.
+    pub rules: Vec<RuleCount>,
+    /// Every reason that was met.
+    pub reasons: Vec<ReasonCount>,
+    /// Why what was counted before is not in these numbers, where it is not.
+    pub warning: Option<String>,
+}
+
+/// Each packet is in exactly one of these.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct VerdictCounts {
+    /// Permitted.
+    pub pass: Count,
+    /// Dropped.
+    pub drop: Count,
+    /// Refused, but let through in audit.
+    pub would_drop: Count,
+}
+
+/// What a rule matched.
+#[derive(Clone, Debug)]
+pub struct RuleCount {
+    /// The rule.
+    pub rule: RecordedRule,
+    /// How much.
+    pub count: Count,
+    /// When last.
+    pub last_hit: Option<Timestamp>,
+}
+
+/// What a reason was given for.
+#[derive(Clone, Copy, Debug)]
+pub struct ReasonCount {
+    /// The reason.
+    pub reason: Reason,
+    /// Direction.
+    pub direction: Direction,
+    /// Refused, but let through in audit.
+    pub would_drop: bool,
+    /// How much.
+    pub count: Count,
+}
+
+/// Reads the counters of an interface, with what was saved of earlier times.
+///
+/// # Errors
+/// When a map cannot be read.
+pub fn counters(protected: &Protected) -> Result<InterfaceCounters, DataplaneError> {
+    let (_reading, protected) = &protected.now()?;
+    let Protected { interface, pins, record } = protected;
+    let policy = policy(record)?;
+    let counted = Counted::read(protected)?;
+    let mut counters = InterfaceCounters {
+        interface: interface.clone(),
+        modes: modes(pins)?,
+        since: record.since,
+        verdicts: Default::default(),
+        rules: read_rules(&counted.slots, record, policy),
+        reasons: counted.reasons.clone(),
+        warning: None,
+    };
+    totals::add_earlier(&mut counters, &counted, protected)?;
+    for counted in &counters.reasons {
+        let totals = &mut counters.verdicts[counted.direction as usize];
+        let total = match (counted.reason.verdict(), counted.would_drop) {
+            (Verdict::Pass, _) => &mut totals.pass,
+            (Verdict::Drop, false) => &mut totals.drop,
+            (Verdict::Drop, true) => &mut totals.would_drop,
+        };
+        *total = total.plus(counted.count);
+    }
+    Ok(counters)
+}
+
+/// What the kernel has counted for an interface, for all rules that were ever counted.
+pub(in crate::dataplane) struct Counted {
+    slots: Slots,
+    names: Vec<(String, Slot)>,
+    reasons: Vec<ReasonCount>,
+    since: Timestamp,
+    clock: Clock,
+}
+
+impl Counted {
+    pub(in crate::dataplane) fn read(protected: &Protected) -> Result<Self, DataplaneError> {
+        let Protected { pins, record, .. } = protected;
+        let (slots, names) = (read_slots(pins)?, slots::all(&HostPins::of(record.netns))?);
+        let reasons = read_reasons(pins, permitted(&slots, &names))?;
+        Ok(Self { slots, names, reasons, since: record.since, clock: record.clock })
+    }
+
+    /// The same by name.
+    pub(in crate::dataplane) fn ledger(&self) -> Ledger {
+        let rules = self.names.iter().map(|(name, named)| {
+            let (count, last) = slot(&self.slots, named.number);
+            let since = named.since.max(self.since);
+            (name.clone(), RuleTotal { count, last_hit: self.clock.time(last), since })
+        });
+        let reasons = self.reasons.iter();
+        let reasons = reasons.map(|one| (reason_key(one.direction, one.reason, one.would_drop), one.count));
+        Ledger { rules: rules.collect(), reasons: reasons.collect() }
+    }
+}
+
+/// Everything that is counted apart.
+pub(in crate::dataplane) fn outcomes() -> impl Iterator<Item = (Direction, Reason, bool)> {
+    let reasons = || Reason::ALL.iter().flat_map(|reason| [(*reason, false), (*reason, true)]);
+    Direction::ALL
+        .into_iter()
+        .flat_map(move |direction| reasons().map(move |(reason, apart)| (direction, reason, apart)))
+}
+
+/// The policy that an interface was given.
+pub(in crate::dataplane) fn policy(record: &InterfaceRecord) -> Result<PolicyRecord, DataplaneError> {
+    let path = HostPins::of(record.netns).generation(record.generation).join("ruleset");
+    read_record(&path)?.ok_or_else(|| {
+        DataplaneError::NotProtected(format!(
+            "the ruleset of {} is gone from {}; run `enforcer apply` again",
+            record.interface,
+            path.display()
+        ))
+    })
+}
+
+/// Sets the counters of slots that get another rule to zero. What they counted stays in the count of their reason.
+pub(in crate::dataplane) fn zero(pins: &InterfacePins, slots: &[Slot]) -> Result<(), DataplaneError> {
+    if slots.is_empty() {
+        return Ok(());
+    }
+    let mut rules = open::<RuleCounter>(pins, map::RULES)?;
+    let reasons = open_map(&pins.map(map::REASONS))?;
+    for slot in slots {
+        let index = u32::from(slot.number);
+        let values = rules.get(&index, 0).doing(|| doing(pins))?;
+        if slot.permits {
+            let reason = reason_index(direction(*slot), false, Reason::Rule);
+            let count = values.iter().fold(Count::default(), |sum, one| add(sum, one.counter));
+            // The programs count what a rule permits under the rule alone.
+            per_cpu::add(&reasons, Direct::Reasons, reason as usize * 2, &[count.packets, count.bytes])?;
+        }
+        let zeros = vec![RuleCounter::default(); values.len()];
+        rules.set(index, PerCpuValues::try_from(zeros).doing(|| doing(pins))?, 0).doing(|| doing(pins))?;
+    }
+    Ok(())
+}
+
+const fn direction(slot: Slot) -> Direction {
+    if slot.outbound { Direction::Outbound } else { Direction::Inbound }
+}
+
+/// What a slot has counted on all CPUs, and jiffies of the last match.
+type Slots = Vec<(Count, u64)>;
+
+/// Reads every slot, with a few system calls whatever the number of rules.
+fn read_slots(pins: &InterfacePins) -> Result<Slots, DataplaneError> {
+    let data = MapData::from_pin(pins.map(map::RULES)).doing(|| doing(pins))?;
+    let mut found = Slots::new();
+    per_cpu_elements::<RuleCounter>(&data, |_, values| {
+        let count = values.iter().fold(Count::default(), |sum, one| add(sum, one.counter));
+        found.push((count, values.iter().map(|one| one.last).max().unwrap_or(0)));
+    })
+    .doing(|| doing(pins))?;
+    Ok(found)
+}
+
+fn slot(slots: &Slots, number: u16) -> (Count, u64) {
+    slots.get(usize::from(number)).copied().unwrap_or_default()
+}
+
+/// What all rules of a direction have permitted. The programs count a packet that a rule permits under the rule alone.
+fn permitted(counted: &Slots, names: &[(String, Slot)]) -> [Count; 2] {
+    let mut sums = [Count::default(); 2];
+    for (_, permits) in names.iter().filter(|(_, slot)| slot.permits) {
+        let sum = &mut sums[direction(*permits) as usize];
+        *sum = sum.plus(slot(counted, permits.number).0);
+    }
+    sums
+}
+
+fn read_reasons(pins: &InterfacePins, permitted: [Count; 2]) -> Result<Vec<ReasonCount>, DataplaneError> {
+    let counts = reasons(&open_map(&pins.map(map::REASONS))?)?;
+    let mut found = Vec::new();
+    for (direction, reason, would_drop) in outcomes() {
+        let index = reason_index(direction, would_drop, reason) as usize;
+        let mut count = counts[index];
+        if reason == Reason::Rule && !would_drop {
+            count = count.plus(permitted[direction as usize]);
+        }
+        if count != Count::default() {
+            found.push(ReasonCount { reason, direction, would_drop, count });
+        }
+    }
+    Ok(found)
+}
+
+/// The counters of the reasons over all CPUs, by [`reason_index`].
+pub(in crate::dataplane) fn reasons(data: &MapData) -> Result<[Count; REASON_SLOTS as usize], DataplaneError> {
+    let mut sums = [Count::default(); REASON_SLOTS as usize];
+    for words in per_cpu::words(data, Direct::Reasons)? {
+        for (sum, [packets, bytes]) in sums.iter_mut().zip(words.as_chunks().0) {
+            *sum = add(*sum, Counter { packets: *packets, bytes: *bytes });
+        }
+    }
+    Ok(sums)
+}
+
+fn read_rules(counted: &Slots, record: &InterfaceRecord, policy: PolicyRecord) -> Vec<RuleCount> {
+    let rules = policy.rules.into_iter().map(|mut rule| {
+        let (count, last) = slot(counted, rule.slot);
+        rule.since = rule.since.max(record.since);
+        RuleCount { rule, count, last_hit: record.clock.time(last) }
+    });
+    rules.collect()
+}
+
+fn add(sum: Count, one: Counter) -> Count {
+    Count { packets: sum.packets + one.packets, bytes: sum.bytes + one.bytes }
+}
+
+fn open<T: aya::Pod>(pins: &InterfacePins, name: &str) -> Result<PerCpuArray<MapData, T>, DataplaneError> {
+    let data = MapData::from_pin(pins.map(name)).doing(|| doing(pins))?;
+    Map::from_map_data(data).and_then(TryInto::try_into).doing(|| doing(pins))
+}
+
+fn doing(pins: &InterfacePins) -> String {
+    format!("cannot read the counters of {}", pins.dir().display())
+}

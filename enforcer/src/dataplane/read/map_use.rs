@@ -1,0 +1,128 @@
+//! What the maps of an interface and of its host take, and how full the flow table is.
+
+use std::fs;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::path::{Path, PathBuf};
+
+use aya::maps::{Map, MapData, PerCpuArray};
+use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, Statistic, map};
+
+use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::pin::pins::{HostPins, Protected, open_map};
+use crate::dataplane::sys::batch::hash_entries;
+
+/// Bytes of kernel memory, by what they are for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Memory {
+    /// Tracked conversations.
+    pub flows: u64,
+    /// Refused conversations and fragments that are remembered.
+    pub memory: u64,
+    /// Port tables, prefixes, matrices.
+    pub policy: u64,
+    /// Counters of rules and reasons.
+    pub counters: u64,
+    /// Denied flows and the stream of events.
+    pub events: u64,
+    /// Addresses, listeners, bitmaps.
+    pub host: u64,
+}
+
+impl Memory {
+    /// All of it.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.flows + self.memory + self.policy + self.counters + self.events + self.host
+    }
+}
+
+/// The flow table.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct FlowUse {
+    /// Entries at most, for each of IPv4 and IPv6.
+    pub most: u32,
+    /// IPv4 flows in the table, those included that have timed out and were not evicted yet.
+    pub v4: u64,
+    /// The same for IPv6.
+    pub v6: u64,
+    /// Flows made since the host was first protected.
+    pub made: u64,
+    /// Flows revived in mid-conversation: evicted before their time, or older than the programs. Exact.
+    pub revived: u64,
+    /// Flows that are no longer in the table. An estimate: a conversation over the same ports replaces its flow and counts twice.
+    pub gone_estimate: u64,
+    /// Packets of refused conversations that were remembered.
+    pub denials_remembered: u64,
+}
+
+/// What the maps take.
+///
+/// # Errors
+/// When a map cannot be opened.
+pub fn memory(protected: &Protected) -> Result<Memory, DataplaneError> {
+    let (_reading, protected) = &protected.now()?;
+    let host = HostPins::of(protected.record.netns);
+    let of_policy = host.generation(protected.record.generation);
+    let of_host = |names: &[&str]| sum(names.iter().map(|name| host.map(name)));
+    Ok(Memory {
+        flows: of_host(&[map::FLOWS4, map::FLOWS6, map::HOT_FLOWS4, map::HOT_FLOWS6])?,
+        memory: of_host(&[map::DENIALS4, map::DENIALS6, map::FRAGMENTS4, map::FRAGMENTS6])?,
+        policy: sum([
+            map::SERVICES_IN,
+            map::SERVICES_OUT,
+            map::MATRIX_IN,
+            map::MATRIX_OUT,
+            map::RANGES4,
+            map::RANGE_INDEX4,
+            map::PREFIXES6,
+            "ruleset",
+        ]
+        .map(|name| of_policy.join(name)))?,
+        counters: sum([map::RULES, map::REASONS, map::CONTROL].map(|name| protected.pins.map(name)))?,
+        events: of_host(&[map::EVENTS, map::DENIED, map::BUCKET])?,
+        host: of_host(&[map::FLOW_PORTS, map::LISTENERS, map::OWN, map::OWN_FILTER, map::STATISTICS])?,
+    })
+}
+
+/// How the flow table is used.
+///
+/// # Errors
+/// When a map cannot be read.
+pub fn flow_use(protected: &Protected) -> Result<FlowUse, DataplaneError> {
+    let host = HostPins::of(protected.record.netns);
+    let doing = || "cannot read the flow table".to_owned();
+    let open = |name: &str| MapData::from_pin(host.map(name)).doing(doing);
+    let flows4 = open(map::FLOWS4)?;
+    let most = flows4.info().doing(doing)?.max_entries();
+    let statistics: PerCpuArray<MapData, u64> =
+        Map::from_map_data(open(map::STATISTICS)?).and_then(TryInto::try_into).doing(doing)?;
+    let total = |statistic: Statistic| -> Result<u64, DataplaneError> {
+        Ok(statistics.get(&(statistic as u32), 0).doing(doing)?.iter().sum())
+    };
+    let v4 = hash_entries::<FlowKey4, FlowState>(&flows4).doing(doing)?.len() as u64;
+    let v6 = hash_entries::<FlowKey6, FlowState6>(&open(map::FLOWS6)?).doing(doing)?.len() as u64;
+    let (made, revived) = (total(Statistic::FlowsMade)?, total(Statistic::FlowsRevived)?);
+    Ok(FlowUse {
+        most,
+        v4,
+        v6,
+        made,
+        revived,
+        gone_estimate: (made + revived).saturating_sub(v4 + v6),
+        denials_remembered: total(Statistic::DenialsRemembered)?,
+    })
+}
+
+fn sum(paths: impl IntoIterator<Item = PathBuf>) -> Result<u64, DataplaneError> {
+    paths.into_iter().map(|path| bytes(&path)).sum()
+}
+
+/// What the kernel charges for a map.
+fn bytes(path: &Path) -> Result<u64, DataplaneError> {
+    let doing = || format!("cannot look at the map {}", path.display());
+    let data = open_map(path)?;
+    let number = data.fd().as_fd().as_raw_fd();
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).doing(doing)?;
+    let line = info.lines().find_map(|line| line.strip_prefix("memlock:"));
+    Ok(line.and_then(|number| number.trim().parse().ok()).unwrap_or(0))
+}

@@ -1,0 +1,12 @@
+//! Reading what the kernel holds: counters, denied flows, events, status, drift.
+
+pub(super) mod ask;
+pub(super) mod counters;
+pub(super) mod denied;
+pub(super) mod drift;
+pub(super) mod events;
+pub(super) mod log;
+pub(super) mod map_use;
+pub(super) mod readback;
+pub(super) mod status;
+pub(super) mod totals;

@@ -1,0 +1,170 @@
+//! What is in force, read back from the kernel.
+
+use enforcer_common::Direction;
+
+use super::counters::{VerdictCounts, counters, policy};
+use super::drift;
+use super::log::BpfLog;
+use crate::dataplane::change::renamed::new_name;
+use crate::dataplane::error::DataplaneError;
+use crate::dataplane::hook::attach::{AttachMode, has_filter, program_id};
+use crate::dataplane::mode::control::{Modes, modes};
+use crate::dataplane::mode::pending::{Kind, Outcome, Pending};
+use crate::dataplane::pin::pins::{InterfacePins, Protected};
+use crate::dataplane::pin::record::InterfaceRecord;
+use crate::dataplane::sys::pinned_link::held;
+
+/// The state of one protected interface.
+#[derive(Clone, Debug)]
+pub struct InterfaceStatus {
+    /// Its pins.
+    pub pins: InterfacePins,
+    /// What was recorded at the last `apply`.
+    pub record: InterfaceRecord,
+    /// Modes in force.
+    pub modes: Modes,
+    /// Where the policy came from.
+    pub origin: String,
+    /// How many rules it has.
+    pub rules: usize,
+    /// Totals, inbound and outbound.
+    pub verdicts: [VerdictCounts; 2],
+    /// What the kernel holds is not what was applied.
+    pub drift: bool,
+    /// What is not as it should be, in sentences.
+    pub problems: Vec<String>,
+    /// What is worth knowing, likewise.
+    pub notes: Vec<String>,
+    /// A change that waits to be confirmed, or a change window, or what became of one.
+    pub pending: Option<Pending>,
+}
+
+/// Looks at a protected interface.
+///
+/// # Errors
+/// When the pins or maps cannot be read.
+pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> {
+    let (_reading, protected) = &protected.now()?;
+    let Protected { pins, record, .. } = protected;
+    let policy = policy(record)?;
+    let counters = counters(protected)?;
+    let mut problems = Vec::new();
+    let mut drift = !is_attached(protected, &mut problems);
+    match drift::in_force(record) {
+        Ok(found) if found == policy.tables_hash => {}
+        Ok(_) => {
+            drift = true;
+            problems.push(
+                "the tables in the kernel are not the ones that were applied: somebody has changed them; run `enforcer apply` \
+                 again"
+                    .to_owned(),
+            );
+        }
+        Err(error) => {
+            drift = true;
+            problems.push(format!("{:#}", anyhow::Error::from(error)));
+        }
+    }
+    let pending = Pending::read(pins)?;
+    let mut notes: Vec<String> = counters.warning.into_iter().collect();
+    if record.bpf_log != BpfLog::Off {
+        notes.push(format!(
+            "the programs write log lines ({}), which costs time: `enforcer events --bpf-log` shows them, and the next apply \
+             without --bpf-log ends them",
+            record.bpf_log.name()
+        ));
+    }
+    if let Some(pending) = &pending {
+        judge(pending, &mut problems, &mut notes);
+    }
+    Ok(InterfaceStatus {
+        pins: pins.clone(),
+        record: record.clone(),
+        modes: modes(pins)?,
+        origin: policy.origin,
+        rules: policy.rules.len(),
+        verdicts: counters.verdicts,
+        drift,
+        problems,
+        notes,
+        pending,
+    })
+}
+
+/// Why the programs that were applied are not the ones on the hooks, in sentences. None: they are.
+#[must_use]
+pub fn detached(protected: &Protected) -> Vec<String> {
+    let mut problems = Vec::new();
+    is_attached(protected, &mut problems);
+    problems
+}
+
+/// Says how things stand with a deadline.
+fn judge(pending: &Pending, problems: &mut Vec<String>, notes: &mut Vec<String>) {
+    let at = pending.at();
+    match (pending.kind(), pending.outcome()) {
+        (Kind::Window, _) if pending.is_armed() => notes.push(format!("a change window is open: enforcement is back at {at}")),
+        (Kind::Window, _) => {}
+        (Kind::Unconfirmed, None) if !pending.is_armed() => problems.push(format!(
+            "the change was not confirmed by {at}, so enforcement ended then, and nobody was left to put back what was in \
+             force before: nothing is dropped; run `enforcer apply` again"
+        )),
+        (Kind::Unconfirmed, None) => {
+            notes.push(format!("waits to be confirmed until {at}: `enforcer confirm`"));
+            if !pending.has_restorer() {
+                problems.push(format!(
+                    "the process that would put back what was in force before is gone: unless confirmed, enforcement ends at \
+                     {at} and nothing is dropped"
+                ));
+            }
+        }
+        (Kind::Unconfirmed, Some(Outcome::Restored(when))) => notes
+            .push(format!("a change was not confirmed by {at}: what was in force before is in force again since {when}")),
+        (Kind::Unconfirmed, Some(Outcome::LeftInAudit(_))) => problems.push(format!(
+            "the policy was not confirmed by {at}, and nothing was in force before it: it stays, in audit, and nothing is \
+             dropped; run `enforcer apply` or `enforcer mode enforce`"
+        )),
+    }
+}
+
+/// Whether the programs that were applied are the ones on the hooks.
+fn is_attached(protected: &Protected, problems: &mut Vec<String>) -> bool {
+    let Protected { interface, pins, record } = protected;
+    let before = problems.len();
+    match nix::net::if_::if_nametoindex(interface.as_str()) {
+        index if index != Ok(record.index) && let Some(name) = new_name(pins, record) => problems.push(format!(
+            "the interface is called `{name}` now, and is judged still by what was applied to it; what is applied to `{name}` \
+             takes its place"
+        )),
+        Err(_) => problems.push("the interface is gone; `enforcer detach` removes what is left".to_owned()),
+        Ok(index) if index != record.index => problems
+            .push("the interface was deleted and made again: nothing judges it; run `enforcer apply` again".to_owned()),
+        Ok(_) => {}
+    }
+    for direction in Direction::ALL {
+        let Some(attached) = record.direction(direction) else { continue };
+        let name = direction.name();
+        let applied = program_id(&pins.generation(record.generation).join(name));
+        if program_id(&pins.program(direction)) != applied || applied.is_none() {
+            problems.push(format!("the pin {} is not the program that was applied", pins.program(direction).display()));
+        }
+        if attached.attach_mode == AttachMode::Clsact {
+            if !has_filter(record.index, direction, record.protects) {
+                problems.push(format!("the {name} program is not on its hook: the filter is gone"));
+            }
+            continue;
+        }
+        match held(&pins.link(direction)) {
+            None => problems.push(format!("the {name} program is not on its hook: the link is gone")),
+            Some(found) if found.interface == 0 => {
+                problems
+                    .push(format!("the {name} program is not on its hook: the interface under the link was deleted"));
+            }
+            Some(found) if Some(found.program) != applied => {
+                problems.push(format!("another {name} program than the applied one is on the hook"));
+            }
+            Some(_) => {}
+        }
+    }
+    problems.len() == before
+}

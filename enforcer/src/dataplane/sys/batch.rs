@@ -1,0 +1,166 @@
+//! Reading and filling whole maps with a few system calls (`BPF_MAP_LOOKUP_BATCH`, `BPF_MAP_UPDATE_BATCH`, Linux 5.6), which aya
+//! does not offer. A look-up leaves the map as it is: not even the age of an LRU entry changes.
+
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use aya::Pod;
+use aya::maps::MapData;
+
+const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
+const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
+/// Entries that are read at once.
+const ROOM: usize = 4096;
+/// Entries of a bucket at most: a map whose bucket is fuller does not exist (the kernel would answer `ENOSPC` for ever).
+const MOST_ROOM: usize = 1 << 22;
+
+/// `struct { .. } batch` of `union bpf_attr` in `linux/bpf.h`.
+#[repr(C)]
+#[derive(Default)]
+struct Attributes {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+/// Where a reading has come to: opaque, at most as long as the longest key.
+#[derive(Clone, Copy, Default)]
+struct Position([u64; 8]);
+
+/// Every entry of a hash map, or of a trie. Entries that come or go meanwhile may be in it or not; none is in it twice.
+pub(in crate::dataplane) fn hash_entries<K: Pod + Default, V: Pod + Default>(
+    data: &MapData,
+) -> io::Result<Vec<(K, V)>> {
+    const { assert!(size_of::<K>() <= size_of::<Position>()) };
+    check_sizes::<K>(data, size_of::<V>())?;
+    let mut found = Vec::new();
+    let mut room = ROOM;
+    let (mut keys, mut values) = (vec![K::default(); room], vec![V::default(); room]);
+    let mut from = None;
+    loop {
+        // SAFETY: both buffers hold `room` elements of the sizes that the map has, as was checked above.
+        let step = unsafe { step(data, from.as_ref(), keys.as_mut_ptr().cast(), values.as_mut_ptr().cast(), room) };
+        match step {
+            Ok(Step { count, next }) => {
+                found.extend(keys.iter().copied().zip(values.iter().copied()).take(count));
+                match next {
+                    Some(next) => from = Some(next),
+                    None => return Ok(found),
+                }
+            }
+            // A bucket holds more than there is room for: the same again with more.
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && room < MOST_ROOM => {
+                room *= 2;
+                (keys, values) = (vec![K::default(); room], vec![V::default(); room]);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Looks at every element of a per-CPU array, each with its values on all possible CPUs.
+pub(in crate::dataplane) fn per_cpu_elements<V: Pod + Default>(
+    data: &MapData,
+    mut each: impl FnMut(u32, &[V]),
+) -> io::Result<()> {
+    // The kernel rounds each CPU's value up to eight bytes; ours are made of such words.
+    const { assert!(size_of::<V>().is_multiple_of(8)) };
+    check_sizes::<u32>(data, size_of::<V>())?;
+    let cpus = aya::util::nr_cpus().map_err(|(_, error)| error)?;
+    // A machine of many CPUs shall not need much memory for this.
+    let room = (ROOM / cpus).max(16);
+    let (mut keys, mut values) = (vec![0_u32; room], vec![V::default(); room * cpus]);
+    let mut from = None;
+    loop {
+        // SAFETY: `room` keys, and as many values for each CPU; the sizes were checked above.
+        let step = unsafe { step(data, from.as_ref(), keys.as_mut_ptr().cast(), values.as_mut_ptr().cast(), room) };
+        let Step { count, next } = step?;
+        for (key, values) in keys.iter().zip(values.chunks(cpus)).take(count) {
+            each(*key, values);
+        }
+        match next {
+            Some(next) => from = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Writes entries into a map; those that stand there already are replaced.
+pub(in crate::dataplane) fn write_entries<K: Pod, V: Pod>(data: &MapData, entries: &[(K, V)]) -> io::Result<()> {
+    check_sizes::<K>(data, size_of::<V>())?;
+    for entries in entries.chunks(ROOM) {
+        let keys: Vec<K> = entries.iter().map(|(key, _)| *key).collect();
+        let values: Vec<V> = entries.iter().map(|(_, value)| *value).collect();
+        let mut attributes = Attributes {
+            keys: keys.as_ptr().expose_provenance() as u64,
+            values: values.as_ptr().expose_provenance() as u64,
+            count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+            map: data.fd().as_fd().as_raw_fd().cast_unsigned(),
+            ..Attributes::default()
+        };
+        // SAFETY: the attributes are as long as is said; both buffers live until after the call and hold `count` elements of the
+        // sizes that the map has, as was checked above. The kernel only reads them.
+        let answer =
+            unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_UPDATE_BATCH, &raw mut attributes, size_of::<Attributes>()) };
+        if answer != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+fn check_sizes<K>(data: &MapData, value: usize) -> io::Result<()> {
+    let info = data.info().map_err(io::Error::other)?;
+    let (keys, values) = (info.key_size() as usize, info.value_size() as usize);
+    if (keys, values) == (size_of::<K>(), value) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("the map holds keys of {keys} and values of {values} bytes, which are not ours")))
+}
+
+struct Step {
+    count: usize,
+    next: Option<Position>,
+}
+
+/// One system call.
+///
+/// # Safety
+/// `keys` and `values` have room for as many keys and values of this map.
+unsafe fn step(
+    data: &MapData,
+    from: Option<&Position>,
+    keys: *mut libc::c_void,
+    values: *mut libc::c_void,
+    room: usize,
+) -> io::Result<Step> {
+    let mut next = Position::default();
+    let mut attributes = Attributes {
+        in_batch: from.map_or(0, |from| from.0.as_ptr().expose_provenance() as u64),
+        out_batch: next.0.as_mut_ptr().expose_provenance() as u64,
+        keys: keys.expose_provenance() as u64,
+        values: values.expose_provenance() as u64,
+        count: u32::try_from(room).unwrap_or(u32::MAX),
+        map: data.fd().as_fd().as_raw_fd().cast_unsigned(),
+        ..Attributes::default()
+    };
+    // SAFETY: the attributes are as long as is said, the pointers in them are to memory of ours that outlives the call, and the
+    // caller promises that there is room for what the kernel writes.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_LOOKUP_BATCH, &raw mut attributes, size_of::<Attributes>()) };
+    let count = attributes.count as usize;
+    if answer == 0 {
+        return Ok(Step { count: count.min(room), next: Some(next) });
+    }
+    let error = io::Error::last_os_error();
+    // The end of the map, together with the last entries.
+    if error.raw_os_error() == Some(libc::ENOENT) {
+        return Ok(Step { count: count.min(room), next: None });
+    }
+    Err(error)
+}

@@ -1,0 +1,103 @@
+//! From jiffies, which the programs count in because they cost nothing, to time.
+
+use std::time::Duration;
+
+use aya::Ebpf;
+use aya::maps::Array;
+use aya::programs::SchedClassifier;
+use aya::{TestRun as _, TestRunOptions};
+use jiff::Timestamp;
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use crate::dataplane::error::{DataplaneError, Doing as _};
+
+/// Jiffies and the monotonic clock at one moment. Both stand still while the machine sleeps, so they never drift apart.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Clock {
+    jiffies: u64,
+    monotonic: u64,
+    /// Jiffies a second (`CONFIG_HZ`).
+    pub hz: u32,
+}
+
+impl Clock {
+    /// Asks the kernel, by a test run of a program that reads both clocks.
+    pub(in crate::dataplane) fn read(object: &mut Ebpf) -> Result<Self, DataplaneError> {
+        let doing = || "cannot read the kernel's clock".to_owned();
+        let missing = || DataplaneError::NotAllowed("the BPF object has no clock program".to_owned());
+        let program: &mut SchedClassifier = object.program_mut("clock").ok_or_else(missing)?.try_into().doing(doing)?;
+        program.load().doing(doing)?;
+        let frame = [0_u8; 64];
+        program.test_run(TestRunOptions { data_in: Some(&frame), ..Default::default() }).doing(doing)?;
+        program.unload().doing(doing)?;
+        let times: Array<_, u64> = object.map("CLOCK").ok_or_else(missing)?.try_into().doing(doing)?;
+        let jiffies = times.get(&0, 0).doing(doing)?;
+        let monotonic = times.get(&1, 0).doing(doing)?;
+        Ok(Self { jiffies, monotonic, hz: hertz(jiffies, monotonic) })
+    }
+
+    /// The count of jiffies now.
+    #[must_use]
+    pub fn jiffies_now(&self) -> u64 {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| Duration::from(now).as_nanos());
+        let ticks = now.saturating_sub(u128::from(self.monotonic)) * u128::from(self.hz) / 1_000_000_000;
+        self.jiffies.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
+    }
+
+    /// When a count of jiffies was.
+    #[must_use]
+    pub fn time(&self, jiffies: u64) -> Option<Timestamp> {
+        if jiffies == 0 {
+            return None;
+        }
+        let ticks = i128::from(jiffies) - i128::from(self.jiffies);
+        let monotonic = i128::from(self.monotonic) + ticks * 1_000_000_000 / i128::from(self.hz);
+        let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?);
+        let ago = i128::try_from(now.as_nanos()).ok()? - monotonic;
+        let wall = Timestamp::now().as_nanosecond() - ago;
+        // Counters are not more exact than a tick; whole seconds keep the text short.
+        Timestamp::from_second(i64::try_from(wall.div_euclid(1_000_000_000)).ok()?).ok()
+    }
+}
+
+/// Nanoseconds of the boot clock, which the programs compare a deadline with. It goes on while the machine sleeps.
+pub(in crate::dataplane) fn since_boot() -> u64 {
+    // The clock is there since Linux 2.6.39; without it every deadline has passed, which errs on the side of the operator.
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_or(u64::MAX, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// When a moment of the boot clock is, in whole seconds.
+pub(in crate::dataplane) fn wall_time(boot: u64) -> Timestamp {
+    let ahead = i128::from(boot) - i128::from(since_boot());
+    let wall = (Timestamp::now().as_nanosecond() + ahead).div_euclid(1_000_000_000);
+    i64::try_from(wall).ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// `CONFIG_HZ`: jiffies start at -300 s in 32 bits (`INITIAL_JIFFIES`) when the monotonic clock starts at 0, so only one of the
+/// values that a kernel can be built with fits.
+fn hertz(jiffies: u64, monotonic: u64) -> u32 {
+    let distance = |hz: u64| {
+        let ticks = jiffies.wrapping_sub((1 << 32) - 300 * hz);
+        (u128::from(ticks) * 1_000_000_000 / u128::from(hz)).abs_diff(u128::from(monotonic))
+    };
+    let candidates = [100, 250, 300, 1000];
+    let hz = candidates.into_iter().min_by_key(|hz| distance(*hz)).unwrap_or(250);
+    u32::try_from(hz).unwrap_or(250)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_tick_rate_fits_both_clocks() {
+        for hz in [100_u64, 250, 300, 1000] {
+            for seconds in [1_u64, 600, 10_000_000] {
+                let jiffies = ((1 << 32) - 300 * hz) + seconds * hz;
+                assert_eq!(u64::from(hertz(jiffies, seconds * 1_000_000_000 + 3_000_000)), hz);
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Whether this kernel is one of those that were tried.
+
+use nix::sys::utsname::uname;
+
+use crate::dataplane::error::DataplaneError;
+
+/// The oldest that all tests of verdicts, traffic and lifecycle were run on. Those between 5.18, which brought XDP programs for frames of
+/// several buffers, and this one are not known; and a distribution's may have what its number does not tell.
+const OLDEST: (u32, u32) = (6, 1);
+
+/// Says so, where this kernel is older than those that were tried.
+#[must_use]
+pub fn untried_kernel() -> Option<String> {
+    let name = uname().ok()?;
+    let release = name.release().to_str()?;
+    let (major, minor) = OLDEST;
+    is_older(release).then(|| {
+        format!("this is Linux {release}, and {major}.{minor} is the oldest kernel that enforcer is tested on")
+    })
+}
+
+/// What an old kernel refuses, it refuses in words that nobody understands.
+pub(in crate::dataplane) fn on_old_kernels(error: DataplaneError) -> DataplaneError {
+    match untried_kernel() {
+        Some(note) => noted(error, &note),
+        None => error,
+    }
+}
+
+/// The same error, which has the same exit code, with a note.
+fn noted(mut error: DataplaneError, note: &str) -> DataplaneError {
+    if let DataplaneError::Verifier { log, .. } = &mut error {
+        *log = format!("{log}\n{note}").trim_start().to_owned();
+    } else if let DataplaneError::System { doing, .. } = &mut error {
+        *doing = format!("{doing} ({note})");
+    }
+    error
+}
+
+fn is_older(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else { return false };
+    (major, minor) < OLDEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_leaves_the_kind_and_the_cause_of_an_error() {
+        let cause = || std::io::Error::from_raw_os_error(libc::EINVAL);
+        let verifier = DataplaneError::Verifier { program: "inbound_xdp", error: cause(), log: String::new() };
+        let noted_verifier = noted(verifier, "this is old");
+        assert!(matches!(noted_verifier, DataplaneError::Verifier { .. }));
+        let text = noted_verifier.to_string();
+        assert_eq!(text, "the kernel refused the program inbound_xdp: Invalid argument (os error 22)\nthis is old");
+        let system = DataplaneError::System { doing: "cannot write".to_owned(), source: cause().into() };
+        let text = format!("{:#}", anyhow::Error::from(noted(system, "this is old")));
+        assert_eq!(text, "cannot write (this is old): Invalid argument (os error 22)");
+    }
+
+    #[test]
+    fn releases_are_compared_by_number() {
+        for old in ["5.10.0-32-cloud-amd64", "5.9", "6.0.19"] {
+            assert!(is_older(old), "{old}");
+        }
+        for tried in ["6.1.0-56-cloud-amd64", "6.10.0", "10.0", "unheard of"] {
+            assert!(!is_older(tried), "{tried}");
+        }
+    }
+}

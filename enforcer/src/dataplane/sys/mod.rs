@@ -1,0 +1,6 @@
+//! System calls and facts of the kernel that aya lacks.
+
+pub(super) mod batch;
+pub(super) mod clock;
+pub(super) mod kernel;
+pub(super) mod pinned_link;
