@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 
 use enforcer::judge::explain::judge;
 use enforcer::judge::tuple::Tuple;
+use enforcer::observe::suggest::{Base, Denied, Options, Suggestions, Tried, suggest};
 use enforcer::policy::catalogue::embedded;
 use enforcer::policy::compile::compile;
 use enforcer::policy::diff::diff;
 use enforcer::policy::ruleset::Ruleset;
 use enforcer::policy::site::{self, Site, parse_protocol};
-use enforcer::suggest::{Base, Denied, Options, Suggestions, Tried, suggest};
 use enforcer::text::diagnostic::Text;
 use enforcer::text::yaml::{Limits, parse};
 use enforcer_common::{Direction, Reason, Verdict};
@@ -316,8 +316,9 @@ fn suggestions(site: &str, options: Options, flows: &[&str]) -> Suggestions {
     let found = suggest(&Base::new(&base_site, &tree, catalogue, &ruleset, TODAY), &only, options);
     let (_, changed) = compiled(&found.site);
     for (flow, tuple) in &denied {
-        let is =
-            |known: &enforcer::suggest::Flow| known.remote == flow.remote && known.port == tuple.ports.map(|p| p.1);
+        let is = |known: &enforcer::observe::suggest::Flow| {
+            known.remote == flow.remote && known.port == tuple.ports.map(|p| p.1)
+        };
         let passes = judge(&changed, tuple).reason.verdict() == Verdict::Pass;
         let explained = found.suggestions.iter().any(|one| one.flows.iter().any(is));
         let already = judge(&ruleset, tuple).reason.verdict() == Verdict::Pass;

@@ -11,9 +11,9 @@ use super::policy_args::PolicyArgs;
 use super::{Failure, Output};
 use crate::dataplane::{self, ModeChange, Protected, counters, denied, status};
 use crate::observe;
-use crate::readiness::{Facts, InterfaceFacts, Readiness, Thresholds, judge};
+use crate::observe::readiness::{Facts, InterfaceFacts, Readiness, Thresholds, judge};
+use crate::observe::suggest::{Base, Denied, Options, Suggestions, suggest};
 use crate::state::history::{History, Log, audit_time, spans, this_boot};
-use crate::suggest::{Base, Denied, Options, Suggestions, suggest};
 
 /// One look at everything.
 pub struct Evidence {

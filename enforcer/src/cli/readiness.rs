@@ -7,7 +7,7 @@ use super::live::{CutConnection, cut_table};
 use super::policy_args::PolicyArgs;
 use super::table::{print, source_rows, table};
 use super::{Failure, Format, Output};
-use crate::readiness::{Readiness, Thresholds, WouldDrop};
+use crate::observe::readiness::{Readiness, Thresholds, WouldDrop};
 
 /// Groups that are shown to a person.
 const ROWS: usize = 30;

@@ -12,7 +12,7 @@ use super::policy_args::PolicyArgs;
 use super::readiness::ThresholdArgs;
 use super::table::source_rows;
 use super::{Failure, Output};
-use crate::report::{CutPart, Parts, PolicyPart, Report, span_parts};
+use crate::observe::report::{CutPart, Parts, PolicyPart, Report, span_parts};
 use crate::state::history::{Event, spans, this_boot};
 
 /// Writes one page about this host: modes and their history, what passed by which rule and row of a document, what was or would be

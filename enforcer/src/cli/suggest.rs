@@ -14,8 +14,8 @@ use super::policy_args::PolicyArgs;
 use super::table::{print, source_rows, table};
 use super::{Failure, Output};
 use crate::dataplane;
+use crate::observe::suggest::{Base, Class, Denied, Flow, Options, Suggestion, Suggestions, Unexplained, suggest};
 use crate::policy::site::COMMAND_LINE;
-use crate::suggest::{Base, Class, Denied, Flow, Options, Suggestion, Suggestions, Unexplained, suggest};
 
 /// Bytes of a list of denied flows that are read: twice what 65536 of them take.
 const MOST_BYTES: u64 = 64 << 20;

@@ -11,7 +11,7 @@ use super::interfaces::{InterfaceArgs, duration};
 use super::interrupt;
 use super::{Failure, Output};
 use crate::dataplane::{Pending, counters, denied, pending};
-use crate::top::{App, Key, Reading, draw};
+use crate::observe::top::{App, Key, Reading, draw};
 
 /// Shows rates by rule and reason, modes and deadlines, and the busiest denied flows, in the terminal.
 #[derive(Debug, clap::Args)]

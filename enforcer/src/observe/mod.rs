@@ -5,3 +5,7 @@ pub mod denied;
 pub mod metrics;
 pub mod names;
 pub mod rates;
+pub mod readiness;
+pub mod report;
+pub mod suggest;
+pub mod top;

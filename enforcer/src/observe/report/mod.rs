@@ -13,11 +13,11 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::observe::denied::DeniedFlow;
+use crate::observe::readiness::{InterfaceFacts, Readiness};
+use crate::observe::suggest::Suggestions;
 use crate::policy::ruleset::SourceRow;
-use crate::readiness::{InterfaceFacts, Readiness};
 use crate::state::history::{DirectionTotals, Entry, Event, ModeWords, Span};
 use crate::state::totals::verdict_name;
-use crate::suggest::Suggestions;
 
 /// Changes that the page lists; JSON has all.
 const CHANGES: usize = 40;
@@ -428,7 +428,7 @@ fn short(hash: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::readiness::{Check, Thresholds, WouldDrop};
+    use crate::observe::readiness::{Check, Thresholds, WouldDrop};
     use crate::state::history::Totals;
 
     const HOSTILE: &str = "</style><script>alert(\"x\")</script>&'";
@@ -507,7 +507,7 @@ mod tests {
                 yaml: HOSTILE.to_owned(),
                 site: String::new(),
                 is_rewritten: false,
-                also_opens: crate::suggest::AlsoOpens::default(),
+                also_opens: crate::observe::suggest::AlsoOpens::default(),
             },
             spans: vec![SpanPart {
                 interface: HOSTILE.to_owned(),

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::dataplane::{InterfaceCounters, InterfaceStatus, RecordedRule, RuleCount};
+use crate::observe::suggest::{Class, Flow, Suggestions};
 use crate::policy::ruleset::{Action, SourceRow};
 use crate::policy::site::Site;
 use crate::state::history::AuditTime;
-use crate::suggest::{Class, Flow, Suggestions};
 
 /// What it takes to be ready.
 #[derive(Clone, Copy, Debug, Serialize)]
