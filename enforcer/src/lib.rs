@@ -6,7 +6,6 @@
 #![warn(missing_docs)]
 
 pub mod agent;
-pub mod boot;
 pub mod cli;
 pub mod dataplane;
 #[doc(hidden)]
@@ -14,10 +13,8 @@ pub mod fixtures;
 pub mod help;
 pub mod host;
 pub mod judge;
-pub mod live;
 pub mod observe;
-pub mod plan;
 pub mod policy;
-pub mod preflight;
+pub mod protect;
 pub mod state;
 pub mod text;

@@ -23,8 +23,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::cli::{Failure, Output, PolicyArgs, past};
+use crate::cli::{Failure, Output, PolicyArgs};
 use crate::dataplane::{self, BpfLog, HookChoice, Pending, refresh_addresses, refresh_listeners};
+use crate::protect::journal;
 use crate::state::history;
 use due::{Due, Work};
 use events::Events;
@@ -216,7 +217,7 @@ impl Agent<'_> {
             }
             Work::Protect => self.keeper.protect(Look::Hooks),
             Work::Addresses => refresh_addresses().map_err(Into::into),
-            Work::Totals => past::record(history::Event::Sample, &[]).map_err(Into::into),
+            Work::Totals => journal::record(history::Event::Sample, &[]).map_err(Into::into),
             Work::Listeners => refresh_listeners().map_err(Into::into),
             Work::Check => {
                 self.keeper.expire();
@@ -268,7 +269,7 @@ impl Agent<'_> {
         let there: Vec<String> = dataplane::protected(&[])?.into_iter().map(|one| one.interface).collect();
         let ours: Vec<String> = there.into_iter().filter(|name| self.keeper.has_seen(name)).collect();
         if !ours.is_empty() {
-            let entries = past::before_detach(&ours).unwrap_or_default();
+            let entries = journal::before_detach(&ours).unwrap_or_default();
             for one in dataplane::detach(&ours)? {
                 self.log.info(format!("{}: no longer protected", one.interface));
             }

@@ -5,7 +5,7 @@ use crate::dataplane::{
     PlannedInterface, Protected, detached, here, modes_in_force, once_called, protected, reading, status,
 };
 use crate::host::links::{Link, links};
-use crate::plan::planned;
+use crate::protect::interfaces::planned;
 use crate::state::last_good::{LastGood, kept};
 
 use super::policy::Followed;

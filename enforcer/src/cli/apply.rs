@@ -10,13 +10,14 @@ use super::interfaces::{ModeArg, deadline_text, duration, modes_text, require_ro
 use super::live::{LiveArgs, Moment};
 use super::policy_args::{Policy, PolicyArgs};
 use super::usage::Usage;
-use super::{Failure, Output, past};
+use super::{Failure, Output};
 use crate::dataplane::{self, Applied, BpfLog, HookChoice, Plan, PlannedInterface};
 use crate::host::links::links;
-use crate::plan::{Planned, planned};
 use crate::policy::compile::Compiled;
 use crate::policy::site::{self, Site};
-use crate::preflight::forwards;
+use crate::protect::interfaces::{Planned, planned};
+use crate::protect::journal;
+use crate::protect::preflight::forwards;
 use crate::state::history::Event;
 use crate::state::last_good::Source;
 
@@ -91,7 +92,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         say(output, one)?;
     }
     let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
-    past::note(Event::Applied, &names, output)?;
+    journal::note(Event::Applied, &names, output)?;
     let seeded = applied.first().map_or(0, |one| one.seeded);
     if seeded > 0 {
         writeln!(output.err, "flows made for conversations that this host had opened before: {seeded}")?;

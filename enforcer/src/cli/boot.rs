@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::apply::say;
 use super::interfaces::require_root;
-use super::{Failure, Output, past};
-use crate::boot::{Boot, BootError, Done};
+use super::{Failure, Output};
+use crate::protect::boot::{Boot, BootError, Done};
+use crate::protect::journal;
 use crate::state::history::Event;
 
 /// How often it looks for interfaces that are not there yet.
@@ -66,7 +67,11 @@ fn report(done: &Done, output: &mut Output<'_>) -> Result<(), Failure> {
         say(output, one)?;
     }
     if !done.applied.is_empty() {
-        past::note(Event::Applied, &done.applied.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)?;
+        journal::note(
+            Event::Applied,
+            &done.applied.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(),
+            output,
+        )?;
     }
     for (interface, note) in &done.notes {
         writeln!(output.err, "{interface}: {note}")?;

@@ -1,8 +1,9 @@
 //! `enforcer confirm`: what waits to be confirmed is for good.
 
 use super::interfaces::InterfaceArgs;
-use super::{Failure, Output, past};
+use super::{Failure, Output};
 use crate::dataplane::{Confirmation, Outcome, confirm};
+use crate::protect::journal;
 use crate::state::history::Event;
 
 /// Confirms what `--confirm-within` made depend on it: the deadline is lifted, and the policy is the one that boots.
@@ -55,7 +56,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         writeln!(output.err, "{}: {said}", one.interface)?;
     }
     if !confirmed.is_empty() {
-        past::note(Event::Confirmed, &confirmed, output)?;
+        journal::note(Event::Confirmed, &confirmed, output)?;
     }
     if is_wrong { Err(Failure::Reported) } else { Ok(()) }
 }

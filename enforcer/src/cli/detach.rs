@@ -1,8 +1,9 @@
 //! `enforcer detach`: remove everything of ours.
 
 use super::interfaces::{InterfaceArgs, require_root};
-use super::{Failure, Output, past};
+use super::{Failure, Output};
 use crate::dataplane::detach;
+use crate::protect::journal;
 use crate::state::history::Log;
 
 /// Takes the programs off their hooks and removes all pins. What others have attached stays.
@@ -23,7 +24,7 @@ pub struct Args {
 /// When something of ours cannot be removed.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     require_root()?;
-    let last = past::before_detach(&args.interfaces.interface);
+    let last = journal::before_detach(&args.interfaces.interface);
     let removed = detach(&args.interfaces.interface)?;
     if let Some(Err(error)) = last.filter(|entries| !entries.is_empty()).map(|entries| Log::default().append(&entries))
     {

@@ -13,8 +13,8 @@ use super::{Failure, Output, Terminal};
 use crate::dataplane::{Loaded, Outlook, cut_already};
 use crate::host::links::{Link, LinksError, links, outgoing_interfaces};
 use crate::host::sockets::{Owners, Socket, TCP};
-use crate::live::{Coverage, Cut, LiveError, Session, Snapshot, cuts, own_sessions, refusal};
 use crate::policy::ruleset::{Lookup, Ruleset};
+use crate::protect::live::{Coverage, Cut, LiveError, Session, Snapshot, cuts, own_sessions, refusal};
 
 /// What may happen to live connections.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]

@@ -23,7 +23,6 @@ pub mod interrupt;
 pub mod live;
 pub mod man;
 pub mod mode;
-pub mod past;
 pub mod policy_args;
 pub mod preflight;
 pub mod readiness;

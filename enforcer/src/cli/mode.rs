@@ -6,8 +6,9 @@ use enforcer_common::Mode;
 
 use super::interfaces::{InterfaceArgs, ModeArg, deadline_text, duration, modes_text};
 use super::live::{LiveArgs, Moment};
-use super::{Failure, Output, past};
+use super::{Failure, Output};
 use crate::dataplane::{self, Changed, ModeChange, Protected, Until, set_modes};
+use crate::protect::journal;
 use crate::state::history::Event;
 
 /// Changes the mode of protected interfaces at run time.
@@ -78,7 +79,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     for one in &all {
         say(output, one)?;
     }
-    past::note(Event::Mode, &all.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)?;
+    journal::note(Event::Mode, &all.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)?;
     if matches!(until, Until::Window(_)) && all.iter().all(|one| one.deadline.is_none()) {
         return Err(Failure::Failed(anyhow::anyhow!(
             "nothing enforces here, so there is nothing to return to; no window was opened"

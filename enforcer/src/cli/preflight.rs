@@ -11,7 +11,7 @@ use super::{Failure, Format, Output};
 use crate::dataplane::{HookChoice, Modes, Outlook, Plan, Protects};
 use crate::host::sockets::Owners;
 use crate::policy::compile::Compiled;
-use crate::preflight::{Facts, Finding, InterfaceFacts, Level, Listener, findings, unpermitted};
+use crate::protect::preflight::{Facts, Finding, InterfaceFacts, Level, Listener, findings, unpermitted};
 
 /// Says what on this machine would not be filtered, and which live connections would be cut. Changes nothing.
 ///

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 
-use super::{Failure, Output, past};
+use super::{Failure, Output};
 use crate::dataplane::restore;
+use crate::protect::journal;
 
 /// Waits for a deadline and puts back what was in force before.
 #[derive(Debug, clap::Args)]
@@ -25,6 +26,6 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     nix::unistd::dup2_stdout(File::options().write(true).open("/dev/null")?).map_err(std::io::Error::from)?;
     restore(args.token, args.deadline)?;
     // Nobody reads what this process says; what it did is recorded beside the programs all the same.
-    let _ = past::record_restored();
+    let _ = journal::record_restored();
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! `enforcer save`: the totals, on the disk.
 
 use super::interfaces::InterfaceArgs;
-use super::{Failure, Output, past};
+use super::{Failure, Output};
 use crate::dataplane::save_totals;
+use crate::protect::journal;
 use crate::state::history::Event;
 
 /// Saves what was counted, so that totals go on after a reboot.
@@ -29,5 +30,5 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     for one in &protected {
         writeln!(output.err, "{}: totals saved", one.interface)?;
     }
-    past::note(Event::Sample, &protected.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)
+    journal::note(Event::Sample, &protected.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)
 }

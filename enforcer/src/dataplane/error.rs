@@ -125,7 +125,7 @@ any_error!(
     crate::host::links::LinksError,
     crate::state::last_good::StateError
 );
-any_error!(crate::live::LiveError, aya_log::Error);
+any_error!(crate::protect::live::LiveError, aya_log::Error);
 
 /// The error number behind an error of aya, however deep.
 pub(super) fn error_number(error: &(dyn std::error::Error + 'static)) -> Option<i32> {

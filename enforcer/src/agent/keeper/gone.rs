@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Followed, Keeper};
-use crate::cli::{Failure, past};
+use crate::cli::Failure;
 use crate::dataplane::{self, here, once_called, pending, protected};
 use crate::host::links::{Link, links};
+use crate::protect::journal;
 use crate::state::history;
 use crate::state::last_good::kept;
 
@@ -71,7 +72,7 @@ impl Keeper<'_> {
                 if pending(one)?.is_some_and(|pending| pending.is_armed()) {
                     continue;
                 }
-                let entries = past::before_detach(std::slice::from_ref(&name)).unwrap_or_default();
+                let entries = journal::before_detach(std::slice::from_ref(&name)).unwrap_or_default();
                 dataplane::detach(std::slice::from_ref(&name))?;
                 if let Err(error) = history::Log::default().append(&entries) {
                     self.log.warning(format!("the history does not know of this: {:#}", anyhow::Error::from(error)));

@@ -2,9 +2,9 @@
 
 use super::{Followed, Keeper, targets};
 use crate::agent::targets::Look;
-use crate::boot::Boot;
 use crate::cli::Failure;
 use crate::dataplane::here;
+use crate::protect::boot::Boot;
 use crate::state::last_good::kept;
 
 impl Keeper<'_> {

@@ -18,11 +18,11 @@ use crate::cli::Failure;
 use crate::cli::apply::{refuse_unscoped_forwarding, sentences};
 use crate::cli::interfaces::modes_text;
 use crate::cli::live::Moment;
-use crate::cli::past;
 use crate::dataplane::{
     self, Applied, DataplaneError, Kind, Pending, Plan, PlannedInterface, Protected, modes_after_apply, modes_in_force,
     pending, protected,
 };
+use crate::protect::journal;
 use crate::state::history::Event;
 
 /// What the agent knows of its work.
@@ -288,7 +288,7 @@ impl<'a> Keeper<'a> {
     fn note_applied(&mut self, applied: &[Applied]) {
         let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
         if !names.is_empty()
-            && let Err(error) = past::record(Event::Applied, &names)
+            && let Err(error) = journal::record(Event::Applied, &names)
         {
             self.log.warning(format!("the history does not know of this: {error:#}"));
         }

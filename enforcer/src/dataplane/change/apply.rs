@@ -36,8 +36,8 @@ use crate::dataplane::sys::clock::Clock;
 use crate::dataplane::sys::kernel::on_old_kernels;
 use crate::host::links::{Link, links};
 use crate::host::netns;
-use crate::live::Snapshot;
 use crate::policy::ruleset::{Ruleset, Scope};
+use crate::protect::live::Snapshot;
 use crate::state::last_good::{LastGood, Source, State};
 
 /// Objects that are held open at the same time, so that the programs in them are loaded side by side.

@@ -15,7 +15,7 @@ use crate::dataplane::read::readback::{Loaded, loaded};
 use crate::host::links::Link;
 use crate::host::netns::own;
 use crate::host::sockets::Socket;
-use crate::live::{Coverage, Cut, Snapshot, cuts};
+use crate::protect::live::{Coverage, Cut, Snapshot, cuts};
 
 /// An interface with the modes that a change would leave in force on it.
 pub type Outlook = (u32, Modes);

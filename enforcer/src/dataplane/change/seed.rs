@@ -18,8 +18,8 @@ use crate::dataplane::pin::pins::{HostPins, Protected};
 use crate::dataplane::read::readback::loaded;
 use crate::dataplane::sys::clock::Clock;
 use crate::host::sockets::{Socket, State, TCP, UDP};
-use crate::live::Snapshot;
 use crate::policy::ruleset::{FlowSettings, Lookup};
+use crate::protect::live::Snapshot;
 
 /// Makes the flows that are missing for enforcement by the policies that these interfaces have now; gives back how many. Brings
 /// the table of listeners up to date as well: it decides which conversations may be revived.

@@ -17,7 +17,7 @@ use crate::dataplane::pin::pins::HostPins;
 use crate::host::links::{Addresses, addresses};
 use crate::host::netns;
 use crate::host::sockets::Sockets;
-use crate::live::LiveError;
+use crate::protect::live::LiveError;
 
 /// Entries of the table of own addresses: more than a host has, so that adding never fails half-way.
 pub(in crate::dataplane) const OWN_ENTRIES: u32 = 4096;

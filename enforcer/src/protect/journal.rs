@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Failure, Output};
+use crate::cli::{Failure, Output};
 use crate::dataplane::{DataplaneError, Kind, Modes, Outcome, Protected, counters, modes_in_force, pending, protected};
 use crate::state::history::{DirectionTotals, Entry, Event, Log, ModeWords, Totals, Until, this_boot};
 

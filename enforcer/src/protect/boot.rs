@@ -14,9 +14,9 @@ use crate::dataplane::{
     self, Applied, BpfLog, DataplaneError, HookChoice, Plan, PlannedInterface, Protects, here, protected,
 };
 use crate::host::links::{LinksError, links};
-use crate::plan::planned_as;
 use crate::policy::compile::{self, Compiled};
 use crate::policy::site::Site;
+use crate::protect::interfaces::planned_as;
 use crate::state::last_good::{LastGood, Source, StateError, kept};
 
 /// What is kept for the interfaces of this network namespace.

@@ -1,0 +1,7 @@
+//! What decides whether and how this machine is protected: interfaces, preflight, live connections, boot, the journal of changes.
+
+pub mod boot;
+pub mod interfaces;
+pub mod journal;
+pub mod live;
+pub mod preflight;
