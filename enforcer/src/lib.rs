@@ -1,6 +1,6 @@
 //! The userspace half of `enforcer`: from the catalogue and a site file to BPF maps, and back to what a person reads.
 //!
-//! The middle is pure: [`catalogue`] and [`site`] read YAML, [`compile`] turns both into a [`ruleset::Ruleset`], and none of
+//! The middle is pure: [`policy`] reads YAML and compiles it, [`judge`] judges packets by it, and neither of
 //! them needs a kernel, a clock or the network. Only [`dataplane`] knows aya.
 
 #![warn(missing_docs)]
@@ -10,7 +10,6 @@ pub mod cli;
 pub mod dataplane;
 #[doc(hidden)]
 pub mod fixtures;
-pub mod help;
 pub mod host;
 pub mod judge;
 pub mod observe;

@@ -6,8 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use enforcer::help::markdown::{Block, Span, plain, read};
-use enforcer::help::{TOPICS, terminal};
+use enforcer::cli::help::markdown::{Block, Span, plain, read};
+use enforcer::cli::help::terminal;
+use enforcer::cli::help::topics::TOPICS;
 use enforcer_common::Reason;
 
 #[test]

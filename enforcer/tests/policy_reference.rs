@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use enforcer::help::markdown::{Block, Span, plain};
-use enforcer::help::site_file;
+use enforcer::cli::help::markdown::{Block, Span, plain};
+use enforcer::cli::help::topics::site_file;
 use enforcer::policy::catalogue::embedded;
 use enforcer::policy::{schema, site};
 use enforcer::text::diagnostic::Text;

@@ -5,7 +5,8 @@ use jiff::civil::Date;
 use jiff::{Timestamp, Zoned};
 
 use crate::cli::apply::source;
-use crate::cli::{Policy, PolicyArgs, policy_args};
+use crate::cli::args::policy;
+use crate::cli::{Policy, PolicyArgs};
 use crate::dataplane::HookChoice;
 use crate::policy::compile::{self, Compiled};
 use crate::policy::ruleset::Ruleset;
@@ -31,20 +32,20 @@ pub(super) struct Followed {
 impl Followed {
     /// Reads and compiles it.
     pub(super) fn read(args: &PolicyArgs, hook: HookChoice) -> Result<Self, Vec<Diagnostic>> {
-        let policy = args.load().map_err(policy_args::Error::findings)?;
+        let policy = args.load().map_err(policy::Error::findings)?;
         let source = source(args, &policy.site, hook);
         Self::compile(policy, source)
     }
 
     /// What a policy that is kept means today.
     pub(super) fn of_source(source: &Source) -> Result<Self, Vec<Diagnostic>> {
-        Self::compile(Policy::of_source(source).map_err(policy_args::Error::findings)?, source.clone())
+        Self::compile(Policy::of_source(source).map_err(policy::Error::findings)?, source.clone())
     }
 
     fn compile(Policy { site, catalogue }: Policy, source: Source) -> Result<Self, Vec<Diagnostic>> {
         let (day, compiled) = (today(), Timestamp::now());
         let Compiled { ruleset, warnings } =
-            compile::compile(&site, &catalogue, day).map_err(|error| policy_args::Error::from(error).findings())?;
+            compile::compile(&site, &catalogue, day).map_err(|error| policy::Error::from(error).findings())?;
         let origin = source.site.clone().unwrap_or_else(|| "command line".to_owned());
         Ok(Self { site, ruleset, source, origin, day, compiled, warnings: warnings.len() })
     }

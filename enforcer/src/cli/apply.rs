@@ -6,11 +6,11 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 use enforcer_common::Mode;
 
-use super::interfaces::{ModeArg, deadline_text, duration, modes_text, require_root};
-use super::live::{LiveArgs, Moment};
-use super::policy_args::{Policy, PolicyArgs};
-use super::usage::Usage;
 use super::{Failure, Output};
+use crate::cli::args::interfaces::{ModeArg, deadline_text, duration, modes_text, require_root};
+use crate::cli::args::live::{LiveArgs, Moment};
+use crate::cli::args::policy::{Policy, PolicyArgs};
+use crate::cli::print::usage::Usage;
 use crate::dataplane::{self, Applied, BpfLog, HookChoice, Plan, PlannedInterface};
 use crate::host::links::links;
 use crate::policy::compile::Compiled;

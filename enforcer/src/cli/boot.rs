@@ -4,8 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::apply::say;
-use super::interfaces::require_root;
 use super::{Failure, Output};
+use crate::cli::args::interfaces::require_root;
 use crate::protect::boot::{Boot, BootError, Done};
 use crate::protect::journal;
 use crate::state::history::Event;

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::events::{Format, write_json};
-use super::interfaces::InterfaceArgs;
-use super::{Failure, Output, interrupt};
+use super::{Failure, Output};
+use crate::cli::args::interfaces::InterfaceArgs;
+use crate::cli::print::interrupt;
 use crate::dataplane::{LogLine, LogStream};
 
 /// How often the programs in force are looked for anew.

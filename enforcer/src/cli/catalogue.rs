@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 
 use super::check::count;
-use super::policy_args::{Error, load_catalogue};
-use super::table::{print, source_rows, table};
 use super::{Failure, Format, Output};
+use crate::cli::args::policy::{Error, load_catalogue};
+use crate::cli::print::table::{print, source_rows, table};
 use crate::policy::catalogue::{Decision, Finding, FindingKind, Record, export, lint};
 use crate::text::nearest::one_of;
 

@@ -3,8 +3,8 @@
 use jiff::Zoned;
 use serde::Serialize;
 
-use super::policy_args::PolicyArgs;
 use super::{Failure, Format, Output};
+use crate::cli::args::policy::PolicyArgs;
 use crate::policy::compile::compile;
 use crate::text::diagnostic::Diagnostic;
 

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::policy_args::PolicyArgs;
-use super::table::{print, source_rows, table};
 use super::{Failure, Output};
+use crate::cli::args::policy::PolicyArgs;
+use crate::cli::print::table::{print, source_rows, table};
 use crate::policy::catalogue::format_ranges;
 use crate::policy::ruleset::{Action, Match, Rule, SourceRow};
 use crate::policy::site::protocol_name;

@@ -1,7 +1,7 @@
 //! `enforcer confirm`: what waits to be confirmed is for good.
 
-use super::interfaces::InterfaceArgs;
 use super::{Failure, Output};
+use crate::cli::args::interfaces::InterfaceArgs;
 use crate::dataplane::{Confirmation, Outcome, confirm};
 use crate::protect::journal;
 use crate::state::history::Event;

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::interfaces::{InterfaceArgs, duration};
-use super::{Failure, Output, interrupt};
+use super::{Failure, Output};
+use crate::cli::args::interfaces::{InterfaceArgs, duration};
+use crate::cli::print::interrupt;
 use crate::dataplane::{InterfaceCounters, Protected, counters};
 use crate::observe::metrics::Metrics;
 use crate::observe::rates::Rates;

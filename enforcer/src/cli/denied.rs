@@ -7,9 +7,9 @@ use std::time::Duration;
 use enforcer_common::{Direction, Mode, Reason, Verdict};
 use serde::Serialize;
 
-use super::interfaces::{InterfaceArgs, ModeArg};
-use super::table::{print, source_rows, table};
 use super::{Failure, Format, Output};
+use crate::cli::args::interfaces::{InterfaceArgs, ModeArg};
+use crate::cli::print::table::{print, source_rows, table};
 use crate::dataplane::{Loaded, Protected, denied, readback};
 use crate::judge::explain::{Candidate, Candidates};
 use crate::observe::denied::{Asked, Denied, DeniedFlow, Filter, Order, sort};

@@ -1,7 +1,7 @@
 //! `enforcer detach`: remove everything of ours.
 
-use super::interfaces::{InterfaceArgs, require_root};
 use super::{Failure, Output};
+use crate::cli::args::interfaces::{InterfaceArgs, require_root};
 use crate::dataplane::detach;
 use crate::protect::journal;
 use crate::state::history::Log;

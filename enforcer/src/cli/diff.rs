@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::policy_args::{Error, PolicyFlags};
-use super::table::{print, table};
 use super::{Failure, Format, Output};
+use crate::cli::args::policy::{Error, PolicyFlags};
+use crate::cli::print::table::{print, table};
 use crate::policy::diff::{Change, Difference, Effect, Judged, Sources, diff};
 use crate::policy::ruleset::Ruleset;
 

@@ -11,8 +11,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use super::denied::FilterArgs;
-use super::interfaces::InterfaceArgs;
-use super::{Failure, Output, bpf_log, interrupt};
+use super::{Failure, Output, bpf_log};
+use crate::cli::args::interfaces::InterfaceArgs;
+use crate::cli::print::interrupt;
 use crate::dataplane::EventStream;
 use crate::observe::denied::{Asked, DeniedEvent, Filter};
 use crate::policy::site::protocol_name;

@@ -3,10 +3,10 @@
 use clap_complete::engine::ArgValueCompleter;
 use enforcer_common::{Mode, Verdict};
 
-use super::interfaces::InterfaceArgs;
-use super::policy_args::PolicyArgs;
-use super::table::source_rows;
 use super::{Failure, Format, Output, completions};
+use crate::cli::args::interfaces::InterfaceArgs;
+use crate::cli::args::policy::PolicyArgs;
+use crate::cli::print::table::source_rows;
 use crate::dataplane::{ask, modes_in_force};
 use crate::judge::explain::{self, Explanation, Found};
 use crate::judge::tuple::Tuple;
@@ -56,7 +56,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     // Its warnings are for `check`: here they would bury the answer.
     let compiled = match crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
         Ok(compiled) => compiled,
-        Err(error) => return Err(super::policy_args::Error::from(error).report(output)?),
+        Err(error) => return Err(crate::cli::args::policy::Error::from(error).report(output)?),
     };
     let (found, mode) = match &args.live {
         None => (explain::judge(&compiled.ruleset, &tuple), explain::mode_of(&policy.site, tuple.direction)),

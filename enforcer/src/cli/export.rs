@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use enforcer_common::Mode;
 
-use super::interfaces::ModeArg;
-use super::policy_args::PolicyArgs;
 use super::{Failure, Output};
+use crate::cli::args::interfaces::ModeArg;
+use crate::cli::args::policy::PolicyArgs;
 use crate::policy::export::{Target, export};
 
 /// Writes a policy for another firewall. Loads nothing.

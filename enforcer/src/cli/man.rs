@@ -8,7 +8,9 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
 use super::{Failure, Output, command};
-use crate::help::{self, TOPICS, markdown::Block, roff};
+use crate::cli::help::markdown::Block;
+use crate::cli::help::roff;
+use crate::cli::help::topics::{self, TOPICS};
 
 /// Commands for administrators.
 const SECTION: &str = "8";
@@ -48,13 +50,13 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         (
             "enforcer-site",
             "which roles a host has, and who stands behind its peers",
-            help::site_file(),
+            topics::site_file(),
             &["enforcer(8)", "enforcer-check(8)", "enforcer-apply(8)", "enforcer-catalogue(5)"],
         ),
         (
             "enforcer-catalogue",
             "the ports that roles need, and the documents that say so",
-            help::catalogue_files(),
+            topics::catalogue_files(),
             &[
                 "enforcer(8)",
                 "enforcer-roles(8)",
@@ -69,7 +71,8 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         write("5", name, document_page((name, "5"), what, blocks.get(1..).unwrap_or_default(), others).as_bytes())?;
         pages += 1;
     }
-    let topics: Vec<Block> = TOPICS.iter().filter(|topic| topic.name != "site").flat_map(help::Topic::blocks).collect();
+    let topics: Vec<Block> =
+        TOPICS.iter().filter(|topic| topic.name != "site").flat_map(topics::Topic::blocks).collect();
     let others = ["enforcer(8)", "enforcer-help(8)", "enforcer-site(5)", "enforcer-catalogue(5)"];
     let page = document_page(("enforcer-topics", "7"), "what operators ask about", &topics, &others);
     write("7", "enforcer-topics", page.as_bytes())?;

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each with its `Args` and `run`. Exit codes are decided here and nowhere else.
 
 pub mod apply;
+pub mod args;
 pub mod boot;
 mod bpf_log;
 pub mod catalogue;
@@ -13,18 +14,13 @@ pub mod denied;
 pub mod detach;
 pub mod diff;
 pub mod events;
-pub mod evidence;
 pub mod explain;
 pub mod export;
 pub mod help;
-pub mod in_force;
-pub mod interfaces;
-pub mod interrupt;
-pub mod live;
 pub mod man;
 pub mod mode;
-pub mod policy_args;
 pub mod preflight;
+pub mod print;
 pub mod readiness;
 pub mod report;
 pub mod restore;
@@ -36,10 +32,7 @@ pub mod schema;
 pub mod simulate;
 pub mod status;
 pub mod suggest;
-pub mod table;
 pub mod top;
-pub mod usage;
-pub mod verbosity;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -47,9 +40,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use verbosity::Verbosity;
+use args::verbosity::Verbosity;
 
-pub use policy_args::{Policy, PolicyArgs, PolicyFlags, load_catalogue};
+pub use args::policy::{Policy, PolicyArgs, PolicyFlags, load_catalogue};
 
 use crate::text::diagnostic::Diagnostic;
 

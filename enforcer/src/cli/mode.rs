@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use enforcer_common::Mode;
 
-use super::interfaces::{InterfaceArgs, ModeArg, deadline_text, duration, modes_text};
-use super::live::{LiveArgs, Moment};
 use super::{Failure, Output};
+use crate::cli::args::interfaces::{InterfaceArgs, ModeArg, deadline_text, duration, modes_text};
+use crate::cli::args::live::{LiveArgs, Moment};
 use crate::dataplane::{self, Changed, ModeChange, Protected, Until, set_modes};
 use crate::protect::journal;
 use crate::state::history::Event;

@@ -4,10 +4,10 @@ use enforcer_common::Mode;
 use serde::Serialize;
 
 use super::apply::planned_interfaces;
-use super::live::{CutConnection, Moment, cut_table};
-use super::policy_args::{Policy, PolicyArgs};
-use super::table::table;
 use super::{Failure, Format, Output};
+use crate::cli::args::live::{CutConnection, Moment, cut_table};
+use crate::cli::args::policy::{Policy, PolicyArgs};
+use crate::cli::print::table::table;
 use crate::dataplane::{HookChoice, Modes, Outlook, Plan, Protects};
 use crate::host::sockets::Owners;
 use crate::policy::compile::Compiled;
@@ -92,7 +92,7 @@ fn print(listing: &Listing, output: &mut Output<'_>) -> Result<(), Failure> {
     for Finding { level, interface, topic, message } in &listing.findings {
         rows.add_row([level.name(), interface.as_deref().unwrap_or("(host)"), topic, message]);
     }
-    writeln!(output.out, "{}", super::table::print(&rows))?;
+    writeln!(output.out, "{}", crate::cli::print::table::print(&rows))?;
     if listing.cut.is_empty() {
         writeln!(output.out, "No live connection would be cut.")?;
     } else {
@@ -108,7 +108,7 @@ fn print(listing: &Listing, output: &mut Output<'_>) -> Result<(), Failure> {
             let why = rule.as_ref().map_or_else(|| (*reason).to_owned(), |rule| format!("{reason} ({rule})"));
             rows.add_row([protocol, local.as_str(), process.as_deref().unwrap_or("?"), &why]);
         }
-        writeln!(output.out, "{}", super::table::print(&rows))?;
+        writeln!(output.out, "{}", crate::cli::print::table::print(&rows))?;
     }
     let verdict =
         if listing.ready { "nothing must be fixed before apply" } else { "something must be fixed before apply" };

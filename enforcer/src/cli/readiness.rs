@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::evidence::Evidence;
-use super::live::{CutConnection, cut_table};
-use super::policy_args::PolicyArgs;
-use super::table::{print, source_rows, table};
 use super::{Failure, Format, Output};
+use crate::cli::args::evidence::Evidence;
+use crate::cli::args::live::{CutConnection, cut_table};
+use crate::cli::args::policy::PolicyArgs;
+use crate::cli::print::table::{print, source_rows, table};
 use crate::observe::readiness::{Readiness, Thresholds, WouldDrop};
 
 /// Groups that are shown to a person.

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use super::evidence::Evidence;
-use super::policy_args::PolicyArgs;
 use super::readiness::ThresholdArgs;
-use super::table::source_rows;
 use super::{Failure, Output};
+use crate::cli::args::evidence::Evidence;
+use crate::cli::args::policy::PolicyArgs;
+use crate::cli::print::table::source_rows;
 use crate::observe::report::{CutPart, Parts, PolicyPart, Report, span_parts};
 use crate::state::history::{Event, spans, this_boot};
 

@@ -6,10 +6,10 @@ use clap::Subcommand;
 use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
-use super::policy_args::{Error, load_catalogue};
 use super::roles::{ListedParameter, parameters};
-use super::table::{self, source_rows};
 use super::{Failure, Format, Output, completions};
+use crate::cli::args::policy::{Error, load_catalogue};
+use crate::cli::print::table::{self, source_rows};
 use crate::policy::catalogue::{Base, Catalogue, Port, PortExpression, Role, Service, Settings, format_ranges};
 use crate::policy::ruleset::SourceRow;
 use crate::text::diagnostic::Diagnostic;

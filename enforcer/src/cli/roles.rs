@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::policy_args::{Error, load_catalogue};
-use super::table::{print, table};
 use super::{Failure, Format, Output};
+use crate::cli::args::policy::{Error, load_catalogue};
+use crate::cli::print::table::{print, table};
 use crate::policy::catalogue::{Catalogue, Role, Setting};
 
 /// Lists every role, or those of a product.

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::interfaces::{duration, require_root};
-use super::policy_args::PolicyArgs;
 use super::{Failure, Output};
 use crate::agent;
+use crate::cli::args::interfaces::{duration, require_root};
+use crate::cli::args::policy::PolicyArgs;
 use crate::dataplane::{BpfLog, HookChoice};
 
 /// Puts a policy in force and follows what changes: the site file, interfaces, addresses.

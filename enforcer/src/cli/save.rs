@@ -1,7 +1,7 @@
 //! `enforcer save`: the totals, on the disk.
 
-use super::interfaces::InterfaceArgs;
 use super::{Failure, Output};
+use crate::cli::args::interfaces::InterfaceArgs;
 use crate::dataplane::save_totals;
 use crate::protect::journal;
 use crate::state::history::Event;

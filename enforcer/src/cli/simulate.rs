@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Serialize;
 
-use super::policy_args::PolicyArgs;
-use super::table::{print, table};
 use super::{Failure, Format, Output};
+use crate::cli::args::policy::PolicyArgs;
+use crate::cli::print::table::{print, table};
 use crate::judge::capture::{self, Addresses, End, Packet};
 use crate::judge::explain::Known;
 use crate::judge::host::Host;
@@ -68,7 +68,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     };
     let compiled = match crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
         Ok(compiled) => compiled,
-        Err(error) => return Err(super::policy_args::Error::from(error).report(output)?),
+        Err(error) => return Err(crate::cli::args::policy::Error::from(error).report(output)?),
     };
     let locals = locals(args, output)?;
     let host = Host::with_addresses(locals.addresses.iter().copied());

@@ -3,10 +3,10 @@
 use enforcer_common::Direction;
 use serde::Serialize;
 
-use super::interfaces::{InterfaceArgs, other_versions};
-use super::table::table;
-use super::usage::Usage;
 use super::{Failure, Format, Output};
+use crate::cli::args::interfaces::{InterfaceArgs, other_versions};
+use crate::cli::print::table::table;
+use crate::cli::print::usage::Usage;
 use crate::dataplane::{InterfaceStatus, status};
 
 /// Shows what is in force on every protected interface.
@@ -122,7 +122,7 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], usages: &[Usage]
             ]);
         }
     }
-    writeln!(output.out, "{}", super::table::print(&rows))?;
+    writeln!(output.out, "{}", crate::cli::print::table::print(&rows))?;
     for (status, usage) in statuses.iter().zip(usages) {
         let InterfaceStatus { record, origin, rules, problems, notes, .. } = status;
         writeln!(

@@ -8,11 +8,11 @@ use clap::ValueEnum;
 use jiff::Zoned;
 
 use super::check::count;
-use super::in_force::{Whole, interfaces, names_a_policy};
-use super::interfaces::InterfaceArgs;
-use super::policy_args::PolicyArgs;
-use super::table::{print, source_rows, table};
 use super::{Failure, Output};
+use crate::cli::args::in_force::{Whole, interfaces, names_a_policy};
+use crate::cli::args::interfaces::InterfaceArgs;
+use crate::cli::args::policy::PolicyArgs;
+use crate::cli::print::table::{print, source_rows, table};
 use crate::dataplane;
 use crate::observe::suggest::{Base, Class, Denied, Flow, Options, Suggestion, Suggestions, Unexplained, suggest};
 use crate::policy::site::COMMAND_LINE;

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
-use super::interfaces::{InterfaceArgs, duration};
-use super::interrupt;
 use super::{Failure, Output};
+use crate::cli::args::interfaces::{InterfaceArgs, duration};
+use crate::cli::print::interrupt;
 use crate::dataplane::{Pending, counters, denied, pending};
 use crate::observe::top::{App, Key, Reading, draw};
 

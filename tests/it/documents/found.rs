@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use enforcer::help::markdown::{Block, Span, plain, read};
+use enforcer::cli::help::markdown::{Block, Span, plain, read};
 use harness::enforcer::enforcer_on_host;
 
 /// A command, as it is written.

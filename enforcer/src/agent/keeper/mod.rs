@@ -16,8 +16,8 @@ use super::policy::Followed;
 use super::targets::{Target, targets};
 use crate::cli::Failure;
 use crate::cli::apply::{refuse_unscoped_forwarding, sentences};
-use crate::cli::interfaces::modes_text;
-use crate::cli::live::Moment;
+use crate::cli::args::interfaces::modes_text;
+use crate::cli::args::live::Moment;
 use crate::dataplane::{
     self, Applied, DataplaneError, Kind, Pending, Plan, PlannedInterface, Protected, modes_after_apply, modes_in_force,
     pending, protected,

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::super::Failure;
-use super::super::interfaces::ModeNames;
-use super::super::table::source_rows;
+use crate::cli::args::interfaces::ModeNames;
+use crate::cli::print::table::source_rows;
 use crate::dataplane::{Count, InterfaceCounters, VerdictCounts};
 use crate::observe::rates::{Rate, Rates};
 use crate::policy::ruleset::SourceRow;

@@ -1,8 +1,8 @@
 //! Counters for a person: two tables an interface.
 
-use super::super::interfaces::modes_text;
-use super::super::table::{print, source_rows, table};
 use super::super::{Failure, Output};
+use crate::cli::args::interfaces::modes_text;
+use crate::cli::print::table::{print, source_rows, table};
 use crate::dataplane::InterfaceCounters;
 use crate::observe::rates::{Rate, Rates};
 use crate::state::totals::verdict_name;

@@ -7,8 +7,8 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use jiff::Zoned;
 
-use super::check::count;
-use super::{Failure, Output, completions};
+use crate::cli::check::count;
+use crate::cli::{Failure, Output, completions};
 use crate::policy::catalogue::{self, Catalogue};
 use crate::policy::compile::{self, Compiled};
 use crate::policy::site::{self, Site};
@@ -149,7 +149,7 @@ impl PolicyFlags {
     }
 
     /// The flags as the tree that a site file would have, with places in the command line.
-    pub(super) fn tree(&self, catalogue: &Catalogue) -> (Text, Node, Vec<Diagnostic>) {
+    pub(in crate::cli) fn tree(&self, catalogue: &Catalogue) -> (Text, Node, Vec<Diagnostic>) {
         let mut line = Line::default();
         let mut findings = Vec::new();
         let mut roles: Vec<(Node, Vec<(Node, Node)>)> = Vec::new();

@@ -1,13 +1,18 @@
 //! `enforcer help`: of a command, or about a topic.
 
+pub mod markdown;
+pub mod roff;
+pub mod terminal;
+pub mod topics;
+
 use std::ffi::OsStr;
 
 use clap::builder::StyledStr;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
-use super::table::{print, table};
 use super::{Failure, Output, Terminal, command};
-use crate::help::{TOPICS, Topic, terminal};
+use crate::cli::help::topics::{TOPICS, Topic};
+use crate::cli::print::table::{print, table};
 use crate::text::nearest::did_you_mean;
 
 /// Width where the output is not a terminal, as that of manual pages.

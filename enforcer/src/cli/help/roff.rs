@@ -84,7 +84,7 @@ fn words(spans: &[Span]) -> Vec<Inline> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::help::markdown;
+    use crate::cli::help::markdown;
 
     #[test]
     fn an_item_that_explains_code_has_it_as_its_tag() {

@@ -154,7 +154,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::help::markdown;
+    use crate::cli::help::markdown;
 
     #[test]
     fn lines_end_where_the_terminal_does() {

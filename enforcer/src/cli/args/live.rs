@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use enforcer_common::{Direction, Entry, EntryKind};
 use serde::Serialize;
 
-use super::table::{print, table};
-use super::{Failure, Output, Terminal};
+use crate::cli::print::table::{print, table};
+use crate::cli::{Failure, Output, Terminal};
 use crate::dataplane::{Loaded, Outlook, cut_already};
 use crate::host::links::{Link, LinksError, links, outgoing_interfaces};
 use crate::host::sockets::{Owners, Socket, TCP};
@@ -187,12 +187,12 @@ fn describe(cut: &Cut, rules: &impl Rules, owners: &Owners) -> CutConnection {
 }
 
 /// `tcp` or `udp`.
-pub(super) const fn protocol_name(protocol: u8) -> &'static str {
+pub(in crate::cli) const fn protocol_name(protocol: u8) -> &'static str {
     if protocol == TCP { "tcp" } else { "udp" }
 }
 
 /// The list, for a person. Messages go to standard error, whose width nobody knows when results go elsewhere.
-pub(super) fn cut_table(cut: &[CutConnection], terminal: Terminal) -> String {
+pub(in crate::cli) fn cut_table(cut: &[CutConnection], terminal: Terminal) -> String {
     let terminal = Terminal { color_out: terminal.color_err, ..terminal };
     let mut rows = table(terminal, &["PROTOCOL", "LOCAL", "REMOTE", "PROCESS", "WHY"]);
     for one in cut {

@@ -2,16 +2,12 @@
 //!
 //! A sentence stands in one place: who changes a document changes the help and the manual pages with it.
 
-pub mod markdown;
-pub mod roff;
-pub mod terminal;
+use crate::cli::help::markdown::Block;
 
-use markdown::Block;
-
-const CATALOGUE: &str = include_str!("../../../docs/catalogue.md");
-const HOW_IT_WORKS: &str = include_str!("../../../docs/how-it-works.md");
-const OPERATING: &str = include_str!("../../../docs/operating.md");
-const POLICY: &str = include_str!("../../../docs/policy.md");
+const CATALOGUE: &str = include_str!("../../../../docs/catalogue.md");
+const HOW_IT_WORKS: &str = include_str!("../../../../docs/how-it-works.md");
+const OPERATING: &str = include_str!("../../../../docs/operating.md");
+const POLICY: &str = include_str!("../../../../docs/policy.md");
 
 /// Something that operators ask about, and where a document answers.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +70,7 @@ pub fn catalogue_files() -> Vec<Block> {
 
 /// A heading and what stands below it, to the next one that is not below it.
 fn section(document: &str, heading: &str) -> Vec<Block> {
-    let mut blocks = markdown::read(document).into_iter();
+    let mut blocks = super::markdown::read(document).into_iter();
     let mut section: Vec<Block> = blocks.by_ref().skip_while(|block| !block.is_heading(heading)).take(1).collect();
     if let Some(Block::Heading { level, .. }) = section.first() {
         let level = *level;
@@ -90,7 +86,7 @@ mod tests {
     #[test]
     fn a_section_ends_at_the_next_heading_that_is_not_below_it() {
         let document = "# T\n\none\n\n## A\n\ntwo\n\n### B\n\nthree\n\n## C\n\nfour\n";
-        let text = |heading| terminal::print(&section(document, heading), 40, false);
+        let text = |heading| crate::cli::help::terminal::print(&section(document, heading), 40, false);
         assert_eq!(text("A"), "A\n\ntwo\n\nB\n\nthree\n");
         assert_eq!(text("C"), "C\n\nfour\n");
         assert_eq!(text("D"), "");

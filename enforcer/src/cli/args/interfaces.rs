@@ -6,7 +6,7 @@ use clap_complete::engine::ArgValueCompleter;
 use enforcer_common::Mode;
 use serde::Serialize;
 
-use super::{Failure, completions};
+use crate::cli::{Failure, completions};
 use crate::dataplane::{DataplaneError, Kind, Modes, Pending, Protected, of_other_versions, protected, reading};
 
 /// Interfaces of a command; all protected ones when none is named.

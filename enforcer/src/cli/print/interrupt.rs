@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-use super::Failure;
+use crate::cli::Failure;
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 

@@ -20,12 +20,12 @@ const HEADING: &str = "Messages";
 
 impl Verbosity {
     /// Where messages go that are no errors.
-    pub(super) fn messages(self) -> Box<dyn Write> {
+    pub(in crate::cli) fn messages(self) -> Box<dyn Write> {
         if self.quiet { Box::new(io::sink()) } else { Box::new(io::stderr()) }
     }
 
     /// What anybody wants to know who helps from afar.
-    pub(super) fn begin(self, err: &mut dyn Write) -> io::Result<Instant> {
+    pub(in crate::cli) fn begin(self, err: &mut dyn Write) -> io::Result<Instant> {
         if self.verbose {
             let kernel = nix::sys::utsname::uname().map_err(io::Error::from)?;
             writeln!(
@@ -42,7 +42,7 @@ impl Verbosity {
     }
 
     /// How it ended.
-    pub(super) fn end(self, since: Instant, code: u8, err: &mut dyn Write) {
+    pub(in crate::cli) fn end(self, since: Instant, code: u8, err: &mut dyn Write) {
         if self.verbose {
             // Nothing is left to be done if standard error is closed.
             let _ = writeln!(err, "exit code {code} after {:.3} s", since.elapsed().as_secs_f64());
@@ -50,7 +50,7 @@ impl Verbosity {
     }
 
     /// An error, in a line, or with each of its causes in a line of its own.
-    pub(super) fn error(self, error: &super::Failure) -> String {
+    pub(in crate::cli) fn error(self, error: &crate::cli::Failure) -> String {
         match error.chain() {
             Some(chain) if self.verbose => {
                 let causes: Vec<String> = chain.map(ToString::to_string).collect();

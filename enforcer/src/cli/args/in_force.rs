@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use jiff::Zoned;
 
 use super::interfaces::InterfaceArgs;
-use super::policy_args::{Error, Policy, PolicyArgs, PolicyFlags};
-use super::{Failure, Output};
+use crate::cli::args::policy::{Error, Policy, PolicyArgs, PolicyFlags};
+use crate::cli::{Failure, Output};
 use crate::dataplane::Protected;
 use crate::policy::catalogue::Catalogue;
 use crate::policy::compile::compile;

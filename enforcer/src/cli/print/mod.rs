@@ -1,0 +1,5 @@
+//! How results look on a terminal, and how waiting is interrupted.
+
+pub mod interrupt;
+pub mod table;
+pub mod usage;
