@@ -5,17 +5,16 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
-mod attempt;
 mod report;
 
 use std::process::ExitCode;
 
+use harness::attempts::{self, Attempt, MEMBER};
 use harness::enforcer::Protected;
 use harness::interrupt;
 use harness::sockets::Servers;
 use harness::table::table;
 
-use crate::attempt::{Attempt, MEMBER};
 use crate::report::Report;
 
 fn main() -> ExitCode {
@@ -58,8 +57,8 @@ fn run() -> Vec<String> {
     println!("  stranger {} and {}, bound to no peer", cable.far.v4, cable.far.v6);
     println!("  a server listens on every port that a client tries, so only the policy can refuse a client\n");
 
-    let attempts = attempt::all(cable);
-    let servers = Servers::start(&cable.host, &attempt::ports(&attempts, "tcp"), &attempt::ports(&attempts, "udp"));
+    let attempts = attempts::all(cable);
+    let servers = Servers::start(&cable.host, &attempts::ports(&attempts, "tcp"), &attempts::ports(&attempts, "udp"));
     let mut report = Report::default();
     play(&protected, "audit", &attempts, &mut report);
     protected.mode("enforce");

@@ -1,11 +1,10 @@
 //! The demo's output, and its check of every outcome.
 
+use harness::attempts::Attempt;
 use harness::enforcer::Counters;
 use harness::sockets::Reply;
 use harness::table::table;
 use serde_json::Value;
-
-use crate::attempt::Attempt;
 
 /// Collects the outcomes that differ from the policy.
 #[derive(Default)]

@@ -21,12 +21,18 @@ pub fn listen() {
     }
 }
 
+/// Whether one of the signals came.
+#[must_use]
+pub fn asked() -> bool {
+    SEEN.load(Ordering::Relaxed)
+}
+
 /// Unwinds if one of the signals came.
 ///
 /// # Panics
 /// Then, and with [`Interrupted`].
 pub fn check() {
-    if SEEN.load(Ordering::Relaxed) {
+    if asked() {
         std::panic::resume_unwind(Box::new(Interrupted));
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Its functions panic where something is wrong, so that a failing test has a stack trace. It needs root.
 
+pub mod attempts;
 pub mod bpf;
+pub mod browser;
 pub mod calls;
 pub mod enforcer;
 pub mod foreign;
@@ -21,3 +23,4 @@ pub mod results;
 pub mod skip;
 pub mod sockets;
 pub mod table;
+pub mod terminal;

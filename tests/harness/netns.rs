@@ -166,7 +166,22 @@ impl Cable {
     #[track_caller]
     #[expect(clippy::new_without_default, reason = "making one has effects outside of the process")]
     pub fn new() -> Self {
-        let cable = Self::unaddressed();
+        Self::addressed(Self::unaddressed(None))
+    }
+
+    /// The same with a name for the near end, for programs that share no pins with the machine: what a killed run leaves of
+    /// this name is recognised by nobody.
+    ///
+    /// # Panics
+    /// When it cannot be made: not root, or no iproute2.
+    #[must_use]
+    #[track_caller]
+    pub fn named(interface: &str) -> Self {
+        Self::addressed(Self::unaddressed(Some(interface)))
+    }
+
+    #[track_caller]
+    fn addressed(cable: Self) -> Self {
         let Self { host, remote, near, far } = &cable;
         for (namespace, own, other) in [(host, near, far), (remote, far, near)] {
             let End { interface, v4, v6, .. } = own;
@@ -186,14 +201,14 @@ impl Cable {
     #[must_use]
     #[track_caller]
     pub fn quiet() -> Self {
-        let cable = Self::unaddressed();
+        let cable = Self::unaddressed(None);
         let End { interface, v4, v6, .. } = &cable.near;
         cable.host.batch(&format!("addr add {v4}/24 brd + dev {interface}\naddr add {v6}/64 dev {interface} nodad\n"));
         cable
     }
 
     #[track_caller]
-    fn unaddressed() -> Self {
+    fn unaddressed(near: Option<&str>) -> Self {
         let number = number();
         let end = |letter: char, last: u8| End {
             interface: interface_name(letter, number),
@@ -201,7 +216,10 @@ impl Cable {
             v4: Ipv4Addr::new(198, 18, 0, last),
             v6: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)),
         };
-        let cable = Self { host: Namespace::new(), remote: Namespace::new(), near: end('h', 1), far: end('r', 2) };
+        let mut cable = Self { host: Namespace::new(), remote: Namespace::new(), near: end('h', 1), far: end('r', 2) };
+        if let Some(name) = near {
+            name.clone_into(&mut cable.near.interface);
+        }
         let Self { host, remote, near, far } = &cable;
         let (a, b) = (&near.interface, &far.interface);
         host.batch(&format!("link add {a} type veth peer name {b} netns {}\n", remote.name()));

@@ -13,6 +13,7 @@ mod load;
 mod mutants;
 mod oracle;
 mod package_test;
+mod pictures;
 mod replay;
 mod setup;
 mod shell;
@@ -49,6 +50,8 @@ enum Command {
     PackageTest(package_test::Options),
     /// Protect a namespace, and try from another what the policy permits and what it does not.
     Demo(demo::Options),
+    /// Make the pictures of the README again: the report page and `enforcer top`, from real traffic.
+    Pictures(pictures::Options),
     /// Measure how fast the programs are, beside an empty program and beside other firewalls.
     Bench(bench::Options),
     /// Compare with nftables, packet by packet, at length.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Dist(options) => dist::run(&options),
         Command::PackageTest(options) => package_test::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Pictures(options) => pictures::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Oracle(options) => oracle::run(&options),
         Command::Replay(options) => replay::run(&options),

@@ -40,13 +40,13 @@ struct Step {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let scratch = workspace::target_dir();
-    let steps = steps(&scratch);
-    if steps.is_empty() {
+    let (steps, browser) = (steps(&scratch), tools::browser());
+    if steps.is_empty() && browser.is_none() {
         eprintln!("setup: nothing to do, everything is there: {}", bpf_toolchain::find(&scratch)?);
         return Ok(());
     }
     eprintln!("setup will do this:");
-    for step in &steps {
+    for step in steps.iter().chain(&browser) {
         eprintln!("- {}", step.missing);
         for line in &step.plan {
             eprintln!("    {line}");
@@ -60,6 +60,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if let Some(step) = self::steps(&scratch).first() {
         bail!("everything was run, and still: {}", step.missing);
+    }
+    if let Some(Err(error)) = browser.map(|step| (step.run)()) {
+        eprintln!("setup: {error:#}; tests that open the report page in a browser will be skipped");
     }
     eprintln!("setup: done: {}", bpf_toolchain::find(&scratch)?);
     Ok(())

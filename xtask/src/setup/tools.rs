@@ -21,6 +21,9 @@ const TOOLS: &[(&str, &str)] = &[
     ("cc", "gcc"),
 ];
 
+/// What opens the report page in tests, which are skipped without it, and takes its picture.
+const BROWSER: &[(&str, &str)] = &[("chromium", "chromium")];
+
 /// What `bench` compares with, and measures with; it goes on without what cannot be had.
 const PEERS: &[(&str, &str)] = &[("xdp-filter", "xdp-tools"), ("iperf3", "iperf3")];
 
@@ -37,6 +40,11 @@ const VIRTUAL_MACHINES: &[(&str, &str)] = &[
 /// What is missing, if anything is.
 pub(super) fn step() -> Option<Step> {
     missing(TOOLS)
+}
+
+/// What is missing for looking at the report page, if it can be had here.
+pub(super) fn browser() -> Option<Step> {
+    missing(BROWSER).filter(|_| debian::is_debian())
 }
 
 /// What is missing for a comparison with others, if anything is.

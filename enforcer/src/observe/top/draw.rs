@@ -11,7 +11,7 @@ use ratatui::widgets::{Block, Borders, Cell, Clear, Paragraph, Row as Cells, Spa
 use super::{App, Head, Refused, Row};
 
 const QUIET: Style = Style::new().add_modifier(Modifier::DIM);
-const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+const BOLD: Style = Style::new().add_modifier(Modifier::BOLD).remove_modifier(Modifier::DIM);
 const HELP: &str = "\
 /        filter rules, reasons and flows; Enter keeps it, Esc clears it
 s        sort by rate, packets, last match, name
@@ -93,14 +93,16 @@ fn rows(frame: &mut Frame<'_>, area: Rect, name: &str, rows: &[&Row], scroll: us
     let room = usize::from(area.height.saturating_sub(1));
     let more = rows.len().saturating_sub(scroll + room);
     let count = if more > 0 { format!("{name} ({more} more)") } else { name.to_owned() };
-    let header = Cells::new([count.as_str(), "", "PACKETS/S", "PACKETS", "LAST"]).style(BOLD);
+    let right = |text: String| Cell::from(Line::from(text).right_aligned());
+    let [rate_name, packets_name, last_name] = ["PACKETS/S", "PACKETS", "LAST"].map(|name| right(name.to_owned()));
+    let header =
+        Cells::new([Cell::from(count.as_str()), Cell::from(""), rate_name, packets_name, last_name]).style(BOLD);
     let lines = rows.iter().skip(scroll).take(room).map(|row| {
         let color = match row.refused {
             None => Style::new(),
             Some(Refused::Counted) => Style::new().fg(Color::Yellow),
             Some(Refused::Dropped) => Style::new().fg(Color::Red),
         };
-        let right = |text: String| Cell::from(Line::from(text).right_aligned());
         Cells::new([
             Cell::from(row.name.as_str()),
             Cell::from(row.detail.as_str()),

@@ -348,7 +348,7 @@ mod tests {
                                                     █
                                                     █
                                                     █
-            RULES                                                PACKETS/S PACKETS   LAST
+            RULES                                                PACKETS/S   PACKETS    LAST
             site/web                      in                           200       400      3s
             finesse/https                 in                             0      5.0M
 
@@ -356,12 +356,12 @@ mod tests {
 
 
 
-            REASONS                                              PACKETS/S PACKETS   LAST
+            REASONS                                              PACKETS/S   PACKETS    LAST
             no-rule                       in would drop                100       200
 
 
 
-            DENIED FLOWS                                         PACKETS/S PACKETS   LAST
+            DENIED FLOWS                                         PACKETS/S   PACKETS    LAST
             2001:db8:1:2:3:4:5:6          in tcp 65535 no-rule         100       200      0s
 
 

@@ -1,27 +1,32 @@
-//! The connections that the clients try, and the verdict that the policy gives each.
+//! The connections that the clients of the demo try, and the verdict that the policy gives each.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use harness::netns::Cable;
-use harness::sockets::{self, Reply};
+use crate::netns::Cable;
+use crate::sockets::{self, Reply};
 
 /// The addresses of the other server of the cluster, in both families.
-pub(crate) const MEMBER: [IpAddr; 2] =
+pub const MEMBER: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(198, 18, 0, 3)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 3))];
 
 /// One client, one port.
-pub(crate) struct Attempt {
-    pub(crate) who: &'static str,
-    pub(crate) from: IpAddr,
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// `stranger` or `cluster`.
+    pub who: &'static str,
+    /// The client's address.
+    pub from: IpAddr,
     to: IpAddr,
-    pub(crate) protocol: &'static str,
-    pub(crate) port: u16,
+    /// `tcp` or `udp`.
+    pub protocol: &'static str,
+    /// The destination port.
+    pub port: u16,
     /// The rule that permits the attempt, or the reason for the refusal.
-    pub(crate) says: Says,
+    pub says: Says,
 }
 
 /// The policy's answer to one client for one port.
-type Says = Result<&'static str, &'static str>;
+pub type Says = Result<&'static str, &'static str>;
 
 /// Protocol and port, then the policy's answer to the stranger and to the cluster member.
 type Case = (&'static str, u16, [Says; 2]);
@@ -46,7 +51,8 @@ const CASES: &[Case] = &[
 
 /// Every case over both address families. The cluster member skips a case where it would get the stranger's answer, except for the
 /// internal port: the demo shows that this port is closed to the cluster as well.
-pub(crate) fn all(cable: &Cable) -> Vec<Attempt> {
+#[must_use]
+pub fn all(cable: &Cable) -> Vec<Attempt> {
     let mut attempts = Vec::new();
     for ((to, stranger), member) in cable.near.addresses().into_iter().zip(cable.far.addresses()).zip(MEMBER) {
         for &(protocol, port, [says, says_member]) in CASES {
@@ -60,7 +66,8 @@ pub(crate) fn all(cable: &Cable) -> Vec<Attempt> {
 }
 
 /// The ports of one protocol that the clients try.
-pub(crate) fn ports(attempts: &[Attempt], protocol: &str) -> Vec<u16> {
+#[must_use]
+pub fn ports(attempts: &[Attempt], protocol: &str) -> Vec<u16> {
     let mut ports: Vec<_> = attempts.iter().filter(|one| one.protocol == protocol).map(|one| one.port).collect();
     ports.sort_unstable();
     ports.dedup();
@@ -68,7 +75,10 @@ pub(crate) fn ports(attempts: &[Attempt], protocol: &str) -> Vec<u16> {
 }
 
 impl Attempt {
-    pub(crate) fn make(&self, cable: &Cable) -> Reply {
+    /// Asks, and returns what the client saw.
+    #[track_caller]
+    #[must_use]
+    pub fn make(&self, cable: &Cable) -> Reply {
         let to = (self.to, self.port).into();
         if self.protocol == "tcp" {
             sockets::tcp(&cable.remote, self.from, to)
