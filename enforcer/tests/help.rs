@@ -132,10 +132,12 @@ fn the_documents_have_every_reason_and_exit_code_in_the_words_of_the_program() {
 }
 
 #[test]
-fn the_version_of_the_layout_is_the_one_of_this_program() {
-    let folder = format!("/sys/fs/bpf/enforcer/v{}", enforcer_common::layout::LAYOUT_VERSION);
+fn the_pins_in_the_documents_have_the_layout_of_this_program() {
+    let layout = format!("v{}", enforcer_common::layout::LAYOUT_VERSION);
     let rows = table("docs/how-it-works.md", "Pins and files");
-    assert!(rows.iter().any(|row| row[0] == folder), "{folder}: {rows:?}");
+    for folder in ["IF", "host:NETNS"].map(|owner| format!("/sys/fs/bpf/enforcer/{owner}/{layout}")) {
+        assert!(rows.iter().any(|row| row[0] == folder), "{folder}: {rows:?}");
+    }
 }
 
 /// The rows of the first table below a heading.

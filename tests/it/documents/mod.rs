@@ -5,6 +5,7 @@
 //! comment names, or 0.
 
 mod found;
+mod pins;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
