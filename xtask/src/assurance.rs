@@ -1,10 +1,10 @@
-//! `cargo xtask assurance`: writes `docs/assurance.md` from what the long runs have left below the target folder. Nobody writes
-//! that page by hand.
+//! `cargo xtask assurance`: writes `docs/assurance.md` from the results of the long runs below the target folder. Nobody edits that
+//! page by hand.
 //!
-//! What a run has left nothing for, the page keeps: long runs are made one at a time, and not all on one machine.
+//! The page keeps the sections of runs without new results, because the runs take place at different times and on different machines.
 //!
-//! Every run leaves one JSON object, `target/assurance/NAME.json`: under `figures` the figures by name, objects of figures where there
-//! are several, and beside it the `kernel` it ran under and the `revision` that was run.
+//! Every run writes one JSON object, `target/assurance/NAME.json`. `figures` maps names to figures or to further objects of figures,
+//! `kernel` is the kernel release, and `revision` is the revision that was tested.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,48 +17,51 @@ use serde_json::{Map, Value, json};
 use crate::workspace;
 
 const PAGE: &str = "docs/assurance.md";
-/// What a section begins with.
+const INTRODUCTION: &str = "# Assurance\n\nThe figures of the last long test runs. `cargo xtask assurance` writes this page; nobody edits it by hand.\n";
+/// The start of a section.
 const HEADING: &str = "\n## ";
 
-/// Results in the order of the page: name, title, and what was done. Others follow under their own names.
+/// The known runs in the order of the page: name, title, and description. Other runs follow under their own names.
 const KNOWN: &[(&str, &str, &str)] = &[
     (
         "oracle-native",
         "nftables against native XDP",
-        "`cargo xtask oracle`: the same random packets to a host with the exported nftables policy and to one with our programs, under \
-         every role; what arrives is compared packet by packet. The named differences and their reasons are in \
-         `tests/it/against_nft/differences.rs`.",
+        "`cargo xtask oracle` sends the same random packets to two hosts, under every role: one host has the policy exported to nftables, the \
+         other has the enforcer programs. It compares packet by packet what arrives. `tests/it/against_nft/differences.rs` explains the \
+         named differences.",
     ),
-    ("oracle-tc", "nftables against tc", "The same with the programs at tc."),
+    ("oracle-tc", "nftables against tc", "The same comparison, with the programs attached at tc."),
     (
         "replay-native",
-        "Captures of others, native XDP",
-        "`cargo xtask replay`: every packet through the loaded program by test run and through the reference evaluator; verdict and \
-         reason are compared.",
+        "Public captures, native XDP",
+        "`cargo xtask replay` judges every packet of public captures twice, with the loaded program by test run and with the reference \
+         evaluator. It compares verdict and reason.",
     ),
-    ("replay-tc", "Captures of others, tc", "The same with the programs at tc."),
+    ("replay-tc", "Public captures, tc", "The same comparison, with the programs attached at tc."),
     (
         "mutants",
         "Mutants",
-        "`cargo xtask mutants`: small breakages of the code that decides (`tests/mutants.txt`), one at a time; each must make a test of \
-         the host fail.",
+        "`cargo xtask mutants` makes one small error after the other in the decision code (`tests/mutants.txt`). Each error must make a host \
+         test fail.",
     ),
     (
         "fuzz",
         "Fuzzing",
-        "`cargo xtask fuzz`: cargo-fuzz on the targets of `tests/fuzz`. What breaks something joins the corpora, which `cargo test` replays.",
+        "`cargo xtask fuzz` runs cargo-fuzz on the targets of `tests/fuzz`. An input that causes a failure is added to the corpora, which \
+         `cargo test` replays.",
     ),
     (
         "vmtest",
         "Kernels",
-        "`cargo xtask vmtest`: tests of the kernel suite under other kernels, booted in QEMU: those whose names contain one of these words, \
-         and none of those after `--skip`.",
+        "`cargo xtask vmtest` boots other kernels in QEMU and runs kernel tests there. The row `tests` lists the words that select tests by \
+         name; tests whose names contain a word after `--skip` are left out.",
     ),
     (
         "load",
         "Load",
-        "`cargo xtask load`: a flood over two cables while policies, modes, addresses and flows change and everything is read. Frames are \
-         counted by the generator, by the drivers, by nftables and by us, and all have to agree; what was loaded has to be gone afterwards.",
+        "`cargo xtask load` sends a flood over two cables while policies, modes, addresses and flows change and while commands read everything. \
+         The generator, the drivers, nftables and enforcer each count the frames, and all counts must agree. Afterwards nothing that was \
+         loaded may remain.",
     ),
 ];
 
@@ -75,14 +78,14 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut results = Vec::new();
     let entries =
-        fs::read_dir(folder()).with_context(|| format!("no run has left anything in {}", folder().display()))?;
+        fs::read_dir(folder()).with_context(|| format!("there are no results of any run in {}", folder().display()))?;
     for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
         if path.extension().is_some_and(|extension| extension == "json") {
             results.push(read(&path)?);
         }
     }
     if results.is_empty() {
-        bail!("no run has left anything in {}", folder().display());
+        bail!("there are no results of any run in {}", folder().display());
     }
     let path = workspace::root().join(PAGE);
     let text = page(&results, &fs::read_to_string(&path).unwrap_or_default());
@@ -92,16 +95,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     let names: Vec<&str> = results.iter().map(|run| run.name.as_str()).collect();
-    println!("{PAGE} has the figures of these runs now, and those of others as it had them: {}", names.join(", "));
+    println!("{PAGE}: renewed the figures of {}; the figures of other runs are unchanged", names.join(", "));
     Ok(())
 }
 
-/// Where runs leave their results.
+/// The folder in which runs write their results.
 pub(crate) fn folder() -> PathBuf {
     workspace::target_dir().join("assurance")
 }
 
-/// Leaves a result of this kernel and this revision.
+/// Writes a result, with the running kernel and the current revision.
 pub(crate) fn write(name: &str, figures: &Value) -> anyhow::Result<()> {
     let path = folder().join(format!("{name}.json"));
     let kernel = said(Command::new("uname").arg("-r"));
@@ -128,7 +131,7 @@ fn read(path: &Path) -> anyhow::Result<Run> {
     Ok(Run { name, when: format!("{day}, Linux {kernel}, revision {revision}"), figures })
 }
 
-/// The page with these runs in the place of older ones.
+/// Returns the page with the sections of these runs replaced.
 fn page(runs: &[Run], page: &str) -> String {
     let place = |title: &str| KNOWN.iter().position(|(_, known, _)| *known == title).unwrap_or(KNOWN.len());
     let mut sections: Vec<String> = page
@@ -141,9 +144,7 @@ fn page(runs: &[Run], page: &str) -> String {
     // Stable: of two with one title the newer one is the second.
     sections.sort_by_key(|section| (place(&title(section)), title(section)));
     let newest = sections.chunk_by(|a, b| title(a) == title(b)).filter_map(|same| same.last());
-    let mut text =
-        "# Assurance\n\nThe figures of the last long runs, written by `cargo xtask assurance` and not by hand.\n"
-            .to_owned();
+    let mut text = INTRODUCTION.to_owned();
     for section in newest {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{HEADING}{section}");
@@ -215,11 +216,24 @@ mod tests {
         assert!(text.contains("| killed | 3 |") && text.contains("| by: unit tests | 2 |"), "{text}");
         assert!(text.contains("| none | none |") && text.contains("| kernels | 6.1, 6.12 |"), "{text}");
         assert!(text.find("## Mutants") < text.find("## another"), "{text}");
-        // Once more: the runs that are new, and what there was of others.
+        // A second time with one new run: the sections of other runs stay.
         assert_eq!(page(&runs[1..], &text), text);
         let newer = Run { name: "another".into(), when: "2026-11-23".into(), figures: figures(r#"{"kernels": []}"#) };
         let text = page(std::slice::from_ref(&newer), &text);
         assert!(text.contains("| killed | 3 |") && text.matches("## another").count() == 1, "{text}");
         assert!(text.contains("2026-11-23") && !text.contains("6.12"), "{text}");
+    }
+
+    #[test]
+    fn the_page_has_the_descriptions_of_this_program() {
+        let text = fs::read_to_string(workspace::root().join(PAGE)).unwrap();
+        assert!(text.starts_with(INTRODUCTION), "{text}");
+        for section in text.split(HEADING).skip(1) {
+            let title = section.lines().next().unwrap();
+            let (_, _, description) = KNOWN.iter().find(|(_, known, _)| *known == title).unwrap_or_else(|| {
+                panic!("no known run has the title `{title}`; rename the section with the title in KNOWN")
+            });
+            assert!(section.contains(&format!("\n\n{description}\n\n")), "the page describes `{title}` differently");
+        }
     }
 }
