@@ -86,7 +86,7 @@ holds "connections were permitted and refused" bash -c 'grep -q permitted traffi
 holds "no ping was lost" grep -q ' 0% packet loss' ping
 
 holds "the package is removed" dpkg --remove enforcer
-holds "and says that enforcement ends" says "removing what is in force"
+holds "and says that enforcement ends" says "ending enforcement"
 holds "nothing of ours is in the kernel" not there /sys/fs/bpf/enforcer/eth0
 holds "everything passes" connects 4444
 holds "the site file and the state stay" there /etc/enforcer/site.yaml /var/lib/enforcer
