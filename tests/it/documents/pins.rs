@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use enforcer::help::markdown::{Block, Span, read};
+use enforcer::cli::help::markdown::{Block, Span, read};
 use harness::enforcer::{Protected, state_folder};
 
 use super::source;
