@@ -14,6 +14,7 @@ mod numbers;
 mod policy;
 mod serve;
 mod site_file;
+mod snapshots;
 mod sources;
 mod systemd;
 mod targets;
@@ -22,6 +23,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::cli::{Failure, Output, PolicyArgs};
 use crate::dataplane::{self, BpfLog, HookChoice, Pending, refresh_addresses, refresh_listeners};
@@ -68,6 +71,7 @@ pub struct Options {
 /// When it cannot start; what was in force before is in force still.
 pub fn run(options: &Options, output: &mut Output<'_>) -> Result<(), Failure> {
     heap::share();
+    more_descriptors();
     let _instance = Instance::take()?;
     let (log, numbers) = (Log::new(), Shared::default());
     let (sender, inbox) = mpsc::channel();
@@ -97,6 +101,19 @@ pub fn run(options: &Options, output: &mut Output<'_>) -> Result<(), Failure> {
     agent.start(output)?;
     agent.work(&inbox)?;
     agent.stop()
+}
+
+/// Raises how many descriptors this process may have to what it is allowed to ask for: an object that is loaded takes dozens of
+/// them, and a host may have a hundred interfaces.
+fn more_descriptors() {
+    /// More than anything here needs.
+    const ENOUGH: u64 = 65_536;
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < ENOUGH.min(hard)
+    {
+        // With fewer it works as well, until they are used up; then it says so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, ENOUGH.min(hard), hard);
+    }
 }
 
 /// Standard input and flags do not change.

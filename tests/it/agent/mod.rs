@@ -1,5 +1,6 @@
 //! `enforcer run`, in a namespace with a state folder of its own.
 
+mod clients;
 mod file;
 mod hand;
 mod life;

@@ -1,6 +1,8 @@
 //! One command at a time changes pins.
 
+use std::cell::Cell;
 use std::fs;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -8,30 +10,55 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::pins::make_dir;
 use crate::dataplane::error::{DataplaneError, at};
+use crate::host::trusted::open_plain;
 
 const FOLDER: &str = "/run/enforcer";
+/// The file that is locked.
+const LOCK: &str = "lock";
 
 /// Holds others off while the pins are changed: released when it is dropped.
 pub(in crate::dataplane) fn lock() -> Result<Flock<fs::File>, DataplaneError> {
-    wait(FlockArg::LockExclusive)
+    // Held until the lock is ours, so that readers who come meanwhile wait behind us.
+    let _turn = wait("turn", FlockArg::LockExclusive)?;
+    wait(LOCK, FlockArg::LockExclusive)
 }
 
-/// Holds changes off while pins are read: what is read belongs together.
+/// Holds changes off while pins are read: what is read belongs together. It stays in the thread that it was made in.
 #[derive(Debug)]
-pub struct Reading(#[expect(dead_code, reason = "held, never read")] Flock<fs::File>);
+pub struct Reading {
+    _lock: Flock<fs::File>,
+    _of_thread: PhantomData<*const ()>,
+}
 
-/// Waits for a change of the pins that is going on, and holds others off until what is given back is dropped. Readers do not
-/// hold each other off. Whoever reads must not change pins meanwhile: it would wait for itself.
+thread_local! {
+    /// How many [`Reading`]s this thread holds: of a reader that reads something else meanwhile, the second does not wait for its
+    /// turn behind a change that waits for the first.
+    static HELD: Cell<u32> = const { Cell::new(0) };
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        HELD.set(HELD.get() - 1);
+    }
+}
+
+/// Waits for a change of the pins that is going on, or that waits to begin, and holds others off until what is given back is
+/// dropped. Readers do not hold each other off. Whoever reads must not change pins meanwhile: it would wait for itself.
 ///
 /// # Errors
 /// When the lock cannot be taken.
 pub fn reading() -> Result<Reading, DataplaneError> {
-    wait(FlockArg::LockShared).map(Reading)
+    // The kernel gives a lock to readers for as long as one of them holds it, so a change would wait until there happens to be
+    // none: with readers that never cease, for ever. Whoever waits to change something has the turn, and no reader passes.
+    let _turn = if HELD.get() == 0 { Some(wait("turn", FlockArg::LockShared)?) } else { None };
+    let _lock = wait(LOCK, FlockArg::LockShared)?;
+    HELD.set(HELD.get() + 1);
+    Ok(Reading { _lock, _of_thread: PhantomData })
 }
 
 /// The same as [`lock`], unless somebody else holds it.
 pub(in crate::dataplane) fn try_lock() -> Option<Flock<fs::File>> {
-    let (_, file) = open().ok()?;
+    let (_, file) = open(LOCK).ok()?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
 }
 
@@ -44,8 +71,8 @@ pub fn run_folder() -> Result<PathBuf, DataplaneError> {
     Ok(PathBuf::from(FOLDER))
 }
 
-fn wait(how: FlockArg) -> Result<Flock<fs::File>, DataplaneError> {
-    let (path, mut file) = open()?;
+fn wait(name: &str, how: FlockArg) -> Result<Flock<fs::File>, DataplaneError> {
+    let (path, mut file) = open(name)?;
     loop {
         match Flock::lock(file, how) {
             Ok(lock) => return Ok(lock),
@@ -61,8 +88,8 @@ fn wait(how: FlockArg) -> Result<Flock<fs::File>, DataplaneError> {
     }
 }
 
-fn open() -> Result<(PathBuf, fs::File), DataplaneError> {
-    let path = run_folder()?.join("lock");
-    let file = fs::File::create(&path).map_err(at(path.clone()))?;
+fn open(name: &str) -> Result<(PathBuf, fs::File), DataplaneError> {
+    let path = run_folder()?.join(name);
+    let file = open_plain(&path, fs::File::options().write(true).create(true)).map_err(at(path.clone()))?;
     Ok((path, file))
 }

@@ -1,0 +1,116 @@
+//! What metrics are served from: a text that is at most a second old when it is asked for, made by one thread, however many ask.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use tokio::sync::oneshot;
+
+use super::numbers::Shared;
+use crate::dataplane::protected;
+use crate::observe::metrics::Metrics;
+
+/// How old a snapshot may be.
+const FRESH: Duration = Duration::from_secs(1);
+/// Questions that wait while a snapshot is made: more than connections are answered at the same time.
+const WAITING: usize = 128;
+
+/// A text, or why there is none.
+type Answer = Result<Bytes, String>;
+
+/// Asks the thread.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshots(SyncSender<oneshot::Sender<Answer>>);
+
+impl Snapshots {
+    /// Starts the thread, which ends with the last of those who could ask it.
+    pub(super) fn start(numbers: Shared) -> std::io::Result<Self> {
+        Self::of(move || text(&numbers).map_err(|error| format!("{error:#}")))
+    }
+
+    fn of(make: impl FnMut() -> Result<String, String> + Send + 'static) -> std::io::Result<Self> {
+        let (questions, inbox) = sync_channel(WAITING);
+        thread::Builder::new().name("metrics".to_owned()).spawn(move || work(&inbox, make))?;
+        Ok(Self(questions))
+    }
+
+    /// The latest one; a new one where that is too old.
+    pub(super) async fn latest(&self) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.0.try_send(answer).map_err(|_| "too many ask at the same time".to_owned())?;
+        answered.await.unwrap_or_else(|_| Err("the thread that reads the counters has ended".to_owned()))
+    }
+}
+
+/// Makes a snapshot for whoever waits when it is begun; those who come while it is made share the next one, or this one if it is
+/// still fresh then.
+fn work(inbox: &Receiver<oneshot::Sender<Answer>>, mut make: impl FnMut() -> Result<String, String>) {
+    let mut last: Option<(Instant, Answer)> = None;
+    loop {
+        let first = match inbox.recv_timeout(FRESH) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                // It is too old for everybody, and may be large.
+                last = None;
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let (made, answer) = match last.take() {
+            Some((made, answer)) if made.elapsed() < FRESH => (made, answer),
+            _ => (Instant::now(), make().map(Bytes::from)),
+        };
+        for waiting in std::iter::once(first).chain(inbox.try_iter().take(WAITING)) {
+            // Whoever asked may be gone.
+            let _ = waiting.send(answer.clone());
+        }
+        last = Some((made, answer));
+    }
+}
+
+fn text(numbers: &Shared) -> anyhow::Result<String> {
+    Ok(Metrics::read(&protected(&[])?)?.text()? + &numbers.numbers().text())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thousand_questions_within_a_second_read_the_counters_once() {
+        let made = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&made);
+        let snapshots = Snapshots::of(move || Ok(counted.fetch_add(1, Ordering::Relaxed).to_string())).unwrap();
+        let begun = Instant::now();
+        for _ in 0..1000 {
+            snapshots.latest().await.unwrap();
+        }
+        let seconds = u32::try_from(begun.elapsed().as_secs()).unwrap();
+        assert!(made.load(Ordering::Relaxed) <= 1 + seconds, "one for each second that this took");
+    }
+
+    #[tokio::test]
+    async fn nobody_gets_one_that_is_older_than_a_second() {
+        let begun = Instant::now();
+        let snapshots = Snapshots::of(move || Ok(begun.elapsed().as_millis().to_string())).unwrap();
+        for wait in [0, 600, 600, 1200] {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            let asked = begun.elapsed().as_millis();
+            let made: u128 = std::str::from_utf8(&snapshots.latest().await.unwrap()).unwrap().parse().unwrap();
+            assert!(made + FRESH.as_millis() >= asked, "made {made}, asked {asked}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_is_told_and_tried_again_a_second_later() {
+        let mut results = ["no".to_owned()].into_iter();
+        let snapshots = Snapshots::of(move || results.next().map_or_else(|| Ok("yes".to_owned()), Err)).unwrap();
+        assert_eq!(snapshots.latest().await, Err("no".to_owned()));
+        tokio::time::sleep(FRESH).await;
+        assert_eq!(snapshots.latest().await, Ok(Bytes::from_static(b"yes")));
+    }
+}
