@@ -98,7 +98,8 @@ fn check(name: &str, expected: &Expect) {
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("# yaml-language-server: $schema=../schema/site.schema.json\n"));
     serde_yaml::from_str::<SiteFile>(&text).unwrap();
-    let site = site::load(&path, embedded().unwrap()).unwrap_or_else(|error| panic!("{error}"));
+    let site = site::load(&path, embedded().unwrap(), enforcer::host::trusted::Pipes::Refused)
+        .unwrap_or_else(|error| panic!("{error}"));
     let compiled = compile(&site, embedded().unwrap(), date(2026, 11, 22)).unwrap();
     let warnings: String = compiled
         .warnings

@@ -240,3 +240,50 @@ impl Drop for Files {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
+
+#[test]
+fn a_pipe_of_the_shell_is_a_file_and_a_named_pipe_is_refused_at_once() {
+    let folder = std::env::temp_dir().join(format!("enforcer-pipes-{}", std::process::id()));
+    let catalogue = folder.join("catalogue");
+    fs::create_dir_all(&catalogue).unwrap();
+    let (site, fifo) = (folder.join("site.yaml"), folder.join("fifo"));
+    fs::write(&site, SITE).unwrap();
+    for fifo in [&fifo, &catalogue.join("finesse.yaml")] {
+        nix::unistd::mkfifo(fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+    let shell = |line: &str| {
+        let line = line.replace("ENFORCER", env!("CARGO_BIN_EXE_enforcer")).replace("FOLDER", folder.to_str().unwrap());
+        // Nothing that is refused is waited for: a command that has to be killed fails by its exit code, 124.
+        let output = Command::new("timeout").args(["20", "bash", "-c", &line]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for line in [
+        "check <(cat FOLDER/site.yaml)",
+        "compile <(cat FOLDER/site.yaml)",
+        "diff <(cat FOLDER/site.yaml) FOLDER/site.yaml",
+    ] {
+        let (code, stderr) = shell(&format!("ENFORCER {line}"));
+        assert_eq!(code, Some(0), "{line}: {stderr}");
+    }
+    let (code, stderr) = shell("cat FOLDER/site.yaml | ENFORCER check /dev/stdin");
+    assert_eq!(code, Some(0), "{stderr}");
+    for line in [
+        "check FOLDER/fifo",
+        "compile FOLDER/fifo",
+        "diff FOLDER/fifo FOLDER/site.yaml",
+        "explain FOLDER/fifo 'in tcp 10.0.0.5:40000 -> :443'",
+        "export nft FOLDER/fifo",
+        "simulate FOLDER/site.yaml FOLDER/fifo",
+        "simulate FOLDER/site.yaml FOLDER/fifo --local 10.0.0.1",
+        "suggest FOLDER/site.yaml --denied FOLDER/fifo",
+        "check --role finesse --interface eth0 --catalogue FOLDER/catalogue",
+    ] {
+        let (code, stderr) = shell(&format!("ENFORCER {line}"));
+        assert_eq!(code, Some(2), "{line}: {stderr}");
+        assert!(stderr.contains("FIFO"), "{line}: {stderr}");
+    }
+    let (code, stderr) = shell("ENFORCER simulate FOLDER/site.yaml <(cat FOLDER/site.yaml)");
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("--local"), "a pipe can be read once only: {stderr}");
+    fs::remove_dir_all(folder).unwrap();
+}

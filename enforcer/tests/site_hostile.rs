@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use enforcer::host::trusted::Pipes;
 use enforcer::policy::catalogue::embedded;
 use enforcer::policy::compile::compile;
 use enforcer::policy::site;
@@ -115,13 +116,20 @@ fn bytes_that_are_not_utf_8_have_a_place() {
 #[test]
 fn a_file_without_end_is_not_read_to_its_end() {
     let start = Instant::now();
-    let error = site::load("/dev/zero", embedded().unwrap()).unwrap_err().to_string();
-    assert_eq!(error, "/dev/zero: the file is longer than the 4194304 bytes that are read");
+    let long = std::env::temp_dir().join(format!("enforcer-long-{}.yaml", std::process::id()));
+    let file = std::fs::File::create(&long).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let refused = |path: &str| site::load(path, embedded().unwrap(), Pipes::Allowed).unwrap_err().to_string();
+    let error = refused(long.to_str().unwrap());
+    std::fs::remove_file(&long).unwrap();
+    assert!(error.ends_with(": the file is longer than the 4194304 bytes that are read"), "{error}");
     assert!(start.elapsed() < Duration::from_secs(2));
-    let error = site::load("/nonexistent/site.yaml", embedded().unwrap()).unwrap_err().to_string();
-    assert_eq!(error, "cannot read /nonexistent/site.yaml: No such file or directory (os error 2)");
-    let error = site::load("/", embedded().unwrap()).unwrap_err().to_string();
-    assert_eq!(error, "cannot read /: Is a directory (os error 21)");
+    assert_eq!(
+        refused("/nonexistent/site.yaml"),
+        "cannot read /nonexistent/site.yaml: No such file or directory (os error 2)"
+    );
+    assert_eq!(refused("/"), "cannot read /: Is a directory (os error 21)");
+    assert_eq!(refused("/dev/zero"), "cannot read /dev/zero: it is a device, not a file");
 }
 
 #[test]
@@ -136,7 +144,7 @@ fn load(bytes: &[u8]) -> String {
     let path = std::env::temp_dir().join(format!("enforcer-hostile-{}-{}.yaml", std::process::id(), bytes.len()));
     std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
     let path = path.to_str().unwrap();
-    let error = site::load(path, embedded().unwrap()).unwrap_err().to_string();
+    let error = site::load(path, embedded().unwrap(), Pipes::Allowed).unwrap_err().to_string();
     std::fs::remove_file(path).unwrap();
     error.replace(path, "FILE")
 }

@@ -8,6 +8,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::cli::Failure;
 use crate::dataplane::{here, run_folder};
+use crate::host::trusted::open_plain;
 
 /// Held as long as the agent runs. The kernel lets go of it, however the agent ends.
 #[derive(Debug)]
@@ -20,8 +21,7 @@ impl Instance {
         let failed = |error: std::io::Error| {
             Failure::Failed(anyhow::Error::from(error).context(format!("cannot lock {}", path.display())))
         };
-        let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = open.map_err(failed)?;
+        let file = open_plain(&path, File::options().read(true).write(true).create(true)).map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
                 lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;

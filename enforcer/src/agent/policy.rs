@@ -32,7 +32,7 @@ pub(super) struct Followed {
 impl Followed {
     /// Reads and compiles it.
     pub(super) fn read(args: &PolicyArgs, hook: HookChoice) -> Result<Self, Vec<Diagnostic>> {
-        let policy = args.load().map_err(policy::Error::findings)?;
+        let policy = args.load_again().map_err(policy::Error::findings)?;
         let source = source(args, &policy.site, hook);
         Self::compile(policy, source)
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Failure, Format, Output};
 use crate::cli::args::policy::{Error, PolicyFlags};
 use crate::cli::print::table::{print, table};
+use crate::host::trusted::Pipes;
 use crate::policy::diff::{Change, Difference, Effect, Judged, Sources, diff};
 use crate::policy::ruleset::Ruleset;
 
@@ -61,7 +62,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
 /// Compiles one of the two. Its warnings are for `check`.
 fn load(args: &Args, site: &str, output: &mut Output<'_>) -> Result<Ruleset, Failure> {
     let flags = PolicyFlags { catalogue: args.catalogue.clone(), ..PolicyFlags::default() };
-    let compiled = flags.load(Some(site)).and_then(|policy| {
+    let compiled = flags.load(Some(site), Pipes::Allowed).and_then(|policy| {
         crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()).map_err(Error::from)
     });
     match compiled {

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::Serialize;
 
 use super::{Failure, Format, Output};
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::print::table::{print, table};
+use crate::host::trusted::{Pipes, open_named};
 use crate::judge::capture::{self, Addresses, End, Packet};
 use crate::judge::explain::Known;
 use crate::judge::host::Host;
@@ -71,10 +73,11 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Err(error) => return Err(crate::cli::args::policy::Error::from(error).report(output)?),
     };
     let locals = locals(args, output)?;
+    let pipes = if args.local.is_empty() { Pipes::Refused } else { Pipes::Allowed };
     let host = Host::with_addresses(locals.addresses.iter().copied());
     let known = Known { site: &policy.site, catalogue: &policy.catalogue, ruleset: &compiled.ruleset };
     let mut simulation = Simulation::new(known, &host);
-    let (end, _) = read(&args.capture, "judging", output, |packet| simulation.packet(packet))?;
+    let (end, _) = read(&args.capture, pipes, "judging", output, |packet| simulation.packet(packet))?;
     let report = simulation.report();
     match args.format {
         Format::Json => {
@@ -93,7 +96,8 @@ fn locals(args: &Args, output: &mut Output<'_>) -> Result<Locals, Failure> {
         return Ok(Locals { addresses, origin: Origin::Named, share: None });
     }
     let mut survey = Survey::default();
-    let (_, interface) = read(&args.capture, "looking for the host", output, |packet| survey.packet(packet))?;
+    let look = read(&args.capture, Pipes::Refused, "looking for the host", output, |packet| survey.packet(packet));
+    let (_, interface) = look?;
     let Some(locals) = survey.locals(&interface) else {
         return Err(Failure::BadInput(anyhow::anyhow!(
             "no address is in most packets of {}, so the protected host cannot be guessed; name it with `--local ADDRESS`",
@@ -118,18 +122,30 @@ fn locals(args: &Args, output: &mut Output<'_>) -> Result<Locals, Failure> {
 /// Reads the file, with a line of progress where somebody sees it.
 fn read(
     path: &Path,
+    pipes: Pipes,
     doing: &str,
     output: &mut Output<'_>,
     mut each: impl FnMut(&Packet<'_>),
 ) -> Result<(End, Addresses), Failure> {
     let open = || -> anyhow::Result<(File, u64)> {
-        let file = File::open(path)?;
-        let length = file.metadata()?.len();
-        Ok((file, length))
+        let file = open_named(path, pipes)?;
+        let meta = file.metadata()?;
+        if meta.is_file() {
+            return Ok((file, meta.len()));
+        }
+        // Whoever gives a pipe waits for it, as for that of tcpdump(1).
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+        Ok((file, u64::MAX))
     };
-    let (file, length) =
-        open().with_context(|| format!("cannot open {}", path.display())).map_err(Failure::BadInput)?;
-    let shows = length > LARGE && std::io::stderr().is_terminal();
+    let (file, length) = open().map_err(|error| {
+        let is_pipe = error.downcast_ref().is_some_and(|error: &std::io::Error| error.kind() == ErrorKind::NotSeekable);
+        // It is read twice where the host has to be looked for.
+        let hint = if is_pipe { ", or say which addresses are the host's, with `--local ADDRESS`" } else { "" };
+        Failure::BadInput(anyhow::anyhow!("cannot open {}: {error}{hint}", path.display()))
+    })?;
+    // What is written to the file while it is read is not read.
+    let file = file.take(length);
+    let shows = (LARGE..u64::MAX).contains(&length) && std::io::stderr().is_terminal();
     let read = capture::read(file, |packet| {
         if shows && packet.number.is_multiple_of(EVERY) {
             let percent = (packet.read as u64).saturating_mul(100) / length.max(1);

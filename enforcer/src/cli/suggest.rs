@@ -1,6 +1,5 @@
 //! `enforcer suggest`: from denied flows to the change of the site that would permit them.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 
@@ -14,11 +13,12 @@ use crate::cli::args::interfaces::InterfaceArgs;
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::print::table::{print, source_rows, table};
 use crate::dataplane;
+use crate::host::trusted::{Pipes, read_named};
 use crate::observe::suggest::{Base, Class, Denied, Flow, Options, Suggestion, Suggestions, Unexplained, suggest};
 use crate::policy::site::COMMAND_LINE;
 
 /// Bytes of a list of denied flows that are read: twice what 65536 of them take.
-const MOST_BYTES: u64 = 64 << 20;
+const MOST_BYTES: usize = 64 << 20;
 /// Flows and reasons that are shown to a person.
 const ROWS: usize = 20;
 
@@ -98,13 +98,14 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
 /// Reads what `enforcer denied --format json` printed.
 fn listed(path: &std::path::Path) -> Result<Vec<Denied>, Failure> {
     let failed = |error: io::Error| Failure::BadInput(anyhow::anyhow!("cannot read {}: {error}", path.display()));
-    let mut text = String::new();
-    let read = if path.as_os_str() == "-" {
-        io::stdin().lock().take(MOST_BYTES).read_to_string(&mut text)
+    let text = if path.as_os_str() == "-" {
+        let mut text = String::new();
+        io::stdin().lock().take(MOST_BYTES as u64).read_to_string(&mut text).map(|_| text)
     } else {
-        File::open(path).map_err(failed)?.take(MOST_BYTES).read_to_string(&mut text)
+        let bytes = read_named(path, MOST_BYTES, Pipes::Allowed).map_err(failed)?;
+        String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
     };
-    read.map_err(failed)?;
+    let text = text.map_err(failed)?;
     Denied::from_json(&text).map_err(|error| {
         let what = "is not a list of denied flows as `enforcer denied --format json` prints it";
         Failure::BadInput(anyhow::anyhow!("{} {what}: {error}", path.display()))

@@ -2,8 +2,8 @@
 //! and, where somebody asks for it, of the remote address.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -13,6 +13,7 @@ use enforcer_common::{EntryKind, ServiceIndex};
 
 use super::denied::DeniedFlow;
 use crate::dataplane::Loaded;
+use crate::host::trusted::{Pipes, read_named};
 use crate::policy::site::protocol_name;
 
 /// The names of ports that this host knows, from `/etc/services` (services(5)).
@@ -21,12 +22,15 @@ pub struct Services {
     names: BTreeMap<(u16, String), String>,
 }
 
+/// No list of services is longer.
+const MOST_BYTES: usize = 4 << 20;
+
 impl Services {
     /// Reads the list; without one, no port has a name.
     #[must_use]
     pub fn of_host() -> Self {
         // Not every line has to be UTF-8 for the others to be of use.
-        let text = fs::read("/etc/services").unwrap_or_default();
+        let text = read_named(Path::new("/etc/services"), MOST_BYTES, Pipes::Refused).unwrap_or_default();
         Self::parse(&String::from_utf8_lossy(&text))
     }
 

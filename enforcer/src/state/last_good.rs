@@ -4,7 +4,7 @@
 //! a deadline, or confirmed: until then it stands beside, in a file that nothing boots from.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ const FOLDER: &str = "/var/lib/enforcer";
 pub const FOLDER_VARIABLE: &str = "ENFORCER_STATE_DIR";
 /// Version of the format.
 const VERSION: u32 = 1;
+/// Bytes of the longest file: a site file of the size that is read, written as JSON.
+const LARGEST: u64 = 32 << 20;
 
 /// Where the files are: in `/var/lib/enforcer`, unless the environment says otherwise.
 #[must_use]
@@ -329,7 +331,11 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 }
 
 fn read(path: &Path) -> Option<LastGood> {
-    parsed(&fs::read(path).ok()?)
+    let file = trusted::open_plain(path, OpenOptions::new().read(true)).ok()?;
+    trusted::check_owner(&file.metadata().ok()?).ok()?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).ok()?;
+    if bytes.len() as u64 > LARGEST { None } else { parsed(&bytes) }
 }
 
 /// The policy in the bytes of a file, if this version can read them.

@@ -46,8 +46,9 @@ fn a_broken_site_file_keeps_the_old_policy_and_is_told_with_its_place() {
     agent.wait_for_log("did you mean `unity-connection`?");
     assert_eq!((host.status("/policy_hash"), host.status("/applied")), (hash.clone(), applied));
     assert_eq!(host.ask(), Reply::Silence);
+    // What is served may be a second old.
+    wait_for_value(&true, || metrics(&host, &agent.log()).contains("\nenforcer_agent_site_in_force 0\n"));
     let text = metrics(&host, &agent.log());
-    assert!(text.contains("\nenforcer_agent_site_in_force 0\n"), "{text}");
     assert!(text.contains("\nenforcer_agent_reload_failures_total 1\n"), "{text}");
     host.write(OTHER);
     wait_for_value(&true, || host.status("/policy_hash") != hash);
@@ -208,6 +209,40 @@ fn a_change_that_waits_to_be_confirmed_is_not_confirmed_by_the_agent() {
     host.run(&["confirm"]).expect_code(0);
     wait_for_value(&true, || host.status("/policy_hash") != hash);
     assert_eq!(host.status("/inbound/mode"), "enforce");
+}
+
+#[test]
+fn whatever_the_site_file_becomes_the_agent_goes_on_protecting_and_ends_when_it_is_told_to() {
+    let host = Host::with_site(ENFORCING);
+    let near = host.cable.near.interface.clone();
+    let again = || {
+        host.cable.host.batch(&format!("link del {near}\n"));
+        host.cable.host.batch(&format!("link add {near} type veth peer name p{}\n", &near[2..]));
+        wait_for_value(&Some(0), || host.run(&["status", "--interface", &near]).code);
+    };
+    let agent = host.start(&["--check", "1s"]);
+    again();
+    let become_pipe = || nix::unistd::mkfifo(&host.site(), nix::sys::stat::Mode::S_IRWXU).expect("the folder is there");
+    let become_link = |to: &str| symlink(to, host.site()).expect("the folder is there");
+    for (become_it, told) in [
+        (&become_pipe as &dyn Fn(), "it is a FIFO"),
+        (&|| become_link("/dev/zero"), "it is a device"),
+        (&|| become_link("/proc/kmsg"), "the kernel makes it up"),
+        (&|| fs::create_dir(host.site()).expect("the folder is there"), "Is a directory"),
+    ] {
+        fs::remove_file(host.site()).expect("it is there");
+        become_it();
+        agent.wait_for_log(told);
+        again();
+        let _ = fs::remove_dir(host.site());
+        host.write(ENFORCING);
+        wait_for_value(&true, || agent.log().matches("is in force").count() >= 1);
+    }
+    fs::remove_file(host.site()).expect("it is there");
+    become_pipe();
+    let begun = std::time::Instant::now();
+    assert!(agent.stop());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
 pub(super) fn metrics(host: &Host, log: &str) -> String {

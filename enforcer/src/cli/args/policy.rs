@@ -9,6 +9,7 @@ use jiff::Zoned;
 
 use crate::cli::check::count;
 use crate::cli::{Failure, Output, completions};
+use crate::host::trusted::Pipes;
 use crate::policy::catalogue::{self, Catalogue};
 use crate::policy::compile::{self, Compiled};
 use crate::policy::site::{self, Site};
@@ -83,7 +84,16 @@ impl PolicyArgs {
     ///
     /// Everything that is wrong with the site or the catalogue.
     pub fn load(&self) -> Result<Policy, Error> {
-        self.flags.load(self.site.as_deref())
+        self.flags.load(self.site.as_deref(), Pipes::Allowed)
+    }
+
+    /// The same for whoever reads it again and again, and must never wait: a site file that is a pipe is refused.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the site or the catalogue.
+    pub fn load_again(&self) -> Result<Policy, Error> {
+        self.flags.load(self.site.as_deref(), Pipes::Refused)
     }
 
     /// Reads and compiles the policy, and prints how many warnings there are.
@@ -124,7 +134,7 @@ impl Policy {
                 let site = site::read(Text::new(site, text), &catalogue).map_err(site::Error::from)?;
                 Ok(Self { site, catalogue })
             }
-            _ => flags.load(None),
+            _ => flags.load(None, Pipes::Refused),
         }
     }
 }
@@ -135,10 +145,10 @@ impl PolicyFlags {
     /// # Errors
     ///
     /// Everything that is wrong with the site or the catalogue.
-    pub fn load(&self, site: Option<&str>) -> Result<Policy, Error> {
+    pub fn load(&self, site: Option<&str>, pipes: Pipes) -> Result<Policy, Error> {
         let catalogue = load_catalogue(self.catalogue.as_deref())?;
         let site = match site {
-            Some(path) => site::load(path, &catalogue)?,
+            Some(path) => site::load(path, &catalogue, pipes)?,
             None if self.role.is_empty() => return Err(Error::Nothing),
             None => {
                 let (text, root, findings) = self.tree(&catalogue);

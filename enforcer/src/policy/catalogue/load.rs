@@ -8,6 +8,7 @@ use include_dir::{Dir, include_dir};
 
 use super::resolve::resolve;
 use super::{Catalogue, read};
+use crate::host::trusted::{Pipes, read_named};
 use crate::text::diagnostic::{Diagnostic, Findings, Text};
 use crate::text::yaml::{Limits, Reader, parse};
 
@@ -66,12 +67,12 @@ pub fn from_directory(path: &Path) -> Result<Catalogue, Error> {
         else {
             continue;
         };
-        let size = fs::metadata(&file).map_err(failed(&file))?.len();
-        if size > Limits::CATALOGUE.bytes as u64 {
-            let message = format!("the file has {size} bytes, more than the {} that are read", Limits::CATALOGUE.bytes);
+        let bytes = read_named(&file, Limits::CATALOGUE.bytes, Pipes::Refused).map_err(failed(&file))?;
+        if bytes.len() > Limits::CATALOGUE.bytes {
+            let message = format!("the file has more than the {} bytes that are read", Limits::CATALOGUE.bytes);
             return Err(Findings(vec![Diagnostic::of_file(file.display().to_string(), message)]).into());
         }
-        let content = fs::read_to_string(&file).map_err(failed(&file))?;
+        let content = String::from_utf8(bytes).map_err(|_| failed(&file)(io::Error::other("it is not UTF-8")))?;
         files.push((stem.to_owned(), Text::new(file.display().to_string(), content)));
     }
     if !files.iter().any(|(stem, _)| stem == "peers") {

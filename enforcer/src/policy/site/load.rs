@@ -1,10 +1,10 @@
 //! Site files: from a path or standard input, within bounds, to a [`Site`].
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Site, from_tree};
+use crate::host::trusted::{Pipes, read_named};
 use crate::policy::catalogue::Catalogue;
 use crate::text::diagnostic::{Diagnostic, Findings, Position, Text};
 use crate::text::yaml::{Limits, parse};
@@ -30,11 +30,11 @@ pub enum Error {
 /// # Errors
 ///
 /// The file cannot be read, or everything that is wrong with it.
-pub fn load(path: &str, catalogue: &Catalogue) -> Result<Site, Error> {
+pub fn load(path: &str, catalogue: &Catalogue, pipes: Pipes) -> Result<Site, Error> {
     let failed = |cause| Error::Read { path: path.into(), cause };
     let bytes = match path {
         "-" => bounded(io::stdin().lock()).map_err(failed)?,
-        _ => bounded(File::open(path).map_err(failed)?).map_err(failed)?,
+        _ => read_named(Path::new(path), Limits::SITE.bytes, pipes).map_err(failed)?,
     };
     let name = if path == "-" { "<stdin>" } else { path };
     let text = decode(name, bytes).map_err(|finding| Findings(vec![finding]))?;
@@ -51,7 +51,7 @@ pub fn read(text: Text, catalogue: &Catalogue) -> Result<Site, Findings> {
     from_tree(text, &root, catalogue, Vec::new(), true)
 }
 
-/// One byte more than is accepted, so that a longer file is known to be one; `/dev/zero` ends there too.
+/// One byte more than is accepted, so that a longer text is known to be one.
 fn bounded(source: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(Limits::SITE.bytes as u64 + 1).read_to_end(&mut bytes)?;
