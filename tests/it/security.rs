@@ -98,3 +98,109 @@ fn as_nobody_in(protected: &Protected, program: &str, arguments: &[&str]) -> Out
     command.args(["--reuid", &number, "--regid", &number, "--clear-groups", program]).args(arguments);
     command.output().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
+
+/// A machine of its own, as far as pins go: a bpffs that everybody may write to, as the kernel mounts it unless told otherwise, which is
+/// the one that its first process sees, and a network with one interface, `eth7`.
+const MACHINE: &str = r#"
+set -e
+mkdir -p /run/enforcer
+mount -t tmpfs -o mode=755 tmpfs /run
+mount -t bpf bpf /sys/fs/bpf
+ip link set lo up
+ip link add eth7 type veth peer name p7
+ip link set eth7 up
+as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups sh -ec "$1"; }
+enforcer() { code=0; "$ENFORCER_BIN" "$@" > /run/said 2>&1 || code=$?; cat /run/said; echo "exit code $code"; }
+apply() { enforcer apply --role finesse --interface eth7 --mode enforce --yes; }
+set +e
+"#;
+
+/// Runs lines in it, and gives back what they print.
+#[track_caller]
+fn on_machine(lines: &str) -> String {
+    let state = std::env::temp_dir().join(format!("enforcer-machine-{}", std::process::id()));
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--net", "--fork", "--mount-proc", "bash", "-c", &format!("{MACHINE}{lines}")]);
+    command.env("ENFORCER_BIN", harness::enforcer::binary()).env("ENFORCER_STATE_DIR", &state);
+    let output = command.output().expect("unshare is there");
+    let _ = std::fs::remove_dir_all(state);
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn folders_that_somebody_else_has_made_first_become_roots_and_are_named() {
+    let said = on_machine(
+        "as_nobody 'mkdir -p /sys/fs/bpf/enforcer/eth7/junk && chmod 0777 /sys/fs/bpf/enforcer'
+         apply
+         find /sys/fs/bpf/enforcer -type d -exec stat -c '%u %a %n' {} +
+         as_nobody 'mv /sys/fs/bpf/enforcer/eth7 /sys/fs/bpf/enforcer/eth8' || echo refused
+         enforcer status",
+    );
+    let count = |text: &str| said.matches(text).count();
+    assert_eq!((count("exit code 0"), count("exit code")), (2, 2), "{said}");
+    assert!(
+        said.contains("ATTENTION: the folder /sys/fs/bpf/enforcer was not safe (it belongs to user 65534)"),
+        "{said}"
+    );
+    assert!(said.contains("/sys/fs/bpf/enforcer/eth7 was not safe"), "{said}");
+    assert!(count("0 700 /sys/fs/bpf/enforcer") >= 4, "{said}");
+    assert!(!said.contains("65534 7") && count("refused") == 1, "{said}");
+}
+
+#[test]
+fn a_folder_that_others_may_write_to_is_put_right_by_whatever_looks_at_it() {
+    for command in ["status", "boot", "mode audit", "counters", "detach"] {
+        let said = on_machine(&format!(
+            "apply
+             chmod 0777 /sys/fs/bpf/enforcer/eth7; chown 65534 /sys/fs/bpf/enforcer
+             enforcer {command}
+             stat -c '%u %a %n' /sys/fs/bpf/enforcer /sys/fs/bpf/enforcer/eth7"
+        ));
+        assert!(said.contains("ATTENTION: the folder /sys/fs/bpf/enforcer was not safe"), "{command}: {said}");
+        assert_eq!(said.matches("exit code 0").count(), 2, "{command}: {said}");
+        let is_safe =
+            said.contains("0 700 /sys/fs/bpf/enforcer\n") && said.contains("0 700 /sys/fs/bpf/enforcer/eth7\n");
+        assert!(is_safe || command == "detach", "{command}: {said}");
+    }
+}
+
+#[test]
+fn what_somebody_else_has_put_in_the_place_of_pins_is_refused_with_the_command_that_removes_it() {
+    for (planted, path) in [
+        ("ln -s /tmp /sys/fs/bpf/enforcer", "/sys/fs/bpf/enforcer"),
+        ("mkdir /sys/fs/bpf/enforcer && ln -s /tmp /sys/fs/bpf/enforcer/eth7", "/sys/fs/bpf/enforcer/eth7"),
+    ] {
+        let said =
+            on_machine(&format!("as_nobody '{planted}'\napply\nenforcer status\nrm {path}\napply\nenforcer status"));
+        let refused = format!("`rm {path}`");
+        let codes: Vec<&str> = said.lines().filter(|line| line.starts_with("exit code")).collect();
+        assert_eq!(codes, ["exit code 4", "exit code 4", "exit code 0", "exit code 0"], "{planted}: {said}");
+        assert_eq!(said.matches(refused.as_str()).count(), 2, "{planted}: {said}");
+    }
+}
+
+#[test]
+fn a_bpffs_in_which_everybody_may_rename_is_refused_with_the_command_that_ends_that() {
+    for (open, close) in [("chmod 0777 /sys/fs/bpf", "chmod +t"), ("chown 65534 /sys/fs/bpf", "chown root:root")] {
+        let said = on_machine(&format!("{open}\napply\n{close} /sys/fs/bpf\napply"));
+        let codes: Vec<&str> = said.lines().filter(|line| line.starts_with("exit code")).collect();
+        assert_eq!(codes, ["exit code 4", "exit code 0"], "{said}");
+        assert!(said.contains(&format!("`{close} /sys/fs/bpf`")), "{said}");
+    }
+}
+
+#[test]
+fn locks_that_somebody_else_holds_hold_up_nobody() {
+    let said = on_machine(
+        "mkdir -p /run/enforcer; chmod 0777 /run/enforcer
+         as_nobody 'mkfifo /run/enforcer/lock; ln -s /etc/passwd /run/enforcer/turn'
+         ENFORCER_BIN=\"timeout 60 $ENFORCER_BIN\"
+         enforcer() { code=0; $ENFORCER_BIN \"$@\" > /run/said 2>&1 || code=$?; cat /run/said; echo \"exit code $code\"; }
+         apply
+         stat -c '%u %a %n' /run/enforcer
+         wc -c < /etc/passwd",
+    );
+    assert!(said.contains("exit code 0"), "{said}");
+    assert!(said.contains("0 700 /run/enforcer"), "{said}");
+    assert!(!said.ends_with("\n0\n"), "the link was followed: {said}");
+}

@@ -237,6 +237,10 @@ impl Agent<'_> {
             Work::Totals => journal::record(history::Event::Sample, &[]).map_err(Into::into),
             Work::Listeners => refresh_listeners().map_err(Into::into),
             Work::Check => {
+                match dataplane::secure_folders() {
+                    Ok(said) => said.iter().for_each(|sentence| self.log.warning(sentence)),
+                    Err(error) => self.log.error(error),
+                }
                 self.keeper.expire();
                 // A change that nobody told of, such as on a network file system.
                 self.read(false);

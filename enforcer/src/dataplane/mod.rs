@@ -28,6 +28,7 @@ pub use load::object::read_ahead;
 pub use load::own::{refresh_addresses, refresh_listeners};
 pub use mode::control::{ModeChange, Modes, modes_in_force};
 pub use mode::pending::{Kind, Outcome, Pending, pending};
+pub use pin::folders::secure_folders;
 pub use pin::lock::{Reading, reading, run_folder};
 pub use pin::pins::{InterfacePins, Protected, of_other_versions, protected};
 pub use pin::record::{DirectionRecord, InterfaceRecord, PolicyRecord, RecordedRule};

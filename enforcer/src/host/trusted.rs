@@ -9,8 +9,9 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{Mode, fchmod};
 use nix::sys::statfs::{FsType, fstatfs};
-use nix::unistd::Uid;
+use nix::unistd::{Gid, Uid, fchown};
 
 /// Whether a file that is named may be a pipe of the shell, as in `enforcer check <(sed .. site.yaml)`. One that has a place in the
 /// file system (mkfifo(1)) never may: in the place of a file it holds up whoever opens it.
@@ -133,6 +134,47 @@ pub fn check_folder(folder: &Path) -> io::Result<()> {
     })
 }
 
+/// What is wrong with a folder of root's that others could have put something into, and what may be done about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Trust {
+    /// Nothing.
+    Good,
+    /// It was put right: a sentence for whoever should know.
+    Repaired(String),
+    /// Nothing may be kept there: why, and the command that puts it right.
+    Bad(String),
+}
+
+/// Looks at a folder that has to be root's, and that nobody else may write to; takes it over where it is not. Of what others have
+/// put there before, nothing is judged here.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn take_over_folder(folder: &Path) -> io::Result<Trust> {
+    let path = folder.display();
+    // Not by its name: between two looks that may stand for something else.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(folder);
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR)) => {
+            return Ok(Trust::Bad(format!("{path} is not a folder; somebody has put it there: `rm {path}`")));
+        }
+        Err(error) => return Err(error),
+    };
+    let Err(why) = check_owner(&opened.metadata()?) else { return Ok(Trust::Good) };
+    let taken =
+        fchown(&opened, Some(Uid::from_raw(0)), Some(Gid::from_raw(0))).and_then(|()| fchmod(&opened, Mode::S_IRWXU));
+    Ok(match taken {
+        Ok(()) => Trust::Repaired(format!("the folder {path} was not safe ({why}); it is root's alone now")),
+        Err(errno) => Trust::Bad(format!(
+            "the folder {path}: {why}, and that cannot be changed ({errno}): `chown root:root {path} && chmod 0700 {path}`"
+        )),
+    })
+}
+
 /// Opens a plain file: no link is followed, and nothing that would block is waited for.
 ///
 /// # Errors
@@ -146,8 +188,6 @@ pub fn open_plain(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt as _, symlink};
-
-    use nix::sys::stat::Mode;
 
     use super::*;
 

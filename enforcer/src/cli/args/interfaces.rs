@@ -1,5 +1,6 @@
 //! What the commands about running programs share: which interfaces, which modes, and what their errors mean.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use clap_complete::engine::ArgValueCompleter;
@@ -7,7 +8,9 @@ use enforcer_common::Mode;
 use serde::Serialize;
 
 use crate::cli::{Failure, completions};
-use crate::dataplane::{DataplaneError, Kind, Modes, Pending, Protected, of_other_versions, protected, reading};
+use crate::dataplane::{
+    DataplaneError, Kind, Modes, Pending, Protected, of_other_versions, protected, reading, secure_folders,
+};
 
 /// Interfaces of a command; all protected ones when none is named.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -146,18 +149,27 @@ pub fn require_root() -> Result<(), Failure> {
     use caps::{CapSet, Capability};
     let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
     if has(Capability::CAP_SYS_ADMIN) && has(Capability::CAP_NET_ADMIN) {
-        return Ok(());
+        return secure();
     }
     let wanted = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
     let missing: Vec<String> = wanted.into_iter().filter(|one| !has(*one)).map(|one| one.to_string()).collect();
     if missing.is_empty() {
-        return Ok(());
+        return secure();
     }
     Err(Failure::NotAllowed(anyhow::anyhow!(
         "this needs root, or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; {} {} missing",
         missing.join(", "),
         if missing.len() == 1 { "is" } else { "are" }
     )))
+}
+
+/// Takes over folders of pins that others own, and says so whatever `--quiet` says.
+fn secure() -> Result<(), Failure> {
+    let mut stderr = std::io::stderr().lock();
+    for sentence in secure_folders()? {
+        writeln!(stderr, "ATTENTION: {sentence}")?;
+    }
+    Ok(())
 }
 
 fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {

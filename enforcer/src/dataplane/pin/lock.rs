@@ -3,14 +3,16 @@
 use std::cell::Cell;
 use std::fs;
 use std::marker::PhantomData;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use super::folders::{check_folders, secure_folders};
 use super::pins::make_dir;
 use crate::dataplane::error::{DataplaneError, at};
-use crate::host::trusted::open_plain;
+use crate::host::trusted::{Trust, open_plain, take_over_folder};
 
 const FOLDER: &str = "/run/enforcer";
 /// The file that is locked.
@@ -20,7 +22,12 @@ const LOCK: &str = "lock";
 pub(in crate::dataplane) fn lock() -> Result<Flock<fs::File>, DataplaneError> {
     // Held until the lock is ours, so that readers who come meanwhile wait behind us.
     let _turn = wait("turn", FlockArg::LockExclusive)?;
-    wait(LOCK, FlockArg::LockExclusive)
+    let lock = wait(LOCK, FlockArg::LockExclusive)?;
+    // Whoever is to be told of that has been told before, by the command or by the agent.
+    if check_folders().is_err() {
+        secure_folders()?;
+    }
+    Ok(lock)
 }
 
 /// Holds changes off while pins are read: what is read belongs together. It stays in the thread that it was made in.
@@ -67,8 +74,27 @@ pub(in crate::dataplane) fn try_lock() -> Option<Flock<fs::File>> {
 /// # Errors
 /// When it cannot be made.
 pub fn run_folder() -> Result<PathBuf, DataplaneError> {
-    make_dir(Path::new(FOLDER))?;
-    Ok(PathBuf::from(FOLDER))
+    let folder = PathBuf::from(FOLDER);
+    make_dir(&folder)?;
+    match take_over_folder(&folder).map_err(at(folder.clone()))? {
+        Trust::Good => {}
+        // Locks of others would hold up everybody for as long as they like.
+        Trust::Repaired(_) => remove_others(&folder).map_err(at(folder.clone()))?,
+        Trust::Bad(why) => return Err(DataplaneError::Refused(why)),
+    }
+    Ok(folder)
+}
+
+/// Removes what somebody else has put into a folder.
+fn remove_others(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let meta = fs::symlink_metadata(&path)?;
+        if meta.uid() != 0 || !meta.is_file() {
+            if meta.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
+        }
+    }
+    Ok(())
 }
 
 fn wait(name: &str, how: FlockArg) -> Result<Flock<fs::File>, DataplaneError> {

@@ -20,6 +20,7 @@ use enforcer_common::Direction;
 use enforcer_common::layout::LAYOUT_VERSION;
 use serde::{Deserialize, Serialize};
 
+use super::folders::check_folders;
 use super::lock::{Reading, reading};
 use super::record::{InterfaceRecord, read_record, write_record};
 use crate::dataplane::error::{DataplaneError, Doing as _, at, error_number};
@@ -28,7 +29,8 @@ use crate::host::netns::{is_alive, own};
 
 /// The folder of everything that is ours.
 pub(in crate::dataplane) const ROOT: &str = "/sys/fs/bpf/enforcer";
-const BPFFS: &str = "/sys/fs/bpf";
+/// Where bpffs is.
+pub(super) const BPFFS: &str = "/sys/fs/bpf";
 
 /// The pins of one interface, of this layout or, to take over or to remove what another version has made, of another one.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -324,6 +326,7 @@ pub fn of_other_versions() -> Result<Vec<(String, String)>, DataplaneError> {
 /// # Errors
 /// When the pins cannot be read, or when a name in `only` is not protected.
 pub fn protected(only: &[String]) -> Result<Vec<Protected>, DataplaneError> {
+    check_folders()?;
     let netns = own()?;
     let mut found = Vec::new();
     // What another network namespace has, whatever wrote it, is none of our business.

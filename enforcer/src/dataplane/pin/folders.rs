@@ -1,0 +1,98 @@
+//! Folders of pins, of which others may have been the first to make one: where bpffs is open to everybody (mode 1777, as the kernel
+//! mounts it unless told otherwise), whoever owns a folder may rename the pins in it, and give a program the name of another.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use nix::unistd::Uid;
+
+use super::pins::{BPFFS, ROOT};
+use crate::dataplane::error::{DataplaneError, at};
+use crate::host::trusted::{Trust, check_owner, take_over_folder};
+
+/// Sees to it that nobody but root can rename a pin: takes over every folder that somebody else owns or may write to, and says so in
+/// sentences. Where somebody else has put more there than folders, nothing is believed.
+///
+/// # Errors
+/// When a folder cannot be made safe; the message has the command that does it.
+pub fn secure_folders() -> Result<Vec<String>, DataplaneError> {
+    let mut said = Vec::new();
+    check_bpffs_root()?;
+    let root = Path::new(ROOT);
+    match fs::symlink_metadata(root) {
+        Ok(_) => secure(root, &mut said)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(at(root.to_owned())(error)),
+    }
+    if !said.is_empty() {
+        said.push(
+            "until now somebody else could have renamed pins of enforcer: `enforcer status` says whether they are what was applied, \
+             `enforcer apply` makes them anew"
+                .to_owned(),
+        );
+    }
+    Ok(said)
+}
+
+/// The same, for whoever only reads: nothing is changed.
+pub(super) fn check_folders() -> Result<(), DataplaneError> {
+    check_bpffs_root()?;
+    match fs::symlink_metadata(ROOT) {
+        Ok(meta) if meta.is_dir() => check_owner(&meta).map_err(|why| {
+            DataplaneError::Refused(format!(
+                "the folder {ROOT}: {why}, so pins may have been renamed; `chown root:root {ROOT} && chmod 0700 {ROOT}`, or the next \
+                 `enforcer apply`, puts it right"
+            ))
+        }),
+        Ok(_) => Err(DataplaneError::Refused(format!("{ROOT} is not a folder; somebody has put it there: `rm {ROOT}`"))),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whoever owns the root of bpffs may rename the folder in it; so may everybody where all may write and it is not sticky.
+fn check_bpffs_root() -> Result<(), DataplaneError> {
+    const STICKY: u32 = 0o1000;
+    // That it is not there, or no bpffs, is told by others.
+    let Ok(meta) = fs::metadata(BPFFS) else { return Ok(()) };
+    if meta.uid() != 0 {
+        return Err(DataplaneError::Refused(format!(
+            "{BPFFS} belongs to user {}, who may rename what is pinned there: `chown root:root {BPFFS}`",
+            meta.uid()
+        )));
+    }
+    if meta.mode() & 0o022 != 0 && meta.mode() & STICKY == 0 {
+        return Err(DataplaneError::Refused(format!(
+            "everybody may rename what is pinned in {BPFFS} (mode {:04o}): `chmod 0700 {BPFFS}`, or `chmod +t {BPFFS}` where others \
+             have to pin there, too",
+            meta.mode() & 0o7777
+        )));
+    }
+    Ok(())
+}
+
+/// From the top: nobody can get at what is below a folder that is root's alone, but for those who are in it already.
+fn secure(folder: &Path, said: &mut Vec<String>) -> Result<(), DataplaneError> {
+    match take_over_folder(folder) {
+        Ok(Trust::Good) => {}
+        Ok(Trust::Repaired(sentence)) => said.push(sentence),
+        Ok(Trust::Bad(why)) => return Err(DataplaneError::Refused(why)),
+        // Removed by a command that goes on beside this one.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(at(folder.to_owned())(error)),
+    }
+    for entry in fs::read_dir(folder).map_err(at(folder.to_owned()))?.flatten() {
+        let path = entry.path();
+        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+        if meta.is_dir() {
+            secure(&path, said)?;
+        } else if !meta.is_file() || (meta.uid() != 0 && meta.uid() != Uid::effective().as_raw()) {
+            return Err(DataplaneError::Refused(format!(
+                "{} was put there by user {}, and may stand in the place of a pin of enforcer; remove it: `rm {0}`",
+                path.display(),
+                meta.uid()
+            )));
+        }
+    }
+    Ok(())
+}
