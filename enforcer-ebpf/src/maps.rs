@@ -78,7 +78,7 @@ static FLOW_PORTS: DirectArray<u64, { Direct::FlowPorts as u32 }, { layout::PORT
 static LISTENERS: DirectArray<u64, { Direct::Listeners as u32 }, { layout::PORT_BITMAP_WORDS }> = DirectArray::new();
 static OWN_FILTER: DirectArray<u8, { Direct::OwnFilter as u32 }, { layout::OWN_FILTER_BYTES }> = DirectArray::new();
 #[map]
-static OWN: HashMap<[u32; 4], u32> = HashMap::with_max_entries(1, 0);
+static OWN: HashMap<[u32; 4], u32> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]

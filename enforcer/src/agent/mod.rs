@@ -97,6 +97,7 @@ pub fn run(options: &Options, output: &mut Output<'_>) -> Result<(), Failure> {
         last_read: None,
         trouble: None,
         events: None,
+        told_of_gone: Vec::new(),
     };
     agent.start(output)?;
     agent.work(&inbox)?;
@@ -138,6 +139,8 @@ struct Agent<'a> {
     /// Why the site file as it stands is not in force.
     trouble: Option<String>,
     events: Option<Events>,
+    /// What network namespaces that are gone have left, as it was told last.
+    told_of_gone: Vec<String>,
 }
 
 impl Agent<'_> {
@@ -246,7 +249,7 @@ impl Agent<'_> {
                 self.read(false);
                 self.save_totals();
                 let done = self.keeper.protect(Look::Tables).and_then(|()| self.keeper.forget_gone());
-                done.and_then(|()| Ok(refresh_addresses()?))
+                done.and_then(|()| Ok(refresh_addresses()?)).and_then(|()| self.say_gone())
             }
         };
         if let Err(failure) = result {
@@ -266,6 +269,16 @@ impl Agent<'_> {
             (None, false) => summary,
         };
         self.systemd.status(&text);
+    }
+
+    /// Removes what network namespaces have left that are gone. What has to be left alone is told once.
+    fn say_gone(&mut self) -> Result<(), Failure> {
+        let said = dataplane::remove_gone()?;
+        said.iter()
+            .filter(|sentence| !self.told_of_gone.contains(sentence))
+            .for_each(|sentence| self.log.info(sentence));
+        self.told_of_gone = said;
+        Ok(())
     }
 
     /// A crash takes no more than what was counted since.

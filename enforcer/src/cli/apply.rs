@@ -98,6 +98,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         writeln!(output.err, "flows made for conversations that this host had opened before: {seeded}")?;
     }
     say_memory(output, &applied)?;
+    say_gone(output)?;
     // One that speaks of TCP and of UDP is one rule to a person.
     let rules: BTreeSet<_> = ruleset.rules.iter().map(|rule| (rule.direction, &rule.id)).collect();
     writeln!(output.err, "policy {}: {} rules in force", ruleset.hash, rules.len())?;
@@ -199,6 +200,15 @@ fn say_memory(output: &mut Output<'_>, applied: &[Applied]) -> Result<(), Failur
         Err(error) => writeln!(output.err, "what the maps take cannot be read: {:#}", anyhow::Error::from(error))?,
     }
     Ok(())
+}
+
+/// Removes what network namespaces have left that are gone, and says so.
+pub(super) fn say_gone(output: &mut Output<'_>) -> Result<(), Failure> {
+    let said = dataplane::remove_gone().unwrap_or_else(|error| {
+        let error = anyhow::Error::from(error);
+        vec![format!("what a network namespace that is gone has left cannot be removed: {error:#}")]
+    });
+    Ok(said.iter().try_for_each(|sentence| writeln!(output.err, "{sentence}"))?)
 }
 
 pub(super) fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Failure> {

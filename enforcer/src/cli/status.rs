@@ -3,6 +3,7 @@
 use enforcer_common::Direction;
 use serde::Serialize;
 
+use super::apply::say_gone;
 use super::{Failure, Format, Output};
 use crate::cli::args::interfaces::{InterfaceArgs, other_versions};
 use crate::cli::print::table::table;
@@ -74,6 +75,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     for other in others {
         writeln!(output.err, "{other}")?;
     }
+    say_gone(output)?;
     if is_well { Ok(()) } else { Err(Failure::Reported) }
 }
 

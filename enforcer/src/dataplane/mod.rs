@@ -16,6 +16,7 @@ pub use crate::host::netns::here;
 pub use change::apply::{Applied, Attached, HookChoice, Plan, PlannedInterface, Protects, apply};
 pub use change::deadline::{Changed, Confirmation, Until, confirm, set_modes};
 pub use change::detach::{Removed, detach, forget_kept};
+pub use change::gone::remove_gone;
 pub use change::outlook::{Outlook, cut_already, modes_after_apply, policies_after_change};
 pub use change::renamed::once_called;
 pub use change::restorer::restore;

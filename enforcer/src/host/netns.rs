@@ -1,8 +1,9 @@
 //! Network namespaces, by the inode number that tells them apart.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::dataplane::{DataplaneError, at};
 use crate::state::last_good::Netns;
@@ -25,19 +26,41 @@ pub fn here() -> Result<Netns, DataplaneError> {
     Ok(Netns { inode, is_machine })
 }
 
-/// Whether a network namespace is still there, as far as can be seen: a process is in it, or it is mounted (`ip netns add`).
-/// One that is held by nothing but an open file looks gone.
+/// Whether a network namespace is still there, as far as can be seen: a process is in it, or it is mounted (`ip netns add`), or
+/// somebody has it open. One that is held by nothing but a socket looks gone.
 pub(crate) fn is_alive(inode: u64) -> bool {
     let named = format!("net:[{inode}]");
-    let mounted = |path: &str| {
+    let is_mounted = |path: &Path| {
         fs::read_to_string(path)
             .is_ok_and(|text| text.lines().any(|line| line.split(' ').nth(3).is_some_and(|root| root == named)))
     };
-    if mounted("/proc/self/mountinfo") || mounted("/proc/1/mountinfo") {
+    let is_in = |process: &Path| fs::metadata(process.join("ns/net")).is_ok_and(|meta| meta.ino() == inode);
+    if is_mounted(Path::new("/proc/self/mountinfo"))
+        || is_mounted(Path::new("/proc/1/mountinfo"))
+        || processes().any(|process| is_in(&process))
+    {
         return true;
     }
-    fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
-        entry.file_name().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
-            && fs::metadata(entry.path().join("ns/net")).is_ok_and(|meta| meta.ino() == inode)
+    // Hardly ever, as that takes longer: threads, open files, and mounts that neither we nor PID 1 have.
+    let mut seen = BTreeSet::new();
+    processes().any(|process| {
+        let mounts = fs::metadata(process.join("ns/mnt")).map(|meta| meta.ino()).ok();
+        let is_open = |file: &Path| fs::read_link(file).is_ok_and(|link| link.as_os_str() == named.as_str());
+        (mounts.is_none_or(|mounts| seen.insert(mounts)) && is_mounted(&process.join("mountinfo")))
+            || entries(&process.join("task")).any(|task| is_in(&task))
+            || entries(&process.join("fd")).any(|file| is_open(&file))
     })
+}
+
+fn processes() -> impl Iterator<Item = PathBuf> {
+    let is_number = |path: &PathBuf| {
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    entries(Path::new("/proc")).filter(is_number)
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }

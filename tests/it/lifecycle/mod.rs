@@ -1,5 +1,6 @@
 //! What stays when something happens: a second apply, a kill, a mistake, somebody else's program.
 
+mod addresses;
 mod apply;
 mod atomic;
 mod boot;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use harness::enforcer::{Protected, Ran, enforcer};
-use harness::netns::{Namespace, another_interface};
+use harness::netns::{Namespace, another_interface, host_pins};
 use serde_json::Value;
 
 use super::ENFORCE;
@@ -43,6 +43,47 @@ fn equal_names_in_two_namespaces_do_not_collide() {
     run(&namespaces[1], &["detach"]);
     for pin in pins {
         assert!(!Path::new(&pin).exists(), "{pin}");
+    }
+}
+
+#[test]
+fn what_a_namespace_that_is_gone_has_left_is_removed_and_named() {
+    for remover in ["apply", "status"] {
+        let name = another_interface();
+        let add = format!("link add {name} type veth peer name p{name}\nlink set {name} up\nlink set p{name} up\n");
+        let (first, other) = (Namespace::new(), Namespace::new());
+        let enforce = ["apply", "--role", "finesse", "--mode", "enforce", "--interface", &name];
+        first.batch(&add);
+        run(&first, &enforce);
+        let inode = first.inode();
+        let (pins, host) = (Path::new(ROOT).join(&name), host_pins(inode));
+        // As long as anybody holds it, if only by an open file, it is not gone.
+        let held = fs::File::open(Path::new("/run/netns").join(first.name())).expect("it is there");
+        drop(first);
+        run(&other, &["status"]);
+        assert!(pins.exists() && host.exists(), "it is held");
+        drop(held);
+        // The kernel takes its interfaces away some time later.
+        let mut said = String::new();
+        super::wait_for(&false, || {
+            let ran = match remover {
+                "apply" => {
+                    let near = another_interface();
+                    other.batch(&format!("link add {near} type veth peer name p{near}\n"));
+                    run(&other, &["apply", "--role", "finesse", "--interface", &near])
+                }
+                _ => run(&other, &["status"]),
+            };
+            said += &ran.stderr;
+            host.exists()
+        });
+        assert!(!pins.exists(), "{said}");
+        // Other tests may have been faster.
+        if said.contains(&inode.to_string()) {
+            let line = said.lines().rfind(|line| line.contains(&inode.to_string())).expect("it is there");
+            assert!(line.contains("is gone") && line.contains(&name) && line.contains(" MiB"), "{line}");
+        }
+        run(&other, &["detach"]);
     }
 }
 

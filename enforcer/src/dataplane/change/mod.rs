@@ -3,6 +3,7 @@
 pub(super) mod apply;
 pub(super) mod deadline;
 pub(super) mod detach;
+pub(super) mod gone;
 pub(super) mod outlook;
 pub(super) mod renamed;
 pub(super) mod restorer;

@@ -19,8 +19,9 @@ use crate::host::netns;
 use crate::host::sockets::Sockets;
 use crate::protect::live::LiveError;
 
-/// Entries of the table of own addresses: more than a host has, so that adding never fails half-way.
-pub(in crate::dataplane) const OWN_ENTRIES: u32 = 4096;
+/// Entries of the table of own addresses: more than a host has, so that adding never fails half-way. They take memory only when
+/// they are there.
+pub(in crate::dataplane) const OWN_ENTRIES: u32 = 16_384;
 
 /// An IPv4 address as it stands in a packet.
 pub(in crate::dataplane) fn address_word(address: Ipv4Addr) -> u32 {
@@ -55,9 +56,9 @@ pub(in crate::dataplane) fn address6(words: [u32; 4]) -> Ipv6Addr {
 /// Writes the addresses of this namespace into the maps of an object.
 pub(in crate::dataplane) fn write_own_addresses(object: &mut Object) -> Result<(), DataplaneError> {
     let missing = || DataplaneError::NotAllowed("the BPF object has no table of own addresses".to_owned());
-    let table = object.ebpf.map_mut(map::OWN).ok_or_else(missing)?.try_into().doing(doing_own)?;
     let now = own_addresses()?;
-    write_own(table, &now)?;
+    let table = object.ebpf.map_mut(map::OWN).ok_or_else(missing)?;
+    write_own(HashMap::try_from(table).doing(doing_own)?, &now)?;
     write_own_filter(object.direct.map(Direct::OwnFilter), &now)
 }
 
@@ -102,7 +103,14 @@ fn doing_own() -> String {
 /// Unicast and broadcast addresses of this namespace.
 fn own_addresses() -> Result<BTreeSet<[u32; 4]>, DataplaneError> {
     let Addresses { own, broadcasts, .. } = addresses().doing(doing_own)?;
-    Ok(own.into_iter().chain(broadcasts.into_iter().map(IpAddr::V4)).map(mapped_words).collect())
+    let all: BTreeSet<_> = own.into_iter().chain(broadcasts.into_iter().map(IpAddr::V4)).map(mapped_words).collect();
+    if all.len() > OWN_ENTRIES as usize {
+        return Err(DataplaneError::NotAllowed(format!(
+            "this host has {} addresses, those of broadcasts included, and the programs can tell no more than {OWN_ENTRIES} from those              of others; remove some of them",
+            all.len()
+        )));
+    }
+    Ok(all)
 }
 
 /// Writes the addresses that are there, and takes out those that are gone.
@@ -110,12 +118,13 @@ fn write_own<T: BorrowMut<MapData>>(
     mut table: HashMap<T, [u32; 4], u32>,
     now: &BTreeSet<[u32; 4]>,
 ) -> Result<(), DataplaneError> {
-    for address in now {
-        table.insert(address, 1, 0).doing(doing_own)?;
-    }
+    // Those that are gone go first: they make room.
     let gone: Vec<[u32; 4]> = table.keys().filter_map(Result::ok).filter(|key| !now.contains(key)).collect();
     for address in gone {
         table.remove(&address).doing(doing_own)?;
+    }
+    for address in now {
+        table.insert(address, 1, 0).doing(doing_own)?;
     }
     Ok(())
 }

@@ -219,6 +219,11 @@ impl HostPins {
         Self { dir: Path::new(ROOT).join(format!("host:{netns}")) }
     }
 
+    /// The folder.
+    pub(in crate::dataplane) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Removes everything, of whatever layout.
     pub(in crate::dataplane) fn remove(&self) -> Result<(), DataplaneError> {
         remove_dir(&self.dir).map_err(at(self.dir.clone()))

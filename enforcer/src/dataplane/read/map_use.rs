@@ -117,6 +117,20 @@ fn sum(paths: impl IntoIterator<Item = PathBuf>) -> Result<u64, DataplaneError> 
     paths.into_iter().map(|path| bytes(&path)).sum()
 }
 
+/// What the kernel charges for all maps in a folder of pins and in those below it.
+pub(in crate::dataplane) fn folder_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => folder_bytes(&entry.path()),
+            // A program or a link is no map.
+            Ok(_) => bytes(&entry.path()).unwrap_or(0),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
 /// What the kernel charges for a map.
 fn bytes(path: &Path) -> Result<u64, DataplaneError> {
     let doing = || format!("cannot look at the map {}", path.display());

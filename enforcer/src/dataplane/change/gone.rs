@@ -1,0 +1,79 @@
+//! What is left of network namespaces that are gone: tens of megabytes of pinned maps each, which judge nothing any more.
+
+use std::collections::BTreeSet;
+
+use enforcer_common::Direction;
+
+use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::hook::attach::{AttachMode, remove_pins};
+use crate::dataplane::pin::lock::lock;
+use crate::dataplane::pin::pins::{self, HostPins, InterfacePins};
+use crate::dataplane::read::map_use::folder_bytes;
+use crate::dataplane::sys::pinned_link::held;
+use crate::host::netns::{is_alive, own};
+use crate::state::last_good::State;
+
+/// Removes what network namespaces have left that are certainly gone, and says so in sentences; and names what may be of one that
+/// is gone, and is left to a plain `detach`.
+///
+/// # Errors
+/// When something of it cannot be removed.
+pub fn remove_gone() -> Result<Vec<String>, DataplaneError> {
+    // Without the lock: most often there is nothing to do.
+    if gone(own()?).is_empty() {
+        return Ok(Vec::new());
+    }
+    let _lock = lock()?;
+    let all = pins::all();
+    gone(own()?).into_iter().map(|inode| remove(inode, &all)).collect()
+}
+
+/// Namespaces that have pins, and that nobody holds as far as can be seen.
+fn gone(netns: u64) -> BTreeSet<u64> {
+    let owners = pins::all().into_iter().filter_map(|pins| Some(pins.owner().ok()??.netns));
+    let found: BTreeSet<u64> = owners.chain(HostPins::all()).filter(|inode| *inode != netns).collect();
+    found.into_iter().filter(|inode| !is_alive(*inode)).collect()
+}
+
+/// Removes the pins of one of them, unless a program of theirs may still judge something.
+fn remove(inode: u64, all: &[InterfacePins]) -> Result<String, DataplaneError> {
+    let its = all.iter().filter(|pins| matches!(pins.owner(), Ok(Some(owner)) if owner.netns == inode));
+    let its: Vec<&InterfacePins> = its.collect();
+    let names: Vec<String> = its.iter().map(|pins| pins.interface_by_name()).collect();
+    let of = if names.is_empty() { String::new() } else { format!(" of {}", names.join(", ")) };
+    let host = HostPins::of(inode);
+    let bytes = its.iter().map(|pins| folder_bytes(pins.dir())).sum::<u64>() + folder_bytes(host.dir());
+    let size = format!("{} MiB", bytes.div_ceil(1 << 20));
+    if let Some(pins) = its.iter().find(|pins| !is_over(pins)) {
+        return Ok(format!(
+            "the network namespace {inode} seems to be gone, and what it has left{of} takes {size}; it is left alone, because a program at \
+             {} may still be on an interface; `enforcer detach` removes it",
+            pins.dir().display()
+        ));
+    }
+    for pins in its {
+        remove_pins(pins.dir())?;
+        let interface = pins.interface_by_name();
+        State::of(pins.name()).forget().doing(|| format!("what is kept of {interface} cannot be removed"))?;
+    }
+    host.remove()?;
+    Ok(format!("the network namespace {inode} is gone; what it had left{of}, {size}, is removed"))
+}
+
+/// Whether none of these programs can be on a hook: the kernel has severed each link from its interface, which is gone. Of a filter
+/// nobody can tell, nor of what another version has made.
+fn is_over(pins: &InterfacePins) -> bool {
+    let record = match pins.record() {
+        Ok(Some(record)) if pins.is_own_layout() => Some(record),
+        Ok(None) if pins.is_own_layout() => None,
+        _ => return false,
+    };
+    Direction::ALL.into_iter().all(|direction| {
+        let is_filter = record
+            .as_ref()
+            .and_then(|record| record.direction(direction))
+            .is_some_and(|record| record.attach_mode == AttachMode::Clsact);
+        let may_be_filter = is_filter || pins.clsact_marker(direction).exists();
+        !may_be_filter && held(&pins.link(direction)).is_none_or(|held| held.interface == 0)
+    })
+}
