@@ -18,7 +18,7 @@ use super::{Socket, State, TCP, UDP};
 const BUFFER: usize = 1 << 16;
 
 /// Every TCP and UDP socket.
-pub(in crate::host::sockets) fn read() -> anyhow::Result<Vec<Socket>> {
+pub(super) fn read() -> anyhow::Result<Vec<Socket>> {
     let mut netlink = Netlink::new(NETLINK_SOCK_DIAG)?;
     netlink.bind_auto()?;
     netlink.connect(&netlink_sys::SocketAddr::new(0, 0))?;

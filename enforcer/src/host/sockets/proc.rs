@@ -6,7 +6,7 @@ use procfs::net::{TcpState, UdpState};
 use super::{Socket, State, TCP, UDP};
 
 /// Every TCP and UDP socket.
-pub(in crate::host::sockets) fn read() -> Result<Vec<Socket>, ProcError> {
+pub(super) fn read() -> Result<Vec<Socket>, ProcError> {
     let mut found = Vec::new();
     for entries in [procfs::net::tcp(), procfs::net::tcp6()] {
         for entry in missing_is_empty(entries)? {

@@ -7,26 +7,26 @@ use enforcer_common::Verdict;
 
 /// A conversation, seen from this host.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(in crate::judge::reference) struct Conversation {
-    pub(in crate::judge::reference) protocol: u8,
-    pub(in crate::judge::reference) remote: IpAddr,
+pub(super) struct Conversation {
+    pub(super) protocol: u8,
+    pub(super) remote: IpAddr,
     /// `None`: the server answers from any port.
-    pub(in crate::judge::reference) remote_port: Option<u16>,
-    pub(in crate::judge::reference) local: IpAddr,
+    pub(super) remote_port: Option<u16>,
+    pub(super) local: IpAddr,
     /// Of ping: the identifier.
-    pub(in crate::judge::reference) local_port: u16,
+    pub(super) local_port: u16,
 }
 
 impl Conversation {
     /// The same, whatever port the server answers from.
-    pub(in crate::judge::reference) const fn with_any_port(self) -> Self {
+    pub(super) const fn with_any_port(self) -> Self {
         Self { remote_port: None, ..self }
     }
 }
 
 /// What is known of a flow. Times in milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::judge::reference) struct Flow {
+pub(super) struct Flow {
     last: u64,
     timeout: u64,
     fin_in: bool,
@@ -35,34 +35,34 @@ pub(in crate::judge::reference) struct Flow {
 
 /// A datagram in fragments.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(in crate::judge::reference) struct Datagram {
-    pub(in crate::judge::reference) source: IpAddr,
-    pub(in crate::judge::reference) destination: IpAddr,
-    pub(in crate::judge::reference) protocol: u8,
-    pub(in crate::judge::reference) id: u32,
+pub(super) struct Datagram {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) protocol: u8,
+    pub(super) id: u32,
 }
 
 /// What became of a first fragment.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::judge::reference) struct First {
-    pub(in crate::judge::reference) verdict: Verdict,
+pub(super) struct First {
+    pub(super) verdict: Verdict,
     /// Refused by a rule that is in audit by itself.
-    pub(in crate::judge::reference) audited: bool,
-    pub(in crate::judge::reference) at: u64,
+    pub(super) audited: bool,
+    pub(super) at: u64,
 }
 
 /// Flows by conversation.
 #[derive(Debug, Default)]
-pub(in crate::judge::reference) struct Flows(HashMap<Conversation, Flow>);
+pub(super) struct Flows(HashMap<Conversation, Flow>);
 
 impl Flows {
     /// Whether a flow is alive, without touching it.
-    pub(in crate::judge::reference) fn is_alive(&self, conversation: Conversation, now: u64) -> bool {
+    pub(super) fn is_alive(&self, conversation: Conversation, now: u64) -> bool {
         self.0.get(&conversation).is_some_and(|flow| now - flow.last <= flow.timeout)
     }
 
     /// Whether a flow is alive; a packet of it keeps it so. Refreshed at most once a second.
-    pub(in crate::judge::reference) fn touch(&mut self, conversation: Conversation, now: u64) -> bool {
+    pub(super) fn touch(&mut self, conversation: Conversation, now: u64) -> bool {
         if !self.is_alive(conversation, now) {
             return false;
         }
@@ -75,19 +75,13 @@ impl Flows {
     }
 
     /// Makes a flow, or makes it anew.
-    pub(in crate::judge::reference) fn make(&mut self, conversation: Conversation, timeout: u64, now: u64) {
+    pub(super) fn make(&mut self, conversation: Conversation, timeout: u64, now: u64) {
         self.0.insert(conversation, Flow { last: now, timeout, fin_in: false, fin_out: false });
     }
 
     /// Notes FIN from the remote side, from this host, or (RST) the end of both. A flow that both have closed has only
     /// `closing` left. FIN of one side twice is no news.
-    pub(in crate::judge::reference) fn close(
-        &mut self,
-        conversation: Conversation,
-        remote: bool,
-        host: bool,
-        closing: u64,
-    ) {
+    pub(super) fn close(&mut self, conversation: Conversation, remote: bool, host: bool, closing: u64) {
         let Some(flow) = self.0.get_mut(&conversation) else { return };
         let is_news = remote && !flow.fin_in || host && !flow.fin_out || remote && host;
         flow.fin_in |= remote;

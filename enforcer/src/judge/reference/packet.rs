@@ -5,31 +5,31 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use enforcer_common::Reason;
 
 /// A frame without its link header.
-pub(in crate::judge::reference) struct Link<'p> {
-    pub(in crate::judge::reference) ethertype: u16,
-    pub(in crate::judge::reference) payload: &'p [u8],
+pub(super) struct Link<'p> {
+    pub(super) ethertype: u16,
+    pub(super) payload: &'p [u8],
 }
 
 /// What an IP header says by itself.
-pub(in crate::judge::reference) struct Ip<'p> {
-    pub(in crate::judge::reference) source: IpAddr,
-    pub(in crate::judge::reference) destination: IpAddr,
-    pub(in crate::judge::reference) hop_limit: u8,
+pub(super) struct Ip<'p> {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) hop_limit: u8,
     /// What is behind the header, and for IPv6 behind the extension headers.
-    pub(in crate::judge::reference) rest: Result<Rest<'p>, Reason>,
+    pub(super) rest: Result<Rest<'p>, Reason>,
 }
 
 /// What IP carries.
 #[derive(Clone, Copy)]
-pub(in crate::judge::reference) struct Rest<'p> {
-    pub(in crate::judge::reference) protocol: u8,
-    pub(in crate::judge::reference) fragment: Fragment,
-    pub(in crate::judge::reference) body: &'p [u8],
+pub(super) struct Rest<'p> {
+    pub(super) protocol: u8,
+    pub(super) fragment: Fragment,
+    pub(super) body: &'p [u8],
 }
 
 /// Whether a packet is whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::judge::reference) enum Fragment {
+pub(super) enum Fragment {
     Whole,
     First { id: u32, protocol: u8 },
     Later { id: u32, protocol: u8, offset: u16 },
@@ -37,7 +37,7 @@ pub(in crate::judge::reference) enum Fragment {
 
 /// What is above IP.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::judge::reference) enum Upper {
+pub(super) enum Upper {
     Ports { source: u16, destination: u16, tcp: Option<Flags> },
     Icmp { kind: u8, echo: u16 },
     Igmp,
@@ -46,22 +46,22 @@ pub(in crate::judge::reference) enum Upper {
 
 /// The TCP flags that matter.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(in crate::judge::reference) struct Flags {
-    pub(in crate::judge::reference) fin: bool,
-    pub(in crate::judge::reference) syn: bool,
-    pub(in crate::judge::reference) rst: bool,
-    pub(in crate::judge::reference) ack: bool,
+pub(super) struct Flags {
+    pub(super) fin: bool,
+    pub(super) syn: bool,
+    pub(super) rst: bool,
+    pub(super) ack: bool,
 }
 
 impl Flags {
     /// A SYN that opens a conversation.
-    pub(in crate::judge::reference) const fn is_bare_syn(self) -> bool {
+    pub(super) const fn is_bare_syn(self) -> bool {
         self.syn && !self.ack
     }
 }
 
 /// Steps over the link header and at most two VLAN tags. `taken_out`: a tag that the hardware has removed already.
-pub(in crate::judge::reference) fn link(frame: &[u8], taken_out: bool) -> Result<Link<'_>, Reason> {
+pub(super) fn link(frame: &[u8], taken_out: bool) -> Result<Link<'_>, Reason> {
     let (_, mut rest) = frame.split_at_checked(12).ok_or(Reason::Malformed)?;
     let mut tags = usize::from(taken_out);
     loop {
@@ -80,7 +80,7 @@ pub(in crate::judge::reference) fn link(frame: &[u8], taken_out: bool) -> Result
 }
 
 /// Reads an IPv4 header (RFC 791).
-pub(in crate::judge::reference) fn ipv4(packet: &[u8], is_super_packet: bool) -> Result<Ip<'_>, Reason> {
+pub(super) fn ipv4(packet: &[u8], is_super_packet: bool) -> Result<Ip<'_>, Reason> {
     if packet.len() < 20 || packet[0] >> 4 != 4 {
         return Err(Reason::Malformed);
     }
@@ -104,7 +104,7 @@ pub(in crate::judge::reference) fn ipv4(packet: &[u8], is_super_packet: bool) ->
 }
 
 /// Reads an IPv6 header and its extension headers (RFC 8200).
-pub(in crate::judge::reference) fn ipv6(packet: &[u8], is_super_packet: bool) -> Result<Ip<'_>, Reason> {
+pub(super) fn ipv6(packet: &[u8], is_super_packet: bool) -> Result<Ip<'_>, Reason> {
     if packet.len() < 40 || packet[0] >> 4 != 6 {
         return Err(Reason::Malformed);
     }
@@ -168,11 +168,7 @@ const fn fragment(offset: u16, more: bool, id: u32, protocol: u8) -> Fragment {
 }
 
 /// Reads what is above IP.
-pub(in crate::judge::reference) fn upper(
-    rest: &Rest<'_>,
-    is_ipv6: bool,
-    is_super_packet: bool,
-) -> Result<Upper, Reason> {
+pub(super) fn upper(rest: &Rest<'_>, is_ipv6: bool, is_super_packet: bool) -> Result<Upper, Reason> {
     let body = rest.body;
     let at_least = |length: usize| if body.len() < length { Err(too_short(rest.fragment)) } else { Ok(()) };
     match (rest.protocol, is_ipv6) {

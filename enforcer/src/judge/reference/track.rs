@@ -9,7 +9,7 @@ use super::{Read, Reference, TCP, is_dhcp_answer, is_multicast};
 
 impl Reference<'_> {
     /// Whether an inbound packet answers a flow.
-    pub(in crate::judge::reference) fn answers_a_flow(&mut self, packet: Read) -> bool {
+    pub(super) fn answers_a_flow(&mut self, packet: Read) -> bool {
         let Some(conversation) = conversation(packet) else { return false };
         if self.flows.touch(conversation, self.now) {
             if let Upper::Ports { tcp: Some(Flags { fin: true, .. }), .. } = packet.upper {
@@ -22,14 +22,14 @@ impl Reference<'_> {
 
     /// Whether an outbound packet belongs to a conversation that goes on whatever the connections say: one whose server
     /// answers from another port, or one that was refused inbound and let through.
-    pub(in crate::judge::reference) fn goes_on(&self, packet: Read) -> bool {
+    pub(super) fn goes_on(&self, packet: Read) -> bool {
         conversation(packet).is_some_and(|conversation| {
             self.flows.is_alive(conversation.with_any_port(), self.now) || self.is_denied(conversation)
         })
     }
 
     /// Whether the answer to an outbound packet is permitted by an inbound rule.
-    pub(in crate::judge::reference) fn answer_is_permitted(&self, packet: Read) -> bool {
+    pub(super) fn answer_is_permitted(&self, packet: Read) -> bool {
         self.answer_ruling(packet).permits()
     }
 
@@ -52,7 +52,7 @@ impl Reference<'_> {
     }
 
     /// The host will answer what enforcement would have dropped: its answers must not make a flow.
-    pub(in crate::judge::reference) fn remember_denial(&mut self, packet: Read) {
+    pub(super) fn remember_denial(&mut self, packet: Read) {
         if let Some(conversation) = conversation(packet) {
             self.denials.insert(conversation, self.now);
         }
@@ -65,7 +65,7 @@ impl Reference<'_> {
     }
 
     /// Tracks a packet that leaves the host.
-    pub(in crate::judge::reference) fn track(&mut self, packet: Read) {
+    pub(super) fn track(&mut self, packet: Read) {
         let Some(conversation) = conversation(packet) else { return };
         let flows = self.ruleset.settings.flows;
         match packet.upper {

@@ -15,17 +15,17 @@ const LONGEST_ON_THE_WIRE: usize = 65_535 + ETHERNET + 8;
 
 /// A frame of which perhaps only the beginning was captured.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::judge::simulate) struct Captured {
+pub(super) struct Captured {
     bytes: Vec<u8>,
     /// How long the frame was.
-    pub(in crate::judge::simulate) length: usize,
+    pub(super) length: usize,
     /// Which way it went, where that was captured.
-    pub(in crate::judge::simulate) direction: Option<Direction>,
+    pub(super) direction: Option<Direction>,
 }
 
 impl Captured {
     /// Makes a frame of a packet; `Err` is the number of a link type that is not understood.
-    pub(in crate::judge::simulate) fn of(packet: &Packet<'_>) -> Result<Self, i32> {
+    pub(super) fn of(packet: &Packet<'_>) -> Result<Self, i32> {
         let told = packet.direction;
         let with_header = |ethertype: u16, payload: &[u8], direction: Option<Direction>| {
             let mut bytes = vec![0; 12];
@@ -60,12 +60,12 @@ impl Captured {
     }
 
     /// Whether something of it is missing.
-    pub(in crate::judge::simulate) fn is_cut(&self) -> bool {
+    pub(super) fn is_cut(&self) -> bool {
         self.bytes.len() < self.length
     }
 
     /// The bytes, with zeros for what was not captured: for looking at headers, not for judging.
-    pub(in crate::judge::simulate) fn padded(&self) -> Cow<'_, [u8]> {
+    pub(super) fn padded(&self) -> Cow<'_, [u8]> {
         let length = self.length.min(LONGEST);
         if length <= self.bytes.len() {
             return Cow::Borrowed(&self.bytes);
@@ -76,7 +76,7 @@ impl Captured {
     }
 
     /// Whether there is at least an Ethernet header.
-    pub(in crate::judge::simulate) fn has_header(&self) -> bool {
+    pub(super) fn has_header(&self) -> bool {
         self.bytes.len() >= ETHERNET
     }
 }
@@ -101,7 +101,7 @@ const fn cooked(kind: u8) -> Option<Direction> {
 
 /// What the decision code sees: headers that were not captured cannot be read, but the frame is as long as it was.
 #[derive(Clone, Copy)]
-pub(in crate::judge::simulate) struct Seen<'a>(pub(in crate::judge::simulate) &'a Captured);
+pub(super) struct Seen<'a>(pub(super) &'a Captured);
 
 impl<'a> Frame for Seen<'a> {
     type Header<const N: usize> = &'a [u8; N];

@@ -96,6 +96,6 @@ impl Survey {
 }
 
 /// The limited broadcast address.
-pub(in crate::judge::simulate) fn is_broadcast(address: IpAddr) -> bool {
+pub(super) fn is_broadcast(address: IpAddr) -> bool {
     address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
 }

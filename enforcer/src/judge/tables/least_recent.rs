@@ -5,22 +5,22 @@ use std::hash::Hash;
 
 /// Keeps at least the last `limit` keys that were written, and at most twice as many.
 #[derive(Debug)]
-pub(in crate::judge::tables) struct Recent<K, V> {
+pub(super) struct Recent<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
     limit: usize,
 }
 
 impl<K: Eq + Hash + Copy, V: Copy> Recent<K, V> {
-    pub(in crate::judge::tables) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), limit: limit.max(1) }
     }
 
-    pub(in crate::judge::tables) fn get(&self, key: &K) -> Option<V> {
+    pub(super) fn get(&self, key: &K) -> Option<V> {
         self.young.get(key).or_else(|| self.old.get(key)).copied()
     }
 
-    pub(in crate::judge::tables) fn insert(&mut self, key: K, value: V) {
+    pub(super) fn insert(&mut self, key: K, value: V) {
         if self.young.len() >= self.limit && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
@@ -28,7 +28,7 @@ impl<K: Eq + Hash + Copy, V: Copy> Recent<K, V> {
         self.young.insert(key, value);
     }
 
-    pub(in crate::judge::tables) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }
 }

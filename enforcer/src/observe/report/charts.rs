@@ -22,11 +22,7 @@ const WIDTH: u32 = 960;
 const BARS: usize = 120;
 
 /// The modes of an interface over time: a band for each direction. `None` where nothing is known.
-pub(in crate::observe::report) fn modes(
-    spans: &[&SpanPart],
-    now: Timestamp,
-    zone: &TimeZone,
-) -> anyhow::Result<Option<String>> {
+pub(super) fn modes(spans: &[&SpanPart], now: Timestamp, zone: &TimeZone) -> anyhow::Result<Option<String>> {
     let Some(first) = spans.iter().map(|span| span.from).min() else { return Ok(None) };
     let mut svg = String::new();
     {
@@ -54,7 +50,7 @@ pub(in crate::observe::report) fn modes(
 }
 
 /// Packets an hour that were refused, between entries of the history. `None` where there are none to compare.
-pub(in crate::observe::report) fn over_time(intervals: &[Interval], zone: &TimeZone) -> anyhow::Result<Option<String>> {
+pub(super) fn over_time(intervals: &[Interval], zone: &TimeZone) -> anyhow::Result<Option<String>> {
     let (Some(first), Some(last)) =
         (intervals.iter().map(|one| one.from).min(), intervals.iter().map(|one| one.to).max())
     else {
@@ -86,11 +82,7 @@ pub(in crate::observe::report) fn over_time(intervals: &[Interval], zone: &TimeZ
 }
 
 /// Refused flows by the hour in which they were last seen. `None` where there are none.
-pub(in crate::observe::report) fn last_seen(
-    hours: &[LastSeen],
-    now: Timestamp,
-    zone: &TimeZone,
-) -> anyhow::Result<Option<String>> {
+pub(super) fn last_seen(hours: &[LastSeen], now: Timestamp, zone: &TimeZone) -> anyhow::Result<Option<String>> {
     let Some(first) = hours.first() else { return Ok(None) };
     #[expect(clippy::cast_precision_loss, reason = "a bar is not that exact")]
     let height = |flows: usize| flows as f64;

@@ -15,7 +15,7 @@ const NOWHERE: Position = Position { line: 1, column: 1, length: 1 };
 
 /// Roles, addresses of peers, and entries of `allow`.
 #[derive(Clone, Debug, Default)]
-pub(in crate::observe::suggest) struct Additions {
+pub(super) struct Additions {
     pub roles: Vec<RoleEntry>,
     pub peers: BTreeMap<String, BTreeSet<IpAddr>>,
     pub allow: Vec<AllowEntry>,
@@ -23,14 +23,14 @@ pub(in crate::observe::suggest) struct Additions {
 
 /// A role with the settings that have no default, or need another one.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::observe::suggest) struct RoleEntry {
+pub(super) struct RoleEntry {
     pub role: String,
     pub settings: BTreeMap<String, String>,
 }
 
 /// An entry of `allow`.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::observe::suggest) struct AllowEntry {
+pub(super) struct AllowEntry {
     pub name: String,
     pub direction: Direction,
     pub tried: Tried,
@@ -40,7 +40,7 @@ pub(in crate::observe::suggest) struct AllowEntry {
 }
 
 impl Additions {
-    pub(in crate::observe::suggest) fn extend(&mut self, other: &Self) {
+    pub(super) fn extend(&mut self, other: &Self) {
         self.roles.extend(other.roles.iter().cloned());
         for (name, addresses) in &other.peers {
             self.peers.entry(name.clone()).or_default().extend(addresses);
@@ -49,12 +49,12 @@ impl Additions {
     }
 
     /// They alone, as part of a site file.
-    pub(in crate::observe::suggest) fn fragment(&self) -> Node {
+    pub(super) fn fragment(&self) -> Node {
         self.add_to(&mapping(Vec::new()))
     }
 
     /// A site's tree with them.
-    pub(in crate::observe::suggest) fn add_to(&self, tree: &Node) -> Node {
+    pub(super) fn add_to(&self, tree: &Node) -> Node {
         let mut tree = tree.clone();
         let Value::Mapping(fields) = &mut tree.value else { return tree };
         if !self.roles.is_empty() {

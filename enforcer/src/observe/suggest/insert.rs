@@ -7,7 +7,7 @@ use crate::text::yaml::{Limits, Node, Place, Shape, Value, inline, parse, places
 
 /// The text of a site with additions. `None` where it cannot be added to: what would be read is not what is meant, or nobody has
 /// written it.
-pub(in crate::observe::suggest) fn insert(site: &Text, tree: &Node, additions: &Additions) -> Option<String> {
+pub(super) fn insert(site: &Text, tree: &Node, additions: &Additions) -> Option<String> {
     if site.name == COMMAND_LINE {
         return None;
     }

@@ -17,7 +17,7 @@ use crate::policy::ruleset::Rule;
 const OWN_SIDE: [&str; 2] = ["cluster", "https-networking"];
 
 /// Suggests addresses of peers for flows that a rule names for others, and takes these flows away.
-pub(in crate::observe::suggest) fn suggest(base: &Base<'_>, open: &mut Vec<Denied>) -> Vec<Draft> {
+pub(super) fn suggest(base: &Base<'_>, open: &mut Vec<Denied>) -> Vec<Draft> {
     let mut guesses = Guesses { base, known: BTreeMap::new() };
     let mut found: BTreeMap<String, Vec<Denied>> = BTreeMap::new();
     for flow in std::mem::take(open) {

@@ -46,7 +46,7 @@ impl<'a> Base<'a> {
     }
 
     /// The same policy with a change.
-    pub(in crate::observe::suggest) fn with(&self, additions: &Additions) -> Result<Changed, String> {
+    pub(super) fn with(&self, additions: &Additions) -> Result<Changed, String> {
         let tree = additions.add_to(self.tree);
         // Read from its text, as an operator's `enforcer check` would.
         let text = Text::new("suggestion", write(&tree));
@@ -61,26 +61,26 @@ impl<'a> Base<'a> {
     }
 
     /// Its decisions.
-    pub(in crate::observe::suggest) fn tables(&self) -> Judge<'_> {
+    pub(super) fn tables(&self) -> Judge<'_> {
         Judge::new(self.ruleset, &self.host)
     }
 }
 
 /// A policy with a change.
 #[derive(Debug)]
-pub(in crate::observe::suggest) struct Changed {
+pub(super) struct Changed {
     pub ruleset: Ruleset,
     host: Host,
 }
 
 impl Changed {
-    pub(in crate::observe::suggest) fn tables(&self) -> Judge<'_> {
+    pub(super) fn tables(&self) -> Judge<'_> {
         Judge::new(&self.ruleset, &self.host)
     }
 }
 
 /// Decisions about new conversations: what is remembered of one direction must not answer for the other.
-pub(in crate::observe::suggest) struct Judge<'a> {
+pub(super) struct Judge<'a> {
     tables: [HostTables<'a>; 2],
 }
 
@@ -90,7 +90,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What is decided about a packet that starts such a flow; `None` where it cannot be made up from what is known of it.
-    pub(in crate::observe::suggest) fn judge(&self, flow: &Denied) -> Option<Found> {
+    pub(super) fn judge(&self, flow: &Denied) -> Option<Found> {
         let tuple = tuple(flow)?;
         let frame = tuple.frame();
         let outcome = self.tables[flow.direction as usize].judge(flow.direction, &Bytes::new(&frame)).outcome;

@@ -67,7 +67,7 @@ impl Level {
 }
 
 /// How many ports and the like a difference opens.
-pub(in crate::observe::suggest) fn opened(difference: &Difference, directions: [Direction; 2]) -> u64 {
+pub(super) fn opened(difference: &Difference, directions: [Direction; 2]) -> u64 {
     let opens = difference.changes.iter().filter(|change| change.change == Effect::Permit);
     opens.filter(|change| directions.iter().any(|direction| direction.name() == change.direction)).map(width).sum()
 }
@@ -80,7 +80,7 @@ fn width(change: &Change) -> u64 {
 
 /// What the second policy permits that the first does not, without the flows. A port that was asked for counts where it is
 /// opened to other addresses, too.
-pub(in crate::observe::suggest) fn also_opens(before: &Ruleset, after: &Ruleset, flows: &[Denied]) -> AlsoOpens {
+pub(super) fn also_opens(before: &Ruleset, after: &Ruleset, flows: &[Denied]) -> AlsoOpens {
     let difference = diff(before, after);
     let mut seen: BTreeMap<(Direction, u32), Vec<IpNet>> = BTreeMap::new();
     for flow in flows {
@@ -156,7 +156,7 @@ fn is_in(change: &Change, (direction, index): (Direction, u32)) -> bool {
 }
 
 /// What to think of before a suggestion is taken.
-pub(in crate::observe::suggest) fn judge(kind: Kind, name: &str, also: &AlsoOpens, flows: &[Denied]) -> Risk {
+pub(super) fn judge(kind: Kind, name: &str, also: &AlsoOpens, flows: &[Denied]) -> Risk {
     let mut level = Level::Low;
     let mut notes: Vec<String> = Vec::new();
     let mut note = |of: Level, text: String| {

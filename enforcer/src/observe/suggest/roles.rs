@@ -21,7 +21,7 @@ const COMBINATIONS: usize = 64;
 type Ports = BTreeSet<(Direction, u8, u16)>;
 
 /// Suggests roles for flows that nothing names, and takes these flows away.
-pub(in crate::observe::suggest) fn suggest(base: &Base<'_>, open: &mut Vec<Denied>) -> Vec<Draft> {
+pub(super) fn suggest(base: &Base<'_>, open: &mut Vec<Denied>) -> Vec<Draft> {
     let candidates = candidates(base);
     let mut found = Vec::new();
     let mut refused: BTreeSet<String> = BTreeSet::new();

@@ -14,13 +14,13 @@ const FIRST_ETHERTYPE: u16 = 0x0600;
 
 /// Denied flows, in two heaps.
 #[derive(Debug, Default)]
-pub(in crate::observe::suggest) struct Sifted {
+pub(super) struct Sifted {
     /// One for each direction, service and remote address, with the reason of the policy as it is.
     pub open: Vec<Denied>,
     pub unexplained: Vec<Unexplained>,
 }
 
-pub(in crate::observe::suggest) fn sift(base: &Base<'_>, denied: &[Denied]) -> Sifted {
+pub(super) fn sift(base: &Base<'_>, denied: &[Denied]) -> Sifted {
     let mut sifted = Sifted::default();
     let tables = base.tables();
     for mut flow in together(denied) {

@@ -13,7 +13,7 @@ use crate::judge::explain::Found;
 type Finished = (Draft, Suggestion);
 
 /// What holds beside each other.
-pub(in crate::observe::suggest) struct Together {
+pub(super) struct Together {
     pub kept: Vec<Finished>,
     /// What does not, and why.
     pub refused: Vec<(Draft, String)>,
@@ -24,7 +24,7 @@ pub(in crate::observe::suggest) struct Together {
 
 /// Tries suggestions together. Where they do not all hold, entries of `allow` come first, because they close nothing, and of
 /// the others each that leaves all before it as they are.
-pub(in crate::observe::suggest) fn together(base: &Base<'_>, finished: Vec<Finished>) -> Together {
+pub(super) fn together(base: &Base<'_>, finished: Vec<Finished>) -> Together {
     let mut together =
         Together { kept: Vec::new(), refused: Vec::new(), additions: Additions::default(), changed: None };
     if finished.is_empty() {
@@ -71,12 +71,7 @@ impl Together {
 }
 
 /// Says of flows that no suggestion is for, but that all of them together let pass, that this is so.
-pub(in crate::observe::suggest) fn note_permitted(
-    base: &Base<'_>,
-    changed: &Changed,
-    denied: &[Denied],
-    unexplained: &mut [Unexplained],
-) {
+pub(super) fn note_permitted(base: &Base<'_>, changed: &Changed, denied: &[Denied], unexplained: &mut [Unexplained]) {
     let (before, after) = (base.tables(), changed.tables());
     let key = |flow: &Flow| (flow.direction, flow.protocol.clone(), flow.port, flow.remote);
     let passes = |flow: &&Denied| {

@@ -40,7 +40,7 @@ pub enum Refused {
 }
 
 /// A line for each rule of an interface.
-pub(in crate::observe::top) fn rules(now: &InterfaceCounters, rates: Option<&Rates>, several: bool) -> Vec<Row> {
+pub(super) fn rules(now: &InterfaceCounters, rates: Option<&Rates>, several: bool) -> Vec<Row> {
     let row = |one: &RuleCount| Row {
         name: one.rule.id.clone(),
         detail: place(&now.interface, if one.rule.direction == "inbound" { "in" } else { "out" }, several),
@@ -53,7 +53,7 @@ pub(in crate::observe::top) fn rules(now: &InterfaceCounters, rates: Option<&Rat
 }
 
 /// A line for each reason of an interface.
-pub(in crate::observe::top) fn reasons(now: &InterfaceCounters, rates: Option<&Rates>, several: bool) -> Vec<Row> {
+pub(super) fn reasons(now: &InterfaceCounters, rates: Option<&Rates>, several: bool) -> Vec<Row> {
     let row = |one: &ReasonCount| {
         let refused = match (one.reason.verdict(), one.would_drop) {
             (Verdict::Pass, _) => None,
@@ -79,7 +79,7 @@ pub(in crate::observe::top) fn reasons(now: &InterfaceCounters, rates: Option<&R
 }
 
 /// Denied flows as they were before, for their rates.
-pub(in crate::observe::top) struct Before<'r> {
+pub(super) struct Before<'r> {
     packets: HashMap<Identity<'r>, u64>,
     apart: Duration,
 }
@@ -94,7 +94,7 @@ fn identity(flow: &DeniedFlow) -> Identity<'_> {
 
 impl<'r> Before<'r> {
     /// The flows of a reading so long ago.
-    pub(in crate::observe::top) fn new(reading: &'r Reading, apart: Duration) -> Self {
+    pub(super) fn new(reading: &'r Reading, apart: Duration) -> Self {
         Self { packets: reading.denied.iter().map(|flow| (identity(flow), flow.packets)).collect(), apart }
     }
 
@@ -106,7 +106,7 @@ impl<'r> Before<'r> {
 }
 
 /// The line of a denied flow.
-pub(in crate::observe::top) fn denied(flow: &DeniedFlow, before: Option<&Before<'_>>) -> Row {
+pub(super) fn denied(flow: &DeniedFlow, before: Option<&Before<'_>>) -> Row {
     let protocol = flow.protocol.map_or_else(|| "frame".to_owned(), protocol_name);
     let asked = match flow.asked {
         Asked::Port(port) => format!("{protocol} {port}"),

@@ -82,7 +82,7 @@ pub fn from_directory(path: &Path) -> Result<Catalogue, Error> {
 }
 
 /// A catalogue from texts, each with its file name without `.yaml`.
-pub(in crate::policy::catalogue) fn from_texts(mut files: Vec<(String, Text)>) -> Result<Catalogue, Findings> {
+pub(super) fn from_texts(mut files: Vec<(String, Text)>) -> Result<Catalogue, Findings> {
     files.sort_by(|a, b| a.0.cmp(&b.0));
     let mut catalogue = Catalogue::default();
     let mut findings = Vec::new();

@@ -11,7 +11,7 @@ use crate::text::yaml::{Node, Reader, Value};
 const PORTS: std::ops::RangeInclusive<i64> = 1..=65535;
 
 /// Reads `documents.yaml`.
-pub(in crate::policy::catalogue) fn documents(reader: &Reader<'_>, root: &Node) -> BTreeMap<String, Document> {
+pub(super) fn documents(reader: &Reader<'_>, root: &Node) -> BTreeMap<String, Document> {
     let mut documents = BTreeMap::new();
     for (key, _, value) in entries(reader, root, "a mapping of documents") {
         let Some(mut fields) = reader.fields(value, "a document") else { continue };
@@ -29,7 +29,7 @@ pub(in crate::policy::catalogue) fn documents(reader: &Reader<'_>, root: &Node) 
 }
 
 /// Reads `peers.yaml`.
-pub(in crate::policy::catalogue) fn peers(reader: &Reader<'_>, root: &Node) -> BTreeMap<String, Peer> {
+pub(super) fn peers(reader: &Reader<'_>, root: &Node) -> BTreeMap<String, Peer> {
     let mut peers = BTreeMap::new();
     for (key, node, value) in entries(reader, root, "a mapping of peers") {
         kebab(reader, node);
@@ -45,7 +45,7 @@ pub(in crate::policy::catalogue) fn peers(reader: &Reader<'_>, root: &Node) -> B
 }
 
 /// Reads a role file; `stem` is its name without `.yaml`.
-pub(in crate::policy::catalogue) fn role(reader: &Reader<'_>, root: &Node, stem: &str) -> Option<Role> {
+pub(super) fn role(reader: &Reader<'_>, root: &Node, stem: &str) -> Option<Role> {
     let mut fields = reader.fields(root, "a role")?;
     let name = fields.required("role")?;
     if let Some(name_text) = reader.string(name, "the role's name")

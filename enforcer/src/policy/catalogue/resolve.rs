@@ -42,7 +42,7 @@ impl Catalogue {
 }
 
 /// Everything that names something which does not exist.
-pub(in crate::policy::catalogue) fn resolve(catalogue: &Catalogue, files: &[(String, Text)]) -> Vec<Diagnostic> {
+pub(super) fn resolve(catalogue: &Catalogue, files: &[(String, Text)]) -> Vec<Diagnostic> {
     let mut check = Check { catalogue, findings: Vec::new() };
     let nothing = Text::default();
     let text = |stem: &str| files.iter().find(|(name, _)| name == stem).map_or(&nothing, |(_, text)| text);

@@ -12,7 +12,7 @@ use crate::policy::ruleset::{Action, Match, Rule, Scope, Settings};
 /// SHA-256 in hexadecimal over every rule (id, direction, action, match, addresses, mode, answers) and the settings.
 ///
 /// Summaries, sources and the mode of the host as a whole are left out: they decide nothing about what is permitted.
-pub(in crate::policy::compile) fn policy_hash(rules: &[Rule], settings: &Settings) -> String {
+pub(super) fn policy_hash(rules: &[Rule], settings: &Settings) -> String {
     let mut lists: HashMap<*const IpNet, String> = HashMap::new();
     let mut hasher = Sha256::new();
     for rule in rules {

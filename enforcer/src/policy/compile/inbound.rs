@@ -12,11 +12,7 @@ use crate::policy::ruleset::Action;
 use crate::policy::site::Site;
 
 /// Adds the services of every role of the site.
-pub(in crate::policy::compile) fn services(
-    site: &Site,
-    catalogue: &Catalogue,
-    drafts: &mut Drafts,
-) -> Result<(), Error> {
+pub(super) fn services(site: &Site, catalogue: &Catalogue, drafts: &mut Drafts) -> Result<(), Error> {
     for used in &site.roles {
         for role in catalogue.flatten(&used.role) {
             for service in role.services.iter().filter(|service| service.applies(&used.settings)) {
@@ -39,12 +35,12 @@ pub(in crate::policy::compile) fn services(
 }
 
 /// The id of a service or connection.
-pub(in crate::policy::compile) fn rule_id(role: &Role, service: &Service) -> String {
+pub(super) fn rule_id(role: &Role, service: &Service) -> String {
     format!("{}/{}", role.name, service.name)
 }
 
 /// Adds evaluated ports, a rule for each protocol.
-pub(in crate::policy::compile) fn add_ports(
+pub(super) fn add_ports(
     drafts: &mut Drafts,
     direction: Direction,
     action: Action,

@@ -20,11 +20,7 @@ use crate::policy::ruleset::Action;
 use crate::policy::site::{RoleUse, Site};
 
 /// Adds the connections of every role of the site.
-pub(in crate::policy::compile) fn connections(
-    site: &Site,
-    catalogue: &Catalogue,
-    drafts: &mut Drafts,
-) -> Result<(), Error> {
+pub(super) fn connections(site: &Site, catalogue: &Catalogue, drafts: &mut Drafts) -> Result<(), Error> {
     for used in &site.roles {
         let own = catalogue.flatten(&used.role);
         for role in &own {

@@ -9,11 +9,11 @@ use crate::policy::catalogue::Service;
 use crate::policy::site::{Remote, Site, SiteRule, aggregated};
 
 /// Groups that a host is itself a member of. Towards them only its own roles have connections.
-pub(in crate::policy::compile) const OWN_SIDE: [&str; 2] = ["cluster", "https-networking"];
+pub(super) const OWN_SIDE: [&str; 2] = ["cluster", "https-networking"];
 
 /// Who a rule is for.
 #[derive(Clone, Debug)]
-pub(in crate::policy::compile) struct RemoteSide {
+pub(super) struct RemoteSide {
     /// Names of peers and literal prefixes; `None`: any.
     pub names: Option<Vec<String>>,
     /// Their addresses; `None`: any, empty: nobody.
@@ -22,12 +22,12 @@ pub(in crate::policy::compile) struct RemoteSide {
 
 impl RemoteSide {
     /// Every address.
-    pub(in crate::policy::compile) const fn any() -> Self {
+    pub(super) const fn any() -> Self {
         Self { names: None, prefixes: None }
     }
 
     /// These peers: nobody, where none of them has an address.
-    pub(in crate::policy::compile) fn of_peers<'a>(site: &Site, names: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(super) fn of_peers<'a>(site: &Site, names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: BTreeSet<&str> = names.into_iter().collect();
         let bound: Vec<&Arc<[IpNet]>> = names.iter().filter_map(|name| site.peers.get(*name)).collect();
         let prefixes = match bound.as_slice() {
@@ -42,7 +42,7 @@ impl RemoteSide {
     ///
     /// The members of the own cluster are named beside the users of many a service. That the cluster is bound (as the services
     /// which are for it alone demand) says nothing about who the users are: it does not close such a service to them.
-    pub(in crate::policy::compile) fn bound_or_any<'a>(site: &Site, names: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(super) fn bound_or_any<'a>(site: &Site, names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: Vec<&str> = names.into_iter().collect();
         if !are_limited(site, &names) {
             return Self::any();
@@ -51,7 +51,7 @@ impl RemoteSide {
     }
 
     /// The remote side of a service or connection: the one peer that its exposure admits, else its bound peers, else any.
-    pub(in crate::policy::compile) fn of_service(site: &Site, service: &Service) -> Self {
+    pub(super) fn of_service(site: &Site, service: &Service) -> Self {
         match service.exposure.only_peer() {
             Some(peer) => Self::of_peers(site, [peer]),
             None => Self::bound_or_any(site, service.peers.iter().map(String::as_str)),
@@ -60,13 +60,13 @@ impl RemoteSide {
 }
 
 /// Whether the addresses of these peers limit an open service or connection that names them.
-pub(in crate::policy::compile) fn are_limited(site: &Site, names: &[&str]) -> bool {
+pub(super) fn are_limited(site: &Site, names: &[&str]) -> bool {
     let only_own = names.iter().all(|name| OWN_SIDE.contains(name));
     names.iter().any(|name| site.peers.contains_key(*name) && (only_own || !OWN_SIDE.contains(name)))
 }
 
 /// The remote side of an entry of `allow` or `deny`. A peer without addresses is nobody there, because it was asked for.
-pub(in crate::policy::compile) fn of_site_rule(site: &Site, rule: &SiteRule) -> RemoteSide {
+pub(super) fn of_site_rule(site: &Site, rule: &SiteRule) -> RemoteSide {
     let Some(remotes) = &rule.remotes else { return RemoteSide::any() };
     if let [Remote::Peer(name)] = remotes.as_slice() {
         return RemoteSide::of_peers(site, [name.as_str()]);

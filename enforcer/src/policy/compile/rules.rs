@@ -13,11 +13,11 @@ use crate::policy::site::{Echo, Site};
 use crate::text::diagnostic::Diagnostic;
 
 /// Id of the rule that `icmp_echo:` makes.
-pub(in crate::policy::compile) const ECHO_ID: &str = "site/icmp-echo";
+pub(super) const ECHO_ID: &str = "site/icmp-echo";
 
 /// What makes two parts the same rule. Its order is the documented order of rules.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(in crate::policy::compile) struct Key {
+pub(super) struct Key {
     pub action: Action,
     /// Rules of roles come after those of the site.
     pub of_role: bool,
@@ -32,7 +32,7 @@ pub(in crate::policy::compile) struct Key {
 
 /// What a rule matches, without its ports.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(in crate::policy::compile) enum Kind {
+pub(super) enum Kind {
     Ports(u8),
     Protocol(u8),
     Ethertype(u16),
@@ -41,7 +41,7 @@ pub(in crate::policy::compile) enum Kind {
 
 /// The rules so far.
 #[derive(Debug, Default)]
-pub(in crate::policy::compile) struct Drafts {
+pub(super) struct Drafts {
     rules: BTreeMap<Key, Draft>,
 }
 
@@ -54,7 +54,7 @@ struct Draft {
 
 impl Drafts {
     /// Adds to the rule with this key, or makes it.
-    pub(in crate::policy::compile) fn add(
+    pub(super) fn add(
         &mut self,
         key: Key,
         remote: &RemoteSide,
@@ -71,7 +71,7 @@ impl Drafts {
     }
 
     /// The rules in their order.
-    pub(in crate::policy::compile) fn into_rules(self) -> Vec<Rule> {
+    pub(super) fn into_rules(self) -> Vec<Rule> {
         let rules = self.rules.into_iter().map(|(key, draft)| Rule {
             id: key.id,
             direction: key.direction,
@@ -94,12 +94,7 @@ impl Drafts {
 }
 
 /// What the site itself says: its `allow` and `deny` entries that have not expired, and who may ping.
-pub(in crate::policy::compile) fn site_rules(
-    site: &Site,
-    today: Date,
-    drafts: &mut Drafts,
-    warnings: &mut Vec<Diagnostic>,
-) {
+pub(super) fn site_rules(site: &Site, today: Date, drafts: &mut Drafts, warnings: &mut Vec<Diagnostic>) {
     for rule in &site.rules {
         let what = if rule.deny { "deny" } else { "allow" };
         if let Some(expires) = rule.expires.filter(|expires| *expires < today) {

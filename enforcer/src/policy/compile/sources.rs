@@ -10,7 +10,7 @@ use crate::policy::ruleset::Rule;
 
 /// The classes of addresses ("atoms") that the rules' lists make, before any is merged for having equal decisions.
 #[derive(Debug)]
-pub(in crate::policy::compile) struct Sources {
+pub(super) struct Sources {
     /// Every prefix of every list and its atom, in the order of prefixes.
     nets: Vec<(IpNet, u32)>,
     /// For each rule its list, if it has one.
@@ -23,7 +23,7 @@ pub(in crate::policy::compile) struct Sources {
 
 impl Sources {
     /// The classes that these rules make.
-    pub(in crate::policy::compile) fn of(rules: &[Rule]) -> Self {
+    pub(super) fn of(rules: &[Rule]) -> Self {
         let mut known: HashMap<Arc<[IpNet]>, usize> = HashMap::new();
         let mut by_pointer: HashMap<*const IpNet, usize> = HashMap::new();
         let mut lists = Vec::with_capacity(rules.len());
@@ -86,12 +86,12 @@ impl Sources {
     }
 
     /// The atoms that a rule is for; `None`: all.
-    pub(in crate::policy::compile) fn atoms_of(&self, rule: usize) -> Option<&[u32]> {
+    pub(super) fn atoms_of(&self, rule: usize) -> Option<&[u32]> {
         self.lists[rule].map(|list| self.members[list].as_slice())
     }
 
     /// Every prefix with the columns of its atom.
-    pub(in crate::policy::compile) fn prefixes(&self, columns: &[Vec<u16>; 2]) -> BTreeMap<IpNet, SourceClass> {
+    pub(super) fn prefixes(&self, columns: &[Vec<u16>; 2]) -> BTreeMap<IpNet, SourceClass> {
         let class = |atom: u32| SourceClass::new(columns[0][atom as usize], columns[1][atom as usize]);
         self.nets.iter().map(|(net, atom)| (*net, class(*atom))).collect()
     }

@@ -14,10 +14,7 @@ const MATRIX: usize = 1 << 22;
 const PORT_PROTOCOLS: [u8; 3] = [6, 17, 132];
 
 /// Builds the tables of both directions, and for each the column of every atom.
-pub(in crate::policy::compile) fn build(
-    rules: &[Rule],
-    sources: &Sources,
-) -> Result<([Table; 2], [Vec<u16>; 2]), Error> {
+pub(super) fn build(rules: &[Rule], sources: &Sources) -> Result<([Table; 2], [Vec<u16>; 2]), Error> {
     let (inbound, inbound_columns) = build_one(rules, sources, Direction::Inbound)?;
     let (outbound, outbound_columns) = build_one(rules, sources, Direction::Outbound)?;
     Ok(([inbound, outbound], [inbound_columns, outbound_columns]))

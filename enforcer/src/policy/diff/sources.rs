@@ -42,14 +42,14 @@ impl Sources {
 }
 
 /// The prefixes of two policies, each with the cell that its own addresses fall into: those that no longer prefix covers.
-pub(in crate::policy::diff) struct Partition {
+pub(super) struct Partition {
     nets: Vec<(IpNet, usize)>,
     /// Classes of each cell in the first and in the second policy, as far as one direction tells them apart.
-    pub(in crate::policy::diff) cells: Vec<(SourceClass, SourceClass)>,
+    pub(super) cells: Vec<(SourceClass, SourceClass)>,
 }
 
 impl Partition {
-    pub(in crate::policy::diff) fn of(first: &Ruleset, second: &Ruleset, direction: Direction) -> Self {
+    pub(super) fn of(first: &Ruleset, second: &Ruleset, direction: Direction) -> Self {
         let roots = [
             IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)),
             IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0)),
@@ -91,7 +91,7 @@ impl Partition {
     }
 
     /// The addresses of some cells.
-    pub(in crate::policy::diff) fn sources(&self, cells: &[usize]) -> Sources {
+    pub(super) fn sources(&self, cells: &[usize]) -> Sources {
         let (mut prefixes, mut except) = (Vec::new(), Vec::new());
         let mut covering: Vec<(IpNet, bool)> = Vec::new();
         for (net, cell) in &self.nets {

@@ -16,7 +16,7 @@ use crate::policy::ruleset::{Action, Match, Rule};
 
 const FLOWS: &str = "ENFORCER-FLOWS";
 
-pub(in crate::policy::export) fn write(plan: &Plan<'_>) -> Export {
+pub(super) fn write(plan: &Plan<'_>) -> Export {
     let warnings = warnings(plan);
     let mut text = String::new();
     for line in plan.header("Cisco IOS access lists", &warnings) {

@@ -11,42 +11,42 @@ use crate::policy::ruleset::{Action, Match, Rule, Ruleset, Scope};
 use crate::policy::site::{Interface, Protects, Site};
 
 /// A policy, ready to be written.
-pub(in crate::policy::export) struct Plan<'a> {
-    pub(in crate::policy::export) site: &'a Site,
-    pub(in crate::policy::export) ruleset: &'a Ruleset,
-    pub(in crate::policy::export) interfaces: Vec<Guarded>,
+pub(super) struct Plan<'a> {
+    pub(super) site: &'a Site,
+    pub(super) ruleset: &'a Ruleset,
+    pub(super) interfaces: Vec<Guarded>,
     /// The mode where no interface is named, by direction.
-    pub(in crate::policy::export) modes: [Mode; 2],
+    pub(super) modes: [Mode; 2],
     /// Lists of prefixes that rules share, by what the rules call them. Names are unique.
-    pub(in crate::policy::export) lists: Vec<List>,
+    pub(super) lists: Vec<List>,
 }
 
 /// A protected interface.
-pub(in crate::policy::export) struct Guarded {
+pub(super) struct Guarded {
     /// Its name, or what the names begin with.
-    pub(in crate::policy::export) name: String,
+    pub(super) name: String,
     /// It stands for every interface whose name begins so, but the loopback.
-    pub(in crate::policy::export) is_pattern: bool,
+    pub(super) is_pattern: bool,
     /// The role runs behind it: inbound is what it sends.
-    pub(in crate::policy::export) guest: bool,
+    pub(super) guest: bool,
     /// By direction.
-    pub(in crate::policy::export) modes: [Mode; 2],
+    pub(super) modes: [Mode; 2],
     /// Whether what this host forwards is judged.
-    pub(in crate::policy::export) forwards: bool,
+    pub(super) forwards: bool,
     /// How many protected interfaces it is a VLAN of.
     parents: usize,
 }
 
 /// Addresses under a name.
-pub(in crate::policy::export) struct List {
-    pub(in crate::policy::export) name: String,
+pub(super) struct List {
+    pub(super) name: String,
     /// The peers it was made from.
-    pub(in crate::policy::export) peers: String,
-    pub(in crate::policy::export) prefixes: Vec<IpNet>,
+    pub(super) peers: String,
+    pub(super) prefixes: Vec<IpNet>,
 }
 
 /// The remote side of a rule.
-pub(in crate::policy::export) enum Remote<'p> {
+pub(super) enum Remote<'p> {
     Any,
     /// An unbound peer: the rule matches nobody.
     Nobody,
@@ -55,40 +55,36 @@ pub(in crate::policy::export) enum Remote<'p> {
 
 /// The two kinds of IP, where a target keeps them apart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::policy::export) enum Family {
+pub(super) enum Family {
     V4,
     V6,
 }
 
 impl Family {
-    pub(in crate::policy::export) const ALL: [Self; 2] = [Self::V4, Self::V6];
+    pub(super) const ALL: [Self; 2] = [Self::V4, Self::V6];
 
-    pub(in crate::policy::export) fn has(self, net: &IpNet) -> bool {
+    pub(super) fn has(self, net: &IpNet) -> bool {
         (self == Self::V4) == net.addr().is_ipv4()
     }
 }
 
 /// Ports that are refused, because no permit of theirs named this source, or because they are internal.
 #[derive(Debug, PartialEq)]
-pub(in crate::policy::export) struct Refusal {
-    pub(in crate::policy::export) reason: Reason,
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
     /// Counted only: every rule that names them is in audit.
-    pub(in crate::policy::export) audited: bool,
-    pub(in crate::policy::export) ports: Vec<RangeInclusive<u16>>,
+    pub(super) audited: bool,
+    pub(super) ports: Vec<RangeInclusive<u16>>,
 }
 
 /// Protocols with ports, and their names in all targets.
-pub(in crate::policy::export) const PORT_PROTOCOLS: [(u8, &str); 3] = [(6, "tcp"), (17, "udp"), (132, "sctp")];
+pub(super) const PORT_PROTOCOLS: [(u8, &str); 3] = [(6, "tcp"), (17, "udp"), (132, "sctp")];
 
 /// Headers that the decision code walks over in IPv6, so that no rule for a protocol ever sees them.
-pub(in crate::policy::export) const EXTENSIONS: [u8; 6] = [0, 43, 44, 51, 60, 135];
+pub(super) const EXTENSIONS: [u8; 6] = [0, 43, 44, 51, 60, 135];
 
 impl<'a> Plan<'a> {
-    pub(in crate::policy::export) fn new(
-        site: &'a Site,
-        ruleset: &'a Ruleset,
-        mode: Option<Mode>,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(site: &'a Site, ruleset: &'a Ruleset, mode: Option<Mode>) -> Result<Self, Error> {
         let mut lists = BTreeMap::new();
         for rule in &ruleset.rules {
             if let (Some(peers), Some(prefixes)) = (&rule.peers, &rule.prefixes)
@@ -120,11 +116,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The rules of a direction with an action: those that enforce before those that are in audit by themselves.
-    pub(in crate::policy::export) fn rules(
-        &self,
-        direction: Direction,
-        action: Action,
-    ) -> impl Iterator<Item = &'a Rule> {
+    pub(super) fn rules(&self, direction: Direction, action: Action) -> impl Iterator<Item = &'a Rule> {
         let of = move |audited: bool| {
             let rules = self.ruleset.rules.iter();
             rules
@@ -135,7 +127,7 @@ impl<'a> Plan<'a> {
 
     /// The interfaces that are judged at some place, and between them those that are not but that a later one would cover: what
     /// is not judged must say so before.
-    pub(in crate::policy::export) fn met(&self, is_judged: impl Fn(&Guarded) -> bool) -> Vec<(&Guarded, bool)> {
+    pub(super) fn met(&self, is_judged: impl Fn(&Guarded) -> bool) -> Vec<(&Guarded, bool)> {
         let with = |(number, interface): (usize, &'_ Guarded)| {
             let later = self.interfaces.iter().skip(number + 1);
             let is_covered = || later.into_iter().any(|later| is_judged(later) && later.covers(interface));
@@ -146,7 +138,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Protocols that are permitted by rules in audit alone: whom they do not name is counted only.
-    pub(in crate::policy::export) fn audited_protocols(&self, direction: Direction) -> Vec<u8> {
+    pub(super) fn audited_protocols(&self, direction: Direction) -> Vec<u8> {
         let mut protocols: BTreeMap<u8, bool> = BTreeMap::new();
         for rule in self.rules(direction, Action::Permit).filter(|rule| !is_never_asked(&rule.matches)) {
             if let Match::Protocol(protocol) = rule.matches {
@@ -156,7 +148,7 @@ impl<'a> Plan<'a> {
         protocols.into_iter().filter(|(_, audited)| *audited).map(|(protocol, _)| protocol).collect()
     }
 
-    pub(in crate::policy::export) fn remote(&self, rule: &Rule) -> Remote<'_> {
+    pub(super) fn remote(&self, rule: &Rule) -> Remote<'_> {
         match &rule.prefixes {
             None => Remote::Any,
             Some(prefixes) => match self.lists.iter().find(|list| *list.prefixes == **prefixes) {
@@ -167,7 +159,7 @@ impl<'a> Plan<'a> {
     }
 
     /// What is refused of a protocol behind the permits, each port once.
-    pub(in crate::policy::export) fn refusals(&self, direction: Direction, protocol: u8) -> Vec<Refusal> {
+    pub(super) fn refusals(&self, direction: Direction, protocol: u8) -> Vec<Refusal> {
         const PERMIT: u8 = 1;
         const INTERNAL: u8 = 2;
         const ENFORCED: u8 = 4;
@@ -207,7 +199,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether a rule asks what leaves the host: to refuse it, or to know who may answer from another port.
-    pub(in crate::policy::export) fn has_outbound(&self) -> bool {
+    pub(super) fn has_outbound(&self) -> bool {
         self.ruleset.settings.outbound_judged
             || self
                 .ruleset
@@ -217,7 +209,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Rules that are in audit by themselves, for targets that know no such thing.
-    pub(in crate::policy::export) fn audited_rules(&self) -> Option<String> {
+    pub(super) fn audited_rules(&self) -> Option<String> {
         let mut names: Vec<&str> =
             self.ruleset.rules.iter().filter(|rule| is_audited(rule)).map(|rule| rule.id.as_str()).collect();
         names.dedup();
@@ -225,7 +217,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether all that a direction refuses is only counted.
-    pub(in crate::policy::export) fn is_audit(&self, direction: Direction) -> bool {
+    pub(super) fn is_audit(&self, direction: Direction) -> bool {
         let mut modes = self.interfaces.iter().map(|interface| interface.modes[direction as usize]).peekable();
         let unnamed = modes.peek().is_none() && self.modes[direction as usize] == Mode::Audit;
         // Where interfaces differ, the careful reading is the one that drops nothing.
@@ -233,7 +225,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The mode of what is met at none of the interfaces, or of none in particular: drops if one of them does.
-    pub(in crate::policy::export) fn rest(&self, guests: bool, direction: Direction) -> Mode {
+    pub(super) fn rest(&self, guests: bool, direction: Direction) -> Mode {
         let mut modes = self.interfaces.iter().filter(|interface| interface.guest == guests);
         if self.interfaces.is_empty() {
             self.modes[direction as usize]
@@ -245,21 +237,21 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether the interfaces are in different modes.
-    pub(in crate::policy::export) fn differs(&self, direction: Direction) -> bool {
+    pub(super) fn differs(&self, direction: Direction) -> bool {
         let mut modes = self.interfaces.iter().map(|interface| interface.modes[direction as usize]);
         let first = modes.next();
         modes.any(|mode| Some(mode) != first)
     }
 
     /// What the operator wrote beside a rule of the site.
-    pub(in crate::policy::export) fn reason(&self, rule: &Rule) -> Option<String> {
+    pub(super) fn reason(&self, rule: &Rule) -> Option<String> {
         let name = rule.id.strip_prefix("site/")?;
         let written = self.site.rules.iter().find(|written| written.name == name)?;
         written.reason.as_deref().map(one_line)
     }
 
     /// The first lines of every target, without the sign that makes them comments.
-    pub(in crate::policy::export) fn header(&self, target: &str, warnings: &[String]) -> Vec<String> {
+    pub(super) fn header(&self, target: &str, warnings: &[String]) -> Vec<String> {
         let modes = |modes: [Mode; 2]| format!("inbound {}, outbound {}", modes[0].name(), modes[1].name());
         let mut lines = vec![
             format!("{target}, written by `enforcer export` from {}", one_line(&self.site.text.name)),
@@ -285,7 +277,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Warnings about a rule that a target cannot write.
-    pub(in crate::policy::export) fn left_out(rule: &Rule, why: &str) -> String {
+    pub(super) fn left_out(rule: &Rule, why: &str) -> String {
         format!("`{}` ({}) is left out: {why}", rule.id, rule.direction.name())
     }
 }
@@ -318,7 +310,7 @@ impl Guarded {
         })
     }
     /// Whether packets of a direction are those that the interface receives.
-    pub(in crate::policy::export) fn receives(&self, direction: Direction) -> bool {
+    pub(super) fn receives(&self, direction: Direction) -> bool {
         (direction == Direction::Inbound) != self.guest
     }
 
@@ -328,23 +320,23 @@ impl Guarded {
     }
 
     /// The name, with this sign behind it where any rest of a name may follow.
-    pub(in crate::policy::export) fn written(&self, any_rest: &str) -> String {
+    pub(super) fn written(&self, any_rest: &str) -> String {
         format!("{}{}", self.name, if self.is_pattern { any_rest } else { "" })
     }
 }
 
 /// Whether a rule only counts what it would refuse.
-pub(in crate::policy::export) fn is_audited(rule: &Rule) -> bool {
+pub(super) fn is_audited(rule: &Rule) -> bool {
     rule.mode == Some(Mode::Audit)
 }
 
 /// Rules for a protocol as a whole that no packet ever comes to, because its ports decide.
-pub(in crate::policy::export) fn is_never_asked(matches: &Match) -> bool {
+pub(super) fn is_never_asked(matches: &Match) -> bool {
     matches!(matches, Match::Protocol(protocol) if PORT_PROTOCOLS.iter().any(|(of, _)| of == protocol))
 }
 
 /// A range as most targets write it.
-pub(in crate::policy::export) fn range(ports: &RangeInclusive<u16>, between: &str) -> String {
+pub(super) fn range(ports: &RangeInclusive<u16>, between: &str) -> String {
     if ports.start() == ports.end() {
         ports.start().to_string()
     } else {
@@ -353,7 +345,7 @@ pub(in crate::policy::export) fn range(ports: &RangeInclusive<u16>, between: &st
 }
 
 /// Text of a person as part of a comment: nothing in it may end the line.
-pub(in crate::policy::export) fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -365,7 +357,7 @@ fn list_name(peers: &str) -> String {
 }
 
 /// The beginning of a text that has no more bytes than this.
-pub(in crate::policy::export) fn shortened(text: &str, bytes: usize) -> &str {
+pub(super) fn shortened(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 

@@ -12,7 +12,7 @@ use crate::policy::ruleset::{Action, Match, Rule};
 
 const GROUP: &str = "enforcer";
 
-pub(in crate::policy::export) fn write(plan: &Plan<'_>) -> Export {
+pub(super) fn write(plan: &Plan<'_>) -> Export {
     let mut script = Script { plan, lines: Vec::new(), left_out: Vec::new() };
     script.basics();
     for direction in Direction::ALL {

@@ -7,7 +7,7 @@ use crate::text::nearest::did_you_mean;
 use crate::text::yaml::{Node, Reader, Value};
 
 /// Reads one entry of `roles:`.
-pub(in crate::policy::site) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> Option<RoleUse> {
+pub(super) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> Option<RoleUse> {
     let (name_node, entries, mode) = match &node.value {
         Value::Mapping(_) => {
             let mut fields = reader.fields(node, "a role")?;

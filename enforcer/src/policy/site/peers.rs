@@ -16,7 +16,7 @@ const RESOLVED: usize = 300_000;
 
 /// The peers of a site.
 #[derive(Debug, Default)]
-pub(in crate::policy::site) struct Peers {
+pub(super) struct Peers {
     /// Those that have addresses.
     pub bound: BTreeMap<String, Arc<[IpNet]>>,
     /// Those of which others are made.
@@ -32,7 +32,7 @@ struct Definition<'n> {
 }
 
 /// Reads `peers:`.
-pub(in crate::policy::site) fn peers(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> Peers {
+pub(super) fn peers(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> Peers {
     let mut definitions: BTreeMap<&str, Definition<'_>> = BTreeMap::new();
     let mut peers = Peers::default();
     let entries = reader.fields(node, "a mapping of peers and their addresses").map(|f| f.rest()).unwrap_or_default();
@@ -92,7 +92,7 @@ pub(in crate::policy::site) fn peers(reader: &Reader<'_>, node: &Node, catalogue
 }
 
 /// Notes a name that neither the site nor the catalogue knows.
-pub(in crate::policy::site) fn known(
+pub(super) fn known(
     reader: &Reader<'_>,
     node: &Node,
     name: &str,

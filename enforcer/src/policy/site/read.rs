@@ -42,7 +42,7 @@ pub(crate) fn from_tree(
 }
 
 /// Words for a mode.
-pub(in crate::policy::site) const fn modes_words() -> [(&'static str, Mode); 2] {
+pub(super) const fn modes_words() -> [(&'static str, Mode); 2] {
     [("audit", Mode::Audit), ("enforce", Mode::Enforce)]
 }
 

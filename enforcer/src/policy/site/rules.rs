@@ -24,7 +24,7 @@ const JUDGED_ETHERTYPES: [(u16, &str); 5] = [
 ];
 
 /// Reads one entry.
-pub(in crate::policy::site) fn rule(
+pub(super) fn rule(
     reader: &Reader<'_>,
     node: &Node,
     deny: bool,

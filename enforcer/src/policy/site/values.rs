@@ -50,7 +50,7 @@ pub fn protocol_name(number: u8) -> String {
 }
 
 /// The names of protocols, for suggestions.
-pub(in crate::policy::site) fn protocol_names() -> impl Iterator<Item = &'static str> {
+pub(super) fn protocol_names() -> impl Iterator<Item = &'static str> {
     PROTOCOLS.iter().map(|(name, _)| *name)
 }
 
@@ -66,7 +66,7 @@ pub fn parse_ethertype(text: &str) -> Option<u16> {
 }
 
 /// What stands where addresses or names of peers may stand.
-pub(in crate::policy::site) enum Written<'n> {
+pub(super) enum Written<'n> {
     /// An address or a prefix.
     Net(IpNet),
     /// A name.
@@ -74,7 +74,7 @@ pub(in crate::policy::site) enum Written<'n> {
 }
 
 /// Reads an address, a prefix or a name.
-pub(in crate::policy::site) fn written<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<Written<'n>> {
+pub(super) fn written<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<Written<'n>> {
     let text = reader.string(node, "an address, a prefix or the name of a peer")?;
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(Written::Net(host(address)));
@@ -105,7 +105,7 @@ pub(in crate::policy::site) fn written<'n>(reader: &Reader<'_>, node: &'n Node) 
 }
 
 /// Seconds, from `180s`, `2h 4min` or a plain number.
-pub(in crate::policy::site) fn seconds(reader: &Reader<'_>, node: &Node) -> Option<u32> {
+pub(super) fn seconds(reader: &Reader<'_>, node: &Node) -> Option<u32> {
     const MAXIMUM: u32 = 30 * 24 * 3600;
     let expected = "a duration from 1s to 30days, such as `180s` or `2h`";
     let text = reader.string(node, expected)?;
@@ -120,7 +120,7 @@ pub(in crate::policy::site) fn seconds(reader: &Reader<'_>, node: &Node) -> Opti
 }
 
 /// A day.
-pub(in crate::policy::site) fn date(reader: &Reader<'_>, node: &Node) -> Option<Date> {
+pub(super) fn date(reader: &Reader<'_>, node: &Node) -> Option<Date> {
     let expected = "a day such as `2027-06-30`";
     let date = reader.string(node, expected)?.parse().ok();
     if date.is_none() {
@@ -130,7 +130,7 @@ pub(in crate::policy::site) fn date(reader: &Reader<'_>, node: &Node) -> Option<
 }
 
 /// A name of letters, digits, `-`, `_` and `.`, that starts with a letter.
-pub(in crate::policy::site) fn name<'n>(reader: &Reader<'_>, node: &'n Node, what: &str) -> Option<&'n str> {
+pub(super) fn name<'n>(reader: &Reader<'_>, node: &'n Node, what: &str) -> Option<&'n str> {
     let text = reader.string(node, what)?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(allowed) {

@@ -53,7 +53,7 @@ pub fn cuts(snapshot: &Snapshot, policy: Lookup<'_>, coverage: &Coverage) -> Vec
 }
 
 /// Why a new inbound conversation would be refused.
-pub(in crate::protect::live) fn inbound(
+pub(super) fn inbound(
     policy: Lookup<'_>,
     protocol: u8,
     local: SocketAddr,

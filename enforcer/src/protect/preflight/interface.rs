@@ -48,7 +48,7 @@ const NATIVE: [&str; 32] = [
 const SINGLE_BUFFER: u32 = 3506;
 
 /// What is found about an interface that is to be protected.
-pub(in crate::protect::preflight) fn findings(
+pub(super) fn findings(
     planned: &PlannedInterface,
     link: &Link,
     facts: &Facts,
@@ -213,7 +213,7 @@ fn layers(
 }
 
 /// Interfaces that carry packets past the protected ones.
-pub(in crate::protect::preflight) fn unprotected(facts: &Facts, protected: &[&str], found: &mut Vec<Finding>) {
+pub(super) fn unprotected(facts: &Facts, protected: &[&str], found: &mut Vec<Finding>) {
     let seen = seen(facts, protected);
     for link in facts.links.iter().filter(|link| link.is_up && !link.is_loopback && !seen.contains(&link.index)) {
         let (topic, message) = if is_tunnel(link) {

@@ -120,10 +120,10 @@ pub fn parse(text: &Text, limits: Limits) -> Result<Node, Vec<Diagnostic>> {
 }
 
 /// Findings that are kept: who wrote more errors has mistaken the file.
-pub(in crate::text::yaml) const MOST: usize = 100;
+pub(super) const MOST: usize = 100;
 
 /// The last finding where there are more than are kept.
-pub(in crate::text::yaml) fn more_errors(text: &Text) -> Diagnostic {
+pub(super) fn more_errors(text: &Text) -> Diagnostic {
     Diagnostic::of_file(&text.name, format!("more than {MOST} errors; the rest is not shown"))
 }
 

@@ -41,7 +41,7 @@ impl Decisions {
 
 impl Decision {
     /// A finding that its own sentence explains.
-    pub(in crate::policy::catalogue::lint) fn of_doubt(kind: Kind, doubt: &str) -> Self {
+    pub(super) fn of_doubt(kind: Kind, doubt: &str) -> Self {
         let decision = match kind {
             Kind::Protocol => "TCP".to_owned(),
             Kind::Contradiction | Kind::Collision | Kind::Instance | Kind::Range | Kind::Doubt => {

@@ -5,7 +5,7 @@ use crate::policy::catalogue::{Catalogue, Protocol, Role, Service};
 use crate::policy::ruleset::SourceRow;
 
 /// Doubts, and ports without a protocol.
-pub(in crate::policy::catalogue::lint) fn doubts(catalogue: &Catalogue) -> Vec<Finding> {
+pub(super) fn doubts(catalogue: &Catalogue) -> Vec<Finding> {
     let mut findings = Vec::new();
     for role in catalogue.roles.values() {
         for service in role.entries() {

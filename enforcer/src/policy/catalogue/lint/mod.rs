@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub(in crate::policy::catalogue) use decisions::read;
+pub(super) use decisions::read;
 pub use decisions::{Decision, Decisions};
 
 use super::Catalogue;

@@ -15,7 +15,7 @@ const SOMEWHERE: u16 = 10_000;
 const WIDE: u16 = 100;
 
 /// Contradictions, collisions, instances and ranges.
-pub(in crate::policy::catalogue::lint) fn overlaps(catalogue: &Catalogue) -> Vec<Finding> {
+pub(super) fn overlaps(catalogue: &Catalogue) -> Vec<Finding> {
     let (claims, sharing) = (claims(catalogue), sharing(catalogue));
     let mut found: BTreeMap<(Kind, usize, usize, u8), Vec<RangeInclusive<u16>>> = BTreeMap::new();
     let mut by_start: Vec<&Claim<'_>> = claims.iter().collect();

@@ -15,7 +15,7 @@ use crate::policy::site::{RoleUse, Site, protocol_name};
 use crate::text::diagnostic::Diagnostic;
 
 /// Adds every warning about a site.
-pub(in crate::policy::compile) fn warnings(
+pub(super) fn warnings(
     site: &Site,
     catalogue: &Catalogue,
     (rules, tables): (&[Rule], &[Table; 2]),

@@ -11,7 +11,7 @@ use crate::text::nearest::did_you_mean;
 
 impl Lint<'_> {
     /// Services for one group only, which has no addresses: they accept nobody.
-    pub(in crate::policy::compile::warnings) fn unbound_groups(&self, out: &mut Vec<Diagnostic>) {
+    pub(super) fn unbound_groups(&self, out: &mut Vec<Diagnostic>) {
         let mut found: BTreeMap<(Position, &str, &str), Vec<String>> = BTreeMap::new();
         for used in &self.services {
             if let Some(peer) = used.service.exposure.only_peer()
@@ -29,7 +29,7 @@ impl Lint<'_> {
     }
 
     /// Open services of which some peers have addresses: the others are refused.
-    pub(in crate::policy::compile::warnings) fn peers_left_out(&self, out: &mut Vec<Diagnostic>) {
+    pub(super) fn peers_left_out(&self, out: &mut Vec<Diagnostic>) {
         let mut found: BTreeMap<(Position, &str, BTreeSet<&str>), Vec<String>> = BTreeMap::new();
         for used in self.services.iter().filter(|used| used.service.exposure == Exposure::Open) {
             let names: Vec<&str> = used.service.peers.iter().map(String::as_str).collect();
@@ -53,7 +53,7 @@ impl Lint<'_> {
     }
 
     /// Peers of the site that nothing asks for, or that have no addresses.
-    pub(in crate::policy::compile::warnings) fn unused_peers(&self, out: &mut Vec<Diagnostic>) {
+    pub(super) fn unused_peers(&self, out: &mut Vec<Diagnostic>) {
         let mut asked: BTreeSet<&str> = BTreeSet::new();
         for rule in &self.site.rules {
             for remote in rule.remotes.iter().flatten() {

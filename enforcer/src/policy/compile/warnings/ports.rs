@@ -19,7 +19,7 @@ const NEGOTIATED: RangeInclusive<u16> = 49152..=65535;
 
 impl Lint<'_> {
     /// Management ports that any source may use.
-    pub(in crate::policy::compile::warnings) fn management_ports(&self, out: &mut Vec<Diagnostic>) {
+    pub(super) fn management_ports(&self, out: &mut Vec<Diagnostic>) {
         let mut found: BTreeMap<(Position, &str, bool), Vec<String>> = BTreeMap::new();
         for used in self.services.iter().filter(|used| used.service.exposure == Exposure::Open) {
             let names: Vec<&str> = used.service.peers.iter().map(String::as_str).collect();
@@ -51,7 +51,7 @@ impl Lint<'_> {
     }
 
     /// Ranges of the operating system that `ephemeral: open` opens.
-    pub(in crate::policy::compile::warnings) fn ephemeral_ranges(&self, out: &mut Vec<Diagnostic>) {
+    pub(super) fn ephemeral_ranges(&self, out: &mut Vec<Diagnostic>) {
         let opened = self.services.iter().filter(|used| used.service.ephemeral && self.site.ephemeral_open);
         for used in opened {
             let message = format!("`ephemeral: open` lets any source reach {}", used.describe());
@@ -61,7 +61,7 @@ impl Lint<'_> {
     }
 
     /// Ports that follow an instance or a base port into those of another service.
-    pub(in crate::policy::compile::warnings) fn instances(&self, out: &mut Vec<Diagnostic>) {
+    pub(super) fn instances(&self, out: &mut Vec<Diagnostic>) {
         let services: Vec<&Used<'_>> = self.services.iter().filter(|used| !used.service.ephemeral).collect();
         for (index, one) in services.iter().enumerate() {
             for other in &services[index + 1..] {
@@ -87,7 +87,7 @@ impl Lint<'_> {
     }
 
     /// Services and connections that negotiate further ports, which nothing opens.
-    pub(in crate::policy::compile::warnings) fn dynamic_services(&self, out: &mut Vec<Diagnostic>) {
+    pub(super) fn dynamic_services(&self, out: &mut Vec<Diagnostic>) {
         for used in &self.services {
             let Some(dynamic) = &used.service.dynamic else { continue };
             if !self.site.rules.iter().any(|rule| opens_negotiated(rule, &used.service.peers)) {
@@ -135,7 +135,7 @@ impl Lint<'_> {
     }
 
     /// Key exchange without what it is for, and what ESP hides.
-    pub(in crate::policy::compile::warnings) fn ipsec(&self, out: &mut Vec<Diagnostic>) {
+    pub(super) fn ipsec(&self, out: &mut Vec<Diagnostic>) {
         const ESP: u8 = 50;
         let site = self.site;
         let esp = site.rules.iter().find(|rule| !rule.deny && rule.matches == Match::Protocol(ESP));
@@ -163,7 +163,7 @@ impl Lint<'_> {
     }
 
     /// Roles that are described for another release.
-    pub(in crate::policy::compile::warnings) fn releases(&self, out: &mut Vec<Diagnostic>) {
+    pub(super) fn releases(&self, out: &mut Vec<Diagnostic>) {
         let Some((release, at)) = &self.site.release else { return };
         let mut others: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for by in &self.site.roles {

@@ -16,13 +16,7 @@ const NOTICE: i64 = 30;
 
 impl Lint<'_> {
     /// Entries that are shadowed, not judged, or about to expire.
-    pub(in crate::policy::compile::warnings) fn site_rules(
-        &self,
-        rules: &[Rule],
-        tables: &[Table; 2],
-        today: Date,
-        out: &mut Vec<Diagnostic>,
-    ) {
+    pub(super) fn site_rules(&self, rules: &[Rule], tables: &[Table; 2], today: Date, out: &mut Vec<Diagnostic>) {
         let deciding = [deciding(&tables[0]), deciding(&tables[1])];
         let soon = today.saturating_add(NOTICE.days());
         for entry in &self.site.rules {

@@ -48,7 +48,7 @@ enum Table {
     Mangle,
 }
 
-pub(in crate::policy::export) fn write(plan: &Plan<'_>) -> Export {
+pub(super) fn write(plan: &Plan<'_>) -> Export {
     let warnings = warnings(plan);
     let mut text = "#!/bin/sh\n".to_owned();
     for line in plan.header("iptables", &warnings) {

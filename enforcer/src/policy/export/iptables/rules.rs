@@ -19,7 +19,7 @@ const COMMENT: usize = 255;
 const ANSWER: &str = "-m conntrack --ctstate ESTABLISHED --ctdir REPLY";
 
 /// The rules of one family.
-pub(in crate::policy::export::iptables) struct Rules<'a> {
+pub(super) struct Rules<'a> {
     plan: &'a Plan<'a>,
     family: Family,
     table: Table,
@@ -29,7 +29,7 @@ pub(in crate::policy::export::iptables) struct Rules<'a> {
 
 impl<'a> Rules<'a> {
     /// All of them, as `iptables-restore` reads them.
-    pub(in crate::policy::export::iptables) fn written(plan: &'a Plan<'a>, family: Family, table: Table) -> String {
+    pub(super) fn written(plan: &'a Plan<'a>, family: Family, table: Table) -> String {
         let mut rules = Self { plan, family, table, chains: BTreeSet::new(), lines: Vec::new() };
         for direction in Direction::ALL {
             let is_judged = match direction {

@@ -7,7 +7,7 @@ use super::text::Text;
 use crate::policy::export::ordered::{Family, PORT_PROTOCOLS, Plan};
 
 /// Where the mode is: an interface in audit lets its refusals pass, counted.
-pub(in crate::policy::export::nft) fn refuse(plan: &Plan<'_>, guests: bool, direction: Direction, text: &mut Text) {
+pub(super) fn refuse(plan: &Plan<'_>, guests: bool, direction: Direction, text: &mut Text) {
     let then = |mode| match mode {
         Mode::Audit => "counter accept comment \"audit\"",
         Mode::Enforce => "counter drop comment \"enforce\"",
@@ -38,7 +38,7 @@ fn answers(plan: &Plan<'_>, text: &mut Text, chain: &str, name: &str, (reason, [
     });
 }
 
-pub(in crate::policy::export::nft) fn inbound(plan: &Plan<'_>, text: &mut Text) {
+pub(super) fn inbound(plan: &Plan<'_>, text: &mut Text) {
     const IN: Direction = Direction::Inbound;
     for (_, name) in PORT_PROTOCOLS {
         answers(plan, text, "answers", name, ("flow", ["saddr", "daddr", "dport"]));
@@ -88,7 +88,7 @@ pub(in crate::policy::export::nft) fn inbound(plan: &Plan<'_>, text: &mut Text) 
     });
 }
 
-pub(in crate::policy::export::nft) fn icmp(plan: &Plan<'_>, text: &mut Text) {
+pub(super) fn icmp(plan: &Plan<'_>, text: &mut Text) {
     const IN: Direction = Direction::Inbound;
     text.line(
         "icmp type { destination-unreachable, time-exceeded, parameter-problem } counter accept comment \"reason icmp\"",
@@ -100,7 +100,7 @@ pub(in crate::policy::export::nft) fn icmp(plan: &Plan<'_>, text: &mut Text) {
     text.line(&refusal(IN, Reason::IcmpType));
 }
 
-pub(in crate::policy::export::nft) fn icmpv6(plan: &Plan<'_>, text: &mut Text) {
+pub(super) fn icmpv6(plan: &Plan<'_>, text: &mut Text) {
     const IN: Direction = Direction::Inbound;
     text.line(&format!("ip6 saddr :: icmpv6 type != {{ 130-133, 135, 143 }} {}", refusal(IN, Reason::Martian)));
     text.line("icmpv6 type { 1-4, 130-132, 143, 151-153 } counter accept comment \"reason icmp\"");
@@ -112,7 +112,7 @@ pub(in crate::policy::export::nft) fn icmpv6(plan: &Plan<'_>, text: &mut Text) {
     text.line(&refusal(IN, Reason::IcmpType));
 }
 
-pub(in crate::policy::export::nft) fn outbound(plan: &Plan<'_>, text: &mut Text) {
+pub(super) fn outbound(plan: &Plan<'_>, text: &mut Text) {
     const OUT: Direction = Direction::Outbound;
     let judged = plan.ruleset.settings.outbound_judged;
     let open = "counter accept comment \"reason open\"".to_owned();

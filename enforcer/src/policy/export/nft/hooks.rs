@@ -10,7 +10,7 @@ use super::text::Text;
 use crate::policy::export::ordered::{Guarded, Plan};
 
 /// The base chains of one table: for the hosts among the interfaces, or for the guests.
-pub(in crate::policy::export::nft) fn hooks(plan: &Plan<'_>, guests: bool, text: &mut Text) {
+pub(super) fn hooks(plan: &Plan<'_>, guests: bool, text: &mut Text) {
     if !guests {
         text.block("chain input", |text| {
             text.line("type filter hook input priority filter; policy accept;");
@@ -69,7 +69,7 @@ fn verdict(direction: Direction, is_judged: bool) -> String {
 
 impl Guarded {
     /// The interface and its VLANs, as a packet meets them that it receives or sends.
-    pub(in crate::policy::export::nft) fn patterns(&self, received: bool) -> Vec<String> {
+    pub(super) fn patterns(&self, received: bool) -> Vec<String> {
         let side = if received { "iifname" } else { "oifname" };
         if self.is_pattern {
             return vec![format!("{side} != \"lo\" {side} \"{}*\"", self.name)];

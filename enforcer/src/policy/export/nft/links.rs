@@ -6,7 +6,7 @@ use super::text::Text;
 use crate::policy::export::ordered::{Plan, is_audited};
 use crate::policy::ruleset::{Action, Match};
 
-pub(in crate::policy::export::nft) fn links(plan: &Plan<'_>, text: &mut Text) {
+pub(super) fn links(plan: &Plan<'_>, text: &mut Text) {
     for interface in plan.interfaces.iter().filter(|interface| !interface.is_pattern) {
         for direction in Direction::ALL {
             let denies = plan.rules(direction, Action::Deny).any(|rule| matches!(rule.matches, Match::Ethertype(_)));

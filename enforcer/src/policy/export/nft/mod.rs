@@ -23,7 +23,7 @@ const TABLE: &str = "enforcer";
 /// For guests behind the ports of a host.
 const GUESTS: &str = "enforcer_guests";
 
-pub(in crate::policy::export) fn write(plan: &Plan<'_>) -> Export {
+pub(super) fn write(plan: &Plan<'_>) -> Export {
     let warnings = warnings(plan);
     let mut text = Text::default();
     text.line("#!/usr/sbin/nft -f");

@@ -9,13 +9,7 @@ use crate::policy::export::ordered::{EXTENSIONS, Family, Plan, is_audited, is_ne
 use crate::policy::ruleset::{Action, Match, Rule};
 
 /// Deny and permit rules for ports.
-pub(in crate::policy::export::nft) fn rules(
-    plan: &Plan<'_>,
-    direction: Direction,
-    protocol: u8,
-    name: &str,
-    text: &mut Text,
-) {
+pub(super) fn rules(plan: &Plan<'_>, direction: Direction, protocol: u8, name: &str, text: &mut Text) {
     for action in [Action::Deny, Action::Permit] {
         for rule in plan.rules(direction, action) {
             let Match::Ports { protocol: of, ports } = &rule.matches else { continue };
@@ -34,18 +28,14 @@ pub(in crate::policy::export::nft) fn rules(
     }
 }
 
-pub(in crate::policy::export::nft) fn answers_from_any_port<'a>(plan: &'a Plan<'_>) -> impl Iterator<Item = &'a Rule> {
+pub(super) fn answers_from_any_port<'a>(plan: &'a Plan<'_>) -> impl Iterator<Item = &'a Rule> {
     plan.rules(Direction::Outbound, Action::Permit).filter(|rule| {
         // TCP has no such servers.
         rule.answer_any && matches!(rule.matches, Match::Ports { protocol: 17 | 132, .. })
     })
 }
 
-pub(in crate::policy::export::nft) fn denied_ports(
-    plan: &Plan<'_>,
-    direction: Direction,
-    protocol: u8,
-) -> Vec<RangeInclusive<u16>> {
+pub(super) fn denied_ports(plan: &Plan<'_>, direction: Direction, protocol: u8) -> Vec<RangeInclusive<u16>> {
     let ports = plan.rules(direction, Action::Deny).filter_map(|rule| match &rule.matches {
         Match::Ports { protocol: of, ports } if *of == protocol => Some(ports.clone()),
         Match::Ports { .. } | Match::Protocol(_) | Match::Ethertype(_) | Match::Echo => None,
@@ -53,13 +43,7 @@ pub(in crate::policy::export::nft) fn denied_ports(
     crate::policy::catalogue::merge_ranges(ports.flatten().collect())
 }
 
-pub(in crate::policy::export::nft) fn refused_ports(
-    plan: &Plan<'_>,
-    direction: Direction,
-    protocol: u8,
-    name: &str,
-    text: &mut Text,
-) {
+pub(super) fn refused_ports(plan: &Plan<'_>, direction: Direction, protocol: u8, name: &str, text: &mut Text) {
     for found in plan.refusals(direction, protocol) {
         let then = if found.audited {
             format!("counter accept comment \"reason {}, in audit\"", found.reason.name())
@@ -70,7 +54,7 @@ pub(in crate::policy::export::nft) fn refused_ports(
     }
 }
 
-pub(in crate::policy::export::nft) fn echo(plan: &Plan<'_>, of: &str, family: Family, text: &mut Text) {
+pub(super) fn echo(plan: &Plan<'_>, of: &str, family: Family, text: &mut Text) {
     for rule in [Action::Deny, Action::Permit].into_iter().flat_map(|action| plan.rules(Direction::Inbound, action)) {
         if rule.matches == Match::Echo {
             text.rule(plan, rule, of, &[family], &verdict(rule));
@@ -79,7 +63,7 @@ pub(in crate::policy::export::nft) fn echo(plan: &Plan<'_>, of: &str, family: Fa
 }
 
 /// Rules for protocols as a whole.
-pub(in crate::policy::export::nft) fn protocols(plan: &Plan<'_>, direction: Direction, text: &mut Text) {
+pub(super) fn protocols(plan: &Plan<'_>, direction: Direction, text: &mut Text) {
     let number = |rule: &Rule| match rule.matches {
         Match::Protocol(protocol) if !is_never_asked(&rule.matches) => Some(protocol),
         Match::Protocol(_) | Match::Ports { .. } | Match::Ethertype(_) | Match::Echo => None,
@@ -110,7 +94,7 @@ pub(in crate::policy::export::nft) fn protocols(plan: &Plan<'_>, direction: Dire
     }
 }
 
-pub(in crate::policy::export::nft) fn refusal(direction: Direction, reason: Reason) -> String {
+pub(super) fn refusal(direction: Direction, reason: Reason) -> String {
     format!("counter goto refuse_{} comment \"reason {}\"", direction.name(), reason.name())
 }
 

@@ -13,19 +13,19 @@ const COMMENT: usize = 127;
 
 /// Lines, indented by the blocks they are in.
 #[derive(Default)]
-pub(in crate::policy::export::nft) struct Text {
-    pub(in crate::policy::export::nft) written: String,
+pub(super) struct Text {
+    pub(super) written: String,
     depth: usize,
 }
 
 impl Text {
-    pub(in crate::policy::export::nft) fn line(&mut self, line: &str) {
+    pub(super) fn line(&mut self, line: &str) {
         let indented = if line.is_empty() { 0 } else { self.depth };
         // Writing to a string cannot fail.
         let _ = writeln!(self.written, "{}{line}", "\t".repeat(indented));
     }
 
-    pub(in crate::policy::export::nft) fn block(&mut self, head: &str, inside: impl FnOnce(&mut Self)) {
+    pub(super) fn block(&mut self, head: &str, inside: impl FnOnce(&mut Self)) {
         self.line(&format!("{head} {{"));
         self.depth += 1;
         inside(self);
@@ -33,7 +33,7 @@ impl Text {
         self.line("}");
     }
 
-    pub(in crate::policy::export::nft) fn ports(&mut self, field: &str, ports: &[RangeInclusive<u16>], then: &str) {
+    pub(super) fn ports(&mut self, field: &str, ports: &[RangeInclusive<u16>], then: &str) {
         match ports {
             [] => {}
             [all] if *all == (0..=u16::MAX) => self.line(then),
@@ -42,14 +42,7 @@ impl Text {
     }
 
     /// A rule, for the families in which its peers have addresses.
-    pub(in crate::policy::export::nft) fn rule(
-        &mut self,
-        plan: &Plan<'_>,
-        rule: &Rule,
-        matches: &str,
-        families: &[Family],
-        then: &str,
-    ) {
+    pub(super) fn rule(&mut self, plan: &Plan<'_>, rule: &Rule, matches: &str, families: &[Family], then: &str) {
         if let Some(reason) = plan.reason(rule) {
             self.line(&format!("# {reason}"));
         }
@@ -68,35 +61,35 @@ impl Text {
 }
 
 /// Text as the comment of a rule.
-pub(in crate::policy::export::nft) fn shortened(text: &str) -> &str {
+pub(super) fn shortened(text: &str) -> &str {
     shortened_to(text, COMMENT)
 }
 
-pub(in crate::policy::export::nft) fn braced(ports: &[RangeInclusive<u16>]) -> String {
+pub(super) fn braced(ports: &[RangeInclusive<u16>]) -> String {
     let ranges: Vec<String> = ports.iter().map(|ports| range(ports, "-")).collect();
     format!("{{ {} }}", ranges.join(", "))
 }
 
 impl Family {
-    pub(in crate::policy::export::nft) fn kind(self) -> &'static str {
+    pub(super) fn kind(self) -> &'static str {
         match self {
             Self::V4 => "ipv4_addr",
             Self::V6 => "ipv6_addr",
         }
     }
 
-    pub(in crate::policy::export::nft) fn any_port(self) -> &'static str {
+    pub(super) fn any_port(self) -> &'static str {
         match self {
             Self::V4 => "any_port_v4",
             Self::V6 => "any_port_v6",
         }
     }
 
-    pub(in crate::policy::export::nft) fn set(self, list: &List) -> String {
+    pub(super) fn set(self, list: &List) -> String {
         format!("{}_{}", list.name, if self == Self::V4 { "v4" } else { "v6" })
     }
 
-    pub(in crate::policy::export::nft) fn remote(self, direction: Direction) -> &'static str {
+    pub(super) fn remote(self, direction: Direction) -> &'static str {
         match (self, direction) {
             (Self::V4, Direction::Inbound) => "ip saddr",
             (Self::V4, Direction::Outbound) => "ip daddr",
