@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod cli;
 pub mod dataplane;
+pub mod failure;
 #[doc(hidden)]
 pub mod fixtures;
 pub mod host;

@@ -1,7 +1,7 @@
 //! Refused packets as JSON lines, into a file or to standard output, by a thread of its own: a slow reader holds up nothing else.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::log::Log;
-use crate::cli::Failure;
-use crate::cli::events::{Format, wait, write_event, write_suppressed};
 use crate::dataplane::{DataplaneError, EventStream, protected};
+use crate::failure::Failure;
 use crate::host::trusted::open_plain;
+use crate::observe::events::{Format, wait, write_event, write_suppressed};
 
 /// How often it tells what was suppressed, and looks for another ring.
 const ROUND: Duration = Duration::from_secs(1);

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::cli::Failure;
 use crate::dataplane::{here, run_folder};
+use crate::failure::Failure;
 use crate::host::trusted::open_plain;
 
 /// Held as long as the agent runs. The kernel lets go of it, however the agent ends.

@@ -11,7 +11,9 @@ mod instance;
 mod keeper;
 mod log;
 mod numbers;
+mod options;
 mod policy;
+mod seen;
 mod serve;
 mod site_file;
 mod snapshots;
@@ -19,57 +21,35 @@ mod sources;
 mod systemd;
 mod targets;
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
-use crate::cli::{Failure, Output, PolicyArgs};
-use crate::dataplane::{self, BpfLog, HookChoice, Pending, refresh_addresses, refresh_listeners};
-use crate::protect::journal;
-use crate::state::history;
 use due::{Due, Work};
 use events::Events;
 use instance::Instance;
 use keeper::{Keeper, Occasion, Outcome};
 use log::Log;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use numbers::Shared;
 use policy::Followed;
-use site_file::Seen;
+use seen::Seen;
 use sources::Event;
 use systemd::Systemd;
 use targets::Look;
 
-/// How the agent is to work.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The policy.
-    pub policy: PolicyArgs,
-    /// The hook.
-    pub hook: HookChoice,
-    /// Changes of the site file have to be confirmed within this time.
-    pub confirm_within: Option<Duration>,
-    /// What the programs write lines about.
-    pub bpf_log: BpfLog,
-    /// Where refused packets are written, as JSON lines.
-    pub events: Option<PathBuf>,
-    /// Where metrics are served.
-    pub metrics: Option<SocketAddr>,
-    /// How often everything in force is compared with what should be.
-    pub check: Duration,
-    /// Take protection away at the end.
-    pub detach_on_exit: bool,
-    /// Go on even if that cuts the SSH session that the agent was started from.
-    pub force: bool,
-}
+use crate::dataplane::{self, refresh_addresses, refresh_listeners};
+use crate::failure::Failure;
+use crate::protect::journal;
+use crate::state::history;
+
+pub use options::Options;
 
 /// Runs until a signal ends it.
 ///
 /// # Errors
 /// When it cannot start; what was in force before is in force still.
-pub fn run(options: &Options, output: &mut Output<'_>) -> Result<(), Failure> {
+pub fn run(options: &Options) -> Result<(), Failure> {
     heap::share();
     more_descriptors();
     let _instance = Instance::take()?;
@@ -99,7 +79,7 @@ pub fn run(options: &Options, output: &mut Output<'_>) -> Result<(), Failure> {
         events: None,
         told_of_gone: Vec::new(),
     };
-    agent.start(output)?;
+    agent.start()?;
     agent.work(&inbox)?;
     agent.stop()
 }
@@ -144,7 +124,7 @@ struct Agent<'a> {
 }
 
 impl Agent<'_> {
-    fn start(&mut self, output: &mut Output<'_>) -> Result<(), Failure> {
+    fn start(&mut self) -> Result<(), Failure> {
         let read = Followed::read(&self.options.policy, self.options.hook);
         self.last_read = Some(Seen::of(&read));
         match read {
@@ -162,8 +142,7 @@ impl Agent<'_> {
             Err(findings) => {
                 self.numbers.numbers().reload_failures += 1;
                 if !self.keeper.keep_last_good()? {
-                    output.report(&findings)?;
-                    return Err(Failure::BadInputReported);
+                    return Err(Failure::Invalid(findings));
                 }
                 self.say_broken(&findings);
             }

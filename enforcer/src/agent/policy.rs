@@ -4,14 +4,12 @@ use clap::ValueEnum as _;
 use jiff::civil::Date;
 use jiff::{Timestamp, Zoned};
 
-use crate::cli::apply::source;
-use crate::cli::args::policy;
-use crate::cli::{Policy, PolicyArgs};
-use crate::dataplane::HookChoice;
+use crate::host::trusted::Pipes;
 use crate::policy::compile::{self, Compiled};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::site::{Modes, Site};
-use crate::state::last_good::{LastGood, Source};
+use crate::policy::source::{Error, HookChoice, Named, Policy, Source};
+use crate::state::last_good::LastGood;
 use crate::text::diagnostic::Diagnostic;
 
 /// A policy that compiles.
@@ -31,21 +29,21 @@ pub(super) struct Followed {
 
 impl Followed {
     /// Reads and compiles it.
-    pub(super) fn read(args: &PolicyArgs, hook: HookChoice) -> Result<Self, Vec<Diagnostic>> {
-        let policy = args.load_again().map_err(policy::Error::findings)?;
-        let source = source(args, &policy.site, hook);
+    pub(super) fn read(named: &Named, hook: HookChoice) -> Result<Self, Vec<Diagnostic>> {
+        let policy = named.load(Pipes::Refused).map_err(Error::findings)?;
+        let source = named.source(&policy.site, hook);
         Self::compile(policy, source)
     }
 
     /// What a policy that is kept means today.
     pub(super) fn of_source(source: &Source) -> Result<Self, Vec<Diagnostic>> {
-        Self::compile(Policy::of_source(source).map_err(policy::Error::findings)?, source.clone())
+        Self::compile(Policy::of_source(source).map_err(Error::findings)?, source.clone())
     }
 
     fn compile(Policy { site, catalogue }: Policy, source: Source) -> Result<Self, Vec<Diagnostic>> {
         let (day, compiled) = (today(), Timestamp::now());
         let Compiled { ruleset, warnings } =
-            compile::compile(&site, &catalogue, day).map_err(|error| policy::Error::from(error).findings())?;
+            compile::compile(&site, &catalogue, day).map_err(|error| Error::from(error).findings())?;
         let origin = source.site.clone().unwrap_or_else(|| "command line".to_owned());
         Ok(Self { site, ruleset, source, origin, day, compiled, warnings: warnings.len() })
     }
@@ -94,8 +92,8 @@ mod tests {
     use enforcer_common::Mode;
 
     use super::*;
+    use crate::host::netns::Netns;
     use crate::policy::catalogue;
-    use crate::state::last_good::Netns;
     use crate::text::diagnostic::Text;
 
     fn site(mode: &str) -> String {

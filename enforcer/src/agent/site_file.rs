@@ -2,27 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::Agent;
 use super::due::Work;
 use super::keeper::{Occasion, Outcome};
 use super::policy::Followed;
-use super::{Agent, Pending};
+use super::seen::Seen;
+use crate::dataplane::Pending;
 use crate::text::diagnostic::Diagnostic;
-
-/// A look at the site file.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Seen {
-    Text(String),
-    Wrong(Vec<Diagnostic>),
-}
-
-impl Seen {
-    pub(super) fn of(read: &Result<Followed, Vec<Diagnostic>>) -> Self {
-        match read {
-            Ok(next) => Self::Text(next.site.text.content.clone()),
-            Err(findings) => Self::Wrong(findings.clone()),
-        }
-    }
-}
 
 impl Agent<'_> {
     /// Reads the site file, and puts it in force if it is another than before, if it could not be until now, or if everything is

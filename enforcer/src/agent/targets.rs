@@ -1,14 +1,13 @@
 //! The interfaces that a policy speaks of, and how things stand with each of them.
 
-use crate::cli::Failure;
+use super::policy::Followed;
 use crate::dataplane::{
     PlannedInterface, Protected, detached, here, modes_in_force, once_called, protected, reading, status,
 };
+use crate::failure::Failure;
 use crate::host::links::{Link, links};
 use crate::protect::interfaces::planned;
 use crate::state::last_good::{LastGood, kept};
-
-use super::policy::Followed;
 
 /// An interface that should be protected.
 pub(super) struct Target {

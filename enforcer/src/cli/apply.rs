@@ -3,23 +3,24 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use clap::ValueEnum as _;
 use enforcer_common::Mode;
 
-use super::{Failure, Output};
-use crate::cli::args::interfaces::{ModeArg, deadline_text, duration, modes_text, require_root};
-use crate::cli::args::live::{LiveArgs, Moment};
-use crate::cli::args::policy::{Policy, PolicyArgs};
+use crate::cli::args::interfaces::{ModeArg, duration, require_root};
+use crate::cli::args::live::LiveArgs;
+use crate::cli::args::policy::PolicyArgs;
+use crate::cli::output::Output;
+use crate::cli::print::note::note;
 use crate::cli::print::usage::Usage;
 use crate::dataplane::{self, Applied, BpfLog, HookChoice, Plan, PlannedInterface};
+use crate::failure::Failure;
 use crate::host::links::links;
 use crate::policy::compile::Compiled;
 use crate::policy::site::{self, Site};
-use crate::protect::interfaces::{Planned, planned};
-use crate::protect::journal;
-use crate::protect::preflight::forwards;
+use crate::policy::source::Policy;
+use crate::protect::interfaces::{Planned, planned, refuse_unscoped_forwarding};
+use crate::protect::live::moment::Moment;
+use crate::protect::say::sentences;
 use crate::state::history::Event;
-use crate::state::last_good::Source;
 
 /// Puts a policy in force on the interfaces that it names. The host stays protected when the command returns.
 #[derive(Debug, clap::Args)]
@@ -72,7 +73,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         interfaces: planned_interfaces(&site, args.mode.map(Mode::from), output)?,
         hook: args.hook,
         confirm_within: args.confirm_within,
-        source: source(&args.policy, &site, args.hook),
+        source: args.policy.named().source(&site, args.hook),
         bpf_log: args.bpf_log,
     };
     refuse_unscoped_forwarding(&plan)?;
@@ -92,7 +93,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         say(output, one)?;
     }
     let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
-    journal::note(Event::Applied, &names, output)?;
+    note(Event::Applied, &names, output)?;
     let seeded = applied.first().map_or(0, |one| one.seeded);
     if seeded > 0 {
         writeln!(output.err, "flows made for conversations that this host had opened before: {seeded}")?;
@@ -114,22 +115,6 @@ fn settle_live_connections(args: &Args, plan: &Plan<'_>, output: &mut Output<'_>
     }
     let cut = moment.cuts(plan.ruleset.lookup(), plan.ruleset, &outlook)?;
     args.live.settle(&cut, !args.dry_run, output)
-}
-
-/// What it takes to compile the same policy again.
-pub(crate) fn source(policy: &PolicyArgs, site: &Site, hook: HookChoice) -> Source {
-    let PolicyArgs { site: path, flags } = policy;
-    Source {
-        site: path.clone(),
-        text: path.is_some().then(|| site.text.content.clone()),
-        role: flags.role.clone(),
-        interface: flags.interface.clone(),
-        set: flags.set.clone(),
-        peer: flags.peer.clone(),
-        // The next boot starts elsewhere.
-        catalogue: flags.catalogue.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())),
-        hook: hook.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default(),
-    }
 }
 
 /// The interfaces of a site, each with the mode that it gives them or with this one. Says what a pattern stands for now.
@@ -170,22 +155,6 @@ pub(super) fn planned_interfaces(
     Ok(interfaces)
 }
 
-/// On a host that forwards, "everything is judged" may be the end of somebody else's traffic: the operator has to choose.
-pub(crate) fn refuse_unscoped_forwarding(plan: &Plan<'_>) -> Result<(), Failure> {
-    let unscoped = |one: &&PlannedInterface| {
-        one.scope.or(plan.ruleset.settings.scope).is_none() && one.protects == dataplane::Protects::Host
-    };
-    let Some(one) = plan.interfaces.iter().find(unscoped) else { return Ok(()) };
-    if !forwards() {
-        return Ok(());
-    }
-    Err(Failure::Refused(anyhow::anyhow!(
-        "this host forwards packets, and the policy does not say whether what is addressed to others is judged on {}; add \
-         `scope: host` (only what is addressed to this host) or `scope: all` (everything) to the site file",
-        one.name
-    )))
-}
-
 /// What the maps take. The policy is in force: that this cannot be read is no failure of `apply`.
 fn say_memory(output: &mut Output<'_>, applied: &[Applied]) -> Result<(), Failure> {
     let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
@@ -216,37 +185,4 @@ pub(super) fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Fail
         writeln!(output.err, "{}: {sentence}", applied.interface)?;
     }
     Ok(())
-}
-
-/// What was done on an interface.
-pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
-    let Applied { inbound, outbound, before, modes, deadline, lifted, pin, warnings, .. } = applied;
-    let why = if outbound.why.is_empty() { String::new() } else { format!(" ({})", outbound.why) };
-    let mut said = vec![format!(
-        "inbound {} ({}), outbound {}{why}; {}; pinned at {}",
-        inbound.attach_mode.name(),
-        inbound.why,
-        outbound.attach_mode.name(),
-        modes_text(*modes),
-        pin.display()
-    )];
-    if let Some(before) = before
-        && ((before.inbound == Mode::Enforce && modes.inbound == Mode::Audit)
-            || (before.outbound == Mode::Enforce && modes.outbound == Mode::Audit))
-    {
-        said.push(format!(
-            "ATTENTION: this ends enforcement ({} before, {} now)",
-            modes_text(*before),
-            modes_text(*modes)
-        ));
-    }
-    match (deadline, lifted) {
-        (Some(deadline), _) => said.push(deadline_text(deadline)),
-        (None, Some(lifted)) => {
-            said.push(format!("this is for good; the deadline of {} is lifted", lifted.at()));
-        }
-        (None, None) => {}
-    }
-    said.extend(warnings.iter().cloned());
-    said
 }

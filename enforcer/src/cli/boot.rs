@@ -4,10 +4,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::apply::say;
-use super::{Failure, Output};
 use crate::cli::args::interfaces::require_root;
+use crate::cli::output::Output;
+use crate::cli::print::note::note;
+use crate::failure::Failure;
 use crate::protect::boot::{Boot, BootError, Done};
-use crate::protect::journal;
 use crate::state::history::Event;
 
 /// How often it looks for interfaces that are not there yet.
@@ -67,11 +68,7 @@ fn report(done: &Done, output: &mut Output<'_>) -> Result<(), Failure> {
         say(output, one)?;
     }
     if !done.applied.is_empty() {
-        journal::note(
-            Event::Applied,
-            &done.applied.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(),
-            output,
-        )?;
+        note(Event::Applied, &done.applied.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)?;
     }
     for (interface, note) in &done.notes {
         writeln!(output.err, "{interface}: {note}")?;
@@ -86,6 +83,7 @@ impl From<BootError> for Failure {
     fn from(error: BootError) -> Self {
         match error {
             BootError::Dataplane(error) => error.into(),
+            BootError::Netns(error) => error.into(),
             other @ (BootError::State(_) | BootError::Links(_)) => Self::Failed(other.into()),
         }
     }

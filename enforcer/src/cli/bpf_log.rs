@@ -7,11 +7,12 @@ use enforcer_common::Direction;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::events::{Format, write_json};
-use super::{Failure, Output};
 use crate::cli::args::interfaces::InterfaceArgs;
+use crate::cli::output::Output;
 use crate::cli::print::interrupt;
 use crate::dataplane::{LogLine, LogStream};
+use crate::failure::Failure;
+use crate::observe::events::{Format, write_json};
 
 /// How often the programs in force are looked for anew.
 const ROUND: Duration = Duration::from_secs(1);

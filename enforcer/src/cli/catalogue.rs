@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
-use super::check::count;
-use super::{Failure, Format, Output};
-use crate::cli::args::policy::{Error, load_catalogue};
+use crate::cli::output::{Format, Output};
 use crate::cli::print::table::{print, source_rows, table};
+use crate::failure::Failure;
 use crate::policy::catalogue::{Decision, Finding, FindingKind, Record, export, lint};
+use crate::policy::source::{Error, load_catalogue};
+use crate::text::diagnostic::count;
 use crate::text::nearest::one_of;
 
 /// Looks at the whole catalogue.
@@ -61,7 +62,7 @@ enum ExportFormat {
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let catalogue = match load_catalogue(args.catalogue.as_deref()) {
         Ok(catalogue) => catalogue,
-        Err(error) => return Err(Error::from(error).report(output)?),
+        Err(error) => return Err(Error::from(error).into()),
     };
     match &args.command {
         Command::Export { format: ExportFormat::Json } => output.json(&export(&catalogue)),

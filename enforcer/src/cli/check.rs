@@ -3,10 +3,11 @@
 use jiff::Zoned;
 use serde::Serialize;
 
-use super::{Failure, Format, Output};
 use crate::cli::args::policy::PolicyArgs;
+use crate::cli::output::{Format, Output};
+use crate::failure::Failure;
 use crate::policy::compile::compile;
-use crate::text::diagnostic::Diagnostic;
+use crate::text::diagnostic::{Diagnostic, count};
 
 /// Reads, binds and compiles a policy, and says what is wrong with it or may not be meant. Loads nothing.
 #[derive(Debug, clap::Args)]
@@ -68,10 +69,4 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         }
     }
     if checked.errors.is_empty() { Ok(()) } else { Err(Failure::BadInputReported) }
-}
-
-/// `1 rule`, `2 rules`.
-pub(super) fn count(number: impl TryInto<u64>, what: &str) -> String {
-    let number = number.try_into().unwrap_or(u64::MAX);
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Failure, Output};
 use crate::cli::args::policy::PolicyArgs;
+use crate::cli::output::Output;
 use crate::cli::print::table::{print, source_rows, table};
+use crate::failure::Failure;
 use crate::policy::catalogue::format_ranges;
 use crate::policy::ruleset::{Action, Match, Rule, SourceRow};
 use crate::policy::site::protocol_name;

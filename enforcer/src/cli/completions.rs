@@ -11,7 +11,9 @@ use clap::builder::StyledStr;
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Zsh};
 
-use super::{Failure, Output, command};
+use crate::cli::definition::command;
+use crate::cli::output::Output;
+use crate::failure::Failure;
 use crate::host::links::links;
 use crate::policy::catalogue::{Catalogue, Kind, embedded};
 

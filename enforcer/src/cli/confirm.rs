@@ -1,9 +1,10 @@
 //! `enforcer confirm`: what waits to be confirmed is for good.
 
-use super::{Failure, Output};
 use crate::cli::args::interfaces::InterfaceArgs;
+use crate::cli::output::Output;
+use crate::cli::print::note::note;
 use crate::dataplane::{Confirmation, Outcome, confirm};
-use crate::protect::journal;
+use crate::failure::Failure;
 use crate::state::history::Event;
 
 /// Confirms what `--confirm-within` made depend on it: the deadline is lifted, and the policy is the one that boots.
@@ -56,7 +57,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         writeln!(output.err, "{}: {said}", one.interface)?;
     }
     if !confirmed.is_empty() {
-        journal::note(Event::Confirmed, &confirmed, output)?;
+        note(Event::Confirmed, &confirmed, output)?;
     }
     if is_wrong { Err(Failure::Reported) } else { Ok(()) }
 }

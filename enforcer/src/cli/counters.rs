@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{Failure, Output};
 use crate::cli::args::interfaces::{InterfaceArgs, duration};
+use crate::cli::output::Output;
 use crate::cli::print::interrupt;
 use crate::dataplane::{InterfaceCounters, Protected, counters};
+use crate::failure::Failure;
 use crate::observe::metrics::Metrics;
 use crate::observe::rates::Rates;
 

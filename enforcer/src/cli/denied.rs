@@ -7,12 +7,13 @@ use std::time::Duration;
 use enforcer_common::{Direction, Mode, Reason, Verdict};
 use serde::Serialize;
 
-use super::{Failure, Format, Output};
 use crate::cli::args::interfaces::{InterfaceArgs, ModeArg};
+use crate::cli::output::{Format, Output};
 use crate::cli::print::table::{print, source_rows, table};
-use crate::dataplane::{Loaded, Protected, denied, readback};
+use crate::dataplane::{Asked, Denied, DeniedFlow, Loaded, Protected, denied, readback};
+use crate::failure::Failure;
 use crate::judge::explain::{Candidate, Candidates};
-use crate::observe::denied::{Asked, Denied, DeniedFlow, Filter, Order, sort};
+use crate::observe::denied::{Filter, Order, sort};
 use crate::observe::names::{Services, reverse, rule_of};
 use crate::policy::catalogue;
 use crate::policy::site::protocol_name;

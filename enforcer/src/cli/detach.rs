@@ -1,8 +1,9 @@
 //! `enforcer detach`: remove everything of ours.
 
-use super::{Failure, Output};
 use crate::cli::args::interfaces::{InterfaceArgs, require_root};
+use crate::cli::output::Output;
 use crate::dataplane::detach;
+use crate::failure::Failure;
 use crate::protect::journal;
 use crate::state::history::Log;
 

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Failure, Format, Output};
-use crate::cli::args::policy::{Error, PolicyFlags};
+use crate::cli::output::{Format, Output};
 use crate::cli::print::table::{print, table};
+use crate::failure::Failure;
 use crate::host::trusted::Pipes;
 use crate::policy::diff::{Change, Difference, Effect, Judged, Sources, diff};
 use crate::policy::ruleset::Ruleset;
+use crate::policy::source::{Error, Flags};
 
 /// Compares two policies by the traffic that they permit, not by their text: what the second permits, only counts, or refuses
 /// where the first does something else. New conversations only; answers follow their questions.
@@ -50,8 +51,8 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     if args.first == "-" && args.second == "-" {
         return Err(Failure::BadInput(anyhow::anyhow!("only one of the two site files can be standard input")));
     }
-    let first = load(args, &args.first, output)?;
-    let second = load(args, &args.second, output)?;
+    let first = load(args, &args.first)?;
+    let second = load(args, &args.second)?;
     let difference = diff(&first, &second);
     match args.format {
         Format::Json => output.json(&Listing { equal: difference.is_empty(), difference: &difference }),
@@ -60,15 +61,12 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 /// Compiles one of the two. Its warnings are for `check`.
-fn load(args: &Args, site: &str, output: &mut Output<'_>) -> Result<Ruleset, Failure> {
-    let flags = PolicyFlags { catalogue: args.catalogue.clone(), ..PolicyFlags::default() };
+fn load(args: &Args, site: &str) -> Result<Ruleset, Failure> {
+    let flags = Flags { catalogue: args.catalogue.clone(), ..Flags::default() };
     let compiled = flags.load(Some(site), Pipes::Allowed).and_then(|policy| {
         crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()).map_err(Error::from)
     });
-    match compiled {
-        Ok(compiled) => Ok(compiled.ruleset),
-        Err(error) => Err(error.report(output)?),
-    }
+    Ok(compiled?.ruleset)
 }
 
 fn show(args: &Args, difference: &Difference, output: &mut Output<'_>) -> Result<(), Failure> {

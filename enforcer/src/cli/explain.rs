@@ -3,11 +3,13 @@
 use clap_complete::engine::ArgValueCompleter;
 use enforcer_common::{Mode, Verdict};
 
-use super::{Failure, Format, Output, completions};
+use super::completions;
 use crate::cli::args::interfaces::InterfaceArgs;
 use crate::cli::args::policy::PolicyArgs;
+use crate::cli::output::{Format, Output};
 use crate::cli::print::table::source_rows;
 use crate::dataplane::{ask, modes_in_force};
+use crate::failure::Failure;
 use crate::judge::explain::{self, Explanation, Found};
 use crate::judge::tuple::Tuple;
 use crate::policy::ruleset::Ruleset;
@@ -45,18 +47,14 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let tuple = match Tuple::parse(&args.tuple) {
         Ok(tuple) => tuple,
         Err(error) => {
-            output.report(&[*error])?;
-            return Err(Failure::BadInputReported);
+            return Err(Failure::Invalid(vec![*error]));
         }
     };
-    let policy = match args.policy.load() {
-        Ok(policy) => policy,
-        Err(error) => return Err(error.report(output)?),
-    };
+    let policy = args.policy.load()?;
     // Its warnings are for `check`: here they would bury the answer.
     let compiled = match crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
         Ok(compiled) => compiled,
-        Err(error) => return Err(crate::cli::args::policy::Error::from(error).report(output)?),
+        Err(error) => return Err(crate::policy::source::Error::from(error).into()),
     };
     let (found, mode) = match &args.live {
         None => (explain::judge(&compiled.ruleset, &tuple), explain::mode_of(&policy.site, tuple.direction)),

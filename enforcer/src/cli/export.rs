@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use enforcer_common::Mode;
 
-use super::{Failure, Output};
 use crate::cli::args::interfaces::ModeArg;
 use crate::cli::args::policy::PolicyArgs;
+use crate::cli::output::Output;
+use crate::failure::Failure;
 use crate::policy::export::{Target, export};
 
 /// Writes a policy for another firewall. Loads nothing.

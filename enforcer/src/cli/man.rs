@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use super::{Failure, Output, command};
+use crate::cli::definition::command;
 use crate::cli::help::markdown::Block;
 use crate::cli::help::roff;
 use crate::cli::help::topics::{self, TOPICS};
+use crate::cli::output::Output;
+use crate::failure::Failure;
 
 /// Commands for administrators.
 const SECTION: &str = "8";
@@ -124,7 +126,7 @@ fn page(command: &clap::Command, name: &str) -> Result<Vec<u8>, Failure> {
     }
     if name == "enforcer" {
         rest.control("SH", ["EXIT STATUS"]);
-        for (code, meaning) in super::EXIT_CODES {
+        for (code, meaning) in crate::failure::EXIT_CODES {
             rest.control("TP", []);
             rest.text([roman(code.to_string())]);
             rest.text([roman(meaning)]);

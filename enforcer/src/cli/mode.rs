@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use enforcer_common::Mode;
 
-use super::{Failure, Output};
-use crate::cli::args::interfaces::{InterfaceArgs, ModeArg, deadline_text, duration, modes_text};
-use crate::cli::args::live::{LiveArgs, Moment};
+use crate::cli::args::interfaces::{InterfaceArgs, ModeArg, duration};
+use crate::cli::args::live::LiveArgs;
+use crate::cli::output::Output;
+use crate::cli::print::note::note;
 use crate::dataplane::{self, Changed, ModeChange, Protected, Until, set_modes};
-use crate::protect::journal;
+use crate::failure::Failure;
+use crate::protect::live::moment::Moment;
+use crate::protect::say::{deadline_text, modes_text};
 use crate::state::history::Event;
 
 /// Changes the mode of protected interfaces at run time.
@@ -79,7 +82,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     for one in &all {
         say(output, one)?;
     }
-    journal::note(Event::Mode, &all.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)?;
+    note(Event::Mode, &all.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)?;
     if matches!(until, Until::Window(_)) && all.iter().all(|one| one.deadline.is_none()) {
         return Err(Failure::Failed(anyhow::anyhow!(
             "nothing enforces here, so there is nothing to return to; no window was opened"

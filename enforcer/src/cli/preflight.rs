@@ -4,13 +4,16 @@ use enforcer_common::Mode;
 use serde::Serialize;
 
 use super::apply::planned_interfaces;
-use super::{Failure, Format, Output};
-use crate::cli::args::live::{CutConnection, Moment, cut_table};
-use crate::cli::args::policy::{Policy, PolicyArgs};
+use crate::cli::args::live::cut_table;
+use crate::cli::args::policy::PolicyArgs;
+use crate::cli::output::{Format, Output};
 use crate::cli::print::table::table;
 use crate::dataplane::{HookChoice, Modes, Outlook, Plan, Protects};
+use crate::failure::Failure;
 use crate::host::sockets::Owners;
 use crate::policy::compile::Compiled;
+use crate::policy::source::Policy;
+use crate::protect::live::moment::{CutConnection, Moment};
 use crate::protect::preflight::{Facts, Finding, InterfaceFacts, Level, Listener, findings, unpermitted};
 
 /// Says what on this machine would not be filtered, and which live connections would be cut. Changes nothing.
@@ -55,7 +58,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         interfaces: planned_interfaces(&site, Some(Mode::Enforce), output)?,
         hook: args.hook,
         confirm_within: None,
-        source: crate::state::last_good::Source::default(),
+        source: crate::policy::source::Source::default(),
         bpf_log: crate::dataplane::BpfLog::Off,
     };
     let moment = Moment::now()?;

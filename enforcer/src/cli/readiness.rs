@@ -2,12 +2,14 @@
 
 use serde::Serialize;
 
-use super::{Failure, Format, Output};
 use crate::cli::args::evidence::Evidence;
-use crate::cli::args::live::{CutConnection, cut_table};
+use crate::cli::args::live::cut_table;
 use crate::cli::args::policy::PolicyArgs;
+use crate::cli::output::{Format, Output};
 use crate::cli::print::table::{print, source_rows, table};
+use crate::failure::Failure;
 use crate::observe::readiness::{Readiness, Thresholds, WouldDrop};
+use crate::protect::live::moment::CutConnection;
 
 /// Groups that are shown to a person.
 const ROWS: usize = 30;

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::readiness::ThresholdArgs;
-use super::{Failure, Output};
 use crate::cli::args::evidence::Evidence;
 use crate::cli::args::policy::PolicyArgs;
+use crate::cli::output::Output;
 use crate::cli::print::table::source_rows;
+use crate::failure::Failure;
 use crate::observe::report::{CutPart, Parts, PolicyPart, Report, span_parts};
 use crate::state::history::{Event, spans, this_boot};
 

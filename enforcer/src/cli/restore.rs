@@ -2,8 +2,9 @@
 
 use std::fs::File;
 
-use super::{Failure, Output};
+use crate::cli::output::Output;
 use crate::dataplane::restore;
+use crate::failure::Failure;
 use crate::protect::journal;
 
 /// Waits for a deadline and puts back what was in force before.

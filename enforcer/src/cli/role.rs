@@ -6,12 +6,14 @@ use clap::Subcommand;
 use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
+use super::completions;
 use super::roles::{ListedParameter, parameters};
-use super::{Failure, Format, Output, completions};
-use crate::cli::args::policy::{Error, load_catalogue};
+use crate::cli::output::{Format, Output};
 use crate::cli::print::table::{self, source_rows};
+use crate::failure::Failure;
 use crate::policy::catalogue::{Base, Catalogue, Port, PortExpression, Role, Service, Settings, format_ranges};
 use crate::policy::ruleset::SourceRow;
+use crate::policy::source::{Error, load_catalogue};
 use crate::text::diagnostic::Diagnostic;
 use crate::text::nearest::did_you_mean;
 
@@ -100,13 +102,12 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let Command::Show(show) = &args.command;
     let catalogue = match load_catalogue(show.catalogue.as_deref()) {
         Ok(catalogue) => catalogue,
-        Err(error) => return Err(Error::from(error).report(output)?),
+        Err(error) => return Err(Error::from(error).into()),
     };
     let (role, settings) = match find(&catalogue, show) {
         Ok(found) => found,
         Err(finding) => {
-            output.report(&[finding])?;
-            return Err(Failure::BadInputReported);
+            return Err(Failure::Invalid(vec![finding]));
         }
     };
     let shown = shown(&catalogue, role, &settings);

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Failure, Format, Output};
-use crate::cli::args::policy::{Error, load_catalogue};
+use crate::cli::output::{Format, Output};
 use crate::cli::print::table::{print, table};
+use crate::failure::Failure;
 use crate::policy::catalogue::{Catalogue, Role, Setting};
+use crate::policy::source::{Error, load_catalogue};
 
 /// Lists every role, or those of a product.
 #[derive(Debug, clap::Args)]
@@ -54,7 +55,7 @@ pub(super) struct ListedParameter<'a> {
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let catalogue = match load_catalogue(args.catalogue.as_deref()) {
         Ok(catalogue) => catalogue,
-        Err(error) => return Err(Error::from(error).report(output)?),
+        Err(error) => return Err(Error::from(error).into()),
     };
     let roles: Vec<Listed<'_>> = catalogue.roles.values().map(|role| listed(&catalogue, role)).collect();
     match args.format {

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Failure, Output};
 use crate::agent;
 use crate::cli::args::interfaces::{duration, require_root};
 use crate::cli::args::policy::PolicyArgs;
 use crate::dataplane::{BpfLog, HookChoice};
+use crate::failure::Failure;
 
 /// Puts a policy in force and follows what changes: the site file, interfaces, addresses.
 #[derive(Debug, clap::Args)]
@@ -59,11 +59,11 @@ pub struct Args {
 ///
 /// # Errors
 /// When the agent cannot start.
-pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+pub fn run(args: &Args) -> Result<(), Failure> {
     require_root()?;
     let Args { policy, hook, confirm_within, events, metrics, check, detach_on_exit, bpf_log, force } = args;
     let options = agent::Options {
-        policy: policy.clone(),
+        policy: policy.named(),
         hook: *hook,
         confirm_within: *confirm_within,
         bpf_log: *bpf_log,
@@ -73,5 +73,5 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         detach_on_exit: *detach_on_exit,
         force: *force,
     };
-    agent::run(&options, output)
+    agent::run(&options)
 }

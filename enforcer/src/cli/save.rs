@@ -1,9 +1,10 @@
 //! `enforcer save`: the totals, on the disk.
 
-use super::{Failure, Output};
 use crate::cli::args::interfaces::InterfaceArgs;
+use crate::cli::output::Output;
+use crate::cli::print::note::note;
 use crate::dataplane::save_totals;
-use crate::protect::journal;
+use crate::failure::Failure;
 use crate::state::history::Event;
 
 /// Saves what was counted, so that totals go on after a reboot.
@@ -30,5 +31,5 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     for one in &protected {
         writeln!(output.err, "{}: totals saved", one.interface)?;
     }
-    journal::note(Event::Sample, &protected.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)
+    note(Event::Sample, &protected.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)
 }

@@ -2,7 +2,8 @@
 
 use clap::ValueEnum;
 
-use super::{Failure, Output};
+use crate::cli::output::Output;
+use crate::failure::Failure;
 use crate::policy::schema;
 
 /// Prints the JSON Schema of a role or site file.

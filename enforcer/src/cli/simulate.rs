@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{ErrorKind, IsTerminal, Read as _};
+use std::io::{ErrorKind, IsTerminal as _, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::Context as _;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::Serialize;
 
-use super::{Failure, Format, Output};
 use crate::cli::args::policy::PolicyArgs;
+use crate::cli::output::{Format, Output};
 use crate::cli::print::table::{print, table};
+use crate::failure::Failure;
 use crate::host::trusted::{Pipes, open_named};
 use crate::judge::capture::{self, Addresses, End, Packet};
 use crate::judge::explain::Known;
@@ -64,13 +65,10 @@ struct Listing<'a> {
 ///
 /// The policy or the capture is wrong, or the output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
-    let policy = match args.policy.load() {
-        Ok(policy) => policy,
-        Err(error) => return Err(error.report(output)?),
-    };
+    let policy = args.policy.load()?;
     let compiled = match crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
         Ok(compiled) => compiled,
-        Err(error) => return Err(crate::cli::args::policy::Error::from(error).report(output)?),
+        Err(error) => return Err(crate::policy::source::Error::from(error).into()),
     };
     let locals = locals(args, output)?;
     let pipes = if args.local.is_empty() { Pipes::Refused } else { Pipes::Allowed };

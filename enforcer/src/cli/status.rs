@@ -4,11 +4,12 @@ use enforcer_common::Direction;
 use serde::Serialize;
 
 use super::apply::say_gone;
-use super::{Failure, Format, Output};
 use crate::cli::args::interfaces::{InterfaceArgs, other_versions};
+use crate::cli::output::{Format, Output};
 use crate::cli::print::table::table;
 use crate::cli::print::usage::Usage;
 use crate::dataplane::{InterfaceStatus, status};
+use crate::failure::Failure;
 
 /// Shows what is in force on every protected interface.
 #[derive(Debug, clap::Args)]

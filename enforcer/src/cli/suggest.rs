@@ -6,16 +6,17 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use jiff::Zoned;
 
-use super::check::count;
-use super::{Failure, Output};
 use crate::cli::args::in_force::{Whole, interfaces, names_a_policy};
 use crate::cli::args::interfaces::InterfaceArgs;
 use crate::cli::args::policy::PolicyArgs;
+use crate::cli::output::Output;
 use crate::cli::print::table::{print, source_rows, table};
 use crate::dataplane;
+use crate::failure::Failure;
 use crate::host::trusted::{Pipes, read_named};
 use crate::observe::suggest::{Base, Class, Denied, Flow, Options, Suggestion, Suggestions, Unexplained, suggest};
 use crate::policy::site::COMMAND_LINE;
+use crate::text::diagnostic::count;
 
 /// Bytes of a list of denied flows that are read: twice what 65536 of them take.
 const MOST_BYTES: usize = 64 << 20;

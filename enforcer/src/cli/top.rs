@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
-use super::{Failure, Output};
 use crate::cli::args::interfaces::{InterfaceArgs, duration};
+use crate::cli::output::Output;
 use crate::cli::print::interrupt;
 use crate::dataplane::{Pending, counters, denied, pending};
+use crate::failure::Failure;
 use crate::observe::top::{App, Key, Reading, draw};
 
 /// Shows rates by rule and reason, modes and deadlines, and the busiest denied flows, in the terminal.

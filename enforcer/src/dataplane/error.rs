@@ -9,6 +9,9 @@ use aya::pin::PinError;
 use aya::programs::ProgramError;
 use aya::programs::links::LinkError;
 
+use crate::failure::{Failure, is_permission};
+use crate::host::netns::NetnsError;
+
 /// Why the data plane was not changed. What was in force before is in force still.
 #[derive(Debug, thiserror::Error)]
 pub enum DataplaneError {
@@ -125,7 +128,27 @@ any_error!(
     crate::host::links::LinksError,
     crate::state::last_good::StateError
 );
-any_error!(crate::protect::live::LiveError, aya_log::Error);
+any_error!(crate::host::snapshot::LiveError, aya_log::Error);
+
+impl From<NetnsError> for DataplaneError {
+    fn from(error: NetnsError) -> Self {
+        let doing = error.to_string();
+        Self::system(doing, error.into_source())
+    }
+}
+
+impl From<DataplaneError> for Failure {
+    fn from(error: DataplaneError) -> Self {
+        match &error {
+            DataplaneError::NoInterface { .. } | DataplaneError::Unsuitable { .. } => Self::BadInput(error.into()),
+            DataplaneError::NotAllowed(_) | DataplaneError::Verifier { .. } => Self::NotAllowed(error.into()),
+            DataplaneError::Busy { .. } | DataplaneError::Refused(_) => Self::Refused(error.into()),
+            DataplaneError::NotProtected(_) | DataplaneError::Taken(_) => Self::Failed(error.into()),
+            DataplaneError::System { .. } if is_permission(&error) => Self::NotAllowed(error.into()),
+            DataplaneError::System { .. } => Self::Failed(error.into()),
+        }
+    }
+}
 
 /// The error number behind an error of aya, however deep.
 pub(super) fn error_number(error: &(dyn std::error::Error + 'static)) -> Option<i32> {

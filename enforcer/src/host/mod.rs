@@ -2,5 +2,6 @@
 
 pub mod links;
 pub(crate) mod netns;
+pub mod snapshot;
 pub mod sockets;
 pub mod trusted;

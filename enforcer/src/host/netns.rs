@@ -1,25 +1,47 @@
 //! Network namespaces, by the inode number that tells them apart.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use crate::dataplane::{DataplaneError, at};
-use crate::state::last_good::Netns;
+use crate::failure::{Failure, is_permission};
+
+/// `/proc` does not tell which network namespace this is.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {}", .path.display())]
+pub struct NetnsError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl NetnsError {
+    /// What the system said.
+    #[must_use]
+    pub fn into_source(self) -> io::Error {
+        self.source
+    }
+}
+
+impl From<NetnsError> for Failure {
+    fn from(error: NetnsError) -> Self {
+        if is_permission(&error) { Self::NotAllowed(error.into()) } else { Self::Failed(error.into()) }
+    }
+}
 
 /// Inode number of this network namespace.
-pub(crate) fn own() -> Result<u64, DataplaneError> {
+pub(crate) fn own() -> Result<u64, NetnsError> {
     // Of the thread: a process may have threads in several namespaces, and the rest of what is asked here is of this one.
     let path = PathBuf::from("/proc/thread-self/ns/net");
-    Ok(fs::metadata(&path).map_err(at(path))?.ino())
+    let metadata = fs::metadata(&path);
+    Ok(metadata.map_err(|source| NetnsError { path, source })?.ino())
 }
 
 /// This network namespace, as the files for the next boot know it.
 ///
 /// # Errors
 /// When /proc does not tell.
-pub fn here() -> Result<Netns, DataplaneError> {
+pub fn here() -> Result<Netns, NetnsError> {
     let inode = own()?;
     // Who may not look at PID 1 is a service of this machine, or nobody's business here.
     let is_machine = fs::metadata("/proc/1/ns/net").map_or(true, |machine| machine.ino() == inode);
@@ -63,4 +85,13 @@ fn processes() -> impl Iterator<Item = PathBuf> {
 
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+/// A network namespace, as far as it can be told from others across a reboot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Netns {
+    /// Its inode number.
+    pub inode: u64,
+    /// Whether it is the machine's own, the one of PID 1.
+    pub is_machine: bool,
 }

@@ -13,11 +13,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::dataplane::{
-    Count, DataplaneError, FlowUse, InterfaceCounters, InterfaceStatus, Kind, Memory, Protected, counters, denied_use,
-    flow_use, memory, status,
+    Count, DataplaneError, Denied, FlowUse, InterfaceCounters, InterfaceStatus, Kind, Memory, Protected, counters,
+    denied_use, flow_use, memory, status,
 };
-
-use super::denied::Denied;
 use crate::state::totals::verdict_name;
 
 /// Media type of [`Metrics::text`]: the Prometheus text format.

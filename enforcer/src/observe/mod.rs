@@ -2,6 +2,7 @@
 //! [`cli`](crate::cli).
 
 pub mod denied;
+pub mod events;
 pub mod metrics;
 pub mod names;
 pub mod rates;

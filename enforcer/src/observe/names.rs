@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use enforcer_common::{EntryKind, ServiceIndex};
 
-use super::denied::DeniedFlow;
-use crate::dataplane::Loaded;
+use crate::dataplane::{DeniedFlow, Loaded};
 use crate::host::trusted::{Pipes, read_named};
 use crate::policy::site::protocol_name;
 

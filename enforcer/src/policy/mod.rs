@@ -8,3 +8,4 @@ pub mod ranges;
 pub mod ruleset;
 pub mod schema;
 pub mod site;
+pub mod source;

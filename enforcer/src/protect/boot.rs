@@ -9,15 +9,16 @@ use clap::ValueEnum as _;
 use enforcer_common::Mode;
 use jiff::Zoned;
 
-use crate::cli::Policy;
 use crate::dataplane::{
     self, Applied, BpfLog, DataplaneError, HookChoice, Plan, PlannedInterface, Protects, here, protected,
 };
 use crate::host::links::{LinksError, links};
+use crate::host::netns::NetnsError;
 use crate::policy::compile::{self, Compiled};
 use crate::policy::site::Site;
+use crate::policy::source::{Policy, Source};
 use crate::protect::interfaces::planned_as;
-use crate::state::last_good::{LastGood, Source, StateError, kept};
+use crate::state::last_good::{LastGood, StateError, kept};
 
 /// What is kept for the interfaces of this network namespace.
 #[derive(Debug, Default)]
@@ -48,6 +49,9 @@ pub enum BootError {
     /// The pins.
     #[error(transparent)]
     Dataplane(#[from] DataplaneError),
+    /// The network namespace.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
     /// The interfaces.
     #[error(transparent)]
     Links(#[from] LinksError),

@@ -2,9 +2,11 @@
 
 use enforcer_common::Mode;
 
-use crate::dataplane::{PlannedInterface, Protects};
+use crate::dataplane::{Plan, PlannedInterface, Protects};
+use crate::failure::Failure;
 use crate::host::links::Link;
 use crate::policy::site::{self, Interface, Site};
+use crate::protect::preflight::forwards;
 
 /// The interfaces to protect, and what nothing answers to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,6 +55,21 @@ pub fn planned_as(site: &Site, interface: &Interface, name: &str, mode: Option<M
 /// A pattern means what can be protected; a name that cannot be is a mistake.
 fn is_candidate(link: &Link) -> bool {
     link.is_ethernet && !link.is_loopback
+}
+
+/// On a host that forwards, "everything is judged" may be the end of somebody else's traffic: the operator has to choose.
+pub(crate) fn refuse_unscoped_forwarding(plan: &Plan<'_>) -> Result<(), Failure> {
+    let unscoped =
+        |one: &&PlannedInterface| one.scope.or(plan.ruleset.settings.scope).is_none() && one.protects == Protects::Host;
+    let Some(one) = plan.interfaces.iter().find(unscoped) else { return Ok(()) };
+    if !forwards() {
+        return Ok(());
+    }
+    Err(Failure::Refused(anyhow::anyhow!(
+        "this host forwards packets, and the policy does not say whether what is addressed to others is judged on {}; add \
+         `scope: host` (only what is addressed to this host) or `scope: all` (everything) to the site file",
+        one.name
+    )))
 }
 
 #[cfg(test)]

@@ -2,21 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::cli::{Failure, Output};
 use crate::dataplane::{DataplaneError, Kind, Modes, Outcome, Protected, counters, modes_in_force, pending, protected};
 use crate::state::history::{DirectionTotals, Entry, Event, Log, ModeWords, Totals, Until, this_boot};
-
-/// Writes down what has become of these interfaces. The change itself is done: that it cannot be written down is said, and is no
-/// failure.
-///
-/// # Errors
-/// Standard error cannot be written to.
-pub fn note(event: Event, names: &[String], output: &mut Output<'_>) -> Result<(), Failure> {
-    if let Err(error) = record(event, names) {
-        writeln!(output.err, "the history does not know of this: {error:#}")?;
-    }
-    Ok(())
-}
 
 /// Likewise, without a word to anybody.
 ///

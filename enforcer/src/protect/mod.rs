@@ -5,3 +5,4 @@ pub mod interfaces;
 pub mod journal;
 pub mod live;
 pub mod preflight;
+pub mod say;

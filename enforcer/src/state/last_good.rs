@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::host::netns::Netns;
 use crate::host::trusted;
+use crate::policy::source::Source;
 
 /// Where the files are, unless the environment says otherwise.
 const FOLDER: &str = "/var/lib/enforcer";
@@ -28,28 +30,6 @@ pub fn folder() -> PathBuf {
     std::env::var_os(FOLDER_VARIABLE)
         .filter(|value| !value.is_empty())
         .map_or_else(|| PathBuf::from(FOLDER), PathBuf::from)
-}
-
-/// What a policy is compiled from.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default)]
-pub struct Source {
-    /// Path of the site file, `-` for standard input; `None`: the flags below.
-    pub site: Option<String>,
-    /// What the file held.
-    pub text: Option<String>,
-    /// `--role`.
-    pub role: Vec<String>,
-    /// `--interface`.
-    pub interface: Vec<String>,
-    /// `--set`.
-    pub set: Vec<String>,
-    /// `--peer`.
-    pub peer: Vec<String>,
-    /// `--catalogue`.
-    pub catalogue: Option<PathBuf>,
-    /// `--hook`, as it was given.
-    pub hook: String,
 }
 
 /// What is needed to protect an interface again.
@@ -95,15 +75,6 @@ impl LastGood {
     fn is_of(&self, netns: Netns) -> bool {
         if self.is_machine { netns.is_machine } else { self.netns == netns.inode }
     }
-}
-
-/// A network namespace, as far as it can be told from others across a reboot.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Netns {
-    /// Its inode number.
-    pub inode: u64,
-    /// Whether it is the machine's own, the one of PID 1.
-    pub is_machine: bool,
 }
 
 /// Every last good policy of a network namespace, by interface; and what is wrong with files that hold none.

@@ -241,6 +241,12 @@ fn printable(text: String) -> String {
     if text.contains(char::is_control) { text.chars().map(harmless).collect() } else { text }
 }
 
+/// `1 rule`, `2 rules`.
+pub(crate) fn count(number: impl TryInto<u64>, what: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Followed, Keeper};
-use crate::cli::Failure;
 use crate::dataplane::{self, here, once_called, pending, protected};
+use crate::failure::Failure;
 use crate::host::links::{Link, links};
 use crate::protect::journal;
 use crate::state::history;

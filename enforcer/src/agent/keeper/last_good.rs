@@ -2,8 +2,8 @@
 
 use super::{Followed, Keeper, targets};
 use crate::agent::targets::Look;
-use crate::cli::Failure;
 use crate::dataplane::here;
+use crate::failure::Failure;
 use crate::protect::boot::Boot;
 use crate::state::last_good::kept;
 

@@ -9,20 +9,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::Options;
 use super::log::Log;
 use super::numbers::Shared;
+use super::options::Options;
 use super::policy::Followed;
 use super::targets::{Target, targets};
-use crate::cli::Failure;
-use crate::cli::apply::{refuse_unscoped_forwarding, sentences};
-use crate::cli::args::interfaces::modes_text;
-use crate::cli::args::live::Moment;
 use crate::dataplane::{
     self, Applied, DataplaneError, Kind, Pending, Plan, PlannedInterface, Protected, modes_after_apply, modes_in_force,
     pending, protected,
 };
+use crate::failure::Failure;
+use crate::protect::interfaces::refuse_unscoped_forwarding;
 use crate::protect::journal;
+use crate::protect::live::moment::Moment;
+use crate::protect::say::{modes_text, sentences};
 use crate::state::history::Event;
 
 /// What the agent knows of its work.

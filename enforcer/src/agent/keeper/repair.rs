@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::{Followed, Keeper};
 use crate::agent::targets::{Look, Target, survey};
-use crate::cli::Failure;
-use crate::cli::apply::refuse_unscoped_forwarding;
 use crate::dataplane::{self, Kind, Pending, PlannedInterface, here, modes_in_force, pending, protected};
+use crate::failure::Failure;
 use crate::host::links::links;
+use crate::protect::interfaces::refuse_unscoped_forwarding;
 use crate::state::last_good::kept;
 
 /// How things stand with an interface.

@@ -6,13 +6,13 @@ use jiff::{Timestamp, Zoned};
 
 use super::in_force::{Whole, interfaces, names_a_policy};
 use super::interfaces::InterfaceArgs;
-use super::live::{CutConnection, Moment};
 use crate::cli::args::policy::PolicyArgs;
-use crate::cli::{Failure, Output};
+use crate::cli::output::Output;
 use crate::dataplane::{self, ModeChange, Protected, counters, denied, status};
-use crate::observe;
+use crate::failure::Failure;
 use crate::observe::readiness::{Facts, InterfaceFacts, Readiness, Thresholds, judge};
 use crate::observe::suggest::{Base, Denied, Options, Suggestions, suggest};
+use crate::protect::live::moment::{CutConnection, Moment};
 use crate::state::history::{History, Log, audit_time, spans, this_boot};
 
 /// One look at everything.
@@ -24,7 +24,7 @@ pub struct Evidence {
     /// What is known of them.
     pub interfaces: Vec<InterfaceFacts>,
     /// Denied flows.
-    pub denied: observe::denied::Denied,
+    pub denied: dataplane::Denied,
     /// The same, sorted out.
     pub suggestions: Suggestions,
     /// Live connections that enforcement would cut.

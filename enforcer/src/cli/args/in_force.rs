@@ -5,14 +5,16 @@ use std::borrow::Cow;
 use jiff::Zoned;
 
 use super::interfaces::InterfaceArgs;
-use crate::cli::args::policy::{Error, Policy, PolicyArgs, PolicyFlags};
-use crate::cli::{Failure, Output};
+use crate::cli::args::policy::{PolicyArgs, PolicyFlags};
+use crate::cli::output::Output;
 use crate::dataplane::Protected;
+use crate::failure::Failure;
 use crate::policy::catalogue::Catalogue;
 use crate::policy::compile::compile;
 use crate::policy::ruleset::Ruleset;
 use crate::policy::site::{self, Site};
-use crate::state::last_good::{Source, State};
+use crate::policy::source::{Error, Flags, Policy, Source};
+use crate::state::last_good::State;
 use crate::text::diagnostic::Findings;
 use crate::text::yaml::{Limits, Node, parse};
 
@@ -36,8 +38,8 @@ impl Whole {
     /// Everything that is wrong with the policy, or nothing is known of the one in force.
     pub fn of(args: &PolicyArgs, output: &mut Output<'_>) -> Result<Self, Failure> {
         if names_a_policy(args) {
-            let whole = args.load().and_then(|policy| Self::compiled(policy, &args.flags));
-            return whole.or_else(|error| Err(error.report(output)?));
+            let whole = args.load().and_then(|policy| Self::compiled(policy, &args.flags.named()));
+            return whole.map_err(Failure::from);
         }
         let protected = InterfaceArgs { interface: interfaces(&args.flags) }.some_protected()?;
         Self::in_force(&protected, output)
@@ -66,11 +68,7 @@ impl Whole {
                 "nothing is kept of what the policy in force was made of; name its site file"
             )));
         };
-        let whole =
-            match Policy::of_source(&kept.source).and_then(|policy| Self::compiled(policy, &flags(&kept.source))) {
-                Ok(whole) => whole,
-                Err(error) => return Err(error.report(output)?),
-            };
+        let whole = Policy::of_source(&kept.source).and_then(|policy| Self::compiled(policy, &flags(&kept.source)))?;
         if whole.ruleset.hash != hash {
             writeln!(
                 output.err,
@@ -81,7 +79,7 @@ impl Whole {
         Ok(whole)
     }
 
-    fn compiled(policy: Policy, flags: &PolicyFlags) -> Result<Self, Error> {
+    fn compiled(policy: Policy, flags: &Flags) -> Result<Self, Error> {
         let Policy { site, catalogue } = policy;
         let tree = if site.text.name == site::COMMAND_LINE {
             flags.tree(&catalogue).1
@@ -106,7 +104,7 @@ pub fn interfaces(flags: &PolicyFlags) -> Vec<String> {
     flags.interface.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect()
 }
 
-fn flags(source: &Source) -> PolicyFlags {
+fn flags(source: &Source) -> Flags {
     let Source { role, interface, set, peer, catalogue, .. } = source.clone();
-    PolicyFlags { role, interface, set, peer, catalogue }
+    Flags { role, interface, set, peer, catalogue }
 }

@@ -7,10 +7,9 @@ use clap_complete::engine::ArgValueCompleter;
 use enforcer_common::Mode;
 use serde::Serialize;
 
-use crate::cli::{Failure, completions};
-use crate::dataplane::{
-    DataplaneError, Kind, Modes, Pending, Protected, of_other_versions, protected, reading, secure_folders,
-};
+use crate::cli::completions;
+use crate::dataplane::{Modes, Protected, of_other_versions, protected, reading, secure_folders};
+use crate::failure::{Failure, require_capabilities};
 
 /// Interfaces of a command; all protected ones when none is named.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -94,18 +93,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(length)
 }
 
-/// Says what a deadline that is armed means for the operator.
-#[must_use]
-pub fn deadline_text(pending: &Pending) -> String {
-    match pending.kind() {
-        Kind::Unconfirmed => format!(
-            "run `enforcer confirm` before {}; otherwise enforcement ends then, and what was in force before comes back",
-            pending.at()
-        ),
-        Kind::Window => format!("a change window until {}: then enforcement is back by itself", pending.at()),
-    }
-}
-
 /// Both modes, as JSON has them.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct ModeNames {
@@ -119,67 +106,16 @@ impl From<Modes> for ModeNames {
     }
 }
 
-/// "enforce", or "inbound enforce, outbound audit".
-#[must_use]
-pub fn modes_text(modes: Modes) -> String {
-    if modes.inbound == modes.outbound {
-        return modes.inbound.name().to_owned();
-    }
-    format!("inbound {}, outbound {}", modes.inbound.name(), modes.outbound.name())
-}
-
-impl From<DataplaneError> for Failure {
-    fn from(error: DataplaneError) -> Self {
-        match &error {
-            DataplaneError::NoInterface { .. } | DataplaneError::Unsuitable { .. } => Self::BadInput(error.into()),
-            DataplaneError::NotAllowed(_) | DataplaneError::Verifier { .. } => Self::NotAllowed(error.into()),
-            DataplaneError::Busy { .. } | DataplaneError::Refused(_) => Self::Refused(error.into()),
-            DataplaneError::NotProtected(_) | DataplaneError::Taken(_) => Self::Failed(error.into()),
-            DataplaneError::System { .. } if is_permission(&error) => Self::NotAllowed(error.into()),
-            DataplaneError::System { .. } => Self::Failed(error.into()),
-        }
-    }
-}
-
-/// Makes sure that this process may load programs and change interfaces.
+/// Makes sure that this process may load programs and change interfaces, and that nobody else can touch what is pinned.
 ///
 /// # Errors
 /// [`Failure::NotAllowed`], naming the capabilities that are missing.
 pub fn require_root() -> Result<(), Failure> {
-    use caps::{CapSet, Capability};
-    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
-    if has(Capability::CAP_SYS_ADMIN) && has(Capability::CAP_NET_ADMIN) {
-        return secure();
-    }
-    let wanted = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
-    let missing: Vec<String> = wanted.into_iter().filter(|one| !has(*one)).map(|one| one.to_string()).collect();
-    if missing.is_empty() {
-        return secure();
-    }
-    Err(Failure::NotAllowed(anyhow::anyhow!(
-        "this needs root, or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; {} {} missing",
-        missing.join(", "),
-        if missing.len() == 1 { "is" } else { "are" }
-    )))
-}
-
-/// Takes over folders of pins that others own, and says so whatever `--quiet` says.
-fn secure() -> Result<(), Failure> {
+    require_capabilities()?;
+    // Takes over folders of pins that others own, and says so whatever `--quiet` says.
     let mut stderr = std::io::stderr().lock();
     for sentence in secure_folders()? {
         writeln!(stderr, "ATTENTION: {sentence}")?;
     }
     Ok(())
-}
-
-fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut error = Some(error);
-    while let Some(current) = error {
-        let number = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-        if matches!(number, Some(libc::EPERM | libc::EACCES)) {
-            return true;
-        }
-        error = current.source();
-    }
-    false
 }

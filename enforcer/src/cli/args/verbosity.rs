@@ -50,7 +50,7 @@ impl Verbosity {
     }
 
     /// An error, in a line, or with each of its causes in a line of its own.
-    pub(in crate::cli) fn error(self, error: &crate::cli::Failure) -> String {
+    pub(in crate::cli) fn error(self, error: &crate::failure::Failure) -> String {
         match error.chain() {
             Some(chain) if self.verbose => {
                 let causes: Vec<String> = chain.map(ToString::to_string).collect();

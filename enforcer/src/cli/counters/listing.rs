@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::super::Failure;
 use crate::cli::args::interfaces::ModeNames;
 use crate::cli::print::table::source_rows;
 use crate::dataplane::{Count, InterfaceCounters, VerdictCounts};
+use crate::failure::Failure;
 use crate::observe::rates::{Rate, Rates};
 use crate::policy::ruleset::SourceRow;
 use crate::state::totals::verdict_name;

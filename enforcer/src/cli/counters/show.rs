@@ -1,10 +1,11 @@
 //! Counters for a person: two tables an interface.
 
-use super::super::{Failure, Output};
-use crate::cli::args::interfaces::modes_text;
+use crate::cli::output::Output;
 use crate::cli::print::table::{print, source_rows, table};
 use crate::dataplane::InterfaceCounters;
+use crate::failure::Failure;
 use crate::observe::rates::{Rate, Rates};
+use crate::protect::say::modes_text;
 use crate::state::totals::verdict_name;
 
 /// Prints reasons and rules; those that never matched only with `all`.

@@ -10,9 +10,11 @@ use std::ffi::OsStr;
 use clap::builder::StyledStr;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
-use super::{Failure, Output, Terminal, command};
+use crate::cli::definition::command;
 use crate::cli::help::topics::{TOPICS, Topic};
+use crate::cli::output::{Output, Terminal};
 use crate::cli::print::table::{print, table};
+use crate::failure::Failure;
 use crate::text::nearest::did_you_mean;
 
 /// Width where the output is not a terminal, as that of manual pages.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 

@@ -1,5 +1,6 @@
 //! How results look on a terminal, and how waiting is interrupted.
 
 pub mod interrupt;
+pub mod note;
 pub mod table;
 pub mod usage;

@@ -2,7 +2,7 @@
 
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use crate::cli::Terminal;
+use crate::cli::output::Terminal;
 use crate::policy::ruleset::SourceRow;
 
 /// A table with a header, to be filled with rows and printed with [`print`]. The first column is never wrapped.

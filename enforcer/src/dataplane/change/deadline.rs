@@ -11,11 +11,13 @@ use jiff::Timestamp;
 use super::restorer;
 use super::switch::{Old, sweep};
 use crate::dataplane::error::DataplaneError;
-use crate::dataplane::mode::control::{self, ModeChange, Modes};
+use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::{Before, Kind, Outcome, Pending};
 use crate::dataplane::pin::lock::lock;
-use crate::dataplane::pin::pins::{HostPins, InterfacePins, Protected};
+use crate::dataplane::pin::pins::{HostPins, InterfacePins};
+use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::sys::clock;
+use crate::policy::ruleset::{ModeChange, Modes};
 use crate::state::last_good::{self, LastGood, State};
 
 /// How long a change of mode lasts.

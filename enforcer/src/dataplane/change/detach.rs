@@ -5,13 +5,15 @@ use std::path::Path;
 
 use enforcer_common::Direction;
 
-use super::renamed::new_name;
 use super::takeover;
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::hook::attach::{AttachMode, MADE_CLSACT, remove_clsact, remove_pins, take_off};
+use crate::dataplane::hook::attach::{MADE_CLSACT, remove_clsact, remove_pins, take_off};
+use crate::dataplane::hook::renamed::new_name;
+use crate::dataplane::kinds::AttachMode;
 use crate::dataplane::mode::pending::Pending;
 use crate::dataplane::pin::lock::lock;
-use crate::dataplane::pin::pins::{self, HostPins, InterfacePins, Owner, Protected, ROOT};
+use crate::dataplane::pin::pins::{self, HostPins, InterfacePins, Owner, ROOT};
+use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::read::totals;
 use crate::dataplane::sys::pinned_link::held;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use enforcer_common::Direction;
 
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::hook::attach::{AttachMode, remove_pins};
+use crate::dataplane::hook::attach::remove_pins;
+use crate::dataplane::kinds::AttachMode;
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::{self, HostPins, InterfacePins};
 use crate::dataplane::read::map_use::folder_bytes;

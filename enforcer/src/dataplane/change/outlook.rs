@@ -1,21 +1,20 @@
 //! Before a change: the modes that it would leave in force, and what the policy in force cuts already.
 
-use std::collections::{BTreeMap, HashSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 
 use enforcer_common::Mode;
 
-use super::apply::{Plan, Protects};
-use super::renamed::once_called;
 use super::takeover::kept_modes;
 use crate::dataplane::error::DataplaneError;
-use crate::dataplane::mode::control::{ModeChange, Modes, modes};
-use crate::dataplane::pin::pins::{InterfacePins, Protected, protected};
+use crate::dataplane::hook::renamed::once_called;
+use crate::dataplane::mode::control::modes;
+use crate::dataplane::pin::pins::InterfacePins;
+use crate::dataplane::pin::protected::{Protected, protected};
+use crate::dataplane::plan::Plan;
 use crate::dataplane::read::readback::{Loaded, loaded};
 use crate::host::links::Link;
 use crate::host::netns::own;
-use crate::host::sockets::Socket;
-use crate::protect::live::{Coverage, Cut, Snapshot, cuts};
+use crate::policy::ruleset::{ModeChange, Modes, Protects};
 
 /// An interface with the modes that a change would leave in force on it.
 pub type Outlook = (u32, Modes);
@@ -66,17 +65,4 @@ pub fn policies_after_change(
         outlook.push((one.record.index, after));
     }
     Ok(generations.into_values().collect())
-}
-
-/// Conversations that the policies in force cut already: they are still there, because nobody has told their ends. Policies that
-/// cannot be read back cut nothing.
-#[must_use]
-pub fn cut_already(snapshot: &Snapshot, links: &[Link], routes: &BTreeMap<IpAddr, u32>) -> HashSet<Socket> {
-    let in_force = protected(&[]).and_then(|all| policies_after_change(&all, None)).unwrap_or_default();
-    let mut found = HashSet::new();
-    for (loaded, outlook) in in_force {
-        let coverage = Coverage::new(&outlook, links, &snapshot.addresses, routes);
-        found.extend(cuts(snapshot, loaded.lookup(), &coverage).into_iter().map(|Cut { socket, .. }| socket));
-    }
-    found
 }

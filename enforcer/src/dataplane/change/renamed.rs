@@ -4,40 +4,18 @@
 use std::fs;
 use std::path::Path;
 
-use enforcer_common::Direction;
-
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::hook::attach::{has_filter, remove_pins};
+use crate::dataplane::hook::attach::remove_pins;
+use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::mode::pending::{Before, Pending};
-use crate::dataplane::pin::pins::{InterfacePins, Protected, ROOT, protected};
-use crate::dataplane::pin::record::{InterfaceRecord, write_record};
-use crate::dataplane::sys::pinned_link::held;
-use crate::host::links::Link;
+use crate::dataplane::pin::document::write_record;
+use crate::dataplane::pin::pins::{InterfacePins, ROOT};
+use crate::dataplane::pin::protected::{Protected, protected};
+use crate::dataplane::pin::record::InterfaceRecord;
 use crate::state::last_good::State;
 
 /// Pins between two names: of no interface, because a name cannot hold a colon.
 const BETWEEN: &str = "moving:";
-
-/// What the interface is called now that a record speaks of, where that is another name and what was applied judges it still.
-pub(in crate::dataplane) fn new_name(pins: &InterfacePins, record: &InterfaceRecord) -> Option<String> {
-    let name = nix::net::if_::if_indextoname(record.index).ok()?.into_string().ok()?;
-    // The number may have been given to another interface.
-    (name != record.interface && judges(pins, record)).then_some(name)
-}
-
-/// The protected interface among these that is now called so, and was called otherwise.
-#[must_use]
-pub fn once_called<'a>(all: &'a [Protected], link: &Link) -> Option<&'a Protected> {
-    let mut others = all.iter().filter(|one| one.record.index == link.index && one.interface != link.name);
-    others.find(|one| judges(&one.pins, &one.record))
-}
-
-fn judges(pins: &InterfacePins, record: &InterfaceRecord) -> bool {
-    Direction::ALL.into_iter().any(|direction| {
-        held(&pins.link(direction)).is_some_and(|held| held.interface == record.index)
-            || has_filter(record.index, direction, record.protects) && pins.clsact_marker(direction).exists()
-    })
-}
 
 /// Moves what is pinned and kept to the names that interfaces have now. Called by whoever is about to apply a policy, and holds the
 /// lock: a second program on the hook of a renamed interface would judge its packets twice, and the pins of an old name must not

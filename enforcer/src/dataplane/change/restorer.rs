@@ -10,15 +10,17 @@ use std::time::Duration;
 use enforcer_common::Mode;
 use jiff::Timestamp;
 
-use super::apply::Attached;
 use super::switch::{ORDER, Old, Staged, publish, sweep};
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::mode::control::{self, Modes};
+use crate::dataplane::kinds::Attached;
+use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::{Before, Outcome, Pending};
 use crate::dataplane::pin::lock::{lock, try_lock};
-use crate::dataplane::pin::pins::{HostPins, Protected, protected};
+use crate::dataplane::pin::pins::HostPins;
+use crate::dataplane::pin::protected::{Protected, protected};
 use crate::dataplane::sys::clock;
 use crate::host::links::{Link, links};
+use crate::policy::ruleset::Modes;
 use crate::state::last_good::{FOLDER_VARIABLE, State};
 
 /// How often it looks whether it is still wanted.

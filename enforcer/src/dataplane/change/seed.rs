@@ -12,14 +12,16 @@ use enforcer_common::tables::port_bit;
 use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
 
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::load::fill::with_memory;
-use crate::dataplane::load::own::{address_word, words, write_listeners};
-use crate::dataplane::pin::pins::{HostPins, Protected};
+use crate::dataplane::load::own::write_listeners;
+use crate::dataplane::pin::pins::HostPins;
+use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::read::readback::loaded;
 use crate::dataplane::sys::clock::Clock;
+use crate::dataplane::sys::mapped::with_memory;
+use crate::dataplane::sys::words::{address_word, words};
+use crate::host::snapshot::Snapshot;
 use crate::host::sockets::{Socket, State, TCP, UDP};
 use crate::policy::ruleset::{FlowSettings, Lookup};
-use crate::protect::live::Snapshot;
 
 /// Makes the flows that are missing for enforcement by the policies that these interfaces have now; gives back how many. Brings
 /// the table of listeners up to date as well: it decides which conversations may be revived.

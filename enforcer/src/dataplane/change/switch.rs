@@ -5,15 +5,20 @@ use std::fs;
 use enforcer_common::Direction;
 use enforcer_common::layout::Control;
 
-use super::apply::{Attached, Protects};
 use super::takeover::{Predecessor, remove_left_over};
 use crate::dataplane::error::{DataplaneError, Doing as _, at};
-use crate::dataplane::hook::attach::{self, AttachMode, MADE_CLSACT, Undo, hook_of, put_in_force};
-use crate::dataplane::mode::control::{self, Modes};
+use crate::dataplane::hook::aside::{drop_aside, put_back_aside, set_aside};
+use crate::dataplane::hook::attach::{self, MADE_CLSACT, Undo, put_in_force};
+use crate::dataplane::kinds::{AttachMode, Attached, DirectionRecord, hook_of};
+use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::Pending;
-use crate::dataplane::pin::pins::{self, HostPins, InterfacePins, Protected, protected, remove_dir};
-use crate::dataplane::pin::record::{DirectionRecord, InterfaceRecord, write_record};
+use crate::dataplane::pin::document::write_record;
+use crate::dataplane::pin::folder::{names_in, remove_dir};
+use crate::dataplane::pin::pins::{HostPins, InterfacePins};
+use crate::dataplane::pin::protected::{Protected, protected};
+use crate::dataplane::pin::record::InterfaceRecord;
 use crate::host::links::Link;
+use crate::policy::ruleset::{Modes, Protects};
 use crate::state::last_good;
 
 /// Outbound first: the new program makes the flows that the new inbound program will ask for, and the old one has no use for
@@ -115,7 +120,7 @@ impl Staged {
         if let Some(old) = old_mode
             && old != mode
         {
-            attach::set_aside(&self.pins, direction)?;
+            set_aside(&self.pins, direction)?;
             self.moved.push((direction, old));
         }
         let undo = match put_in_force(&self.link, &self.pins, direction, self.protects, mode, &program) {
@@ -149,7 +154,7 @@ impl Staged {
     /// Takes the old programs off the hooks that the new ones do not use.
     pub(in crate::dataplane) fn drop_moved(&self) -> Result<(), DataplaneError> {
         for (direction, mode) in &self.moved {
-            attach::drop_aside(&self.interface, &self.pins, *direction, self.protects, *mode)?;
+            drop_aside(&self.interface, &self.pins, *direction, self.protects, *mode)?;
         }
         Ok(())
     }
@@ -194,7 +199,7 @@ impl Staged {
             }
         }
         for (direction, _) in &self.moved {
-            let _ = attach::put_back_aside(&self.pins, *direction);
+            let _ = put_back_aside(&self.pins, *direction);
         }
         if let Some(kept) = self.kept.take() {
             kept.put_back();
@@ -256,7 +261,7 @@ pub(in crate::dataplane) fn sweep(host: &HostPins) -> Result<(), DataplaneError>
         remove_left_over(&pins)?;
         let mut kept = vec![record.generation];
         kept.extend(Pending::read(&pins)?.and_then(|pending| pending.needs_generation()));
-        for name in pins::names_in(&pins.state()) {
+        for name in names_in(&pins.state()) {
             let number = name.strip_prefix('g').and_then(|number| number.parse().ok());
             if number.is_some_and(|number: u64| !kept.contains(&number)) {
                 let folder = pins.map(&name);

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use enforcer_common::{Direction, Mode};
 use serde::Deserialize;
 
-use super::apply::Protects;
 use crate::dataplane::error::{DataplaneError, at};
-use crate::dataplane::hook::attach::{AttachMode, MADE_CLSACT, remove_clsact, rename_link, take_off};
-use crate::dataplane::mode::control::Modes;
-use crate::dataplane::pin::pins::{InterfacePins, remove_dir};
-use crate::dataplane::pin::record::{DirectionRecord, read_record};
+use crate::dataplane::hook::attach::{MADE_CLSACT, remove_clsact, rename_link, take_off};
+use crate::dataplane::kinds::{AttachMode, DirectionRecord};
+use crate::dataplane::pin::document::read_record;
+use crate::dataplane::pin::folder::remove_dir;
+use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::sys::clock;
+use crate::policy::ruleset::{Modes, Protects};
 use crate::state::last_good::State;
 
 /// What another version has in force on an interface.

@@ -6,11 +6,16 @@ use aya::Btf;
 use aya::programs::{SchedClassifier, TcAttachType};
 use enforcer_common::Direction;
 
-use super::attach::{self, AttachMode, CLSACT_PRIORITY, Hook, describe_program};
-use crate::dataplane::change::apply::{HookChoice, PlannedInterface};
-use crate::dataplane::error::{DataplaneError, error_number};
-use crate::dataplane::pin::pins::{self, protected};
+use super::attach::CLSACT_PRIORITY;
+use crate::dataplane::error::DataplaneError;
+use crate::dataplane::hook::choose::choose;
+use crate::dataplane::hook::programs::{describe_program, program_id};
+use crate::dataplane::kinds::{AttachMode, Hook, hook_of};
+use crate::dataplane::pin::bpffs::wrong_bpffs_here;
+use crate::dataplane::pin::protected::protected;
+use crate::dataplane::plan::PlannedInterface;
 use crate::host::links::{Filter, Link, filters};
+use crate::policy::source::HookChoice;
 
 /// How inbound would be attached.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +32,7 @@ impl ExpectedHook {
     /// Whether it is XDP that is tried.
     #[must_use]
     pub fn is_xdp(&self) -> bool {
-        attach::hook_of(self.mode) == Hook::Xdp
+        hook_of(self.mode) == Hook::Xdp
     }
 }
 
@@ -58,7 +63,7 @@ pub fn kernel_problem() -> Option<String> {
     if let Err(error) = Btf::from_sys_fs() {
         return Some(format!("the kernel has no BTF ({error}); it must be built with CONFIG_DEBUG_INFO_BTF"));
     }
-    pins::wrong_bpffs_here().map(|error| error.to_string())
+    wrong_bpffs_here().map(|error| error.to_string())
 }
 
 /// How an interface would be attached.
@@ -70,7 +75,7 @@ pub fn expected_hook(
     link: &Link,
     choice: HookChoice,
 ) -> Result<ExpectedHook, DataplaneError> {
-    let (mode, fallback, why) = attach::choose(link, planned.protects, choice)?;
+    let (mode, fallback, why) = choose(link, planned.protects, choice)?;
     Ok(ExpectedHook { mode, fallback, why })
 }
 
@@ -103,19 +108,9 @@ pub fn on_hooks(link: &Link) -> OnHooks {
     OnHooks { xdp: link.xdp_program.filter(foreign).map(describe_program), tcx, filters }
 }
 
-/// Whether this kernel lacks tc links (Linux 6.6); `None` where it does not tell us.
-#[must_use]
-pub fn lacks_tcx(link: &Link) -> Option<bool> {
-    match SchedClassifier::query_tcx(&link.name, TcAttachType::Ingress) {
-        Ok(_) => Some(false),
-        Err(error) if error_number(&error) == Some(libc::EPERM) => None,
-        Err(_) => Some(true),
-    }
-}
-
 fn own_programs(index: u32) -> Vec<u32> {
     let all = protected(&[]).unwrap_or_default();
     let Some(one) = all.into_iter().find(|one| one.record.index == index) else { return Vec::new() };
-    let id = |direction| attach::program_id(Path::new(&one.pins.program(direction)));
+    let id = |direction| program_id(Path::new(&one.pins.program(direction)));
     Direction::ALL.into_iter().filter_map(id).collect()
 }

@@ -10,7 +10,7 @@ use enforcer_common::layout::{Direct, Parts};
 
 use super::per_cpu;
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::pin::pins::open_map;
+use crate::dataplane::sys::open::open_map;
 
 /// Bytes of an instruction. One that loads a 64-bit constant is two.
 const INSTRUCTION: usize = 8;

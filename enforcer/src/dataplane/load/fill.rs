@@ -1,8 +1,5 @@
 //! Fills the maps of a policy. Arrays are written through a mapping: 65,536 entries take microseconds instead of 75 ms.
 
-use std::num::NonZeroUsize;
-use std::os::fd::AsFd;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::Ebpf;
@@ -10,12 +7,12 @@ use aya::maps::{Map, MapData};
 use enforcer_common::layout::{Direct, map};
 use enforcer_common::{Direction, Entry, EntryKind};
 use ipnet::IpNet;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::load::object::Object;
-use crate::dataplane::pin::slots::Slot;
+use crate::dataplane::pin::record::Slot;
 use crate::dataplane::sys::batch::write_entries;
+use crate::dataplane::sys::mapped::with_memory;
 use crate::policy::ranges::Ranges4;
 use crate::policy::ruleset::{Ruleset, Table};
 
@@ -31,36 +28,6 @@ pub(in crate::dataplane) fn fill(object: &Object, ruleset: &Ruleset, slots: &[Sl
     }
     write_ranges(object, &ruleset.ranges)?;
     fill_prefixes6(&object.ebpf, ruleset)
-}
-
-/// What memory is read and written by, as a whole and by whoever shares it.
-pub(in crate::dataplane) trait Shared {}
-impl Shared for AtomicU64 {}
-impl Shared for AtomicU32 {}
-
-/// Looks at a memory-mapped array, or writes it: as words of eight bytes, which is what the kernel rounds an element up to, or halves of
-/// them.
-pub(in crate::dataplane) fn with_memory<W: Shared, T>(
-    data: &MapData,
-    work: impl FnOnce(&[W]) -> T,
-) -> Result<T, DataplaneError> {
-    let doing = || "cannot map a BPF array into memory".to_owned();
-    let info = data.info().doing(doing)?;
-    let bytes = info.max_entries() as usize * (info.value_size() as usize).next_multiple_of(8);
-    let length = NonZeroUsize::new(bytes).unwrap_or(NonZeroUsize::MIN);
-    // SAFETY: a new mapping of a file descriptor that we hold, at an address that the kernel chooses.
-    let address = unsafe {
-        mmap(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, data.fd().as_fd(), 0)
-    }
-    .map_err(|errno| DataplaneError::system(doing(), std::io::Error::from(errno)))?;
-    let words: NonNull<W> = address.cast();
-    // SAFETY: page-aligned, `bytes` long, and alive until `munmap` below. Programs and other processes share it, and each word
-    // is an atomic one, for which any bits are valid.
-    let result = work(unsafe { std::slice::from_raw_parts(words.as_ptr(), bytes / size_of::<W>()) });
-    // SAFETY: the mapping that was just made; the slice is gone.
-    unsafe { munmap(address, length.get()) }
-        .map_err(|errno| DataplaneError::system(doing(), std::io::Error::from(errno)))?;
-    Ok(result)
 }
 
 /// Writes a whole array.
@@ -130,7 +97,7 @@ fn fill_prefixes6(object: &Ebpf, ruleset: &Ruleset) -> Result<(), DataplaneError
     let v6 = ruleset.prefixes.iter().filter_map(|(net, class)| match net {
         IpNet::V4(_) => None,
         IpNet::V6(net) => {
-            let [a, b, c, d] = crate::dataplane::load::own::words(net.network());
+            let [a, b, c, d] = crate::dataplane::sys::words::words(net.network());
             Some(([u32::from(net.prefix_len()), a, b, c, d], class.0))
         }
     });

@@ -1,6 +1,6 @@
 //! The BPF object: embedded, and loaded once for each interface with the constants of that interface.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -12,8 +12,10 @@ use enforcer_common::layout::{self, Config, Direct, map};
 
 use super::direct::{DirectMaps, Place, room_for_ranges};
 use crate::dataplane::error::{DataplaneError, Doing as _, error_number};
-use crate::dataplane::pin::pins::{HostPins, InterfacePins, Protected, open_map};
-use crate::dataplane::read::log::BpfLog;
+use crate::dataplane::pin::pins::{HostPins, InterfacePins};
+use crate::dataplane::pin::protected::Protected;
+use crate::dataplane::plan::BpfLog;
+use crate::dataplane::sys::open::open_map;
 use crate::host::links::Link;
 use crate::policy::ruleset::{Ruleset, Scope};
 
@@ -151,7 +153,7 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
         (map::DENIALS6, DENIALS),
         (map::FRAGMENTS4, FRAGMENTS),
         (map::FRAGMENTS6, FRAGMENTS),
-        (map::OWN, crate::dataplane::load::own::OWN_ENTRIES),
+        (map::OWN, OWN_ENTRIES),
         (map::EVENTS, EVENTS),
         (map::DENIED, DENIED),
         (map::STATISTICS, layout::STATISTICS),
@@ -207,7 +209,7 @@ pub(in crate::dataplane) fn config(load: &Load<'_>) -> Config {
     ];
     let features =
         features.iter().filter(|(_, on)| *on).fold(load.ruleset.features(), |all, (feature, _)| all | feature);
-    let (ephemeral_first, ephemeral_last) = crate::dataplane::load::own::ephemeral_range();
+    let (ephemeral_first, ephemeral_last) = ephemeral_range();
     let jiffies = |seconds: u32| seconds.saturating_mul(load.hz);
     Config {
         macs: [mac(Some(load.link)), mac(load.master)],
@@ -231,3 +233,16 @@ fn mac(link: Option<&Link>) -> u64 {
     let Some([a, b, c, d, e, f]) = link.and_then(|link| link.mac) else { return 0 };
     u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
 }
+
+/// First and last port of `net.ipv4.ip_local_port_range`, which counts for IPv6 as well.
+pub(in crate::dataplane) fn ephemeral_range() -> (u32, u32) {
+    // The kernel's own default, where /proc does not tell.
+    const DEFAULT: (u32, u32) = (32768, 60999);
+    let Ok(text) = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range") else { return DEFAULT };
+    let mut numbers = text.split_whitespace().filter_map(|number| number.parse().ok());
+    numbers.next().zip(numbers.next()).unwrap_or(DEFAULT)
+}
+
+/// Entries of the table of own addresses: more than a host has, so that adding never fails half-way. They take memory only when
+/// they are there.
+pub(in crate::dataplane) const OWN_ENTRIES: u32 = 16_384;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aya::maps::MapData;
 use enforcer_common::layout::{Direct, Parts};
 
-use super::fill::with_memory;
 use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::sys::mapped::with_memory;
 
 /// CPUs that this machine can ever have, in ranges: `0-7`, or `0,2-3`.
 const POSSIBLE: &str = "/sys/devices/system/cpu/possible";

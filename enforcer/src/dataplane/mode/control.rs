@@ -5,96 +5,19 @@
 
 use aya::maps::{Array, Map, MapData, MapInfo};
 use aya::programs::ProgramInfo;
+use enforcer_common::Direction;
 use enforcer_common::layout::{Control, map};
-use enforcer_common::{Direction, Mode};
-use serde::{Deserialize, Serialize};
 
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::pin::pins::{InterfacePins, Protected};
+use crate::dataplane::pin::pins::InterfacePins;
+use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::clock;
-
-/// The mode of each direction.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(from = "u64", into = "u64")]
-pub struct Modes {
-    /// Towards the host.
-    pub inbound: Mode,
-    /// From the host.
-    pub outbound: Mode,
-}
-
-impl Modes {
-    /// The same mode for both.
-    #[must_use]
-    pub const fn both(mode: Mode) -> Self {
-        Self { inbound: mode, outbound: mode }
-    }
-
-    /// The mode of a direction.
-    #[must_use]
-    pub const fn of(self, direction: Direction) -> Mode {
-        match direction {
-            Direction::Inbound => self.inbound,
-            Direction::Outbound => self.outbound,
-        }
-    }
-
-    /// Modes that enforce only where both do.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self::from_bits(self.bits() & other.bits())
-    }
-
-    /// Whether any direction enforces.
-    #[must_use]
-    pub const fn enforces(self) -> bool {
-        self.bits() != 0
-    }
-
-    const fn bits(self) -> u64 {
-        self.inbound as u64 | ((self.outbound as u64) << 1)
-    }
-
-    const fn from_bits(bits: u64) -> Self {
-        Self {
-            inbound: if bits & 1 == 0 { Mode::Audit } else { Mode::Enforce },
-            outbound: if bits & 2 == 0 { Mode::Audit } else { Mode::Enforce },
-        }
-    }
-}
-
-impl From<u64> for Modes {
-    fn from(bits: u64) -> Self {
-        Self::from_bits(bits)
-    }
-}
+use crate::policy::ruleset::Modes;
 
 impl From<Modes> for u64 {
     fn from(modes: Modes) -> Self {
         modes.bits()
-    }
-}
-
-/// What to change.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ModeChange {
-    /// The new mode.
-    pub mode: Mode,
-    /// Which directions.
-    pub inbound: bool,
-    /// Likewise.
-    pub outbound: bool,
-}
-
-impl ModeChange {
-    /// The modes after the change.
-    #[must_use]
-    pub const fn of(self, before: Modes) -> Modes {
-        Modes {
-            inbound: if self.inbound { self.mode } else { before.inbound },
-            outbound: if self.outbound { self.mode } else { before.outbound },
-        }
     }
 }
 
@@ -210,6 +133,7 @@ fn doing(pins: &InterfacePins) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use enforcer_common::Mode;
 
     #[test]
     fn past_the_deadline_other_modes_count() {

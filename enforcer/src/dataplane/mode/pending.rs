@@ -1,17 +1,18 @@
 //! What is not for good: a change that waits to be confirmed, or a change window. The data plane keeps the deadline itself; this
 //! is what has to be known to put back what was in force before.
 
-use std::fs;
-use std::io;
+use std::{fs, io};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::control::Modes;
 use crate::dataplane::error::{DataplaneError, at};
-use crate::dataplane::pin::pins::{InterfacePins, Protected};
-use crate::dataplane::pin::record::{InterfaceRecord, read_record, write_record};
+use crate::dataplane::pin::document::{read_record, write_record};
+use crate::dataplane::pin::pins::InterfacePins;
+use crate::dataplane::pin::protected::Protected;
+use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::clock;
+use crate::policy::ruleset::Modes;
 
 /// Why there is a deadline.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::folders::{check_folders, secure_folders};
-use super::pins::make_dir;
+use super::folder::make_dir;
+use super::owners::{check_folders, secure_folders};
 use crate::dataplane::error::{DataplaneError, at};
 use crate::host::trusted::{Trust, open_plain, take_over_folder};
 

@@ -11,33 +11,28 @@
 //! An interface name cannot hold a colon, so none of them collide.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use aya::maps::MapData;
 use enforcer_common::Direction;
 use enforcer_common::layout::LAYOUT_VERSION;
 use serde::{Deserialize, Serialize};
 
-use super::folders::check_folders;
-use super::lock::{Reading, reading};
-use super::record::{InterfaceRecord, read_record, write_record};
-use crate::dataplane::error::{DataplaneError, Doing as _, at, error_number};
+use super::record::InterfaceRecord;
+use crate::dataplane::error::{DataplaneError, at};
+use crate::dataplane::pin::document::{read_record, write_record};
+use crate::dataplane::pin::folder::{escape, names_in, remove_dir, unescape};
 use crate::dataplane::sys::pinned_link::held;
-use crate::host::netns::{is_alive, own};
+use crate::host::netns::is_alive;
 
 /// The folder of everything that is ours.
 pub(in crate::dataplane) const ROOT: &str = "/sys/fs/bpf/enforcer";
-/// Where bpffs is.
-pub(super) const BPFFS: &str = "/sys/fs/bpf";
 
 /// The pins of one interface, of this layout or, to take over or to remove what another version has made, of another one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InterfacePins {
     dir: PathBuf,
     /// Name of the folder of the layout.
-    layout: String,
+    pub(super) layout: String,
 }
 
 impl InterfacePins {
@@ -162,7 +157,7 @@ impl InterfacePins {
     }
 
     /// Whether they were made in this network namespace.
-    fn is_of(&self, netns: u64) -> bool {
+    pub(super) fn is_of(&self, netns: u64) -> bool {
         matches!(self.owner(), Ok(Some(owner)) if owner.netns == netns)
     }
 
@@ -278,176 +273,10 @@ impl HostPins {
     }
 }
 
-/// An interface of this network namespace that has pins of ours.
-#[derive(Clone, Debug)]
-pub struct Protected {
-    /// Its name.
-    pub interface: String,
-    /// Its pins.
-    pub pins: InterfacePins,
-    /// What was recorded at the last `apply`.
-    pub record: InterfaceRecord,
-}
-
-impl Protected {
-    /// The same as it is now. The lock is held by whoever goes on to read what the record speaks of: with the next policy, the
-    /// tables of this one go.
-    pub(in crate::dataplane) fn now(&self) -> Result<(Reading, Self), DataplaneError> {
-        let reading = reading()?;
-        let record = self.pins.record()?.unwrap_or_else(|| self.record.clone());
-        Ok((reading, Self { record, ..self.clone() }))
-    }
-}
-
 /// The pins of every interface, of whatever namespace and in whatever state.
 pub(in crate::dataplane) fn all() -> Vec<InterfacePins> {
     let names = names_in(Path::new(ROOT)).into_iter().filter(|name| !name.starts_with("host:"));
     names.map(|name| InterfacePins::in_folder(&name).found()).collect()
-}
-
-/// Interfaces of this network namespace that another version of enforcer protects, with its layout, by name.
-///
-/// # Errors
-/// When this network namespace cannot be told.
-pub fn of_other_versions() -> Result<Vec<(String, String)>, DataplaneError> {
-    let netns = own()?;
-    let others = all().into_iter().filter(|pins| !pins.is_own_layout());
-    let mut found: Vec<(String, String)> = others
-        .filter_map(|pins| match pins.owner() {
-            Ok(Some(owner)) => (owner.netns == netns).then(|| (owner.interface, pins.layout.clone())),
-            // So different that it does not even tell whose it is.
-            _ => {
-                let name = pins.interface_by_name();
-                nix::net::if_::if_nametoindex(name.as_str()).is_ok().then(|| (name, pins.layout.clone()))
-            }
-        })
-        .collect();
-    found.sort();
-    Ok(found)
-}
-
-/// Every protected interface of this network namespace, by name; with `only`, those.
-///
-/// # Errors
-/// When the pins cannot be read, or when a name in `only` is not protected.
-pub fn protected(only: &[String]) -> Result<Vec<Protected>, DataplaneError> {
-    check_folders()?;
-    let netns = own()?;
-    let mut found = Vec::new();
-    // What another network namespace has, whatever wrote it, is none of our business.
-    for pins in all().into_iter().filter(|pins| pins.is_own_layout() && pins.is_of(netns)) {
-        if let Some(record) = pins.record()?
-            && record.netns == netns
-        {
-            found.push(Protected { interface: record.interface.clone(), pins, record });
-        }
-    }
-    found.sort_by(|a, b| a.interface.cmp(&b.interface));
-    if only.is_empty() {
-        return Ok(found);
-    }
-    for name in only {
-        if !found.iter().any(|one| one.interface == *name) {
-            let others: Vec<&str> = found.iter().map(|one| one.interface.as_str()).collect();
-            let others = if others.is_empty() {
-                "no interface is".to_owned()
-            } else {
-                format!("protected: {}", others.join(", "))
-            };
-            return Err(DataplaneError::NotProtected(format!(
-                "interface `{name}` is not protected by enforcer ({others})"
-            )));
-        }
-    }
-    found.retain(|one| only.contains(&one.interface));
-    Ok(found)
-}
-
-/// Makes sure that pins made here will be there tomorrow: that `/sys/fs/bpf` is a bpffs, and the one that PID 1 sees.
-pub(in crate::dataplane) fn check_bpffs() -> Result<(), DataplaneError> {
-    if let Some(error) = wrong_bpffs_here() {
-        return Err(error);
-    }
-    if bpffs_of("self").is_some() {
-        return Ok(());
-    }
-    nix::mount::mount(Some("bpf"), BPFFS, Some("bpf"), nix::mount::MsFlags::empty(), Some("mode=0700")).map_err(
-        |error| {
-            DataplaneError::NotAllowed(format!(
-                "{BPFFS} is not a BPF file system and cannot be mounted ({error}); run `mount -t bpf bpf {BPFFS}`"
-            ))
-        },
-    )
-}
-
-/// Why pins made here would not be there tomorrow, where that is so.
-pub(in crate::dataplane) fn wrong_bpffs_here() -> Option<DataplaneError> {
-    // Unlike its root, the mounts of PID 1 can be read without CAP_SYS_PTRACE.
-    let of_init = bpffs_of("1");
-    (of_init.is_some() && of_init != bpffs_of("self")).then(wrong_bpffs)
-}
-
-/// Device number of the bpffs that a process sees at its place, from its mountinfo (proc_pid_mountinfo(5)).
-fn bpffs_of(process: &str) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{process}/mountinfo")).ok()?;
-    // The last mount on a place hides those before it.
-    let line = text.lines().rfind(|line| line.split(' ').nth(4).is_some_and(|place| BPFFS.starts_with(place)))?;
-    let mut fields = line.split(' ');
-    let (device, place) = (fields.nth(2)?, fields.nth(1)?);
-    let kind = line.split(" - ").nth(1)?.split(' ').next()?;
-    (place == BPFFS && kind == "bpf").then(|| device.to_owned())
-}
-
-fn wrong_bpffs() -> DataplaneError {
-    DataplaneError::Refused(format!(
-        "{BPFFS} is not the BPF file system of this machine but a private one, as `ip netns exec` makes: pins would vanish \
-         with this command. Enter only the network namespace instead: `nsenter --net=/run/netns/NAME enforcer ..`"
-    ))
-}
-
-/// Opens a pinned map that has to be there.
-///
-/// # Errors
-/// When it is gone or cannot be opened.
-pub(in crate::dataplane) fn open_map(path: &Path) -> Result<MapData, DataplaneError> {
-    match MapData::from_pin(path) {
-        Err(error) if error_number(&error) == Some(libc::ENOENT) => Err(DataplaneError::NotProtected(format!(
-            "the table {} is gone; run `enforcer apply` again",
-            path.display()
-        ))),
-        opened => opened.doing(|| format!("cannot open the map {}", path.display())),
-    }
-}
-
-/// Makes a folder that only root can enter.
-pub(in crate::dataplane) fn make_dir(path: &Path) -> Result<(), DataplaneError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path.to_owned()))
-}
-
-/// Removes a folder of pins and all that is in it. That it is not there is fine.
-pub(in crate::dataplane) fn remove_dir(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-/// Names in a folder, sorted; none where it cannot be read.
-pub(in crate::dataplane) fn names_in(path: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
-    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    names
-}
-
-/// An interface name as a file name on bpffs, which admits no dot.
-fn escape(interface: &str) -> String {
-    interface.replace('%', "%25").replace('.', "%2e")
-}
-
-/// Back from [`escape`].
-fn unescape(name: &str) -> String {
-    name.replace("%2e", ".").replace("%25", "%")
 }
 
 #[cfg(test)]

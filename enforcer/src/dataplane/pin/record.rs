@@ -1,24 +1,15 @@
 //! What is remembered beside the programs, in pinned BPF maps: which rule a counter belongs to, how an interface is protected.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
-use aya::maps::{Array, Map, MapData};
 use enforcer_common::{Direction, Mode};
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::slots::Slot;
-use crate::dataplane::change::apply::Protects;
-use crate::dataplane::error::{DataplaneError, Doing as _, error_number};
-use crate::dataplane::hook::attach::{AttachMode, Hook};
-use crate::dataplane::read::log::BpfLog;
+use crate::dataplane::kinds::DirectionRecord;
+use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::clock::Clock;
-use crate::policy::ruleset::{Action, Rule, Settings, SourceRow};
-
-const CHUNK: usize = 4096;
+use crate::policy::ruleset::{Action, Protects, Rule, Settings, SourceRow};
 
 /// How an interface is protected.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -50,15 +41,6 @@ pub struct InterfaceRecord {
     /// What the programs write lines about.
     #[serde(default)]
     pub bpf_log: BpfLog,
-}
-
-/// How a direction is attached.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-pub struct DirectionRecord {
-    /// Where.
-    pub hook: Hook,
-    /// How.
-    pub attach_mode: AttachMode,
 }
 
 impl InterfaceRecord {
@@ -140,42 +122,15 @@ impl RecordedRule {
     }
 }
 
-/// Reads a record. `None` where there is none.
-pub(in crate::dataplane) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DataplaneError> {
-    let data = match MapData::from_pin(path) {
-        Ok(data) => data,
-        Err(error) if error_number(&error) == Some(libc::ENOENT) => return Ok(None),
-        Err(error) => return Err(error).doing(|| format!("cannot open the record {}", path.display())),
-    };
-    let read = || -> Result<Vec<u8>, aya::maps::MapError> {
-        let map: Array<MapData, [u8; CHUNK]> = Map::from_map_data(data)?.try_into()?;
-        let mut bytes = Vec::new();
-        for chunk in map.iter() {
-            bytes.extend_from_slice(&chunk?);
-        }
-        Ok(bytes)
-    };
-    let bytes = read().doing(|| format!("cannot read the record {}", path.display()))?;
-    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-    let record = serde_json::from_slice(text)
-        .doing(|| format!("the record {} is not one of this version of enforcer", path.display()))?;
-    Ok(Some(record))
-}
-
-/// Writes a record in the place of another, in one step.
-pub(in crate::dataplane) fn write_record<T: Serialize>(path: &Path, record: &T) -> Result<(), DataplaneError> {
-    let doing = || format!("cannot write the record {}", path.display());
-    let text = serde_json::to_vec(record).doing(doing)?;
-    let new = path.with_file_name("new_record");
-    // Left behind by a process that was killed just here.
-    let _ = fs::remove_file(&new);
-    let count = u32::try_from(text.len() / CHUNK + 1).unwrap_or(u32::MAX);
-    let mut map: Array<MapData, [u8; CHUNK]> = Array::create(count, 0).doing(doing)?;
-    for (index, part) in (0..count).zip(text.chunks(CHUNK)) {
-        let mut chunk = [0; CHUNK];
-        chunk[..part.len()].copy_from_slice(part);
-        map.set(index, chunk, 0).doing(doing)?;
-    }
-    map.pin(&new).doing(doing)?;
-    fs::rename(&new, path).doing(doing)
+/// Where a rule is counted.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub(in crate::dataplane) struct Slot {
+    /// Index into the counters.
+    pub(in crate::dataplane) number: u16,
+    /// Since when.
+    pub(in crate::dataplane) since: Timestamp,
+    /// Whether what it counts passed: then it is part of the count of the reason `rule`.
+    pub(in crate::dataplane) permits: bool,
+    /// Whether it is of the outbound table.
+    pub(in crate::dataplane) outbound: bool,
 }

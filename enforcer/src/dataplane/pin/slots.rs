@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::pins::HostPins;
-use super::record::{PolicyRecord, read_record, write_record};
+use super::record::PolicyRecord;
 use crate::dataplane::error::DataplaneError;
+use crate::dataplane::pin::document::{read_record, write_record};
+use crate::dataplane::pin::record::Slot;
 use crate::policy::ruleset::{Action, Match, Rule};
 use crate::state::totals::rule_key;
 
@@ -18,19 +20,6 @@ use crate::state::totals::rule_key;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(in crate::dataplane) struct Registry {
     slots: BTreeMap<String, Slot>,
-}
-
-/// Where a rule is counted.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-pub(in crate::dataplane) struct Slot {
-    /// Index into the counters.
-    pub(in crate::dataplane) number: u16,
-    /// Since when.
-    pub(in crate::dataplane) since: Timestamp,
-    /// Whether what it counts passed: then it is part of the count of the reason `rule`.
-    pub(in crate::dataplane) permits: bool,
-    /// Whether it is of the outbound table.
-    pub(in crate::dataplane) outbound: bool,
 }
 
 /// What was assigned.

@@ -6,12 +6,13 @@ use aya::{Ebpf, TestRun as _, TestRunOptions};
 use enforcer_common::layout::{Direct, RULE_SLOTS, RuleCounter, map, reason_index};
 use enforcer_common::{Direction, Reason};
 
-use super::counters::{policy, reasons};
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::hook::attach::{Hook, load, program_name};
+use crate::dataplane::hook::programs::{load, program_name};
+use crate::dataplane::kinds::Hook;
 use crate::dataplane::load::fill::write_words;
 use crate::dataplane::load::object::{Object, copy};
-use crate::dataplane::pin::pins::Protected;
+use crate::dataplane::pin::protected::{Protected, policy};
+use crate::dataplane::read::counted::reasons;
 
 /// What the program answered.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -5,15 +5,17 @@ use std::net::IpAddr;
 
 use aya::maps::MapData;
 use enforcer_common::layout::{DeniedKey, DeniedState, Direct, map};
+use enforcer_common::packet::{ICMP, ICMPV6, SCTP, TCP, UDP};
 use enforcer_common::{Direction, Mode, Reason};
 use jiff::Timestamp;
 
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::load::own::address6;
 use crate::dataplane::load::per_cpu;
-use crate::dataplane::pin::pins::{HostPins, Protected, open_map};
+use crate::dataplane::pin::pins::HostPins;
+use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::sys::batch::hash_entries;
-use crate::observe::denied::{Asked, Denied, DeniedFlow};
+use crate::dataplane::sys::open::open_map;
+use crate::dataplane::sys::words::address6;
 
 /// Reads the denied flows of these interfaces, in no order. Nothing is written, and no packet waits for it.
 ///
@@ -90,4 +92,98 @@ pub(in crate::dataplane) fn flow(interface: &str, key: &DeniedKey, local: [u32; 
         first: Timestamp::UNIX_EPOCH,
         last: Timestamp::UNIX_EPOCH,
     })
+}
+
+/// Everything that was refused to one remote address, for one port and one reason.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DeniedFlow {
+    /// Interface.
+    pub interface: String,
+    /// Direction.
+    pub direction: Direction,
+    /// Why it was refused.
+    pub reason: Reason,
+    /// [`Mode::Enforce`]: it was dropped. [`Mode::Audit`]: it was counted, and passed.
+    pub mode: Mode,
+    /// IP protocol; `None`: a frame without an IP header that could be read.
+    pub protocol: Option<u8>,
+    /// The other host, likewise.
+    pub remote: Option<IpAddr>,
+    /// This host, as the last packet of the flow had it.
+    pub local: Option<IpAddr>,
+    /// What was tried.
+    pub asked: Asked,
+    /// Packets, as far as the token bucket let them be seen: at least one. Counters are exact.
+    pub packets: u64,
+    /// Bytes, likewise.
+    pub bytes: u64,
+    /// When the first was seen.
+    pub first: Timestamp,
+    /// When the last was seen.
+    pub last: Timestamp,
+}
+
+/// One refused packet.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DeniedEvent {
+    /// Who tried what, when and why it was refused.
+    pub flow: DeniedFlow,
+    /// Remote port, where the protocol has ports.
+    pub remote_port: Option<u16>,
+    /// Local port, likewise.
+    pub local_port: Option<u16>,
+}
+
+/// What a refused packet asked for.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Asked {
+    /// A destination port.
+    Port(u16),
+    /// A message of ICMP or ICMPv6.
+    IcmpType(u16),
+    /// A link-layer protocol.
+    Ethertype(u16),
+    /// Nothing that its headers tell: another IP protocol, or part of a datagram.
+    Nothing,
+}
+
+impl Asked {
+    /// From what the programs record.
+    #[must_use]
+    pub const fn of(family: u8, protocol: u8, number: u16, reason: Reason) -> Self {
+        // What cannot be read is recorded as 0. Port 0 itself can be asked for, in a packet that is whole.
+        let is_partial =
+            matches!(reason, Reason::FragmentDrop | Reason::TinyFragment | Reason::Malformed) && number == 0;
+        match (family, protocol) {
+            (0, _) => Self::Ethertype(number),
+            _ if is_partial => Self::Nothing,
+            (_, TCP | UDP | SCTP) => Self::Port(number),
+            (4, ICMP) | (6, ICMPV6) => Self::IcmpType(number),
+            _ => Self::Nothing,
+        }
+    }
+
+    /// The destination port, where that is what was asked for.
+    #[must_use]
+    pub const fn port(self) -> Option<u16> {
+        match self {
+            Self::Port(port) => Some(port),
+            Self::IcmpType(_) | Self::Ethertype(_) | Self::Nothing => None,
+        }
+    }
+}
+
+/// The denied flows of some interfaces, and how much of the truth they are.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Denied {
+    /// The flows.
+    pub flows: Vec<DeniedFlow>,
+    /// Flows that are remembered for all interfaces of this network namespace.
+    pub remembered: usize,
+    /// Flows that can be remembered: when more come, those that were quiet for longest are forgotten.
+    pub capacity: u32,
+    /// Refused packets that no flow tells of, because more came than are told in a second. Of all interfaces.
+    pub suppressed: u64,
+    /// Events that found the ring buffer full. Of all interfaces.
+    pub lost: u64,
 }

@@ -10,8 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::readback::loaded;
 use crate::dataplane::error::DataplaneError;
 use crate::dataplane::load::fill::with_slot;
-use crate::dataplane::pin::record::InterfaceRecord;
-use crate::dataplane::pin::slots::Slot;
+use crate::dataplane::pin::record::{InterfaceRecord, Slot};
 use crate::policy::ranges::Ranges4;
 use crate::policy::ruleset::{Ruleset, Table};
 

@@ -1,10 +1,9 @@
 //! The live stream of refused packets. The programs write it into a ring buffer and never wait: what finds the ring full is
 //! counted as lost. A ring has one consumer, so a second reader is refused.
 
-use std::fs;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
+use std::{fs, io};
 
 use aya::maps::{Map, MapData, RingBuf};
 use enforcer_common::layout::{Event, map};
@@ -12,10 +11,11 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::denied::{flow, suppressed};
 use crate::dataplane::error::{DataplaneError, Doing as _, at};
-use crate::dataplane::pin::pins::{HostPins, Protected};
+use crate::dataplane::pin::pins::HostPins;
+use crate::dataplane::pin::protected::Protected;
+use crate::dataplane::read::denied::{Asked, DeniedEvent};
 use crate::dataplane::sys::clock::Clock;
 use crate::host::netns;
-use crate::observe::denied::{Asked, DeniedEvent};
 
 /// The one reader of the events of a network namespace.
 pub struct EventStream {

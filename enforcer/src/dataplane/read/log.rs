@@ -14,50 +14,15 @@ use enforcer_common::Direction;
 use enforcer_common::outcome::Outcome;
 use log::{Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use serde::{Deserialize, Serialize};
 
-use super::counters::policy;
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::hook::attach::program_id;
-use crate::dataplane::pin::pins::Protected;
+use crate::dataplane::hook::programs::program_id;
+use crate::dataplane::pin::protected::{Protected, policy};
 use crate::dataplane::pin::record::RecordedRule;
+use crate::dataplane::plan::BpfLog;
 
 /// Lines that wait for whoever prints them; more wait in the ring, and what finds that full is lost.
 const WAITING: usize = 4096;
-
-/// What the programs write lines about.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum BpfLog {
-    /// Nothing: the verifier removes the lines.
-    #[default]
-    Off,
-    /// Refused packets.
-    Debug,
-    /// Every packet.
-    Trace,
-}
-
-impl BpfLog {
-    /// The word used on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-
-    /// `AYA_LOG_LEVEL`: the highest number of a [`log::Level`] that is written.
-    pub(in crate::dataplane) const fn level(self) -> &'static u8 {
-        match self {
-            Self::Off => &0,
-            Self::Debug => &4,
-            Self::Trace => &5,
-        }
-    }
-}
 
 /// A line.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -8,8 +8,10 @@ use aya::maps::{Map, MapData, PerCpuArray};
 use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, Statistic, map};
 
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::pin::pins::{HostPins, Protected, open_map};
+use crate::dataplane::pin::pins::HostPins;
+use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::sys::batch::hash_entries;
+use crate::dataplane::sys::open::open_map;
 
 /// Bytes of kernel memory, by what they are for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

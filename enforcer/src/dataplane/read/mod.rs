@@ -1,6 +1,7 @@
 //! Reading what the kernel holds: counters, denied flows, events, status, drift.
 
 pub(super) mod ask;
+pub(super) mod counted;
 pub(super) mod counters;
 pub(super) mod denied;
 pub(super) mod drift;

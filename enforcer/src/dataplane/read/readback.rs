@@ -9,13 +9,14 @@ use enforcer_common::layout::{Range4, map};
 use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass, ranges};
 use ipnet::IpNet;
 
-use super::counters::policy;
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::load::fill::with_memory;
-use crate::dataplane::load::own::address6;
-use crate::dataplane::pin::pins::{HostPins, Protected, open_map};
+use crate::dataplane::pin::pins::HostPins;
+use crate::dataplane::pin::protected::{Protected, policy};
 use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord, RecordedRule};
 use crate::dataplane::sys::batch::hash_entries;
+use crate::dataplane::sys::mapped::with_memory;
+use crate::dataplane::sys::open::open_map;
+use crate::dataplane::sys::words::address6;
 use crate::policy::ranges::Ranges4;
 use crate::policy::ruleset::{Lookup, Table};
 

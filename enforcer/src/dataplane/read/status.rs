@@ -2,17 +2,22 @@
 
 use enforcer_common::Direction;
 
-use super::counters::{VerdictCounts, counters, policy};
+use super::counters::counters;
 use super::drift;
-use super::log::BpfLog;
-use crate::dataplane::change::renamed::new_name;
 use crate::dataplane::error::DataplaneError;
-use crate::dataplane::hook::attach::{AttachMode, has_filter, program_id};
-use crate::dataplane::mode::control::{Modes, modes};
+use crate::dataplane::hook::attach::has_filter;
+use crate::dataplane::hook::programs::program_id;
+use crate::dataplane::hook::renamed::new_name;
+use crate::dataplane::kinds::AttachMode;
+use crate::dataplane::mode::control::modes;
 use crate::dataplane::mode::pending::{Kind, Outcome, Pending};
-use crate::dataplane::pin::pins::{InterfacePins, Protected};
+use crate::dataplane::pin::pins::InterfacePins;
+use crate::dataplane::pin::protected::{Protected, policy};
 use crate::dataplane::pin::record::InterfaceRecord;
+use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::pinned_link::held;
+use crate::policy::ruleset::Modes;
+use crate::state::totals::count::VerdictCounts;
 
 /// The state of one protected interface.
 #[derive(Clone, Debug)]

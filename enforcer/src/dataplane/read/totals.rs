@@ -1,12 +1,11 @@
 //! Between the counters of the kernel and the file of totals.
 
-use std::fs;
-use std::thread;
+use std::{fs, thread};
 
-use super::counters::{Counted, InterfaceCounters, ReasonCount};
 use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::pin::lock::lock;
-use crate::dataplane::pin::pins::Protected;
+use crate::dataplane::pin::protected::Protected;
+use crate::dataplane::read::counted::{Counted, InterfaceCounters, ReasonCount};
 use crate::host::netns;
 use crate::state::totals::{Files, Ledger, Life, Owner, Read, RuleTotal, Totals, reason_key, rule_key};
 
@@ -108,7 +107,7 @@ pub(in crate::dataplane) fn add_earlier(
         }
     }
     // What was met before and not since.
-    for (direction, reason, would_drop) in super::counters::outcomes() {
+    for (direction, reason, would_drop) in crate::dataplane::read::counted::outcomes() {
         if let Some(count) = reasons.remove(&reason_key(direction, reason, would_drop)) {
             counters.reasons.push(ReasonCount { reason, direction, would_drop, count });
         }

@@ -3,4 +3,7 @@
 pub(super) mod batch;
 pub(super) mod clock;
 pub(super) mod kernel;
+pub(super) mod mapped;
+pub(super) mod open;
 pub(super) mod pinned_link;
+pub(super) mod words;

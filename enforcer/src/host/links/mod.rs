@@ -1,7 +1,5 @@
 //! Network interfaces and addresses of this network namespace, over rtnetlink.
 
-mod filters;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,6 +10,10 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressHeader, AddressM
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkXdp};
 use rtnetlink::packet_route::route::RouteAttribute;
 use rtnetlink::packet_route::tc::TcHandle;
+
+use crate::failure::Failure;
+
+mod filters;
 
 pub use filters::{Filter, filters};
 
@@ -249,6 +251,12 @@ where
         })
     };
     answer().map_err(|source| LinksError { what, source })
+}
+
+impl From<LinksError> for Failure {
+    fn from(error: LinksError) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::observe::denied::DeniedFlow;
+use crate::dataplane::DeniedFlow;
 use crate::observe::readiness::{InterfaceFacts, Readiness};
 use crate::observe::suggest::Suggestions;
 use crate::policy::ruleset::SourceRow;

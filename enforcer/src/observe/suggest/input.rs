@@ -6,7 +6,7 @@ use enforcer_common::{Direction, Reason, Verdict};
 use serde::Deserialize;
 
 use super::{Denied, Tried};
-use crate::observe::denied::{Asked, DeniedFlow};
+use crate::dataplane::{Asked, DeniedFlow};
 use crate::policy::site::parse_protocol;
 
 /// An element of the list; what is not needed here is passed over.

@@ -10,15 +10,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rows::{Before, denied, reasons, rules};
+
+use crate::dataplane::{DeniedFlow, InterfaceCounters, Modes};
+use crate::observe::rates::Rates;
 
 pub use draw::draw;
 pub use rows::{Refused, Row};
-
-use rows::{Before, denied, reasons, rules};
-
-use crate::dataplane::{InterfaceCounters, Modes};
-use crate::observe::denied::DeniedFlow;
-use crate::observe::rates::Rates;
 
 /// Readings that the sparklines remember.
 const REMEMBERED: usize = 300;
@@ -264,8 +262,8 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
+    use crate::dataplane::Asked;
     use crate::dataplane::{Count, ReasonCount, RecordedRule, RuleCount, VerdictCounts};
-    use crate::observe::denied::Asked;
     use crate::policy::ruleset::Action;
 
     const START: i64 = 1_790_000_000;

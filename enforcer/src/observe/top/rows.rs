@@ -8,8 +8,7 @@ use enforcer_common::{Direction, Mode, Reason, Verdict};
 use jiff::Timestamp;
 
 use super::Reading;
-use crate::dataplane::{InterfaceCounters, ReasonCount, RuleCount};
-use crate::observe::denied::{Asked, DeniedFlow};
+use crate::dataplane::{Asked, DeniedFlow, InterfaceCounters, ReasonCount, RuleCount};
 use crate::observe::rates::Rates;
 use crate::policy::site::protocol_name;
 

@@ -7,6 +7,7 @@ mod lint;
 mod load;
 mod parameter;
 mod port;
+mod port_ranges;
 mod read;
 pub(in crate::policy::catalogue) mod records;
 mod resolve;
@@ -16,15 +17,16 @@ use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
+use crate::policy::ruleset::SourceRow;
+use crate::text::diagnostic::Position;
+
 pub use lint::{Decision, Decisions, Finding, Kind as FindingKind, lint, stale_decisions};
 pub use load::{Error, embedded, from_directory};
 pub use parameter::{Kind, Parameter, Setting, Settings};
-pub(crate) use port::merge_ranges;
-pub use port::{Base, EvalError, Port, PortExpression, Protocol, Word, format_ranges, parse_ranges};
+pub use port::{Base, EvalError, Port, PortExpression, Protocol, Word};
+pub(crate) use port_ranges::merge_ranges;
+pub use port_ranges::{format_ranges, parse_ranges};
 pub use records::{Record, Side, export};
-
-use crate::policy::ruleset::SourceRow;
-use crate::text::diagnostic::Position;
 
 /// Everything that is known about roles.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Serialize, Serializer};
 
-use super::port::{format_ranges, parse_ranges};
+use crate::policy::catalogue::port_ranges::{format_ranges, parse_ranges};
 
 /// A parameter of a role.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,8 +1,8 @@
 //! Roles of a site: names to roles of the catalogue, parameters to complete settings.
 
-use super::read::modes_words;
 use super::{COMMAND_LINE, RoleUse};
 use crate::policy::catalogue::{Catalogue, Parameter, Service, Settings};
+use crate::policy::site::values::modes_words;
 use crate::text::nearest::did_you_mean;
 use crate::text::yaml::{Node, Reader, Value};
 

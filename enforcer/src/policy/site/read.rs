@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use enforcer_common::Mode;
-
 use super::peers::{Peers, peers};
 use super::values::seconds;
 use super::{Echo, Interface, Modes, Protects, Site, binding, rules};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::ruleset::{FlowSettings, Scope};
+use crate::policy::site::values::modes_words;
 use crate::text::diagnostic::{Diagnostic, Findings, Text};
 use crate::text::yaml::{Node, Reader, Value};
 
@@ -39,11 +38,6 @@ pub(crate) fn from_tree(
         Some(site) if findings.is_empty() => Ok(Site { text: Arc::new(text), ..site }),
         _ => Err(Findings(findings)),
     }
-}
-
-/// Words for a mode.
-pub(super) const fn modes_words() -> [(&'static str, Mode); 2] {
-    [("audit", Mode::Audit), ("enforce", Mode::Enforce)]
 }
 
 fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_required: bool) -> Option<Site> {

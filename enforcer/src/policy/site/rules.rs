@@ -3,11 +3,11 @@
 use enforcer_common::Direction;
 
 use super::peers::{Peers, known};
-use super::read::modes_words;
 use super::values::{self, Written, date, name, written};
 use super::{ALL_PORTS, Remote, SiteRule};
 use crate::policy::catalogue::{Catalogue, parse_ranges};
 use crate::policy::ruleset::Match;
+use crate::policy::site::values::modes_words;
 use crate::text::nearest::did_you_mean;
 use crate::text::yaml::{Fields, Node, Reader, Value};
 

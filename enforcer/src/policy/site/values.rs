@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use enforcer_common::Mode;
 use ipnet::IpNet;
 use jiff::civil::Date;
 
@@ -151,4 +152,9 @@ fn canonical(net: IpNet) -> IpNet {
         },
         IpNet::V4(_) | IpNet::V6(_) => net,
     }
+}
+
+/// Words for a mode.
+pub(super) const fn modes_words() -> [(&'static str, Mode); 2] {
+    [("audit", Mode::Audit), ("enforce", Mode::Enforce)]
 }

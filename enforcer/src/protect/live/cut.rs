@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use enforcer_common::{Direction, Entry, EntryKind, Reason, ServiceIndex};
 
-use super::{Coverage, Snapshot};
+use super::Coverage;
+use crate::host::snapshot::Snapshot;
 use crate::host::sockets::{Socket, State, UDP};
 use crate::policy::ruleset::Lookup;
 

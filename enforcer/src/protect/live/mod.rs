@@ -2,54 +2,12 @@
 //!
 //! Pure but for [`Snapshot::read`]: a conversation is judged by the tables of a ruleset, as a new one, without flows.
 
+pub mod already;
 mod coverage;
 mod cut;
+pub mod moment;
 mod ssh;
-
-use std::net::IpAddr;
-
-use crate::host::links::{Addresses, LinksError, addresses};
-use crate::host::sockets::{Socket, Sockets, SocketsError};
 
 pub use coverage::Coverage;
 pub use cut::{Cut, cuts};
 pub use ssh::{Session, own_sessions, refusal};
-
-/// The conversations could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum LiveError {
-    /// Sockets.
-    #[error(transparent)]
-    Sockets(#[from] SocketsError),
-    /// Addresses, interfaces or routes.
-    #[error(transparent)]
-    Links(#[from] LinksError),
-}
-
-/// Sockets and addresses of this network namespace at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// The sockets.
-    pub sockets: Sockets,
-    /// The addresses.
-    pub addresses: Addresses,
-}
-
-impl Snapshot {
-    /// Reads both.
-    ///
-    /// # Errors
-    /// When the kernel does not tell.
-    pub fn read() -> Result<Self, LiveError> {
-        Ok(Self { sockets: Sockets::read()?, addresses: addresses()? })
-    }
-
-    /// Sockets whose packets cross a wire: those with a remote address that is not this host's own.
-    pub fn on_the_wire(&self) -> impl Iterator<Item = &Socket> {
-        self.sockets.iter().filter(|socket| !self.is_local(socket.remote.ip()))
-    }
-
-    fn is_local(&self, remote: IpAddr) -> bool {
-        remote.is_unspecified() || remote.is_loopback() || self.addresses.own.contains(&remote)
-    }
-}

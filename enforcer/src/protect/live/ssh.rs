@@ -7,8 +7,9 @@ use std::os::unix::fs::MetadataExt as _;
 
 use enforcer_common::{Direction, Entry, EntryKind, Reason};
 
+use super::Coverage;
 use super::cut::inbound;
-use super::{Coverage, Snapshot};
+use crate::host::snapshot::Snapshot;
 use crate::host::sockets::{Socket, State, TCP, socket_inodes};
 use crate::policy::ruleset::Lookup;
 

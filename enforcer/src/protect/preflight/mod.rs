@@ -241,7 +241,7 @@ mod tests {
             interfaces: vec![eth0],
             hook: HookChoice::Native,
             confirm_within: None,
-            source: crate::state::last_good::Source::default(),
+            source: crate::policy::source::Source::default(),
             bpf_log: crate::dataplane::BpfLog::Off,
         };
         let found = findings(&plan, facts, |_, _| about.clone());

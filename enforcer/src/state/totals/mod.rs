@@ -5,6 +5,7 @@
 //! what the kernel has now. So nothing is counted twice, however often it is saved, and nothing goes back but what a crash has
 //! taken between two saves.
 
+pub mod count;
 mod file;
 
 use std::collections::BTreeMap;
@@ -13,10 +14,10 @@ use enforcer_common::{Direction, Reason};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use file::{Bad, Files, Read};
-
 use crate::dataplane::Count;
 use crate::policy::ruleset::Action;
+
+pub use file::{Bad, Files, Read};
 
 /// Version of the format.
 const VERSION: u32 = 1;

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use nix::unistd::Uid;
 
-use super::pins::{BPFFS, ROOT};
+use super::bpffs::BPFFS;
+use super::pins::ROOT;
 use crate::dataplane::error::{DataplaneError, at};
 use crate::host::trusted::{Trust, check_owner, take_over_folder};
 

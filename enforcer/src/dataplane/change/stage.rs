@@ -1,0 +1,366 @@
+//! Making everything of a policy beside what runs, and switching to it hook by hook.
+
+use std::cell::OnceCell;
+use std::thread;
+
+use enforcer_common::layout::{Config, Direct};
+use enforcer_common::{Direction, Mode};
+use jiff::Timestamp;
+
+use crate::dataplane::change::deadline::Deadline;
+use crate::dataplane::change::seed::seed;
+use crate::dataplane::change::switch::{ORDER, Old, Staged, direction_record, publish, sweep};
+use crate::dataplane::change::takeover::{Predecessor, kept_modes};
+use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::hook::aside::finish_interrupted;
+use crate::dataplane::hook::attach;
+use crate::dataplane::hook::choose::choose_outbound;
+use crate::dataplane::hook::programs::{Wanted, load_all};
+use crate::dataplane::kinds::{AttachMode, Attached, Hook, hook_of};
+use crate::dataplane::load::fill::fill;
+use crate::dataplane::load::object::{self, Load, Loader};
+use crate::dataplane::load::own;
+use crate::dataplane::mode::control;
+use crate::dataplane::mode::pending::{Kind, Pending};
+use crate::dataplane::pin::document::write_record;
+use crate::dataplane::pin::folder::make_dir;
+use crate::dataplane::pin::pins::{HostPins, InterfacePins};
+use crate::dataplane::pin::protected::{policy, protected};
+use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord, RecordedRule};
+use crate::dataplane::pin::slots;
+use crate::dataplane::plan::{Plan, PlannedInterface};
+use crate::dataplane::read::drift;
+use crate::dataplane::sys::clock::Clock;
+use crate::host::links::Link;
+use crate::host::netns;
+use crate::host::snapshot::Snapshot;
+use crate::policy::ruleset::{Modes, Protects, Scope};
+use crate::state::last_good::{LastGood, State};
+
+/// Objects that are held open at the same time, so that the programs in them are loaded side by side.
+pub(super) const OBJECTS_AT_ONCE: usize = 8;
+
+/// What was done on one interface.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// Its name.
+    pub interface: String,
+    /// Inbound, with why this hook.
+    pub inbound: Attached,
+    /// Outbound.
+    pub outbound: Attached,
+    /// Modes that were in force before; `None`: it was not protected.
+    pub before: Option<Modes>,
+    /// Modes in force now.
+    pub modes: Modes,
+    /// Flows made for conversations that this host had opened before; of the host, the same on every interface.
+    pub seeded: usize,
+    /// The deadline that is armed now.
+    pub deadline: Option<Pending>,
+    /// The deadline that was armed before.
+    pub lifted: Option<Pending>,
+    /// The pin of the inbound program.
+    pub pin: std::path::PathBuf,
+    /// What went wrong beside, in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// An interface that was found, with its hook.
+pub(super) struct Target<'a> {
+    pub(super) planned: &'a PlannedInterface,
+    pub(super) link: &'a Link,
+    pub(super) mode: AttachMode,
+    pub(super) fallback: Option<AttachMode>,
+    pub(super) why: String,
+}
+
+/// An interface with what is to be in force on it.
+pub(super) struct Upcoming {
+    pub(super) staged: Staged,
+    modes: Modes,
+    config: Config,
+    /// A change window is open and stays open; these are the modes that it returns to.
+    window: Option<Modes>,
+}
+
+pub(super) fn stage_and_switch<'a>(
+    plan: &Plan<'a>,
+    links: &'a [Link],
+    targets: Vec<Target<'a>>,
+    host: &'a HostPins,
+    netns: u64,
+    staged: &mut Vec<Upcoming>,
+) -> Result<Vec<Applied>, DataplaneError> {
+    let now = Timestamp::now();
+    // Before the loader, which borrows them.
+    let configs: Vec<OnceCell<Config>> = targets.iter().map(|_| OnceCell::new()).collect();
+    let mut loader = Loader::new();
+    // Both clocks tick alike until the next boot, at which nothing of this is left.
+    let clock = match protected(&[])?.first() {
+        Some(one) => one.record.clock,
+        None => Clock::read(&mut loader.bare()?)?,
+    };
+    make_dir(&host.state())?;
+    let generation = host.generations().last().map_or(1, |last| last + 1);
+    let in_force = protected(&[])?.iter().filter_map(|one| policy(&one.record).ok()).collect::<Vec<_>>();
+    let assignment = slots::assign(host, &plan.ruleset.rules, &in_force, now)?;
+    make_dir(&host.generation(generation))?;
+    let sockets = snapshot()?.sockets;
+    let mut objects = Vec::new();
+    for (position, (target, config)) in targets.into_iter().zip(&configs).enumerate() {
+        let (load, wanted) = stage(plan, links, target, host, netns, generation, clock.hz, staged)?;
+        let config = config.get_or_init(|| object::config(&load));
+        if let Some(one) = staged.last_mut() {
+            one.config = *config;
+        }
+        let mut object = loader.object(&load, config)?;
+        if position == 0 {
+            // The maps that all of them share.
+            fill(&object, plan.ruleset, &assignment.slots)?;
+            own::write_own_addresses(&mut object)?;
+            own::write_listeners(object.direct.map(Direct::Listeners), &sockets)?;
+        }
+        crate::dataplane::read::counted::zero(&load.interface, &assignment.reused)?;
+        objects.push((object, wanted));
+        // An object has some thirty maps open.
+        if objects.len() == OBJECTS_AT_ONCE {
+            load_all(&mut objects)?;
+            objects.clear();
+        }
+    }
+    // The verifier takes its time, and so does the disk.
+    let (loaded, kept) = thread::scope(|scope| {
+        let loading = scope.spawn(|| load_all(&mut objects));
+        let kept = staged.iter_mut().try_for_each(|one| keep_for_later(plan, one));
+        (loading.join(), kept)
+    });
+    loaded
+        .unwrap_or_else(|_| Err(DataplaneError::NotAllowed("the thread that loads programs has failed".to_owned())))?;
+    kept?;
+    let record = PolicyRecord {
+        policy_hash: plan.ruleset.hash.clone(),
+        origin: plan.origin.clone(),
+        tables_hash: drift::intended(plan.ruleset, &assignment.slots),
+        rules: RecordedRule::of(&plan.ruleset.rules, &assignment.slots),
+        settings: plan.ruleset.settings.clone(),
+        columns: Direction::ALL.map(|direction| plan.ruleset.table(direction).columns.max(1)),
+    };
+    write_record(&host.generation(generation).join("ruleset"), &record)?;
+
+    let deadline = match plan.confirm_within {
+        Some(within) => Some(Deadline::start(within)?),
+        None => None,
+    };
+
+    // From here on packets are judged by the new policy, hook by hook.
+    for one in staged.iter_mut() {
+        before_switch(one, deadline.as_ref())?;
+    }
+    let mut seeded = 0;
+    for direction in ORDER {
+        if direction == Direction::Inbound && staged.iter().any(|one| one.staged.protects == Protects::Host) {
+            // What the host opens from here on makes its flows by itself; what it opened before is looked up.
+            seeded = seed(host, &snapshot()?, plan.ruleset.lookup(), &plan.ruleset.settings.flows, &clock)?;
+        }
+        for one in staged.iter_mut() {
+            one.staged.switch(direction)?;
+        }
+    }
+    let mut applied = Vec::new();
+    for one in staged.iter() {
+        after_switch(one, deadline.as_ref())?;
+        let Upcoming { staged: one, modes, config, .. } = one;
+        let record = InterfaceRecord {
+            interface: one.interface.clone(),
+            netns,
+            index: one.link.index,
+            protects: one.protects,
+            generation,
+            inbound: direction_record(&one.inbound),
+            outbound: Some(direction_record(&one.outbound)),
+            policy_hash: plan.ruleset.hash.clone(),
+            since: one.old.as_ref().map_or(now, |old| old.record.since),
+            applied: now,
+            clock,
+            config: config.to_words(),
+            bpf_log: plan.bpf_log,
+        };
+        publish(&one.pins, &record)?;
+        applied.push(Applied {
+            interface: one.interface.clone(),
+            inbound: one.inbound.clone(),
+            outbound: one.outbound.clone(),
+            seeded,
+            before: one.old.as_ref().map(|old| old.modes),
+            modes: *modes,
+            deadline: Pending::read(&one.pins)?.filter(Pending::is_armed),
+            lifted: one.old.as_ref().and_then(|old| old.pending.clone()).filter(Pending::is_armed),
+            pin: one.pins.program(Direction::Inbound),
+            warnings: Vec::new(),
+        });
+    }
+    for one in staged.iter() {
+        if deadline.is_none() {
+            State::of(one.staged.pins.name()).keep().doing(|| "the policy cannot be kept".to_owned())?;
+        }
+    }
+    // All of it is in force, and from here on nothing goes back: what cannot be removed is tried again by the next command.
+    for one in staged.iter_mut() {
+        let _ = one.staged.drop_moved();
+        let taken_over = one.staged.drop_predecessor();
+        let applied = applied.iter_mut().filter(|applied| applied.interface == one.staged.interface);
+        applied.for_each(|applied| applied.warnings.extend(taken_over.clone()));
+        if let Some(kept) = one.staged.kept.take() {
+            kept.forget();
+        }
+    }
+    let _ = sweep(host);
+    Ok(applied)
+}
+
+pub(super) fn snapshot() -> Result<Snapshot, DataplaneError> {
+    Snapshot::read().doing(|| "cannot look at the conversations that are going on".to_owned())
+}
+
+/// Writes down what the policy is compiled from, before anything of it is in force: a full disk is found here.
+pub(super) fn keep_for_later(plan: &Plan<'_>, one: &mut Upcoming) -> Result<(), DataplaneError> {
+    let Upcoming { staged, modes, window, .. } = one;
+    // A change window is not for good: what it returns to is.
+    let modes = window.unwrap_or(*modes);
+    let modes = Direction::ALL.map(|direction| modes.of(direction).name());
+    let next = LastGood::new(&staged.interface, netns::here()?, modes, &plan.source, &plan.ruleset.hash);
+    let state = State::of(staged.pins.name());
+    let doing = || "nothing was changed".to_owned();
+    staged.kept = Some(state.before().doing(doing)?);
+    state.stage(&next).doing(doing)
+}
+
+/// While the hooks are switched one by one, only what both policies enforce is enforced. A deadline is armed before.
+pub(super) fn before_switch(one: &mut Upcoming, deadline: Option<&Deadline>) -> Result<(), DataplaneError> {
+    let Upcoming { staged, modes, window, .. } = one;
+    staged.is_touched = true;
+    let Some(old) = &staged.old else {
+        // Nothing judges by this entry yet.
+        return match deadline {
+            Some(deadline) => deadline.arm(&staged.pins, None, *modes, Modes::both(Mode::Audit)),
+            None => control::write(&staged.pins, *modes),
+        };
+    };
+    let meanwhile = old.modes.and(*modes);
+    match deadline {
+        Some(deadline) => deadline.arm(&staged.pins, Some(old), meanwhile, Modes::both(Mode::Audit)),
+        None if window.is_some() || meanwhile == old.modes => Ok(()),
+        None => control::write(&staged.pins, meanwhile),
+    }
+}
+
+/// The new policy judges: now its modes count.
+pub(super) fn after_switch(one: &Upcoming, deadline: Option<&Deadline>) -> Result<(), DataplaneError> {
+    let Upcoming { staged, modes, window, .. } = one;
+    if deadline.is_some() {
+        return control::write_until(&staged.pins, *modes);
+    }
+    if window.is_some() {
+        return Ok(());
+    }
+    control::write(&staged.pins, *modes)?;
+    Pending::remove(&staged.pins)
+}
+
+/// Makes room for the programs of one interface, and says what they are.
+#[expect(clippy::too_many_arguments, reason = "one step of `stage_and_switch`, apart only to be readable")]
+pub(super) fn stage<'a>(
+    plan: &Plan<'a>,
+    links: &'a [Link],
+    target: Target<'a>,
+    host: &'a HostPins,
+    netns: u64,
+    generation: u64,
+    hz: u32,
+    staged: &mut Vec<Upcoming>,
+) -> Result<(Load<'a>, Vec<Wanted>), DataplaneError> {
+    let Target { planned, link, mode, fallback, why } = target;
+    let pins = InterfacePins::of(&link.name, netns)?;
+    let predecessor = Predecessor::of(&pins)?;
+    let old = match pins.record()? {
+        Some(record) => {
+            finish_interrupted(&pins, &record)?;
+            control::pin_again(&pins, &record)?;
+            Some(Old::read(&pins, record)?)
+        }
+        None => None,
+    };
+    if old.is_none() && pins.exists() {
+        // Half of an apply that was killed: nothing of it was ever said to be in force.
+        let half = if predecessor.is_some() { pins.state() } else { pins.dir().to_owned() };
+        attach::remove_pins(&half)?;
+    }
+    let protects = old.as_ref().map(|old| old.record.protects);
+    if let Some(protects) = protects.or(predecessor.as_ref().map(Predecessor::protects))
+        && protects != planned.protects
+    {
+        return Err(DataplaneError::Refused(format!(
+            "{} is protected for the {} already; run `enforcer detach --interface {}` before it protects the {}",
+            link.name,
+            protects.name(),
+            link.name,
+            planned.protects.name()
+        )));
+    }
+    let in_force = old.as_ref().map(|old| old.modes).or_else(|| kept_modes(&pins));
+    let in_force = in_force.unwrap_or(Modes::both(Mode::Audit));
+    let modes = Modes {
+        inbound: planned.inbound.unwrap_or(in_force.inbound),
+        outbound: planned.outbound.unwrap_or(in_force.outbound),
+    };
+    let window = old.as_ref().and_then(|old| {
+        let pending = old.pending.as_ref().filter(|pending| pending.is_armed() && pending.kind() == Kind::Window)?;
+        pending.before.as_ref().map(|before| (before.modes, pending.at()))
+    });
+    if let (Some((_, until)), Some(_)) = (window, plan.confirm_within) {
+        return Err(DataplaneError::Refused(format!(
+            "a change window is open on {} until {until}, and a deadline cannot stand inside it; end it first with \
+             `enforcer mode enforce` or `enforcer mode audit`",
+            link.name
+        )));
+    }
+    // A mode that somebody asks for ends the window; otherwise it goes on.
+    let window = window.filter(|_| planned.inbound.is_none() && planned.outbound.is_none()).map(|(after, _)| after);
+    let (outbound, outbound_why) = choose_outbound(link, mode);
+    let attached = [Attached { attach_mode: mode, why }, Attached { attach_mode: outbound, why: outbound_why }];
+    let mut next = Staged::new(link, planned.protects, &pins, generation, attached, old);
+    if let Some(predecessor) = predecessor {
+        next.take_over(predecessor);
+    }
+    next.fallback = fallback;
+    let is_new = next.old.is_none();
+    staged.push(Upcoming { staged: next, modes, config: Config::default(), window });
+    make_dir(&pins.state())?;
+    if is_new {
+        pins.write_owner(&link.name, netns, link.index)?;
+    }
+    make_dir(&pins.generation(generation))?;
+    let folder = pins.generation(generation);
+    let wanted = |direction: Direction, hook, name: &str| Wanted { direction, hook, pin: folder.join(name) };
+    let mut programs = vec![
+        wanted(Direction::Inbound, hook_of(mode), Direction::Inbound.name()),
+        wanted(Direction::Outbound, Hook::Tc, Direction::Outbound.name()),
+    ];
+    if mode == AttachMode::Native && fallback.is_some() {
+        // In case the driver turns out to have no native XDP.
+        programs.push(wanted(Direction::Inbound, Hook::Tc, "inbound_tc"));
+    }
+    let load = Load {
+        ruleset: plan.ruleset,
+        link,
+        master: link.master.and_then(|index| links.iter().find(|link| link.index == index)),
+        is_guest: planned.protects == Protects::Guest,
+        scope: planned.scope.or(plan.ruleset.settings.scope).unwrap_or(Scope::All),
+        interface: pins,
+        host,
+        generation,
+        hz,
+        log: plan.bpf_log,
+    };
+    Ok((load, programs))
+}

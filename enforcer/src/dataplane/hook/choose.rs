@@ -1,0 +1,88 @@
+//! Which hook and which way of attaching an interface gets, and why.
+
+use aya::programs::{SchedClassifier, TcAttachType};
+use rtnetlink::packet_route::link::InfoKind;
+
+use crate::dataplane::error::{DataplaneError, error_number};
+use crate::dataplane::kinds::AttachMode;
+use crate::host::links::Link;
+use crate::policy::ruleset::Protects;
+use crate::policy::source::HookChoice;
+
+/// Which hook inbound gets, and why; the second one is tried where the driver cannot do the first. Where the kernel has no tc
+/// links, filters take their place.
+pub(in crate::dataplane) fn choose(
+    link: &Link,
+    protects: Protects,
+    choice: HookChoice,
+) -> Result<(AttachMode, Option<AttachMode>, String), DataplaneError> {
+    let (mode, fallback, why) = wanted(link, protects, choice)?;
+    Ok(match (mode, fallback) {
+        (AttachMode::Tcx, _) if lacks_tcx(link) == Some(true) => {
+            (AttachMode::Clsact, None, format!("{why}; by a clsact filter: {NO_TCX}"))
+        }
+        (_, Some(AttachMode::Tcx)) if lacks_tcx(link) == Some(true) => (mode, Some(AttachMode::Clsact), why),
+        _ => (mode, fallback, why),
+    })
+}
+
+/// Which hook outbound gets, beside this one of inbound, and why.
+pub(in crate::dataplane) fn choose_outbound(link: &Link, inbound: AttachMode) -> (AttachMode, String) {
+    if inbound == AttachMode::Clsact {
+        return (AttachMode::Clsact, String::new());
+    }
+    match lacks_tcx(link) {
+        Some(true) => (AttachMode::Clsact, NO_TCX.to_owned()),
+        _ => (AttachMode::Tcx, String::new()),
+    }
+}
+
+pub(super) fn wanted(
+    link: &Link,
+    protects: Protects,
+    choice: HookChoice,
+) -> Result<(AttachMode, Option<AttachMode>, String), DataplaneError> {
+    let unsuitable = |why: &str| DataplaneError::Unsuitable { name: link.name.clone(), why: why.to_owned() };
+    match (choice, protects) {
+        (HookChoice::Native | HookChoice::Generic, Protects::Guest) => Err(unsuitable(
+            "what goes to a guest leaves by this interface, and XDP sees only what comes in; use --hook tc",
+        )),
+        (HookChoice::Native, Protects::Host) => Ok((AttachMode::Native, None, "native XDP, as asked".to_owned())),
+        (HookChoice::Generic, Protects::Host) => Ok((
+            AttachMode::Generic,
+            None,
+            "generic XDP, as asked: slower than native XDP and than tc, because every packet is linearised first"
+                .to_owned(),
+        )),
+        (HookChoice::Tc, _) => Ok((AttachMode::Tcx, Some(AttachMode::Clsact), "tc, as asked".to_owned())),
+        (HookChoice::Clsact, _) => Ok((AttachMode::Clsact, None, "tc by a clsact filter, as asked".to_owned())),
+        (HookChoice::Auto, Protects::Guest) => {
+            Ok((AttachMode::Tcx, Some(AttachMode::Clsact), "tc: a guest is behind this interface".to_owned()))
+        }
+        (HookChoice::Auto, Protects::Host) => Ok(match &link.kind {
+            None => (AttachMode::Native, Some(AttachMode::Tcx), "native XDP: a hardware interface".to_owned()),
+            Some(kind) => (
+                AttachMode::Tcx,
+                Some(AttachMode::Clsact),
+                format!("tc: on a {} interface XDP would cost the host its segmentation offload", kind_name(kind)),
+            ),
+        }),
+    }
+}
+
+pub(super) fn kind_name(kind: &InfoKind) -> String {
+    kind.to_string()
+}
+
+/// Whether this kernel lacks tc links (Linux 6.6); `None` where it does not tell us.
+#[must_use]
+pub fn lacks_tcx(link: &Link) -> Option<bool> {
+    match SchedClassifier::query_tcx(&link.name, TcAttachType::Ingress) {
+        Ok(_) => Some(false),
+        Err(error) if error_number(&error) == Some(libc::EPERM) => None,
+        Err(_) => Some(true),
+    }
+}
+
+/// Said where a filter takes the place of a link.
+pub(in crate::dataplane) const NO_TCX: &str = "the kernel has no tc links (Linux 6.6)";

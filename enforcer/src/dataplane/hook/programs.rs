@@ -1,0 +1,115 @@
+//! Loading and pinning the programs of a hook, and what they are called.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread::{self, available_parallelism};
+
+use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, Xdp};
+use enforcer_common::Direction;
+
+use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::kinds::Hook;
+use crate::dataplane::load::object::Object;
+
+/// A program of an object that is to be loaded and pinned.
+pub(in crate::dataplane) struct Wanted {
+    pub(in crate::dataplane) direction: Direction,
+    pub(in crate::dataplane) hook: Hook,
+    pub(in crate::dataplane) pin: PathBuf,
+}
+
+/// Loads and pins programs of several objects. The verifier works on one program at a time, so it is given as many as there are
+/// CPUs.
+///
+/// # Errors
+/// The first of them. Programs that were pinned meanwhile stay pinned.
+pub(in crate::dataplane) fn load_all(objects: &mut [(Object, Vec<Wanted>)]) -> Result<(), DataplaneError> {
+    let mut jobs = Vec::new();
+    for (object, wanted) in objects {
+        let mut programs: BTreeMap<String, &mut Program> =
+            object.ebpf.programs_mut().map(|(name, program)| (name.to_owned(), program)).collect();
+        for one in wanted {
+            let name = program_name(one.direction, one.hook);
+            let program = programs.remove(name).ok_or_else(|| missing(name))?;
+            jobs.push((program, name, &*one));
+        }
+    }
+    let workers = available_parallelism().map_or(1, NonZero::get).min(jobs.len());
+    let jobs = Mutex::new(jobs.into_iter());
+    let work = || -> Result<(), DataplaneError> {
+        loop {
+            let job = jobs.lock().map(|mut jobs| jobs.next()).unwrap_or_default();
+            let Some((program, name, wanted)) = job else { return Ok(()) };
+            load_program(program, name, wanted.hook)?;
+            pin_program(program, wanted.hook, &wanted.pin)?;
+        }
+    };
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        let mine = work();
+        let panicked = || Err(DataplaneError::NotAllowed("a thread that loads programs has failed".to_owned()));
+        others.into_iter().map(|other| other.join().unwrap_or_else(|_| panicked())).fold(mine, Result::and)
+    })
+}
+
+pub(super) fn load_program(program: &mut Program, name: &'static str, hook: Hook) -> Result<(), DataplaneError> {
+    let loaded = match hook {
+        Hook::Xdp => <&mut Xdp>::try_from(program).and_then(Xdp::load),
+        Hook::Tc => <&mut SchedClassifier>::try_from(program).and_then(SchedClassifier::load),
+    };
+    loaded.map_err(|error| {
+        if let ProgramError::LoadError { io_error, verifier_log } = error {
+            return DataplaneError::Verifier { program: name, error: io_error, log: end_of(&verifier_log.to_string()) };
+        }
+        DataplaneError::system(format!("cannot load the program {name}"), error)
+    })
+}
+
+pub(super) fn pin_program(program: &mut Program, hook: Hook, path: &Path) -> Result<(), DataplaneError> {
+    let doing = || format!("cannot pin a program at {}", path.display());
+    match hook {
+        Hook::Xdp => <&mut Xdp>::try_from(program).doing(doing)?.pin(path).doing(doing),
+        Hook::Tc => <&mut SchedClassifier>::try_from(program).doing(doing)?.pin(path).doing(doing),
+    }
+}
+
+pub(super) fn missing(name: &str) -> DataplaneError {
+    DataplaneError::NotAllowed(format!("the BPF object has no program {name}"))
+}
+
+/// The name of a program in the object.
+pub(in crate::dataplane) const fn program_name(direction: Direction, hook: Hook) -> &'static str {
+    match (direction, hook) {
+        (Direction::Inbound, Hook::Xdp) => "inbound_xdp",
+        (Direction::Inbound, Hook::Tc) => "inbound_tc",
+        (Direction::Outbound, _) => "outbound_tc",
+    }
+}
+
+/// The kernel's id of a pinned program.
+pub(in crate::dataplane) fn program_id(path: &Path) -> Option<u32> {
+    Some(ProgramInfo::from_pin(path).ok()?.id())
+}
+
+/// "program 42 `name`".
+pub(in crate::dataplane) fn describe_program(id: u32) -> String {
+    let named = aya::programs::loaded_programs().flatten().find(|program| program.id() == id);
+    match named.as_ref().and_then(ProgramInfo::name_as_str) {
+        Some(name) if !name.is_empty() => format!("the program `{name}` (id {id})"),
+        _ => format!("the program with id {id}"),
+    }
+}
+
+/// The last lines of a verifier log: the reason stands at its end.
+pub(super) fn end_of(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}
+
+/// Loads the program for a hook.
+pub(in crate::dataplane) fn load(object: &mut Object, direction: Direction, hook: Hook) -> Result<(), DataplaneError> {
+    let name = program_name(direction, hook);
+    load_program(object.ebpf.program_mut(name).ok_or_else(|| missing(name))?, name, hook)
+}

@@ -1,0 +1,100 @@
+//! The interfaces that are protected, as their pins tell.
+
+use super::owners::check_folders;
+use crate::dataplane::error::DataplaneError;
+use crate::dataplane::pin::document::read_record;
+use crate::dataplane::pin::lock::{Reading, reading};
+use crate::dataplane::pin::pins::{HostPins, InterfacePins, all};
+use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord};
+use crate::host::netns::own;
+
+/// An interface of this network namespace that has pins of ours.
+#[derive(Clone, Debug)]
+pub struct Protected {
+    /// Its name.
+    pub interface: String,
+    /// Its pins.
+    pub pins: InterfacePins,
+    /// What was recorded at the last `apply`.
+    pub record: InterfaceRecord,
+}
+
+impl Protected {
+    /// The same as it is now. The lock is held by whoever goes on to read what the record speaks of: with the next policy, the
+    /// tables of this one go.
+    pub(in crate::dataplane) fn now(&self) -> Result<(Reading, Self), DataplaneError> {
+        let reading = reading()?;
+        let record = self.pins.record()?.unwrap_or_else(|| self.record.clone());
+        Ok((reading, Self { record, ..self.clone() }))
+    }
+}
+
+/// Interfaces of this network namespace that another version of enforcer protects, with its layout, by name.
+///
+/// # Errors
+/// When this network namespace cannot be told.
+pub fn of_other_versions() -> Result<Vec<(String, String)>, DataplaneError> {
+    let netns = own()?;
+    let others = all().into_iter().filter(|pins| !pins.is_own_layout());
+    let mut found: Vec<(String, String)> = others
+        .filter_map(|pins| match pins.owner() {
+            Ok(Some(owner)) => (owner.netns == netns).then(|| (owner.interface, pins.layout.clone())),
+            // So different that it does not even tell whose it is.
+            _ => {
+                let name = pins.interface_by_name();
+                nix::net::if_::if_nametoindex(name.as_str()).is_ok().then(|| (name, pins.layout.clone()))
+            }
+        })
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Every protected interface of this network namespace, by name; with `only`, those.
+///
+/// # Errors
+/// When the pins cannot be read, or when a name in `only` is not protected.
+pub fn protected(only: &[String]) -> Result<Vec<Protected>, DataplaneError> {
+    check_folders()?;
+    let netns = own()?;
+    let mut found = Vec::new();
+    // What another network namespace has, whatever wrote it, is none of our business.
+    for pins in all().into_iter().filter(|pins| pins.is_own_layout() && pins.is_of(netns)) {
+        if let Some(record) = pins.record()?
+            && record.netns == netns
+        {
+            found.push(Protected { interface: record.interface.clone(), pins, record });
+        }
+    }
+    found.sort_by(|a, b| a.interface.cmp(&b.interface));
+    if only.is_empty() {
+        return Ok(found);
+    }
+    for name in only {
+        if !found.iter().any(|one| one.interface == *name) {
+            let others: Vec<&str> = found.iter().map(|one| one.interface.as_str()).collect();
+            let others = if others.is_empty() {
+                "no interface is".to_owned()
+            } else {
+                format!("protected: {}", others.join(", "))
+            };
+            return Err(DataplaneError::NotProtected(format!(
+                "interface `{name}` is not protected by enforcer ({others})"
+            )));
+        }
+    }
+    found.retain(|one| only.contains(&one.interface));
+    Ok(found)
+}
+
+/// The policy that an interface was given.
+pub(in crate::dataplane) fn policy(record: &InterfaceRecord) -> Result<PolicyRecord, DataplaneError> {
+    let path = HostPins::of(record.netns).generation(record.generation).join("ruleset");
+    read_record(&path)?.ok_or_else(|| {
+        DataplaneError::NotProtected(format!(
+            "the ruleset of {} is gone from {}; run `enforcer apply` again",
+            record.interface,
+            path.display()
+        ))
+    })
+}

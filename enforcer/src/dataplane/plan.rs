@@ -1,0 +1,77 @@
+//! What to put in force, and where.
+
+use std::time::Duration;
+
+use enforcer_common::Mode;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::ruleset::{Protects, Ruleset, Scope};
+use crate::policy::source::{HookChoice, Source};
+
+/// An interface to protect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedInterface {
+    /// Its name.
+    pub name: String,
+    /// Who is behind it.
+    pub protects: Protects,
+    /// Whose packets are judged; `None`: as the ruleset says.
+    pub scope: Option<Scope>,
+    /// Mode of each direction, where somebody said so; else what is in force, else audit.
+    pub inbound: Option<Mode>,
+    /// Likewise.
+    pub outbound: Option<Mode>,
+}
+
+/// What to put in force, and where.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    /// The ruleset.
+    pub ruleset: &'a Ruleset,
+    /// Where it came from, for `status`.
+    pub origin: String,
+    /// The interfaces.
+    pub interfaces: Vec<PlannedInterface>,
+    /// The hook.
+    pub hook: HookChoice,
+    /// How long the operator has to confirm it; `None`: it is for good.
+    pub confirm_within: Option<Duration>,
+    /// What the policy was compiled from, to be kept for the next boot.
+    pub source: Source,
+    /// What the programs write lines about. Not kept: at the next boot it is nothing.
+    pub bpf_log: BpfLog,
+}
+
+/// What the programs write lines about.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum BpfLog {
+    /// Nothing: the verifier removes the lines.
+    #[default]
+    Off,
+    /// Refused packets.
+    Debug,
+    /// Every packet.
+    Trace,
+}
+
+impl BpfLog {
+    /// The word used on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+
+    /// `AYA_LOG_LEVEL`: the highest number of a [`log::Level`] that is written.
+    pub(in crate::dataplane) const fn level(self) -> &'static u8 {
+        match self {
+            Self::Off => &0,
+            Self::Debug => &4,
+            Self::Trace => &5,
+        }
+    }
+}
