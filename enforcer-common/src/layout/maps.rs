@@ -5,6 +5,8 @@ use super::config::Control;
 use super::count::{Counter, REASON_SLOTS};
 use super::flow::PORT_BITMAP_WORDS;
 use super::report::Bucket;
+use crate::entry::ServiceIndex;
+use crate::ranges;
 
 /// Names of the maps in the BPF object. At most 15 characters, as the kernel keeps no more.
 pub mod map {
@@ -153,13 +155,13 @@ impl Direct {
     #[expect(clippy::cast_possible_truncation, reason = "these structures are small")]
     pub const fn size(self) -> u32 {
         match self {
-            Self::ServicesIn | Self::ServicesOut => crate::ServiceIndex::COUNT * 4,
+            Self::ServicesIn | Self::ServicesOut => ServiceIndex::COUNT * 4,
             Self::Control => size_of::<Control>() as u32,
             Self::FlowPorts | Self::Listeners => PORT_BITMAP_WORDS * 8,
             Self::OwnFilter => OWN_FILTER_BYTES,
             Self::Reasons => size_of::<Counter>() as u32 * REASON_SLOTS,
             Self::Bucket => size_of::<Bucket>() as u32,
-            Self::RangeIndex4 => crate::ranges::INDEX * 4,
+            Self::RangeIndex4 => ranges::INDEX * 4,
             Self::Ranges4 => size_of::<Range4>() as u32,
         }
     }

@@ -6,6 +6,8 @@
 mod address;
 mod config;
 mod count;
+#[cfg(test)]
+mod digest;
 mod flow;
 mod maps;
 mod report;
@@ -22,6 +24,9 @@ pub use report::{Bucket, DeniedKey, DeniedState, Event};
 
 /// Version of everything in this module; part of the pin path (`v<LAYOUT>`).
 pub const LAYOUT_VERSION: u32 = 6;
+/// Digest of the text of this module. Its test fails when the text changes, and prints the new digest.
+#[cfg(test)]
+const LAYOUT_DIGEST: u64 = 0xf426_7d35_379a_5079;
 
 macro_rules! plain {
     ($($type:ty: $size:literal),* $(,)?) => {
@@ -42,8 +47,8 @@ plain! {
 
 // SAFETY: `repr(transparent)` over u32.
 #[cfg(feature = "user")]
-unsafe impl aya::Pod for crate::Entry {}
+unsafe impl aya::Pod for crate::entry::Entry {}
 
 // SAFETY: `repr(transparent)` over u32.
 #[cfg(feature = "user")]
-unsafe impl aya::Pod for crate::SourceClass {}
+unsafe impl aya::Pod for crate::entry::SourceClass {}
