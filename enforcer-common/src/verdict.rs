@@ -73,7 +73,7 @@ impl Verdict {
 }
 
 macro_rules! reasons {
-    ($($variant:ident = $number:literal, $name:literal, $sentence:literal;)*) => {
+    ($($variant:ident = $number:literal, $verdict:ident, $name:literal, $sentence:literal;)*) => {
         /// Why a packet got its verdict. `echo` and `fragment` exist as a pass and as a drop.
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
         #[repr(u8)]
@@ -101,6 +101,16 @@ macro_rules! reasons {
                 }
             }
 
+            /// A bit for each reason to drop, by its number.
+            pub(crate) const DROPS: u32 = 0 $(| (Verdict::$verdict as u32) << $number)*;
+
+            /// The verdict that goes with the reason.
+            #[must_use]
+            #[inline(always)]
+            pub const fn verdict(self) -> Verdict {
+                if Self::DROPS >> self as u32 & 1 == 0 { Verdict::Pass } else { Verdict::Drop }
+            }
+
             /// The reason with this number, if there is one.
             #[must_use]
             pub const fn from_number(number: u8) -> Option<Self> {
@@ -113,58 +123,94 @@ macro_rules! reasons {
     };
 }
 
+// A number is given once: counters and denied flows of earlier versions carry it. New reasons get the next number, and a row in the
+// test below; the number of a reason that is removed stays unused.
 reasons! {
-    Rule = 0, "rule", "A rule of a role or of the site permits it.";
-    Flow = 1, "flow", "It answers a conversation that this host opened.";
-    FragmentPass = 2, "fragment", "Its first fragment was permitted.";
-    LinkControl = 3, "link-control", "Address resolution and link maintenance always pass.";
-    Icmp = 4, "icmp", "Errors, neighbour discovery and multicast listener messages keep the host reachable.";
-    Igmp = 5, "igmp", "Multicast group membership always passes.";
-    Dhcp = 6, "dhcp", "An address assignment answers this host.";
-    EchoPass = 7, "echo", "The site lets this source ping the host.";
-    Forwarded = 8, "forwarded", "It is addressed to somebody else and the scope is `host`.";
-    Open = 9, "open", "Outbound traffic is not judged here.";
-    NoRule = 10, "no-rule", "No rule permits this port.";
-    Peer = 11, "peer", "A rule permits this port, but not for this source.";
-    Internal = 12, "internal", "The port is for the host itself and is never reached from the wire.";
-    Denied = 13, "denied", "A deny rule of the site refuses it.";
-    Malformed = 14, "malformed", "Its headers are truncated or contradict its length.";
-    Martian = 15, "martian", "Its source address cannot come from the wire.";
-    Ethertype = 16, "ethertype", "The link-layer protocol is not listed.";
-    VlanDepth = 17, "vlan-depth", "It carries more than two VLAN tags.";
-    ExtensionHeaders = 18, "extension-headers", "It carries more than eight IPv6 extension headers.";
-    RoutingHeader = 19, "routing-header", "It carries an IPv6 routing header of type 0 (RFC 5095).";
-    TinyFragment = 20, "tiny-fragment", "The first fragment does not hold the header it is judged by (RFC 1858, RFC 7112).";
-    FragmentDrop = 21, "fragment", "Its first fragment was refused or has not been seen.";
-    Protocol = 22, "protocol", "The IP protocol is not listed.";
-    IcmpType = 23, "icmp-type", "This ICMP type is not needed by a host.";
-    Redirect = 24, "redirect", "An ICMP redirect would change the host's routes.";
-    EchoDrop = 25, "echo", "The site does not let this source ping the host.";
-    NoConnection = 26, "no-connection", "No connection of a role or of the site permits it to leave.";
+    Rule = 0, Pass, "rule", "A rule of a role or of the site permits it.";
+    Flow = 1, Pass, "flow", "It answers a conversation that this host opened.";
+    FragmentPass = 2, Pass, "fragment", "Its first fragment was permitted.";
+    LinkControl = 3, Pass, "link-control", "Address resolution and link maintenance always pass.";
+    Icmp = 4, Pass, "icmp", "Errors, neighbour discovery and multicast listener messages keep the host reachable.";
+    Igmp = 5, Pass, "igmp", "Multicast group membership always passes.";
+    Dhcp = 6, Pass, "dhcp", "An address assignment answers this host.";
+    EchoPass = 7, Pass, "echo", "The site lets this source ping the host.";
+    Forwarded = 8, Pass, "forwarded", "It is addressed to somebody else and the scope is `host`.";
+    Open = 9, Pass, "open", "Outbound traffic is not judged here.";
+    NoRule = 10, Drop, "no-rule", "No rule permits this port.";
+    Peer = 11, Drop, "peer", "A rule permits this port, but not for this source.";
+    Internal = 12, Drop, "internal", "The port is for the host itself and is never reached from the wire.";
+    Denied = 13, Drop, "denied", "A deny rule of the site refuses it.";
+    Malformed = 14, Drop, "malformed", "Its headers are truncated or contradict its length.";
+    Martian = 15, Drop, "martian", "Its source address cannot come from the wire.";
+    Ethertype = 16, Drop, "ethertype", "The link-layer protocol is not listed.";
+    VlanDepth = 17, Drop, "vlan-depth", "It carries more than two VLAN tags.";
+    ExtensionHeaders = 18, Drop, "extension-headers", "It carries more than eight IPv6 extension headers.";
+    RoutingHeader = 19, Drop, "routing-header", "It carries an IPv6 routing header of type 0 (RFC 5095).";
+    TinyFragment = 20, Drop, "tiny-fragment", "The first fragment does not hold the header it is judged by (RFC 1858, RFC 7112).";
+    FragmentDrop = 21, Drop, "fragment", "Its first fragment was refused or has not been seen.";
+    Protocol = 22, Drop, "protocol", "The IP protocol is not listed.";
+    IcmpType = 23, Drop, "icmp-type", "This ICMP type is not needed by a host.";
+    Redirect = 24, Drop, "redirect", "An ICMP redirect would change the host's routes.";
+    EchoDrop = 25, Drop, "echo", "The site does not let this source ping the host.";
+    NoConnection = 26, Drop, "no-connection", "No connection of a role or of the site permits it to leave.";
 }
 
 /// How many reasons there are: the length of a row of the reason counters.
 pub const REASONS: usize = Reason::ALL.len();
 
-impl Reason {
-    /// The verdict that goes with the reason.
-    #[must_use]
-    pub const fn verdict(self) -> Verdict {
-        if (self as u8) < Self::NoRule as u8 { Verdict::Pass } else { Verdict::Drop }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Every reason there has ever been. Rows are added, never changed or removed.
+    #[rustfmt::skip]
+    const EVER: [(u8, Verdict, &str); 27] = [
+        (0, Verdict::Pass, "rule"),
+        (1, Verdict::Pass, "flow"),
+        (2, Verdict::Pass, "fragment"),
+        (3, Verdict::Pass, "link-control"),
+        (4, Verdict::Pass, "icmp"),
+        (5, Verdict::Pass, "igmp"),
+        (6, Verdict::Pass, "dhcp"),
+        (7, Verdict::Pass, "echo"),
+        (8, Verdict::Pass, "forwarded"),
+        (9, Verdict::Pass, "open"),
+        (10, Verdict::Drop, "no-rule"),
+        (11, Verdict::Drop, "peer"),
+        (12, Verdict::Drop, "internal"),
+        (13, Verdict::Drop, "denied"),
+        (14, Verdict::Drop, "malformed"),
+        (15, Verdict::Drop, "martian"),
+        (16, Verdict::Drop, "ethertype"),
+        (17, Verdict::Drop, "vlan-depth"),
+        (18, Verdict::Drop, "extension-headers"),
+        (19, Verdict::Drop, "routing-header"),
+        (20, Verdict::Drop, "tiny-fragment"),
+        (21, Verdict::Drop, "fragment"),
+        (22, Verdict::Drop, "protocol"),
+        (23, Verdict::Drop, "icmp-type"),
+        (24, Verdict::Drop, "redirect"),
+        (25, Verdict::Drop, "echo"),
+        (26, Verdict::Drop, "no-connection"),
+    ];
+
+    #[test]
+    fn no_number_is_given_to_another_reason() {
+        for (number, row) in EVER.iter().enumerate() {
+            assert_eq!(usize::from(row.0), number, "rows are added at the end");
+        }
+        for reason in Reason::ALL {
+            let row = EVER.get(*reason as usize).expect("a new reason has the next number, and a row above");
+            assert_eq!(*row, (*reason as u8, reason.verdict(), reason.name()), "this number is another reason's");
+        }
+    }
+
     #[test]
     fn every_number_leads_back_to_its_reason() {
-        for (number, reason) in Reason::ALL.iter().enumerate() {
-            assert_eq!(*reason as usize, number);
-            assert_eq!(Reason::from_number(*reason as u8), Some(*reason));
+        for number in 0..=u8::MAX {
+            let reason = Reason::ALL.iter().find(|reason| **reason as u8 == number);
+            assert_eq!(Reason::from_number(number), reason.copied());
         }
-        assert_eq!(Reason::from_number(27), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ extern crate std;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::string::{String, ToString as _};
+use std::string::String;
 use std::vec::Vec;
 
 use super::{LAYOUT_DIGEST, LAYOUT_VERSION};
