@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use enforcer::policy::catalogue::{Side, embedded, export, lint, stale_decisions};
+use enforcer::policy::catalogue::{Origin, Side, embedded, export, lint, stale_decisions};
 use expect_test::expect_file;
 
 const SECOND_READING: &str = include_str!("../../tests/catalogue/second-reading.tsv");
@@ -110,4 +110,28 @@ fn every_peer_is_of_use() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(unused, Vec::<&String>::new());
+}
+
+/// Where a role had two peers for its servers, or one that also means others, connections to it went to the wrong hosts.
+#[test]
+fn each_role_that_others_connect_to_has_one_peer_that_means_its_servers() {
+    let catalogue = embedded().unwrap();
+    let mut reached = BTreeSet::new();
+    for role in catalogue.roles.keys() {
+        for derived in catalogue.derived(role).into_iter().filter(|derived| derived.origin == Origin::Inverse) {
+            reached.insert(derived.role.name.as_str());
+        }
+    }
+    assert!(reached.len() > 15, "{reached:?}");
+    for role in reached {
+        let peers: Vec<_> =
+            catalogue.peers.iter().filter(|(_, peer)| peer.servers.iter().any(|server| server == role)).collect();
+        assert_eq!(peers.len(), 1, "{role}: {peers:?}");
+        assert_eq!(catalogue.servers_of(role), Some(peers[0].0.as_str()));
+    }
+    let servers = |role| catalogue.servers_of(role).unwrap();
+    assert_eq!(servers("cce-pg"), "cce-pgs");
+    assert_eq!(servers("cce-router"), "cce-routers");
+    assert_eq!(servers("cce-cti-server"), "cce-cti-servers");
+    assert_eq!(servers("cvp-operations-console"), "cvp-operations-consoles");
 }

@@ -37,9 +37,15 @@ fn what_does_finesse_need_open_and_who_says_so() {
             cti-a          tcp 42027 (cti_port_a)  cce-cti-servers                  cce 24:2  Finesse receives agent, team, queue and call events of the side A CTI server. [1]
             cti-b          tcp 43027 (cti_port_b)  cce-cti-servers                  cce 24:2  Finesse receives agent, team, queue and call events of the side B CTI server. [2]
 
+            DERIVED CONNECTION      PORTS                                             TO               FROM THE ROW  WHAT FOR
+            finesse/xmpp-nodes      tcp 5222                                          finesse          cce 22:1      The other Finesse node exchanges notifications and watches this one.
+            cce-cti-server/ged-188  tcp 42027 + 40 * instance, 43027 + 40 * instance  cce-cti-servers  cce 5:1       Finesse, outbound dialers and CTI OS servers take call and agent events. [3][4]
+
             Doubts
               [1] Printed for the first instance only; table 5 adds 40 for every further one.
               [2] Table 14 prints 44027 as the default of side B; table 5 adds 40 for every further instance.
+              [3] The base is that of the first gateway; none is printed for the second and third.
+              [4] Table 14 has 44027 for side B; the base is that of the first gateway and none is printed for the second and third.
         "#]],
     );
 }
@@ -82,6 +88,15 @@ fn a_formula_is_a_port_once_its_parameters_are_set() {
             kerberos                           tcp 88; udp 88      any   cce 8:11  Authentication by Kerberos. [5]
             sql-server                         tcp 1433; udp 1434  any   cce 8:12  Database clients reach SQL Server, and its browser on UDP.
 
+            DERIVED CONNECTION               PORTS                                                                        TO                FROM THE ROW  WHAT FOR
+            cce-router/mds-private           tcp 41084, 41096, 41085, 41102, 41101, 41112, 41100, 41113; udp 39500-39999  cce-routers       cce 2:1       The router of side A reaches message delivery on side B over the private network. [7]
+            cce-router/mds-process-b         tcp 41000                                                                    cce-routers       cce 2:2       Clients of message delivery on side B connect here. [8]
+            cce-router/mds-state-transfer-b  tcp 41001                                                                    cce-routers       cce 2:3       Synchronized clients of message delivery on side B transfer their state here. [8]
+            cce-router/mds-process-a         tcp 40000                                                                    cce-routers       cce 2:16      Clients of message delivery on side A connect here. [1]
+            cce-router/mds-state-transfer-a  tcp 40001                                                                    cce-routers       cce 2:17      Synchronized clients of message delivery on side A transfer their state here. [1]
+            cce-cicm/incrpnic-a              udp 40105                                                                    cce-cicm-routers  cce 2:33      The router of a network applications manager reaches side A over the public network.
+            cce-cicm/incrpnic-b              udp 41105                                                                    cce-cicm-routers  cce 2:34      The router of a network applications manager reaches side B over the public network.
+
             Doubts
               [1] No formula is printed although the public ports move with the instance.
               [2] The remark limits the row to gateways of release 5.0 and earlier.
@@ -89,8 +104,25 @@ fn a_formula_is_a_port_once_its_parameters_are_set() {
               [4] No protocol is printed.
               [5] Printed as a listener without a remote device although the port is a domain controller's.
               [6] Printed as a listener without a remote device although the port is a DNS server's.
+              [7] Unused where QoS is enabled on the private interface.
+              [8] No formula is printed although the private ports move with the instance.
         "#]],
     );
+}
+
+#[test]
+fn connections_that_no_row_prints_are_listed_with_the_row_they_come_from() {
+    let (_, json, _) = run(&["role", "show", "cce-pg", "--set", "instance=1", "--format", "json"], "");
+    let role: Value = serde_json::from_str(&json).unwrap();
+    let derived = role["derived"].as_array().unwrap();
+    let one = derived.iter().find(|one| one["id"] == "cce-router/dmp-b").unwrap();
+    assert_eq!((one["derived_from"].as_str(), &one["to"]), (Some("inverse"), &serde_json::json!(["cce-routers"])));
+    assert_eq!(one["ports"][0]["ports"], "41042");
+    assert_eq!(one["sources"][0], serde_json::json!({"document": "cce", "table": "2", "row": 25}));
+    let (_, json, _) = run(&["roles", "--format", "json"], "");
+    let roles: Vec<Value> = serde_json::from_str(&json).unwrap();
+    let listed = roles.iter().find(|role| role["name"] == "cce-pg").unwrap();
+    assert_eq!(listed["derived"], derived.len());
 }
 
 #[test]
@@ -117,6 +149,7 @@ fn roles_in_json() {
     expect![[r#"
         {
           "connections": 0,
+          "derived": 7,
           "includes": [
             "cce-diagnostic-framework",
             "windows-authentication"
@@ -165,10 +198,12 @@ fn compile_in_json() {
           "rules": [
             {
               "action": "permit",
+              "addresses": null,
               "answer_any": false,
               "direction": "inbound",
               "exposure": "open",
               "id": "site/icmp-echo",
+              "limit": null,
               "mode": null,
               "peers": null,
               "ports": null,
@@ -178,10 +213,12 @@ fn compile_in_json() {
             },
             {
               "action": "permit",
+              "addresses": null,
               "answer_any": false,
               "direction": "outbound",
               "exposure": "open",
               "id": "cad-agent-desktop/sip",
+              "limit": null,
               "mode": null,
               "peers": null,
               "ports": "5060",
@@ -197,10 +234,12 @@ fn compile_in_json() {
             },
             {
               "action": "permit",
+              "addresses": null,
               "answer_any": false,
               "direction": "outbound",
               "exposure": "open",
               "id": "cad-agent-desktop/sip",
+              "limit": null,
               "mode": null,
               "peers": null,
               "ports": "5060",
@@ -216,10 +255,12 @@ fn compile_in_json() {
             },
             {
               "action": "permit",
+              "addresses": null,
               "answer_any": false,
               "direction": "outbound",
               "exposure": "open",
               "id": "cce-peripherals/vru-pim",
+              "limit": null,
               "mode": null,
               "peers": null,
               "ports": "5000-5001",
@@ -235,10 +276,12 @@ fn compile_in_json() {
             },
             {
               "action": "permit",
+              "addresses": null,
               "answer_any": false,
               "direction": "outbound",
               "exposure": "open",
               "id": "cvp-call-server/message-bus",
+              "limit": null,
               "mode": null,
               "peers": null,
               "ports": "23000-28000",
@@ -254,10 +297,12 @@ fn compile_in_json() {
             },
             {
               "action": "permit",
+              "addresses": null,
               "answer_any": false,
               "direction": "outbound",
               "exposure": "open",
               "id": "cvp-network-management/snmp-traps",
+              "limit": null,
               "mode": null,
               "peers": null,
               "ports": "162",
@@ -273,10 +318,12 @@ fn compile_in_json() {
             },
             {
               "action": "permit",
+              "addresses": null,
               "answer_any": false,
               "direction": "outbound",
               "exposure": "open",
               "id": "cvp-reporting/informix",
+              "limit": null,
               "mode": null,
               "peers": null,
               "ports": "1526",
@@ -292,10 +339,12 @@ fn compile_in_json() {
             },
             {
               "action": "permit",
+              "addresses": null,
               "answer_any": false,
               "direction": "outbound",
               "exposure": "open",
               "id": "cvp-reporting/message-bus",
+              "limit": null,
               "mode": null,
               "peers": null,
               "ports": "23000-28000",
@@ -311,10 +360,12 @@ fn compile_in_json() {
             },
             {
               "action": "permit",
+              "addresses": null,
               "answer_any": false,
               "direction": "outbound",
               "exposure": "open",
               "id": "cvp-vxml-server/message-bus",
+              "limit": null,
               "mode": null,
               "peers": null,
               "ports": "23000-28000",
@@ -330,10 +381,12 @@ fn compile_in_json() {
             },
             {
               "action": "permit",
+              "addresses": null,
               "answer_any": false,
               "direction": "outbound",
               "exposure": "open",
               "id": "cvp-vxml-server/websphere-console",
+              "limit": null,
               "mode": null,
               "peers": null,
               "ports": "9043,9060",
@@ -349,10 +402,12 @@ fn compile_in_json() {
             },
             {
               "action": "permit",
+              "addresses": null,
               "answer_any": false,
               "direction": "inbound",
               "exposure": "open",
               "id": "cvp-web-services/rest",
+              "limit": null,
               "mode": null,
               "peers": null,
               "ports": "8101,8110-8111,10001-10002",
@@ -371,7 +426,7 @@ fn compile_in_json() {
             {
               "column": 8,
               "file": "<command line>",
-              "hint": "list the administrators' addresses under `peers: {admin-workstations: [...]}`",
+              "hint": "list the administrators' addresses under `peers: {admin-workstations: [...]}`; so that only administrators reach them: `limit: [{service: cvp-web-services/rest, from: [admin-workstations]}]`",
               "line": 1,
               "message": "`cvp-web-services`: any source may reach the management ports of `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)"
             }

@@ -59,7 +59,7 @@ fn every_reason_is_explained_with_the_change_that_turns_it() {
         &expect![[r#"
             in tcp 10.0.0.5 -> :443
               pass rule unity-connection/web unity-connection 1:27
-                to refuse it:
+                to keep the service to those whom you name: `limit: [{service: unity-connection/web, from: [...]}]`; to refuse it:
                 deny:
                   - {name: no-tcp-443, protocol: tcp, ports: [443], from: [10.0.0.5]}
 

@@ -40,6 +40,8 @@ fn every_key_is_there_and_says_what_it_may_be() {
         ("Interfaces", of("InterfaceSettings")),
         ("Mode", of("ModeByDirection")),
         ("Roles", of("RoleSettings")),
+        ("Remote", of("RemoteHost")),
+        ("Limit", of("Limit")),
         ("Flows", of("Flows")),
         ("Rules", of("Rule")),
     ];

@@ -84,7 +84,7 @@ fn unknown_keys_and_what_may_be_meant() {
             3 | foo: 1
               | ^^^
               |
-              = help: a site has interfaces, mode, roles, peers, outbound, ephemeral, icmp_echo, scope, flows, release, allow, deny
+              = help: a site has interfaces, mode, roles, peers, remote, outbound, ephemeral, icmp_echo, scope, flows, release, allow, deny, limit
         "#]],
     );
 }
@@ -822,14 +822,14 @@ fn a_merge_key() {
     check(
         "interfaces: [eth0]\nroles: [vvb]\n<<: {mode: audit}\n",
         &expect![[r#"
-        error: a site has no key `<<`
-         --> site.yaml:3:1
-          |
-        3 | <<: {mode: audit}
-          | ^^
-          |
-          = help: a site has interfaces, mode, roles, peers, outbound, ephemeral, icmp_echo, scope, flows, release, allow, deny
-    "#]],
+            error: a site has no key `<<`
+             --> site.yaml:3:1
+              |
+            3 | <<: {mode: audit}
+              | ^^
+              |
+              = help: a site has interfaces, mode, roles, peers, remote, outbound, ephemeral, icmp_echo, scope, flows, release, allow, deny, limit
+        "#]],
     );
 }
 
@@ -859,6 +859,38 @@ fn control_characters_stay_out_of_the_terminal() {
           |          ^
     "#]],
     );
+}
+
+/// Octal to some, decimal to others: nobody knows which port is meant.
+#[test]
+fn a_number_with_a_leading_zero_is_refused_wherever_a_number_stands() {
+    let wrong = [
+        "allow: [{name: x, protocol: tcp, ports: 010}]",
+        "allow: [{name: x, protocol: tcp, ports: [80, 0443-0500]}]",
+        "allow: [{name: x, protocol: tcp, ports: [5060-05199]}]",
+        "allow: [{name: x, protocol: 050}]",
+        "allow: [{name: x, ethertype: 034962}]",
+        "flows: {entries: 010240}",
+        "flows: {udp: 0180}",
+        "flows: {udp: 0180s}",
+        "peers: {phones: [010.20.0.0/16]}",
+        "peers: {phones: [10.20.0.0/016]}",
+        "peers: {phones: [\"2001:db8::/032\"]}",
+        "roles: [{role: cce-router, side: a, instance: 01}]",
+        "roles: [{role: finesse, cti_port_a: 042027}]",
+        "roles: [{role: unity-connection, sip_ports: [5060, 05061]}]",
+        "remote: [{role: cce-router, side: a, instance: 01, addresses: [10.0.0.1]}]",
+    ];
+    for line in wrong {
+        let rest = if line.starts_with("roles") { "" } else { "roles: [cuic]\n" };
+        let text = format!("interfaces: [eth0]\n{rest}{line}\n");
+        let errors = site::read(Text::new("site.yaml", &text), embedded().unwrap()).expect_err(line).0;
+        assert_eq!(errors.len(), 1, "{line}: {errors:?}");
+        let hint = errors[0].hint.as_deref().unwrap_or_default();
+        assert!(hint.contains("octal"), "{line}: {:?}", errors[0]);
+    }
+    let good = "interfaces: [eth0]\nroles: [cuic]\nflows: {udp: 180s}\npeers: {dc-01: [10.0.0.1, \"2001:0db8::01\"], phones: [dc-01, 0.0.0.0/0]}\nallow: [{name: x-01, protocol: tcp, ports: [0, 10], from: [dc-01], expires: 2099-06-01}, {name: y, ethertype: 0x0801}]\n";
+    site::read(Text::new("site.yaml", good), embedded().unwrap()).unwrap();
 }
 
 /// Every finding in one text, in the order of the file.

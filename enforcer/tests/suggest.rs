@@ -147,6 +147,36 @@ fn a_scan_is_not_turned_into_permits() {
     assert_eq!(changes(SITE, &found), "inbound tcp 7777 10.0.0.7/32 site/tcp-7777-2\n");
 }
 
+/// Each answer comes to another port, which no entry for a port would meet.
+#[test]
+fn answers_to_multicast_are_not_suggested_port_by_port() {
+    let answers: Vec<String> =
+        (0..6).map(|n| format!("1 in udp 10.1.1.{} -> :{}", 11 + n % 2, 40000 + 7 * n)).collect();
+    let mut flows: Vec<&str> = answers.iter().map(String::as_str).collect();
+    flows.push("9 in udp 10.0.0.7 -> :30001");
+    flows.push("9 in tcp 10.0.0.7 -> :40007");
+    let found = suggestions(SITE, Options::default(), &flows);
+    let names: Vec<&str> = found.suggestions.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["tcp-40007", "udp-30001"]);
+    assert_eq!(found.unexplained.len(), 6);
+    let [note] = found.notes.as_slice() else { panic!("{:?}", found.notes) };
+    let (_, yaml) = note.split_once("range:\n").unwrap();
+    assert!(yaml.contains("ports: [32768-60999], from: [10.1.1.11, 10.1.1.12]"), "{note}");
+    // What the note says would help does.
+    let entry = yaml.split_once("allow:\n").unwrap().1;
+    let site = SITE.replace("\nallow:\n", &format!("\nallow:\n{entry}\n"));
+    let after = suggestions(&site, Options::default(), &flows);
+    assert!(after.notes.is_empty() && after.suggestions.len() == 2, "{after:?}");
+}
+
+#[test]
+fn a_service_on_a_high_port_is_suggested_as_any_other() {
+    let found =
+        suggestions(SITE, Options::default(), &["5 in udp 10.1.1.11 -> :40000", "5 in udp 10.1.1.11 -> :40001"]);
+    assert!(found.notes.is_empty());
+    assert_eq!(found.suggestions.len(), 2);
+}
+
 #[test]
 fn a_port_that_half_the_network_tries_is_left_to_a_person() {
     let many: Vec<String> = (0..70).map(|n| format!("1 in udp 10.0.1.{n} -> :9999")).collect();

@@ -1,5 +1,6 @@
 //! `enforcer compile`: the rules that would be loaded.
 
+use enforcer_common::Direction;
 use serde::Serialize;
 
 use crate::cli::args::policy::PolicyArgs;
@@ -8,7 +9,7 @@ use crate::cli::print::table::{print, source_rows, table};
 use crate::failure::Failure;
 use crate::policy::catalogue::format_ranges;
 use crate::policy::ruleset::{Action, Match, Rule, SourceRow};
-use crate::policy::site::protocol_name;
+use crate::policy::site::{Site, protocol_name};
 use crate::text::diagnostic::Diagnostic;
 
 /// Prints the rules that a policy compiles to; loads nothing.
@@ -50,6 +51,9 @@ struct ListedRule<'a> {
     ports: Option<String>,
     peers: Option<&'a [String]>,
     prefixes: Option<usize>,
+    addresses: Option<&'a [ipnet::IpNet]>,
+    /// Whom a `limit` of the site names for this service.
+    limit: Option<Vec<String>>,
     exposure: &'a str,
     mode: Option<&'static str>,
     answer_any: bool,
@@ -62,9 +66,9 @@ struct ListedRule<'a> {
 ///
 /// The policy is wrong, or the output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
-    let (_, compiled) = args.policy.compile(output)?;
+    let (policy, compiled) = args.policy.compile(output)?;
     let ruleset = &compiled.ruleset;
-    let rules: Vec<ListedRule<'_>> = ruleset.rules.iter().map(listed).collect();
+    let rules: Vec<ListedRule<'_>> = ruleset.rules.iter().map(|rule| listed(&policy.site, rule)).collect();
     match args.format {
         Format::Json => output.json(&Listing { policy_hash: &ruleset.hash, rules, warnings: &compiled.warnings }),
         Format::Yaml => {
@@ -104,7 +108,8 @@ fn row(rule: &ListedRule<'_>) -> Vec<String> {
     ]
 }
 
-fn listed(rule: &Rule) -> ListedRule<'_> {
+fn listed<'a>(site: &Site, rule: &'a Rule) -> ListedRule<'a> {
+    let limit = site.limits.get(&rule.id).filter(|_| rule.direction == Direction::Inbound);
     let (protocol, ports) = match &rule.matches {
         Match::Ports { protocol, ports } => (protocol_name(*protocol), Some(format_ranges(ports))),
         Match::Protocol(protocol) => (protocol_name(*protocol), None),
@@ -123,6 +128,8 @@ fn listed(rule: &Rule) -> ListedRule<'_> {
         ports,
         peers: rule.peers.as_deref(),
         prefixes: rule.prefixes.as_ref().map(|prefixes| prefixes.len()),
+        addresses: rule.prefixes.as_deref(),
+        limit: limit.map(|limit| limit.remotes.iter().map(ToString::to_string).collect()),
         exposure: &rule.exposure,
         mode: rule.mode.map(enforcer_common::Mode::name),
         answer_any: rule.answer_any,
@@ -131,10 +138,11 @@ fn listed(rule: &Rule) -> ListedRule<'_> {
 }
 
 fn peers(rule: &ListedRule<'_>) -> String {
-    match (rule.peers, rule.prefixes) {
+    let names = match (rule.peers, rule.prefixes) {
         (None, _) => "any".to_owned(),
         (Some(names), Some(0)) => format!("{} (no addresses: nobody)", names.join(", ")),
         (Some(names), _) if names.len() > 6 => format!("{}, and {} more", names[..6].join(", "), names.len() - 6),
         (Some(names), _) => names.join(", "),
-    }
+    };
+    if rule.limit.is_some() { format!("{names} (limit)") } else { names }
 }

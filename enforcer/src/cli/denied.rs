@@ -66,7 +66,7 @@ pub struct FilterArgs {
     #[arg(long, value_enum)]
     mode: Option<ModeArg>,
     /// Only this destination port.
-    #[arg(long)]
+    #[arg(long, value_parser = crate::text::decimal::argument::<u16>)]
     port: Option<u16>,
 }
 
@@ -182,7 +182,7 @@ impl Names {
             if let (Some(protocol), Some(port)) = (flow.protocol, flow.asked.port()) {
                 candidates
                     .entry((flow.direction, protocol, port))
-                    .or_insert_with(|| known.naming(flow.direction, protocol, port).into_iter().cloned().collect());
+                    .or_insert_with(|| known.naming(flow.direction, protocol, port));
             }
         }
         Ok(Self { services: Services::of_host(), candidates, policies, hosts })

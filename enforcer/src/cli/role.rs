@@ -11,9 +11,12 @@ use super::roles::{ListedParameter, parameters};
 use crate::cli::output::{Format, Output};
 use crate::cli::print::table::{self, source_rows};
 use crate::failure::Failure;
-use crate::policy::catalogue::{Base, Catalogue, Port, PortExpression, Role, Service, Settings, format_ranges};
+use crate::policy::catalogue::{
+    Base, Catalogue, Derived, Origin, Port, PortExpression, Role, Service, Setting, Settings, Word, format_ranges,
+};
 use crate::policy::ruleset::SourceRow;
 use crate::policy::source::{Error, load_catalogue};
+use crate::text::decimal;
 use crate::text::diagnostic::Diagnostic;
 use crate::text::nearest::did_you_mean;
 
@@ -60,6 +63,20 @@ struct Shown<'a> {
     parameters: Vec<ListedParameter<'a>>,
     services: Vec<ShownService<'a>>,
     connections: Vec<ShownService<'a>>,
+    /// Connections that no row prints as such: each has the id of the service whose row it is derived from.
+    derived: Vec<ShownDerived<'a>>,
+}
+
+/// A derived connection.
+#[derive(Serialize)]
+struct ShownDerived<'a> {
+    /// `remote-port`: printed beside the role's own service; `group`: its own service, on the other members; `inverse`: a row of
+    /// the listener that names this role.
+    derived_from: &'static str,
+    /// Where the connections lead to.
+    to: Vec<&'a str>,
+    #[serde(flatten)]
+    service: ShownService<'a>,
 }
 
 #[derive(Serialize)]
@@ -139,9 +156,10 @@ fn find<'a>(catalogue: &'a Catalogue, show: &Show) -> Result<(&'a Role, Settings
             let message = format!("the role `{}` has no parameter `{key}`", role.name);
             return Err(Diagnostic::plain(message).with_hint_if(hint));
         };
-        let setting = parameter
-            .parse(value)
-            .map_err(|expected| Diagnostic::plain(format!("`{key}` is {expected}, found `{value}`")))?;
+        let setting = parameter.parse(value).map_err(|expected| {
+            Diagnostic::plain(format!("`{key}` is {expected}, found `{value}`"))
+                .with_hint_if(decimal::leading_zero(value))
+        })?;
         settings.insert(key.to_owned(), setting);
     }
     Ok((role, settings))
@@ -163,7 +181,37 @@ fn shown<'a>(catalogue: &'a Catalogue, role: &'a Role, settings: &Settings) -> S
         parameters: parameters(catalogue, &role.name),
         services: list(|role| &role.services),
         connections: list(|role| &role.connections),
+        derived: derived(catalogue, role, settings),
     }
+}
+
+fn derived<'a>(catalogue: &'a Catalogue, role: &'a Role, settings: &Settings) -> Vec<ShownDerived<'a>> {
+    // Of the host at the other end, this one knows no more than the instance that both belong to.
+    let elsewhere: Settings = settings
+        .iter()
+        .filter(|(_, setting)| matches!(setting, Setting::Integer(_)))
+        .map(|(name, setting)| (name.clone(), setting.clone()))
+        .collect();
+    let mut found: Vec<ShownDerived<'_>> = Vec::new();
+    for Derived { role: of, service, origin } in catalogue.derived(&role.name) {
+        let settings = if origin == Origin::Inverse { &elsewhere } else { settings };
+        if !possible(&service.when, settings) {
+            continue;
+        }
+        let mut shown = shown_service(&of.name, service, settings);
+        let (derived_from, to) = match origin {
+            Origin::Beside => {
+                std::mem::swap(&mut shown.ports, &mut shown.remote);
+                shown.ports.retain(|port| !Word::WORDS.iter().any(|(word, _)| *word == port.printed));
+                ("remote-port", service.peers.iter().map(String::as_str).collect())
+            }
+            Origin::Group(groups) => ("group", groups),
+            Origin::Inverse => ("inverse", catalogue.servers_of(&of.name).into_iter().collect()),
+        };
+        found.push(ShownDerived { derived_from, to, service: shown });
+    }
+    found.sort_by_key(|one| one.service.role != role.name);
+    found
 }
 
 fn shown_service<'a>(role: &'a str, service: &'a Service, settings: &Settings) -> ShownService<'a> {
@@ -258,6 +306,20 @@ fn print(shown: &Shown<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
             }
             write!(output.out, "\n{}", table::print(&rows))?;
         }
+    }
+    if !shown.derived.is_empty() {
+        let mut rows = table::table(terminal, &["DERIVED CONNECTION", "PORTS", "TO", "FROM THE ROW", "WHAT FOR"]);
+        for ShownDerived { to, service, .. } in &shown.derived {
+            let marks: String = service.doubts.iter().map(|doubt| mark(&mut doubts, doubt)).collect();
+            rows.add_row(vec![
+                service.id.clone(),
+                ports(service),
+                if to.is_empty() { "any".to_owned() } else { to.join(", ") },
+                source_rows(&service.sources),
+                format!("{} {marks}", service.summary).trim_end().to_owned(),
+            ]);
+        }
+        write!(output.out, "\n{}", table::print(&rows))?;
     }
     if !doubts.is_empty() {
         writeln!(output.out, "\nDoubts")?;

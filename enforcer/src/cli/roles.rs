@@ -34,6 +34,8 @@ struct Listed<'a> {
     parameters: Vec<ListedParameter<'a>>,
     services: usize,
     connections: usize,
+    /// Connections that no row prints as such.
+    derived: usize,
     tables: Vec<String>,
 }
 
@@ -61,8 +63,10 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     match args.format {
         Format::Json => output.json(&roles),
         Format::Table => {
-            let mut table =
-                table(output.terminal, &["ROLE", "PRODUCT", "SERVICES", "CONNECTIONS", "TABLES", "PARAMETERS"]);
+            let mut table = table(
+                output.terminal,
+                &["ROLE", "PRODUCT", "SERVICES", "CONNECTIONS", "DERIVED", "TABLES", "PARAMETERS"],
+            );
             for role in &roles {
                 let parameters: Vec<String> = role
                     .parameters
@@ -74,6 +78,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
                     format!("{} {}", role.product, role.release),
                     role.services.to_string(),
                     role.connections.to_string(),
+                    role.derived.to_string(),
                     role.tables.join(" "),
                     parameters.join(", "),
                 ]);
@@ -113,6 +118,7 @@ fn listed<'a>(catalogue: &'a Catalogue, role: &'a Role) -> Listed<'a> {
         parameters: parameters(catalogue, &role.name),
         services: all.iter().map(|role| role.services.len()).sum(),
         connections: all.iter().map(|role| role.connections.len()).sum(),
+        derived: catalogue.derived(&role.name).len(),
         tables: sources.into_iter().map(|(document, _, table)| format!("{document}:{table}")).collect(),
     }
 }

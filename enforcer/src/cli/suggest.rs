@@ -82,6 +82,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     match args.format {
         SuggestFormat::Json => output.json(&found),
         SuggestFormat::Yaml => {
+            for note in &found.notes {
+                writeln!(output.err, "note: {note}")?;
+            }
             remark(&found, output)?;
             if found.is_rewritten && whole.site.text.name != COMMAND_LINE {
                 writeln!(
@@ -136,6 +139,7 @@ fn show(found: &Suggestions, output: &mut Output<'_>) -> Result<(), Failure> {
         describe(one, output)?;
     }
     let (permitted, rest): (Vec<_>, Vec<_>) = found.unexplained.iter().partition(|one| one.class == Class::Permitted);
+    let (answers, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|one| one.class == Class::Answer);
     if !rest.is_empty() {
         writeln!(output.out, "Unexplained")?;
         let mut rows = table(output.terminal, &["FLOW", "PACKETS", "WHY"]);
@@ -147,10 +151,13 @@ fn show(found: &Suggestions, output: &mut Output<'_>) -> Result<(), Failure> {
             writeln!(output.out, "... and {} more; --format json lists all", rest.len() - ROWS)?;
         }
     }
+    for note in &found.notes {
+        writeln!(output.out, "Note: {note}\n")?;
+    }
     if !permitted.is_empty() {
         writeln!(output.err, "denied flows that the policy permits by now: {}", permitted.len())?;
     }
-    if found.suggestions.is_empty() && rest.is_empty() {
+    if found.suggestions.is_empty() && rest.is_empty() && answers.is_empty() {
         writeln!(output.err, "nothing was refused that the policy would refuse: there is nothing to suggest")?;
         return Ok(());
     }

@@ -7,6 +7,7 @@ use enforcer_common::Direction;
 
 use crate::judge::frame::{self, IPV4, IPV6, OUR_MAC, V4};
 use crate::policy::site::{parse_protocol, protocol_name};
+use crate::text::decimal;
 use crate::text::diagnostic::{Diagnostic, Position, Text};
 use crate::text::nearest::did_you_mean;
 
@@ -227,12 +228,13 @@ impl<'t> End<'t> {
         };
         let port = match port {
             None => None,
-            Some(port) => match port.parse::<u16>() {
-                Ok(number) if !port.starts_with('+') => Some((number, port)),
-                _ => {
+            Some(port) => match decimal::parse(port) {
+                Some(number) => Some((number, port)),
+                None => {
                     let message = format!("`{port}` is no port");
                     let at = if port.is_empty() { word } else { port };
-                    return Err(line.error(at, message).with_hint("a number from 0 to 65535").into());
+                    let hint = decimal::leading_zero(port).unwrap_or_else(|| "a number from 0 to 65535".to_owned());
+                    return Err(line.error(at, message).with_hint(hint).into());
                 }
             },
         };

@@ -243,7 +243,12 @@ fn would_drop(facts: &Facts<'_>) -> Vec<WouldDrop> {
             None => flow.protocol.clone(),
         };
         // A scan is one thing, whatever ports it tried.
-        let service = if class == "scan" { "many ports".to_owned() } else { service };
+        let service = match class {
+            "scan" => "many ports".to_owned(),
+            // And so are answers that come to another port each time.
+            "answer" => "udp, many ports".to_owned(),
+            _ => service,
+        };
         let group = groups.entry((peer, flow.direction, service, class, says)).or_default();
         group.0.insert(flow.remote);
         group.1 += flow.packets;
@@ -257,6 +262,7 @@ fn would_drop(facts: &Facts<'_>) -> Vec<WouldDrop> {
         let class = match one.class {
             Class::Permitted => continue,
             Class::Scan => "scan",
+            Class::Answer => "answer",
             Class::Never => "never",
             Class::Refused => "refused",
             Class::Open => "open",
@@ -277,7 +283,8 @@ fn would_drop(facts: &Facts<'_>) -> Vec<WouldDrop> {
             says,
         })
         .collect();
-    let order = |class: &str| ["suggested", "open", "refused", "scan", "never"].iter().position(|one| *one == class);
+    let order =
+        |class: &str| ["suggested", "open", "answer", "refused", "scan", "never"].iter().position(|one| *one == class);
     found.sort_by(|a, b| (order(a.class), b.packets, &a.service).cmp(&(order(b.class), a.packets, &b.service)));
     found
 }
@@ -314,7 +321,9 @@ fn unused(facts: &Facts<'_>) -> Vec<Unused> {
 }
 
 fn notes(facts: &Facts<'_>) -> Vec<String> {
-    let mut notes = Vec::new();
+    let first = |note: &String| note.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
+    let mut notes: Vec<String> =
+        facts.denied.notes.iter().map(|note| format!("{} (`enforcer suggest` prints it)", first(note))).collect();
     if facts.is_full {
         notes.push("the table of denied flows is full: flows that were quiet for longest are forgotten".to_owned());
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::cli::completions;
 use crate::dataplane::{Modes, Protected, of_other_versions, protected, reading, secure_folders};
 use crate::failure::{Failure, require_capabilities};
+use crate::text::decimal;
 
 /// Interfaces of a command; all protected ones when none is named.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -86,6 +87,9 @@ impl From<ModeArg> for Mode {
 /// # Errors
 /// When it is none, or nothing.
 pub fn duration(text: &str) -> Result<Duration, String> {
+    if let Some(hint) = decimal::leading_zero(text) {
+        return Err(hint);
+    }
     let length = humantime::parse_duration(text).map_err(|error| format!("{error}; write it like `60s` or `2h`"))?;
     if length < Duration::from_secs(1) {
         return Err("less than a second is too short for anybody".to_owned());

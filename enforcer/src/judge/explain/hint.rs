@@ -6,7 +6,7 @@ use enforcer_common::{Direction, Reason};
 
 use super::{Found, candidates};
 use crate::judge::tuple::Tuple;
-use crate::policy::catalogue::Catalogue;
+use crate::policy::catalogue::{Catalogue, Exposure, Origin};
 use crate::policy::ruleset::{Rule, Ruleset, SourceRow};
 use crate::policy::site::{Site, protocol_name};
 use crate::text::nearest::one_of;
@@ -32,7 +32,7 @@ pub fn hint(known: &Known<'_>, tuple: &Tuple, found: Found, rule: Option<&Rule>)
             name(rule),
             deny_question(tuple)
         )),
-        Reason::Rule => Some(format!("to refuse it:\n{}", deny(tuple))),
+        Reason::Rule => Some(format!("{}to refuse it:\n{}", narrow(known, tuple, rule), deny(tuple))),
         Reason::Open | Reason::Dhcp if tuple.ports.is_some() => {
             let judged = known.site.outbound_judged || tuple.direction == Direction::Inbound;
             let role = if judged { "" } else { "`outbound: role` would judge it; " };
@@ -78,6 +78,20 @@ pub fn hint(known: &Known<'_>, tuple: &Tuple, found: Found, rule: Option<&Rule>)
         | Reason::FragmentDrop
         | Reason::IcmpType
         | Reason::Redirect => None,
+    }
+}
+
+/// How to keep an open service that everybody may use to some.
+fn narrow(known: &Known<'_>, tuple: &Tuple, rule: Option<&Rule>) -> String {
+    let is_service = |rule: &&Rule| {
+        let service = super::service_of(known.catalogue, rule);
+        service.is_some_and(|service| service.exposure == Exposure::Open) && rule.prefixes.is_none()
+    };
+    match rule.filter(is_service).filter(|_| tuple.direction == Direction::Inbound) {
+        Some(rule) => {
+            format!("to keep the service to those whom you name: `limit: [{{service: {}, from: [...]}}]`; ", rule.id)
+        }
+        None => String::new(),
     }
 }
 
@@ -140,24 +154,85 @@ fn name(rule: Option<&Rule>) -> String {
 fn peer(known: &Known<'_>, tuple: &Tuple, rule: Option<&Rule>) -> String {
     let remote = tuple.remote();
     let Some(rule) = rule else { return format!("to permit it:\n{}", allow(tuple)) };
-    // A service is for all of its peers, although only those with addresses are in the rule.
-    let service = super::service_of(known.catalogue, rule).filter(|service| service.exposure.only_peer().is_none());
-    let named = service.map_or_else(|| rule.peers.clone().unwrap_or_default(), |service| service.peers.clone());
-    // Literal addresses of a site rule are no peers to which one could be added.
-    let is_peer = |name: &&String| name.parse::<IpAddr>().is_err() && name.parse::<ipnet::IpNet>().is_err();
-    let mut names: Vec<&String> = named.iter().filter(is_peer).collect();
-    // Members of the cluster may reach the most: they come last.
-    names.sort_by_key(|name| (name.as_str() == "cluster", name.as_str() == "https-networking"));
-    let quotes: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-    let Some(first) = quotes.first() else {
-        return format!("add {remote} to `{}` of `{}`", side(tuple.direction), rule.id);
+    let limit = known.site.limits.get(&rule.id).filter(|_| tuple.direction == Direction::Inbound);
+    let who = match limit {
+        Some(_) => format!("`limit` keeps `{}` to", rule.id),
+        None => format!("`{}` is for", rule.id),
     };
-    format!(
-        "`{}` is for {}; if {remote} is one of them, add it:\npeers:\n  {first}: [{}]",
-        rule.id,
-        one_of(&quotes),
-        quoted(remote)
-    )
+    // Of a host whose ports depend on parameters, these are asked for and not only its address.
+    let host = match tuple.direction {
+        Direction::Inbound => None,
+        Direction::Outbound => host(known, tuple, |id| id == rule.id).filter(|host| is_told(known, host, remote)),
+    };
+    if let Some(host) = host {
+        return format!("{who} hosts with other addresses; if {remote} is {}", host.entry(remote));
+    }
+    let mut names = super::peers_of(known.site, known.catalogue, rule);
+    // Members of the cluster may reach the most: they come last.
+    names.sort_by_key(|name| (name == "cluster", name == "https-networking"));
+    let is_there =
+        |name: &String| known.site.peers.get(name).is_some_and(|nets| nets.iter().any(|net| net.contains(&remote)));
+    // It would change nothing where the address is one of them already.
+    names.retain(|name| !is_there(name));
+    let quotes: Vec<&str> = names.iter().map(String::as_str).collect();
+    let Some(first) = quotes.first() else {
+        return match limit {
+            Some(limit) => format!("add {remote} to `from` of the entry for `{}` (line {})", rule.id, limit.at.line),
+            None if rule.id.starts_with("site/") => {
+                format!("add {remote} to `{}` of `{}`", side(tuple.direction), rule.id)
+            }
+            None => format!("`{}` is for other addresses; to permit it:\n{}", rule.id, allow(tuple)),
+        };
+    };
+    format!("{who} {}; if {remote} is one of them, add it:\npeers:\n  {first}: [{}]", one_of(&quotes), quoted(remote))
+}
+
+/// A host that a role of this site connects to, and which has the port with some settings.
+struct Host {
+    role: String,
+    settings: std::collections::BTreeMap<String, String>,
+}
+
+/// The host with a role to which this site's roles connect, whose service with such an id has the port.
+fn host(known: &Known<'_>, tuple: &Tuple, is_wanted: impl Fn(&str) -> bool) -> Option<Host> {
+    let (_, port) = tuple.ports?;
+    let found = candidates(known.catalogue, tuple.direction, tuple.protocol, port);
+    let derived: Vec<_> = known.site.roles.iter().flat_map(|used| known.catalogue.derived(&used.role)).collect();
+    found.into_iter().filter(|candidate| is_wanted(&candidate.id) && !candidate.settings.is_empty()).find_map(|found| {
+        let (role, service) = found.id.split_once('/')?;
+        let leads = derived
+            .iter()
+            .any(|one| one.origin == Origin::Inverse && one.role.name == role && one.service.name == service);
+        (leads && known.catalogue.servers_of(role).is_some())
+            .then(|| Host { role: role.to_owned(), settings: found.settings })
+    })
+}
+
+/// Whether the address has a place in the site, so that only its parameters are wrong, or others of its kind have theirs told.
+fn is_told(known: &Known<'_>, host: &Host, remote: IpAddr) -> bool {
+    let peer = known.catalogue.servers_of(&host.role).and_then(|peer| known.site.peers.get(peer));
+    peer.is_some_and(|nets| nets.iter().any(|net| net.contains(&remote)))
+        || known.site.remotes.iter().any(|told| told.role == host.role)
+}
+
+impl Host {
+    /// "a host with instance 1, say so: remote: ...".
+    fn entry(&self, remote: IpAddr) -> String {
+        let words: Vec<String> = self.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let settings: String =
+            self.settings.iter().map(|(name, value)| format!(", {name}: {}", scalar(value))).collect();
+        let Self { role, .. } = self;
+        format!(
+            "a `{role}` with {}, say so:\nremote:\n  - {{role: {role}{settings}, addresses: [{}]}}",
+            words.join(", "),
+            quoted(remote)
+        )
+    }
+}
+
+/// A value as YAML: ranges of ports have commas between them.
+fn scalar(value: &str) -> String {
+    if value.contains(',') { format!("\"{value}\"") } else { value.to_owned() }
 }
 
 /// Nothing names the port.
@@ -171,18 +246,38 @@ fn unlisted(known: &Known<'_>, tuple: &Tuple) -> String {
         .take(4)
         .map(|candidate| {
             let SourceRow { document, table, row } = &candidate.source;
-            format!("`{}` ({document} table {table}, row {row})", candidate.id)
+            let settings = candidate.settings.iter().map(|(name, value)| format!(", {name} {value}"));
+            format!("`{}` ({document} table {table}, row {row}{})", candidate.id, settings.collect::<String>())
         })
         .collect();
     let more = if candidates.len() > 4 { format!(" and {} more", candidates.len() - 4) } else { String::new() };
     let catalogue = match (roles.is_empty(), tuple.direction) {
         (true, _) => "the catalogue does not know this port".to_owned(),
+        (false, Direction::Inbound) if candidates.iter().any(|candidate| is_here(known, &candidate.id)) => {
+            format!(
+                "the catalogue knows this port as {}{more}, which this host does not have with its parameters",
+                roles.join(", ")
+            )
+        }
         (false, Direction::Inbound) => {
             format!("the catalogue knows this port as {}{more}, which this host does not have", roles.join(", "))
         }
         (false, Direction::Outbound) => format!("the catalogue knows this port as {}{more}", roles.join(", ")),
     };
-    format!("{catalogue}; to permit it:\n{}", allow(tuple))
+    let host = match tuple.direction {
+        Direction::Inbound => None,
+        Direction::Outbound => host(known, tuple, |_| true),
+    };
+    match host {
+        Some(host) => format!("{catalogue}; if {0} is {1}", tuple.remote(), host.entry(tuple.remote())),
+        None => format!("{catalogue}; to permit it:\n{}", allow(tuple)),
+    }
+}
+
+/// Whether this host has the role of a service.
+fn is_here(known: &Known<'_>, id: &str) -> bool {
+    let role = id.split('/').next().unwrap_or_default();
+    known.site.roles.iter().any(|used| known.catalogue.flatten(&used.role).iter().any(|one| one.name == role))
 }
 
 /// The document keeps the port to the host.

@@ -3,6 +3,8 @@
 mod candidates;
 mod hint;
 
+use std::net::IpAddr;
+
 use enforcer_common::{Direction, Mode, Reason, Verdict};
 use serde::Serialize;
 
@@ -13,9 +15,9 @@ use crate::judge::host::Host;
 use crate::judge::reference::{Asked, Ruling, ruling};
 use crate::judge::tables::HostTables;
 use crate::judge::tuple::Tuple;
-use crate::policy::catalogue::{Catalogue, Service};
+use crate::policy::catalogue::{Catalogue, OWN_GROUPS, Service};
 use crate::policy::ruleset::{Rule, Ruleset, SourceRow};
-use crate::policy::site::Site;
+use crate::policy::site::{Remote, Site};
 
 /// What is said of a packet.
 #[derive(Clone, Debug, Serialize)]
@@ -114,6 +116,44 @@ fn responsible<'a>(ruleset: &'a Ruleset, tuple: &Tuple, found: Found) -> Option<
 pub(crate) fn service_of<'a>(catalogue: &'a Catalogue, rule: &Rule) -> Option<&'a Service> {
     let (role, name) = rule.id.split_once('/')?;
     catalogue.roles.get(role)?.entries().find(|service| service.name == name)
+}
+
+/// The peers by name whose members a rule could be meant for, those without addresses included; none where a rule has only
+/// addresses.
+pub(crate) fn peers_of(site: &Site, catalogue: &Catalogue, rule: &Rule) -> Vec<String> {
+    let named = || {
+        let names = rule.peers.iter().flatten().filter(|name| is_peer(name));
+        names.cloned().collect::<Vec<_>>()
+    };
+    let Some(service) = service_of(catalogue, rule).filter(|service| service.exposure.only_peer().is_none()) else {
+        return named();
+    };
+    match rule.direction {
+        Direction::Inbound => match site.limits.get(&rule.id) {
+            Some(limit) => limit.remotes.iter().filter_map(Remote::peer).map(str::to_owned).collect(),
+            // A service is for all of its peers, although only those with addresses are in the rule.
+            None => service.peers.clone(),
+        },
+        Direction::Outbound => {
+            let (role, name) = rule.id.split_once('/').unwrap_or_default();
+            let connects =
+                catalogue.roles.get(role).is_some_and(|role| role.connections.iter().any(|one| one.name == name));
+            if connects {
+                return service.peers.clone();
+            }
+            // The peers of a service are its clients. Its servers are what a client connects to.
+            let mut names = named();
+            let servers =
+                catalogue.servers_of(role).filter(|_| names.iter().all(|name| !OWN_GROUPS.contains(&name.as_str())));
+            names.extend(servers.map(str::to_owned).filter(|servers| !names.contains(servers)));
+            names
+        }
+    }
+}
+
+/// A name of a peer, where a rule may also have addresses.
+fn is_peer(name: &str) -> bool {
+    name.parse::<IpAddr>().is_err() && name.parse::<ipnet::IpNet>().is_err()
 }
 
 /// Whether the host, or the rule for itself, only counts what is refused.

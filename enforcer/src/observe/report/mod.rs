@@ -504,6 +504,7 @@ mod tests {
                 policy_hash: String::new(),
                 suggestions: Vec::new(),
                 unexplained: Vec::new(),
+                notes: vec![HOSTILE.to_owned()],
                 yaml: HOSTILE.to_owned(),
                 site: String::new(),
                 is_rewritten: false,

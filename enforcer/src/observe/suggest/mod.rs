@@ -5,6 +5,7 @@
 //! of both policies. What no document and no few addresses explain is left to a person.
 
 mod additions;
+mod answers;
 mod input;
 mod insert;
 mod peers;
@@ -89,6 +90,8 @@ pub struct Suggestions {
     pub suggestions: Vec<Suggestion>,
     /// What no suggestion permits, the most packets first.
     pub unexplained: Vec<Unexplained>,
+    /// What would help with many of them at once.
+    pub notes: Vec<String>,
     /// All suggestions together, as part of a site file.
     pub yaml: String,
     /// The whole site with all suggestions: the text of its file, and they in it.
@@ -177,6 +180,8 @@ pub enum Class {
     Permitted,
     /// Its address tried so many ports that it looks for open ones.
     Scan,
+    /// One of many answers to what this host asked a group: a note says what would help.
+    Answer,
     /// No policy could permit it.
     Never,
     /// A document or the operator refuses it.
@@ -196,15 +201,16 @@ pub struct Options {
 #[must_use]
 pub fn suggest(base: &Base<'_>, denied: &[Denied], options: Options) -> Suggestions {
     let Sifted { mut open, mut unexplained } = sift::sift(base, denied);
-    let mut leave = |flows: Vec<Denied>, why: &str| {
-        let left = |flow| Unexplained { flow: Flow::from(&flow), class: Class::Open, why: why.to_owned() };
-        unexplained.extend(flows.into_iter().map(left));
-    };
     let mut found: Vec<Draft> = Vec::new();
     if !options.narrow {
         found.extend(peers::suggest(base, &mut open));
         found.extend(roles::suggest(base, &mut open));
     }
+    let notes = answers::leave(&mut open, &mut unexplained).into_iter().collect();
+    let mut leave = |flows: Vec<Denied>, why: &str| {
+        let left = |flow| Unexplained { flow: Flow::from(&flow), class: Class::Open, why: why.to_owned() };
+        unexplained.extend(flows.into_iter().map(left));
+    };
     let mut names: BTreeSet<String> = base.site.rules.iter().map(|rule| rule.name.clone()).collect();
     let mut services: Vec<_> = by_service(open).into_iter().collect();
     services
@@ -265,6 +271,7 @@ pub fn suggest(base: &Base<'_>, denied: &[Denied], options: Options) -> Suggesti
         also_opens,
         suggestions,
         unexplained,
+        notes,
     }
 }
 

@@ -8,13 +8,11 @@ use enforcer_common::{Direction, Reason, SourceClass, Verdict};
 use super::additions::Additions;
 use super::risk::opened;
 use super::{Base, Denied, Draft, Kind, Tried};
-use crate::judge::explain::service_of;
+use crate::judge::explain::peers_of;
 use crate::judge::reference::{Asked, Ruling, ruling};
+use crate::policy::catalogue::OWN_GROUPS;
 use crate::policy::diff::{Effect, diff};
 use crate::policy::ruleset::Rule;
-
-/// Groups that a host is itself a member of: their members may reach the most, so they are the last guess.
-const OWN_SIDE: [&str; 2] = ["cluster", "https-networking"];
 
 /// Suggests addresses of peers for flows that a rule names for others, and takes these flows away.
 pub(super) fn suggest(base: &Base<'_>, open: &mut Vec<Denied>) -> Vec<Draft> {
@@ -70,12 +68,9 @@ impl Guesses<'_> {
 
     /// The peer that would open the least beside, and close nothing.
     fn guess(&self, flow: &Denied, remote: IpAddr, rule: &Rule) -> Option<String> {
-        // A service is for all of its peers, although only those with addresses are in the rule.
-        let service = service_of(self.base.catalogue, rule).filter(|service| service.exposure.only_peer().is_none());
-        let names = service.map_or_else(|| rule.peers.clone().unwrap_or_default(), |service| service.peers.clone());
-        let is_address = |name: &str| name.parse::<IpAddr>().is_ok() || name.parse::<ipnet::IpNet>().is_ok();
+        let names = peers_of(self.base.site, self.base.catalogue, rule);
         let mut best: Option<((bool, u64, bool, String), String)> = None;
-        for name in names.into_iter().filter(|name| !is_address(name)) {
+        for name in names {
             let additions =
                 Additions { peers: BTreeMap::from([(name.clone(), [remote].into())]), ..Additions::default() };
             let Ok(changed) = self.base.with(&additions) else { continue };
@@ -89,7 +84,8 @@ impl Guesses<'_> {
                 continue;
             }
             let unbound = !self.base.site.peers.contains_key(&name);
-            let key = (OWN_SIDE.contains(&name.as_str()), opened(&difference, Direction::ALL), unbound, name.clone());
+            // Members of the own groups may reach the most, so they are the last guess.
+            let key = (OWN_GROUPS.contains(&name.as_str()), opened(&difference, Direction::ALL), unbound, name.clone());
             if best.as_ref().is_none_or(|(known, _)| key < *known) {
                 best = Some((key, name));
             }

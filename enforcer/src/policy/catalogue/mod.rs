@@ -3,6 +3,7 @@
 //! It is data (`policies/`), built into the program and replaceable by `--catalogue DIR`. What is loaded is checked as a
 //! whole: a [`Catalogue`] names no role, peer, document or parameter that it does not have.
 
+mod connections;
 mod lint;
 mod load;
 mod parameter;
@@ -12,7 +13,7 @@ mod read;
 pub(in crate::policy::catalogue) mod records;
 mod resolve;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
@@ -20,6 +21,7 @@ use serde::Serialize;
 use crate::policy::ruleset::SourceRow;
 use crate::text::diagnostic::Position;
 
+pub use connections::{Derived, OWN_GROUPS, Origin};
 pub use lint::{Decision, Decisions, Finding, Kind as FindingKind, lint, stale_decisions};
 pub use load::{Error, embedded, from_directory};
 pub use parameter::{Kind, Parameter, Setting, Settings};
@@ -59,6 +61,8 @@ pub struct Peer {
     pub summary: String,
     /// Roles that run on hosts of this kind.
     pub roles: Vec<String>,
+    /// Those of them whose servers this peer means: derived connections to them use it.
+    pub servers: Vec<String>,
 }
 
 /// A role.
@@ -212,10 +216,27 @@ impl Role {
 }
 
 impl Service {
+    /// Whether the row is about anything but the host itself.
+    #[must_use]
+    pub fn leaves_host(&self) -> bool {
+        self.exposure != Exposure::Internal && self.direction != Printed::Local
+    }
+
     /// Whether it exists with these settings.
     #[must_use]
     pub fn applies(&self, settings: &Settings) -> bool {
         holds(&self.when, settings)
+    }
+
+    /// The parameters that decide whether it exists, and on which ports.
+    #[must_use]
+    pub fn parameters(&self) -> BTreeSet<&str> {
+        let mut names: BTreeSet<&str> = self.when.keys().map(String::as_str).collect();
+        for port in &self.ports {
+            names.extend(port.when.keys().map(String::as_str));
+            names.extend(port.parameters());
+        }
+        names
     }
 
     /// The ports that exist with these settings, evaluated, with the port they come from. Words name no port.

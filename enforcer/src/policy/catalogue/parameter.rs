@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use serde::{Serialize, Serializer};
 
 use crate::policy::catalogue::port_ranges::{format_ranges, parse_ranges};
+use crate::text::decimal;
 
 /// A parameter of a role.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,10 +55,10 @@ impl Parameter {
     /// What was expected instead.
     pub fn parse(&self, text: &str) -> Result<Setting, String> {
         let setting = match &self.kind {
-            Kind::Integer(range) => text.parse().ok().filter(|number| range.contains(number)).map(Setting::Integer),
+            Kind::Integer(range) => decimal::parse(text).filter(|number| range.contains(number)).map(Setting::Integer),
             Kind::Choice(values) => values.iter().find(|value| *value == text).cloned().map(Setting::Choice),
             Kind::Port => {
-                text.parse::<u16>().ok().filter(|port| *port > 0).map(|port| Setting::Ports(vec![port..=port]))
+                decimal::parse(text).filter(|port| *port > 0).map(|port: u16| Setting::Ports(vec![port..=port]))
             }
             Kind::Ports => {
                 parse_ranges(text).filter(|ranges| ranges.iter().all(|r| *r.start() > 0)).map(Setting::Ports)

@@ -10,6 +10,7 @@ use super::EvalError::*;
 use super::parameter::{Setting, Settings};
 use crate::policy::catalogue::port_ranges::{format_ranges, parse_range};
 use crate::policy::ruleset::SourceRow;
+use crate::text::decimal;
 
 /// A printed port.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,6 +162,20 @@ impl Port {
         }
     }
 
+    /// The instance with which a formula has a port; none for what does not follow the instance.
+    #[must_use]
+    pub fn instance_with(&self, wanted: u16, settings: &Settings) -> Option<i64> {
+        let PortExpression::Formula { factor, .. } = self.port else { return None };
+        let at = |instance: i64| {
+            let mut settings = settings.clone();
+            settings.insert("instance".to_owned(), Setting::Integer(instance));
+            self.ranges(&settings).ok()?.first().cloned()
+        };
+        let first = at(0)?;
+        let instance = i64::from(wanted.checked_sub(*first.start())?) / i64::from(factor.max(1));
+        at(instance)?.contains(&wanted).then_some(instance)
+    }
+
     /// The parameters that its value depends on.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         let formula = match &self.port {
@@ -181,14 +196,14 @@ impl PortExpression {
         }
         if let Some((base, rest)) = text.split_once('+') {
             let base = base.trim();
-            let base = match base.parse() {
-                Ok(number) => Base::Number(number),
-                Err(_) if is_name(base) && base != "instance" => Base::Parameter(base.to_owned()),
-                Err(_) => return None,
+            let base = match decimal::parse(base) {
+                Some(number) => Base::Number(number),
+                None if is_name(base) && base != "instance" => Base::Parameter(base.to_owned()),
+                None => return None,
             };
             let factor = match rest.split_once('*') {
                 None => (rest.trim() == "instance").then_some(1),
-                Some((factor, name)) => factor.trim().parse().ok().filter(|_| name.trim() == "instance"),
+                Some((factor, name)) => decimal::parse(factor.trim()).filter(|_| name.trim() == "instance"),
             }?;
             return Some(Self::Formula { base, factor });
         }
@@ -279,6 +294,10 @@ mod tests {
             "port",
             "1,2",
             "1 + -4 * instance",
+            "010",
+            "443-0500",
+            "041004 + 40 * instance",
+            "41004 + 040 * instance",
         ] {
             assert_eq!(PortExpression::parse(text), None, "{text}");
         }

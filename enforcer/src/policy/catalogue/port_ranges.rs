@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use crate::text::decimal;
+
 /// `N` or `A-B` with A not above B.
 pub(super) fn parse_range(text: &str) -> Option<RangeInclusive<u16>> {
     let (start, end) = match text.split_once('-') {
@@ -42,8 +44,6 @@ pub fn format_ranges(ranges: &[RangeInclusive<u16>]) -> String {
     texts.collect::<Vec<_>>().join(",")
 }
 
-/// Digits only: `u16::from_str` would also take a sign.
 pub(super) fn port_number(text: &str) -> Option<u16> {
-    let text = text.trim();
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    decimal::parse(text.trim())
 }

@@ -35,10 +35,12 @@ pub(super) fn peers(reader: &Reader<'_>, root: &Node) -> BTreeMap<String, Peer> 
         kebab(reader, node);
         let Some(mut fields) = reader.fields(value, "a peer") else { continue };
         let summary = fields.required("summary").and_then(|node| reader.string(node, "a sentence"));
-        let roles = fields.optional("roles").map(|node| strings(reader, node, "a list of roles")).unwrap_or_default();
+        let mut roles =
+            |key| fields.optional(key).map(|node| strings(reader, node, "a list of roles")).unwrap_or_default();
+        let (roles, servers) = (roles("roles"), roles("servers"));
         fields.finish();
         if let Some(summary) = summary {
-            peers.insert(key.to_owned(), Peer { summary: summary.to_owned(), roles });
+            peers.insert(key.to_owned(), Peer { summary: summary.to_owned(), roles, servers });
         }
     }
     peers
@@ -189,7 +191,7 @@ fn port(reader: &Reader<'_>, node: &Node, source: Option<&SourceRow>, document: 
     let expression = fields.required("port").and_then(|node| {
         let expression = PortExpression::parse(reader.string(node, what)?);
         if expression.is_none() {
-            reader.expected(node, what);
+            reader.expected_number(node, what);
         }
         expression
     });

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Catalogue, Condition, Kind, Parameter, Role, Service};
+use super::{Catalogue, Condition, Kind, Parameter, Peer, Role, Service};
 use crate::text::diagnostic::{Diagnostic, Position, Text};
 use crate::text::nearest::did_you_mean;
 
@@ -35,6 +35,12 @@ impl Catalogue {
         parameters
     }
 
+    /// The peer that means the servers of a role.
+    #[must_use]
+    pub fn servers_of(&self, role: &str) -> Option<&str> {
+        self.peers.iter().find(|(_, peer)| peer.servers.iter().any(|one| one == role)).map(|(name, _)| name.as_str())
+    }
+
     /// The peers whose hosts run this role.
     pub fn peers_of<'a>(&'a self, role: &'a str) -> impl Iterator<Item = &'a str> {
         self.peers.iter().filter(move |(_, peer)| peer.roles.iter().any(|r| r == role)).map(|(name, _)| name.as_str())
@@ -50,6 +56,7 @@ pub(super) fn resolve(catalogue: &Catalogue, files: &[(String, Text)]) -> Vec<Di
         for role in &peer.roles {
             check.role(text("peers"), role, &format!("the peer `{name}`"));
         }
+        check.servers(text("peers"), name, peer);
     }
     for role in catalogue.roles.values() {
         check.whole_role(text(&role.name), role);
@@ -63,6 +70,21 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// A role has one peer that means its servers, and runs on hosts of that kind.
+    fn servers(&mut self, text: &Text, name: &str, peer: &Peer) {
+        for role in &peer.servers {
+            if !peer.roles.contains(role) {
+                let message = format!("`servers` of the peer `{name}` names `{role}`, which is not among its `roles`");
+                self.findings.push(Diagnostic::of_file(&text.name, message));
+            }
+            let other = self.catalogue.peers.iter().find(|(other, peer)| *other != name && peer.servers.contains(role));
+            if let Some((other, _)) = other.filter(|(other, _)| other.as_str() < name) {
+                let message = format!("both `{other}` and `{name}` mean the servers of `{role}`; only one peer can");
+                self.findings.push(Diagnostic::of_file(&text.name, message));
+            }
+        }
+    }
+
     fn whole_role(&mut self, text: &Text, role: &Role) {
         for included in &role.includes {
             self.role(text, included, "`includes`");
@@ -72,7 +94,7 @@ impl Check<'_> {
             }
         }
         // In a site file they stand beside the role's name and mode.
-        for reserved in ["role", "mode"].into_iter().filter(|name| role.parameters.contains_key(*name)) {
+        for reserved in ["role", "mode", "addresses"].into_iter().filter(|name| role.parameters.contains_key(*name)) {
             let message = format!("`{}`: a parameter cannot be called `{reserved}`", role.name);
             self.findings.push(Diagnostic::of_file(&text.name, message));
         }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use enforcer_common::{Direction, Mode};
 
 use super::Error;
-use super::remote::RemoteSide;
+use super::remote::{RemoteSide, of_remotes};
 use super::rules::{Drafts, Key, Kind};
 use crate::policy::catalogue::{Catalogue, Exposure, Port, Role, Service};
 use crate::policy::ruleset::Action;
@@ -22,7 +22,7 @@ pub(super) fn services(site: &Site, catalogue: &Catalogue, drafts: &mut Drafts) 
                 let (action, remote) = match service.exposure {
                     Exposure::Internal => (Action::Internal, RemoteSide::any()),
                     Exposure::Open | Exposure::Cluster | Exposure::HttpsNetworking => {
-                        (Action::Permit, RemoteSide::of_service(site, service))
+                        (Action::Permit, users(site, role, service))
                     }
                 };
                 let ports = Service::evaluated(&service.ports, &used.settings)
@@ -32,6 +32,15 @@ pub(super) fn services(site: &Site, catalogue: &Catalogue, drafts: &mut Drafts) 
         }
     }
     Ok(())
+}
+
+/// Who may use a service: its peers, and of these only whom a `limit` names.
+pub(super) fn users(site: &Site, role: &Role, service: &Service) -> RemoteSide {
+    let all = RemoteSide::of_service(site, service);
+    match site.limits.get(&rule_id(role, service)) {
+        Some(limit) => all.narrowed(&of_remotes(site, &limit.remotes)),
+        None => all,
+    }
 }
 
 /// The id of a service or connection.

@@ -6,9 +6,11 @@
 //! 1. a deny rule that enforces; 2. a deny rule that is in audit by itself; 3. a permit; 4. `peer`, where permits name the
 //!    port but not this source; 5. `internal`; 6. nothing, which is `no-rule`.
 
+mod elsewhere;
 mod hash;
 mod inbound;
 mod outbound;
+mod prefixes;
 mod remote;
 mod rules;
 mod sources;

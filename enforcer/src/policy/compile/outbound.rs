@@ -1,66 +1,77 @@
-//! Outbound rules: the connections of the roles. The documents print most client sides only on the listener's row, so they
-//! are derived from three places.
+//! Outbound rules: the connections of the roles, printed and derived (see [`crate::policy::catalogue::Origin`]).
 //!
-//! - (a) what a role prints itself: its connections, and numeric remote ports beside its services;
-//! - (b) the inverse of rows whose remote device is this role, of other roles and of this role's other hosts;
-//! - (c) its own `cluster` and `https-networking` services, towards those peers.
-//!
-//! An inverse rule has the id of the service that it leads to, so that it points at the row which prints it.
+//! An inverse rule has the id of the service that it leads to, so that it points at the row which prints it, and the ports
+//! that this service has on the host it leads to ([`super::elsewhere`]).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use enforcer_common::Direction;
 
 use super::Error;
+use super::elsewhere::{Elsewhere, elsewhere};
 use super::inbound::{add_ports, rule_id};
-use super::remote::{OWN_SIDE, RemoteSide};
+use super::remote::RemoteSide;
 use super::rules::Drafts;
-use crate::policy::catalogue::{Catalogue, Exposure, Kind, Printed, Role, Service, Setting, Settings};
+use crate::policy::catalogue::{Catalogue, Derived, Exposure, Origin, Service};
 use crate::policy::ruleset::Action;
 use crate::policy::site::{RoleUse, Site};
 
 /// Adds the connections of every role of the site.
 pub(super) fn connections(site: &Site, catalogue: &Catalogue, drafts: &mut Drafts) -> Result<(), Error> {
     for used in &site.roles {
-        let own = catalogue.flatten(&used.role);
-        for role in &own {
-            printed(site, used, role, drafts)?;
-            towards_own_groups(site, used, role, drafts)?;
-        }
-        inverse(site, catalogue, used, &own, drafts);
-    }
-    Ok(())
-}
-
-/// (a): connections, and numeric remote ports beside services that are not for the host alone.
-fn printed(site: &Site, used: &RoleUse, role: &Role, drafts: &mut Drafts) -> Result<(), Error> {
-    let connections = role.connections.iter().map(|connection| (connection, &connection.ports));
-    let beside = role.services.iter().map(|service| (service, &service.remote));
-    for (service, ports) in connections.chain(beside).filter(|(service, _)| leaves(service)) {
-        if service.applies(&used.settings) {
-            let ports = Service::evaluated(ports, &used.settings)
-                .map_err(|cause| Error::Port { rule: rule_id(role, service), cause })?;
-            let remote = RemoteSide::of_service(site, service);
-            add_ports(drafts, Direction::Outbound, Action::Permit, (role, service), used.mode, &remote, &ports);
-        }
-    }
-    Ok(())
-}
-
-/// (c): the other members run the same services, and so do those of this role's `open` services that name the group.
-fn towards_own_groups(site: &Site, used: &RoleUse, role: &Role, drafts: &mut Drafts) -> Result<(), Error> {
-    for service in role.services.iter().filter(|service| !service.ephemeral && service.applies(&used.settings)) {
-        let remote = match (service.exposure, service.exposure.only_peer()) {
-            (_, Some(group)) => RemoteSide::of_peers(site, [group]),
-            (Exposure::Open, None) => {
-                let groups: Vec<&str> =
-                    OWN_SIDE.into_iter().filter(|group| service.peers.iter().any(|peer| peer == group)).collect();
-                if groups.is_empty() || !leaves(service) {
-                    continue;
+        for role in catalogue.flatten(&used.role) {
+            for connection in role.connections.iter().filter(|connection| connection.leaves_host()) {
+                if connection.applies(&used.settings) {
+                    let ports = Service::evaluated(&connection.ports, &used.settings)
+                        .map_err(|cause| Error::Port { rule: rule_id(role, connection), cause })?;
+                    let remote = RemoteSide::of_service(site, connection);
+                    let of = (role, connection);
+                    add_ports(drafts, Direction::Outbound, Action::Permit, of, used.mode, &remote, &ports);
                 }
-                RemoteSide::bound_or_any(site, groups)
             }
-            (Exposure::Internal | Exposure::Cluster | Exposure::HttpsNetworking, None) => continue,
+        }
+        let mut known: BTreeMap<&str, Vec<Elsewhere>> = BTreeMap::new();
+        for derived in catalogue.derived(&used.role) {
+            match &derived.origin {
+                Origin::Beside => own(site, used, &derived, drafts)?,
+                Origin::Group(groups) => own_group(site, used, &derived, groups, drafts)?,
+                Origin::Inverse => {
+                    let role = derived.role.name.as_str();
+                    let hosts = known.entry(role).or_insert_with(|| elsewhere(site, catalogue, used, role));
+                    inverse(used, &derived, hosts, drafts);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Numeric remote ports beside a service that is not for the host alone.
+fn own(site: &Site, used: &RoleUse, derived: &Derived<'_>, drafts: &mut Drafts) -> Result<(), Error> {
+    let Derived { role, service, .. } = derived;
+    if service.applies(&used.settings) {
+        let ports = Service::evaluated(&service.remote, &used.settings)
+            .map_err(|cause| Error::Port { rule: rule_id(role, service), cause })?;
+        let remote = RemoteSide::of_service(site, service);
+        add_ports(drafts, Direction::Outbound, Action::Permit, (role, service), used.mode, &remote, &ports);
+    }
+    Ok(())
+}
+
+/// The other members of a group run the same services.
+fn own_group(
+    site: &Site,
+    used: &RoleUse,
+    derived: &Derived<'_>,
+    groups: &[&str],
+    drafts: &mut Drafts,
+) -> Result<(), Error> {
+    let Derived { role, service, .. } = derived;
+    if service.applies(&used.settings) {
+        let groups = groups.iter().copied();
+        let remote = match service.exposure {
+            Exposure::Open => RemoteSide::bound_or_any(site, groups),
+            Exposure::Cluster | Exposure::HttpsNetworking | Exposure::Internal => RemoteSide::of_peers(site, groups),
         };
         let ports = Service::evaluated(&service.ports, &used.settings)
             .map_err(|cause| Error::Port { rule: rule_id(role, service), cause })?;
@@ -69,74 +80,18 @@ fn towards_own_groups(site: &Site, used: &RoleUse, role: &Role, drafts: &mut Dra
     Ok(())
 }
 
-/// (b): rows whose remote device is a role of this host.
-fn inverse(site: &Site, catalogue: &Catalogue, used: &RoleUse, own: &[&Role], drafts: &mut Drafts) {
-    let kinds: BTreeSet<&str> =
-        own.iter().flat_map(|role| catalogue.peers_of(&role.name)).filter(|peer| !OWN_SIDE.contains(peer)).collect();
-    for role in catalogue.roles.values() {
-        let services = role.services.iter().filter(|service| {
-            service.exposure == Exposure::Open
-                && leaves(service)
-                && !service.ephemeral
-                && service.peers.iter().any(|peer| kinds.contains(peer.as_str()))
-        });
-        let mut services = services.peekable();
-        if services.peek().is_none() {
-            continue;
-        }
-        let remote = RemoteSide::bound_or_any(site, hosts_of(catalogue, &role.name));
-        let every = remote_settings(catalogue, used, &role.name);
-        for service in services {
-            for settings in every.iter().filter(|settings| service.applies(settings)) {
-                // A port of the other host that depends on a parameter which nobody told this host is left out.
-                let known = service.ports.iter().filter(|port| port.ranges(settings).is_ok());
-                let known: Vec<_> = known.cloned().collect();
-                if let Ok(ports) = Service::evaluated(&known, settings) {
-                    add_ports(drafts, Direction::Outbound, Action::Permit, (role, service), used.mode, &remote, &ports);
-                }
+/// A row whose remote device is a role of this host: its ports on each of the hosts that have it.
+fn inverse(used: &RoleUse, derived: &Derived<'_>, hosts: &[Elsewhere], drafts: &mut Drafts) {
+    let Derived { role, service, .. } = derived;
+    for host in hosts {
+        for settings in host.settings(service).iter().filter(|settings| service.applies(settings)) {
+            // A port that depends on a parameter which nobody told this host is left out.
+            let known = service.ports.iter().filter(|port| port.ranges(settings).is_ok());
+            let known: Vec<_> = known.cloned().collect();
+            if let Ok(ports) = Service::evaluated(&known, settings) {
+                let of = (*role, *service);
+                add_ports(drafts, Direction::Outbound, Action::Permit, of, used.mode, &host.remote, &ports);
             }
         }
     }
-}
-
-/// Whether a row is about anything but the host itself.
-fn leaves(service: &Service) -> bool {
-    service.exposure != Exposure::Internal && service.direction != Printed::Local
-}
-
-/// The peers that stand for hosts with a role: those that name nothing else, where there are such.
-fn hosts_of<'a>(catalogue: &'a Catalogue, role: &'a str) -> Vec<&'a str> {
-    let names: Vec<&str> = catalogue.peers_of(role).filter(|peer| !OWN_SIDE.contains(peer)).collect();
-    let breadth = |name: &&str| catalogue.peers.get(*name).map_or(usize::MAX, |peer| peer.roles.len());
-    let narrowest = names.iter().map(breadth).min();
-    names.into_iter().filter(|name| Some(breadth(name)) == narrowest).collect()
-}
-
-/// What a role on another host may be set to: any of its choices (both sides are called), the same instance and base
-/// ports as here, else the defaults.
-fn remote_settings(catalogue: &Catalogue, used: &RoleUse, role: &str) -> Vec<Settings> {
-    let mut every = vec![Settings::new()];
-    for (name, parameter) in catalogue.parameters(role) {
-        let values: Vec<Setting> = match &parameter.kind {
-            Kind::Choice(values) => values.iter().cloned().map(Setting::Choice).collect(),
-            Kind::Integer(_) | Kind::Port | Kind::Ports => {
-                let here = used.settings.get(name).filter(|setting| !matches!(setting, Setting::Choice(_)));
-                here.or(parameter.default.as_ref()).into_iter().cloned().collect()
-            }
-        };
-        if values.is_empty() {
-            continue;
-        }
-        every = every
-            .into_iter()
-            .flat_map(|settings| {
-                values.iter().map(move |value| {
-                    let mut settings = settings.clone();
-                    settings.insert(name.to_owned(), value.clone());
-                    settings
-                })
-            })
-            .collect();
-    }
-    every
 }

@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::policy::catalogue::Service;
+use super::prefixes::common;
+use crate::policy::catalogue::{OWN_GROUPS, Service};
 use crate::policy::site::{Remote, Site, SiteRule, aggregated};
-
-/// Groups that a host is itself a member of. Towards them only its own roles have connections.
-pub(super) const OWN_SIDE: [&str; 2] = ["cluster", "https-networking"];
 
 /// Who a rule is for.
 #[derive(Clone, Debug)]
@@ -50,6 +48,20 @@ impl RemoteSide {
         Self::of_peers(site, names.into_iter().filter(|name| site.peers.contains_key(*name)))
     }
 
+    /// These addresses, which are their own names.
+    pub(super) fn of_addresses(prefixes: Arc<[IpNet]>) -> Self {
+        Self { names: Some(prefixes.iter().map(written).collect()), prefixes: Some(prefixes) }
+    }
+
+    /// What of this side another one also has, under the other's names.
+    pub(super) fn narrowed(&self, to: &Self) -> Self {
+        let prefixes = match (&self.prefixes, &to.prefixes) {
+            (Some(these), Some(those)) => Some(common(these, those).into()),
+            (None, prefixes) | (prefixes, None) => prefixes.clone(),
+        };
+        Self { names: to.names.clone(), prefixes }
+    }
+
     /// The remote side of a service or connection: the one peer that its exposure admits, else its bound peers, else any.
     pub(super) fn of_service(site: &Site, service: &Service) -> Self {
         match service.exposure.only_peer() {
@@ -61,14 +73,18 @@ impl RemoteSide {
 
 /// Whether the addresses of these peers limit an open service or connection that names them.
 pub(super) fn are_limited(site: &Site, names: &[&str]) -> bool {
-    let only_own = names.iter().all(|name| OWN_SIDE.contains(name));
-    names.iter().any(|name| site.peers.contains_key(*name) && (only_own || !OWN_SIDE.contains(name)))
+    let only_own = names.iter().all(|name| OWN_GROUPS.contains(name));
+    names.iter().any(|name| site.peers.contains_key(*name) && (only_own || !OWN_GROUPS.contains(name)))
 }
 
-/// The remote side of an entry of `allow` or `deny`. A peer without addresses is nobody there, because it was asked for.
+/// The remote side of an entry of `allow` or `deny`.
 pub(super) fn of_site_rule(site: &Site, rule: &SiteRule) -> RemoteSide {
-    let Some(remotes) = &rule.remotes else { return RemoteSide::any() };
-    if let [Remote::Peer(name)] = remotes.as_slice() {
+    rule.remotes.as_ref().map_or_else(RemoteSide::any, |remotes| of_remotes(site, remotes))
+}
+
+/// These peers and addresses. A peer without addresses is nobody here, because it was asked for.
+pub(super) fn of_remotes(site: &Site, remotes: &[Remote]) -> RemoteSide {
+    if let [Remote::Peer(name)] = remotes {
         return RemoteSide::of_peers(site, [name.as_str()]);
     }
     let mut nets = Vec::new();
@@ -80,14 +96,15 @@ pub(super) fn of_site_rule(site: &Site, rule: &SiteRule) -> RemoteSide {
                 nets.extend(site.peers.get(name).into_iter().flat_map(|list| list.iter().copied()));
             }
             Remote::Net(net) => {
-                names.push(if net.prefix_len() == net.max_prefix_len() {
-                    net.addr().to_string()
-                } else {
-                    net.to_string()
-                });
+                names.push(written(net));
                 nets.push(*net);
             }
         }
     }
     RemoteSide { names: Some(names), prefixes: Some(aggregated(&nets)) }
+}
+
+/// A prefix as a person writes it: a single address without a length.
+pub(super) fn written(net: &IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }

@@ -33,12 +33,18 @@ pub struct SiteFile {
     pub flows: Option<Flows>,
     /// Release of the products on this host; `check` warns when a role is described for another.
     pub release: Option<String>,
+    /// Hosts with other roles that this host connects to, with the parameters that decide on which ports they listen.
+    #[serde(default)]
+    pub remote: Vec<RemoteHost>,
     /// What the operator permits beside the roles.
     #[serde(default)]
     pub allow: Vec<Rule>,
     /// What the operator refuses, whatever permits it.
     #[serde(default)]
     pub deny: Vec<Rule>,
+    /// Services that the document leaves open, narrowed: nobody else reaches them.
+    #[serde(default)]
+    pub limit: Vec<Limit>,
 }
 
 /// An interface by name, or with settings of its own.
@@ -231,6 +237,31 @@ pub struct Rule {
     /// The last day on which it holds.
     #[schemars(regex(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))]
     pub expires: Option<String>,
+}
+
+/// Hosts with another role; `enforcer role show ROLE` lists its parameters.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct RemoteHost {
+    /// The role that these hosts have.
+    pub role: RoleName,
+    /// Their addresses: addresses, prefixes and names of peers.
+    pub addresses: OneOrMore<String>,
+    /// Parameters of the role on these hosts.
+    #[serde(flatten)]
+    pub parameters: BTreeMap<String, OneOrMore<Scalar>>,
+}
+
+/// A service that the document leaves open, and who may use it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// The service as `ROLE/SERVICE`; `enforcer role show ROLE` lists them.
+    #[schemars(regex(pattern = "^[a-z0-9-]+/[a-z0-9-]+$"))]
+    pub service: String,
+    /// Who may use it, of those that the service permits: peers, addresses, prefixes.
+    pub from: OneOrMore<String>,
+    /// Why it is there.
+    pub reason: Option<String>,
 }
 
 /// Direction of an entry.

@@ -1,7 +1,9 @@
 //! Roles of a site: names to roles of the catalogue, parameters to complete settings.
 
+use std::collections::BTreeMap;
+
 use super::{COMMAND_LINE, RoleUse};
-use crate::policy::catalogue::{Catalogue, Parameter, Service, Settings};
+use crate::policy::catalogue::{Catalogue, Parameter, Role, Service, Settings};
 use crate::policy::site::values::modes_words;
 use crate::text::nearest::did_you_mean;
 use crate::text::yaml::{Node, Reader, Value};
@@ -17,36 +19,10 @@ pub(super) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> O
         }
         Value::Scalar { .. } | Value::Sequence(_) => (node, Vec::new(), None),
     };
-    let name = reader.string(name_node, "the name of a role, or {role: NAME, parameter: value}")?;
-    let Some(role) = catalogue.roles.get(name) else {
-        let hint = did_you_mean(name, catalogue.roles.keys().map(String::as_str))
-            .unwrap_or_else(|| "`enforcer roles` lists them".to_owned());
-        let message = format!("no role is called {}", name_node.describe());
-        reader.note(reader.text.error(name_node.at, message).with_hint(hint));
-        return None;
-    };
+    let role = named(reader, name_node, catalogue)?;
+    let name = role.name.as_str();
     let parameters = catalogue.parameters(name);
-    let mut settings = Settings::new();
-    let mut mistyped = Vec::new();
-    for (key, key_node, value) in entries {
-        let Some(parameter) = parameters.get(key) else {
-            let known = ["role", "mode"].into_iter().chain(parameters.keys().copied());
-            let hint = did_you_mean(key, known).unwrap_or_else(|| match parameters.len() {
-                0 => format!("`{name}` has no parameters"),
-                _ => format!("`{name}` has {}", parameters.keys().copied().collect::<Vec<_>>().join(", ")),
-            });
-            mistyped.push(key);
-            let message = format!("the role `{name}` has no parameter {}", key_node.describe());
-            reader.note(reader.text.error(key_node.at, message).with_hint(hint));
-            continue;
-        };
-        if let Some(text) = text_of(reader, value, &parameter.kind.to_string()) {
-            match parameter.parse(&text) {
-                Ok(setting) => drop(settings.insert(key.to_owned(), setting)),
-                Err(expected) => wrong_value(reader, value, key, parameter, &expected, &text),
-            }
-        }
-    }
+    let (mut settings, mistyped) = settings(reader, name, &parameters, &["role", "mode"], entries);
     let mut complete = true;
     for (key, parameter) in &parameters {
         if settings.contains_key(*key) {
@@ -83,12 +59,57 @@ pub(super) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> O
     Some(RoleUse { role: role.name.clone(), settings, mode, at: name_node.at })
 }
 
+/// The role of the catalogue that a node names.
+pub(super) fn named<'c>(reader: &Reader<'_>, node: &Node, catalogue: &'c Catalogue) -> Option<&'c Role> {
+    let name = reader.string(node, "the name of a role, or {role: NAME, parameter: value}")?;
+    let role = catalogue.roles.get(name);
+    if role.is_none() {
+        let hint = did_you_mean(name, catalogue.roles.keys().map(String::as_str))
+            .unwrap_or_else(|| "`enforcer roles` lists them".to_owned());
+        let message = format!("no role is called {}", node.describe());
+        reader.note(reader.text.error(node.at, message).with_hint(hint));
+    }
+    role
+}
+
+/// The parameters of a role that entries of a mapping set, and the keys that are none of them. `beside` are the other keys.
+pub(super) fn settings<'n>(
+    reader: &Reader<'_>,
+    role: &str,
+    parameters: &BTreeMap<&str, &Parameter>,
+    beside: &[&str],
+    entries: Vec<(&'n str, &'n Node, &'n Node)>,
+) -> (Settings, Vec<&'n str>) {
+    let mut settings = Settings::new();
+    let mut mistyped = Vec::new();
+    for (key, key_node, value) in entries {
+        let Some(parameter) = parameters.get(key) else {
+            let known = beside.iter().copied().chain(parameters.keys().copied());
+            let hint = did_you_mean(key, known).unwrap_or_else(|| match parameters.len() {
+                0 => format!("`{role}` has no parameters"),
+                _ => format!("`{role}` has {}", parameters.keys().copied().collect::<Vec<_>>().join(", ")),
+            });
+            mistyped.push(key);
+            let message = format!("the role `{role}` has no parameter {}", key_node.describe());
+            reader.note(reader.text.error(key_node.at, message).with_hint(hint));
+            continue;
+        };
+        if let Some(text) = text_of(reader, value, &parameter.kind.to_string()) {
+            match parameter.parse(&text) {
+                Ok(setting) => drop(settings.insert(key.to_owned(), setting)),
+                Err(expected) => wrong_value(reader, value, key, parameter, &expected, &text),
+            }
+        }
+    }
+    (settings, mistyped)
+}
+
 fn wrong_value(reader: &Reader<'_>, node: &Node, key: &str, parameter: &Parameter, expected: &str, text: &str) {
     let hint = match &parameter.kind {
         crate::policy::catalogue::Kind::Choice(values) => did_you_mean(text, values.iter().map(String::as_str)),
         crate::policy::catalogue::Kind::Integer(_)
         | crate::policy::catalogue::Kind::Port
-        | crate::policy::catalogue::Kind::Ports => None,
+        | crate::policy::catalogue::Kind::Ports => crate::text::decimal::leading_zero(text),
     };
     let message = format!("`{key}` is {expected}, found {}", node.describe());
     reader.note(reader.text.error(node.at, message).with_hint_if(hint));

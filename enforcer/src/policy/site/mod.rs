@@ -4,13 +4,16 @@
 //! catalogue: its roles exist, their parameters are complete and within range, its peers are addresses.
 
 mod binding;
+mod limit;
 mod load;
 mod peers;
 mod read;
+mod remote;
 mod rules;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -60,6 +63,34 @@ pub struct Site {
     pub release: Option<(String, Position)>,
     /// What the operator allows and denies beside the roles.
     pub rules: Vec<SiteRule>,
+    /// Open services of the roles that the operator narrows, by `role/service`.
+    pub limits: BTreeMap<String, Limit>,
+    /// Hosts with other roles, of which the site knows the parameters.
+    pub remotes: Vec<RemoteHost>,
+}
+
+/// An open service that is narrowed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// Who may still use it, if the service permits them.
+    pub remotes: Vec<Remote>,
+    /// Why it is there.
+    pub reason: Option<String>,
+    /// Where it stands.
+    pub at: Position,
+}
+
+/// Hosts with a role that connections of this host lead to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteHost {
+    /// Name of the role in the catalogue.
+    pub role: String,
+    /// Parameters that the site says, and no others.
+    pub settings: Settings,
+    /// Addresses of these hosts: sorted prefixes, none inside another.
+    pub addresses: Arc<[IpNet]>,
+    /// Where the site names the role.
+    pub at: Position,
 }
 
 /// A protected interface.
@@ -147,6 +178,28 @@ pub enum Remote {
     Peer(String),
     /// Addresses.
     Net(IpNet),
+}
+
+/// As a site file has it: a single address without a length.
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(name) => f.write_str(name),
+            Self::Net(net) if net.prefix_len() == net.max_prefix_len() => write!(f, "{}", net.addr()),
+            Self::Net(net) => write!(f, "{net}"),
+        }
+    }
+}
+
+impl Remote {
+    /// The name of a peer.
+    #[must_use]
+    pub fn peer(&self) -> Option<&str> {
+        match self {
+            Self::Peer(name) => Some(name),
+            Self::Net(_) => None,
+        }
+    }
 }
 
 impl Modes {

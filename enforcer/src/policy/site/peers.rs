@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::RemoteHost;
+use super::remote::Draft;
 use super::values::{Written, name, written};
 use crate::policy::catalogue::Catalogue;
 use crate::text::diagnostic::Position;
@@ -31,11 +33,17 @@ struct Definition<'n> {
     names: Vec<(&'n str, &'n Node)>,
 }
 
-/// Reads `peers:`.
-pub(super) fn peers(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> Peers {
+/// Reads `peers:`, and puts the hosts of `remote:` behind the peers that mean the servers of their roles.
+pub(super) fn peers(
+    reader: &Reader<'_>,
+    node: Option<&Node>,
+    remotes: Vec<Draft<'_>>,
+    catalogue: &Catalogue,
+) -> (Peers, Vec<RemoteHost>) {
     let mut definitions: BTreeMap<&str, Definition<'_>> = BTreeMap::new();
     let mut peers = Peers::default();
-    let entries = reader.fields(node, "a mapping of peers and their addresses").map(|f| f.rest()).unwrap_or_default();
+    let entries = node.and_then(|node| reader.fields(node, "a mapping of peers and their addresses"));
+    let entries = entries.map(|fields| fields.rest()).unwrap_or_default();
     for (peer, key, value) in entries.into_iter().take_while(|_| !reader.is_full()) {
         if peer == "any" {
             reader.error(key, "`any` stands for every address and cannot be the name of a peer");
@@ -57,38 +65,72 @@ pub(super) fn peers(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> 
         peers.places.insert(peer.to_owned(), key.at);
         definitions.insert(peer, definition);
     }
-    for definition in definitions.values() {
-        for (other, node) in &definition.names {
-            known(reader, node, other, &peers.places, catalogue);
-            peers.names.insert((*other).to_owned());
-        }
+    let mut places = peers.places.clone();
+    for remote in &remotes {
+        places.entry(remote.servers.to_owned()).or_insert(remote.at);
+    }
+    let in_remotes = remotes.iter().flat_map(|remote| &remote.names);
+    let mut are_known = true;
+    for (other, node) in definitions.values().flat_map(|definition| &definition.names).chain(in_remotes) {
+        are_known &= known(reader, node, other, &places, catalogue);
+        peers.names.insert((*other).to_owned());
     }
     if !cycles(reader, &definitions) {
-        return peers;
+        return (peers, Vec::new());
     }
     let mut budget = RESOLVED;
-    for peer in definitions.keys() {
-        let mut nets = Vec::new();
-        let mut open = vec![*peer];
-        let mut seen = BTreeSet::new();
-        while let Some(name) = open.pop() {
-            if let (true, Some(definition)) = (seen.insert(name), definitions.get(name)) {
-                nets.extend_from_slice(&definition.nets);
-                open.extend(definition.names.iter().map(|(name, _)| *name));
-            }
-            budget = budget.saturating_sub(1 + nets.len());
-            if budget == 0 {
-                let message =
-                    format!("the peers stand for more than {RESOLVED} prefixes, counted through the peers they name");
-                reader.error(node, message);
-                return peers;
-            }
+    let mut hosts = Vec::with_capacity(remotes.len());
+    let mut remote_nets: Vec<(&str, Vec<IpNet>)> = Vec::with_capacity(remotes.len());
+    for remote in remotes {
+        // What `peers:` itself lists: addresses of other entries of `remote:` are none of this one's.
+        let names = remote.names.iter().map(|(name, _)| *name).collect();
+        let Some(mut nets) = resolve(&definitions, names, &mut budget) else { break };
+        nets.extend(&remote.nets);
+        if nets.is_empty() && !remote.names.is_empty() && are_known {
+            let message = format!("the entry for `{}` names peers that have no addresses under `peers:`", remote.role);
+            reader.note(reader.text.error(remote.at, message).with_hint("write the addresses of these hosts here"));
         }
+        let addresses = aggregated(&nets);
+        remote_nets.push((remote.servers, nets));
+        hosts.push(RemoteHost { role: remote.role, settings: remote.settings, addresses, at: remote.at });
+    }
+    peers.places = places;
+    for (name, nets) in remote_nets {
+        definitions.entry(name).or_insert(Definition { nets: Vec::new(), names: Vec::new() }).nets.extend(nets);
+    }
+    for peer in definitions.keys() {
+        let Some(nets) = resolve(&definitions, vec![peer], &mut budget) else { break };
         if !nets.is_empty() {
             peers.bound.insert((*peer).to_owned(), aggregated(&nets));
         }
     }
-    peers
+    if let (0, Some(node)) = (budget, node) {
+        let message = format!("the peers stand for more than {RESOLVED} prefixes, counted through the peers they name");
+        reader.error(node, message);
+    }
+    (peers, hosts)
+}
+
+/// Every prefix of these peers, through the peers that they name; `None` where the budget is used up.
+fn resolve<'n>(
+    definitions: &BTreeMap<&'n str, Definition<'n>>,
+    names: Vec<&'n str>,
+    budget: &mut usize,
+) -> Option<Vec<IpNet>> {
+    let mut nets = Vec::new();
+    let mut open = names;
+    let mut seen = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        if let (true, Some(definition)) = (seen.insert(name), definitions.get(name)) {
+            nets.extend_from_slice(&definition.nets);
+            open.extend(definition.names.iter().map(|(name, _)| *name));
+        }
+        *budget = budget.saturating_sub(1 + nets.len());
+        if *budget == 0 {
+            return None;
+        }
+    }
+    Some(nets)
 }
 
 /// Notes a name that neither the site nor the catalogue knows.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::peers::{Peers, peers};
 use super::values::seconds;
-use super::{Echo, Interface, Modes, Protects, Site, binding, rules};
+use super::{Echo, Interface, Modes, Protects, Site, binding, limit, remote, rules};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::ruleset::{FlowSettings, Scope};
 use crate::policy::site::values::modes_words;
@@ -51,7 +51,10 @@ fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_requ
     if roles.len() > MOST_ROLES {
         reader.error(root, format!("the site has {} roles; {MOST_ROLES} are the most", roles.len()));
     }
-    let peers = fields.optional("peers").map(|node| peers(reader, node, catalogue)).unwrap_or_default();
+    let are_roles_read = reader.is_clean();
+    let peer_node = fields.optional("peers");
+    let remotes = fields.optional("remote").map(|node| remote::remotes(reader, node, catalogue)).unwrap_or_default();
+    let (peers, remotes) = peers(reader, peer_node, remotes, catalogue);
     let outbound_judged =
         fields.optional("outbound").and_then(|node| reader.word(node, &[("open", false), ("role", true)]));
     let ephemeral_open =
@@ -65,6 +68,10 @@ fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_requ
         Some((text.to_owned(), node.at))
     });
     let rules = site_rules(reader, [fields.optional("allow"), fields.optional("deny")], &peers, catalogue);
+    let limits = fields.optional("limit").map(|node| {
+        let known = limit::Known { catalogue, peers: &peers, roles: are_roles_read.then_some(&roles) };
+        limit::limits(reader, node, &known)
+    });
     if roles.is_empty() && rules.is_empty() && reader.is_clean() && fields.rest().is_empty() {
         let hint = "`enforcer roles` lists the roles";
         let message = "the site has no roles and no rules, so it would refuse everything";
@@ -86,6 +93,8 @@ fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_requ
         flows,
         release,
         rules,
+        limits: limits.unwrap_or_default(),
+        remotes,
     })
 }
 

@@ -8,6 +8,7 @@ use super::{ALL_PORTS, Remote, SiteRule};
 use crate::policy::catalogue::{Catalogue, parse_ranges};
 use crate::policy::ruleset::Match;
 use crate::policy::site::values::modes_words;
+use crate::text::decimal;
 use crate::text::nearest::did_you_mean;
 use crate::text::yaml::{Fields, Node, Reader, Value};
 
@@ -109,7 +110,8 @@ fn matches(reader: &Reader<'_>, fields: &mut Fields<'_, '_>, what: &str) -> Opti
         (Some(node), None) => {
             let text = reader.string(node, "a protocol, by name or number")?;
             let Some(number) = values::parse_protocol(text) else {
-                let hint = did_you_mean(text, values::protocol_names())
+                let hint = decimal::leading_zero(text)
+                    .or_else(|| did_you_mean(text, values::protocol_names()))
                     .unwrap_or_else(|| "a protocol that has no name here is written as its number".to_owned());
                 let message = format!("no protocol is called {}", node.describe());
                 reader.note(reader.text.error(node.at, message).with_hint(hint));
@@ -152,7 +154,7 @@ fn ports(reader: &Reader<'_>, node: &Node, protocol: u8) -> Option<Match> {
     for item in reader.each(items) {
         match reader.string(item, what) {
             Some(text) if parse_ranges(text).is_some() => texts.push(text),
-            Some(_) => reader.expected(item, what),
+            Some(_) => reader.expected_number(item, what),
             None => {}
         }
     }
@@ -162,7 +164,7 @@ fn ports(reader: &Reader<'_>, node: &Node, protocol: u8) -> Option<Match> {
 fn ethertype_match(reader: &Reader<'_>, node: &Node) -> Option<Match> {
     let what = "an ethertype from 0x0600 to 0xffff, such as `0x8892`";
     let Some(number) = values::parse_ethertype(reader.string(node, what)?) else {
-        reader.expected(node, what);
+        reader.expected_number(node, what);
         return None;
     };
     if let Some((_, why)) = JUDGED_ETHERTYPES.iter().find(|(known, _)| *known == number) {
@@ -172,7 +174,8 @@ fn ethertype_match(reader: &Reader<'_>, node: &Node) -> Option<Match> {
     Some(Match::Ethertype(number))
 }
 
-fn remotes(reader: &Reader<'_>, node: &Node, peers: &Peers, catalogue: &Catalogue) -> Option<Vec<Remote>> {
+/// Peers and addresses; `None`: any.
+pub(super) fn remotes(reader: &Reader<'_>, node: &Node, peers: &Peers, catalogue: &Catalogue) -> Option<Vec<Remote>> {
     if matches!(&node.value, Value::Scalar { text, .. } if text == "any") {
         return None;
     }

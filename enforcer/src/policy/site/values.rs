@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use jiff::civil::Date;
 
 use super::host;
+use crate::text::decimal;
 use crate::text::yaml::{Node, Reader};
 
 /// Protocols that have a name here; any other is known by its number.
@@ -40,7 +41,7 @@ const PROTOCOLS: [(&str, u8); 22] = [
 #[must_use]
 pub fn parse_protocol(text: &str) -> Option<u8> {
     let named = PROTOCOLS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, number)| *number);
-    named.or_else(|| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten())
+    named.or_else(|| decimal::parse(text))
 }
 
 /// The name of a protocol, or its number.
@@ -60,7 +61,7 @@ pub(super) fn protocol_names() -> impl Iterator<Item = &'static str> {
 pub fn parse_ethertype(text: &str) -> Option<u16> {
     let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => u16::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
+        None => decimal::parse(text),
     };
     // Below 1536 the field is a length (IEEE 802.3, 3.2.6).
     number.filter(|number| *number >= 0x0600)
@@ -80,6 +81,15 @@ pub(super) fn written<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<Written
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(Written::Net(host(address)));
     }
+    // Only an address starts with a digit or holds a colon or a slash: a name of a peer does not.
+    let looks_like_address = text.starts_with(|c: char| c.is_ascii_digit()) || text.contains([':', '/']);
+    // The groups of IPv6 are hexadecimal, and may have zeros.
+    let decimals = if text.contains(':') { text.split_once('/').map_or("", |(_, length)| length) } else { text };
+    if let Some(hint) = decimal::leading_zero(decimals).filter(|_| looks_like_address) {
+        let message = format!("{} is not an address or prefix", node.describe());
+        reader.note(reader.text.error(node.at, message).with_hint(hint));
+        return None;
+    }
     if let Ok(net) = text.parse::<IpNet>() {
         if net.addr() == net.trunc().addr() {
             return Some(Written::Net(canonical(net)));
@@ -89,8 +99,6 @@ pub(super) fn written<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<Written
         reader.note(reader.text.error(node.at, message).with_hint(hint));
         return None;
     }
-    // Only an address starts with a digit or holds a colon or a slash: a name of a peer does not.
-    let looks_like_address = text.starts_with(|c: char| c.is_ascii_digit()) || text.contains([':', '/']);
     if looks_like_address {
         let message = format!("{} is not an address or prefix", node.describe());
         let example = "such as `10.1.1.10`, `10.20.0.0/16` or `2001:db8::/64`";
@@ -110,12 +118,14 @@ pub(super) fn seconds(reader: &Reader<'_>, node: &Node) -> Option<u32> {
     const MAXIMUM: u32 = 30 * 24 * 3600;
     let expected = "a duration from 1s to 30days, such as `180s` or `2h`";
     let text = reader.string(node, expected)?;
-    let duration = text.parse().map(Duration::from_secs).ok().or_else(|| humantime::parse_duration(text).ok());
+    let plain = || decimal::parse(text).map(Duration::from_secs);
+    let duration = plain().or_else(|| humantime::parse_duration(text).ok());
+    let duration = duration.filter(|_| decimal::leading_zero(text).is_none());
     let seconds = duration.filter(|duration| duration.subsec_nanos() == 0);
     let seconds = seconds.and_then(|duration| u32::try_from(duration.as_secs()).ok());
     let found = seconds.filter(|seconds| (1..=MAXIMUM).contains(seconds));
     if found.is_none() {
-        reader.expected(node, expected);
+        reader.expected_number(node, expected);
     }
     found
 }

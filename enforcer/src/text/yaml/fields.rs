@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::tree::{MOST, more_errors};
 use super::{Node, Value};
+use crate::text::decimal;
 use crate::text::diagnostic::{Diagnostic, Position, Text};
 use crate::text::nearest::{did_you_mean, one_of};
 
@@ -68,6 +69,16 @@ impl<'a> Reader<'a> {
         self.error(node, format!("expected {what}, found {}", node.describe()));
     }
 
+    /// The same where a number was expected: one with a leading zero is shown how to be written.
+    pub fn expected_number(&self, node: &Node, what: &str) {
+        let hint = match &node.value {
+            Value::Scalar { text, .. } => decimal::leading_zero(text),
+            Value::Sequence(_) | Value::Mapping(_) => None,
+        };
+        let message = format!("expected {what}, found {}", node.describe());
+        self.note(self.text.error(node.at, message).with_hint_if(hint));
+    }
+
     /// The text of a scalar that is not empty.
     pub fn string<'n>(&self, node: &'n Node, what: &str) -> Option<&'n str> {
         match &node.value {
@@ -83,13 +94,15 @@ impl<'a> Reader<'a> {
     pub fn integer(&self, node: &Node, what: &str, range: &RangeInclusive<i64>) -> Option<i64> {
         let expected = format!("{what} from {} to {}", range.start(), range.end());
         let text = self.string(node, &expected)?;
-        match text.parse::<i64>() {
-            Ok(number) if range.contains(&number) => Some(number),
-            _ => {
-                self.expected(node, &expected);
-                None
-            }
+        let number = match text.strip_prefix('-') {
+            Some(digits) => decimal::parse(digits).map(|number: i64| -number),
+            None => decimal::parse(text),
+        };
+        let found = number.filter(|number| range.contains(number));
+        if found.is_none() {
+            self.expected_number(node, &expected);
         }
+        found
     }
 
     /// `true` or `false`.

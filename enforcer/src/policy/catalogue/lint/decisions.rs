@@ -44,7 +44,7 @@ impl Decision {
     pub(super) fn of_doubt(kind: Kind, doubt: &str) -> Self {
         let decision = match kind {
             Kind::Protocol => "TCP".to_owned(),
-            Kind::Contradiction | Kind::Collision | Kind::Instance | Kind::Range | Kind::Doubt => {
+            Kind::Contradiction | Kind::Collision | Kind::Instance | Kind::Range | Kind::Servers | Kind::Doubt => {
                 "transcribed as printed".to_owned()
             }
         };

@@ -6,6 +6,7 @@
 mod decisions;
 mod doubts;
 mod overlaps;
+mod servers;
 
 use std::fmt;
 
@@ -46,6 +47,8 @@ pub enum Kind {
     Instance,
     /// A wide range covers a port of another service.
     Range,
+    /// Connections lead to a role of which no peer means the servers.
+    Servers,
     /// No protocol is printed.
     Protocol,
     /// The source is doubtful.
@@ -54,11 +57,12 @@ pub enum Kind {
 
 impl Kind {
     /// All of them with the words used in files.
-    pub const WORDS: [(&'static str, Self); 6] = [
+    pub const WORDS: [(&'static str, Self); 7] = [
         ("contradiction", Self::Contradiction),
         ("collision", Self::Collision),
         ("instance", Self::Instance),
         ("range", Self::Range),
+        ("servers", Self::Servers),
         ("protocol", Self::Protocol),
         ("doubt", Self::Doubt),
     ];
@@ -69,6 +73,7 @@ impl Kind {
 pub fn lint(catalogue: &Catalogue) -> Vec<Finding> {
     let mut findings = overlaps::overlaps(catalogue);
     findings.extend(doubts::doubts(catalogue));
+    findings.extend(servers::servers(catalogue));
     for finding in &mut findings {
         if finding.decision.is_none() {
             finding.decision = catalogue.decisions.about(finding).cloned();

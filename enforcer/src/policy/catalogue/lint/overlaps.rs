@@ -177,7 +177,7 @@ fn finding(
         Kind::Instance if first == second => format!("the ports of one instance of {first} overlap those of the next"),
         Kind::Instance => format!("an instance of {first} or {second} runs into the other at {ports}"),
         Kind::Range => format!("{ports} belongs to {first} and to {second}, one of which is a wide range"),
-        Kind::Protocol | Kind::Doubt => String::new(),
+        Kind::Servers | Kind::Protocol | Kind::Doubt => String::new(),
     };
     let sources: BTreeSet<SourceRow> = [one, other].into_iter().map(|service| service.source.clone()).collect();
     // Where an instance meets the next one depends on the base, so no port is named.

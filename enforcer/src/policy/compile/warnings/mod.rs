@@ -1,8 +1,11 @@
 //! What compiles but may not be meant: the lints of `enforcer check`.
 
+mod limits;
 mod peers;
 mod ports;
+mod remotes;
 mod rules;
+mod tunnels;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -25,13 +28,17 @@ pub(super) fn warnings(
     let lint = Lint { site, catalogue, services: services(site, catalogue) };
     lint.unbound_groups(out);
     lint.peers_left_out(out);
-    lint.unused_peers(out);
+    lint.unused_peers(rules, out);
+    lint.guesses(out);
+    lint.limits(rules, out);
     lint.management_ports(out);
     lint.ephemeral_ranges(out);
     lint.instances(out);
     lint.dynamic_services(out);
     lint.releases(out);
     lint.ipsec(out);
+    lint.tunnels(out);
+    lint.tftp_servers(out);
     lint.site_rules(rules, tables, today, out);
 }
 

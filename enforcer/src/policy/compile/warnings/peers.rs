@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::remote::are_limited;
 use super::{Lint, some};
-use crate::policy::catalogue::Exposure;
+use crate::policy::catalogue::{Exposure, Origin, Role};
+use crate::policy::ruleset::Rule;
 use crate::policy::site::Remote;
 use crate::text::diagnostic::{Diagnostic, Position};
 use crate::text::nearest::did_you_mean;
@@ -52,36 +53,66 @@ impl Lint<'_> {
         }
     }
 
-    /// Peers of the site that nothing asks for, or that have no addresses.
-    pub(super) fn unused_peers(&self, out: &mut Vec<Diagnostic>) {
-        let mut asked: BTreeSet<&str> = BTreeSet::new();
-        for rule in &self.site.rules {
-            for remote in rule.remotes.iter().flatten() {
+    /// Peers of the site that no rule uses, or that have no addresses.
+    pub(super) fn unused_peers(&self, rules: &[Rule], out: &mut Vec<Diagnostic>) {
+        let site = self.site;
+        // What an entry names is used by it, also where the entry has expired or has no effect: that is said elsewhere.
+        let mut used: BTreeSet<&str> = site.peer_names.iter().map(String::as_str).collect();
+        let entries = site.rules.iter().map(|rule| (&*rule.name, rule.at, rule.remotes.as_deref().unwrap_or_default()));
+        let limits = site.limits.iter().map(|(id, limit)| (id.as_str(), limit.at, limit.remotes.as_slice()));
+        for (name, at, remotes) in entries.chain(limits) {
+            for remote in remotes {
                 let Remote::Peer(peer) = remote else { continue };
-                asked.insert(peer);
+                used.insert(peer);
                 // A peer that the site lists is warned about where it is listed.
-                if !self.site.peers.contains_key(peer) && !self.site.peer_places.contains_key(peer) {
-                    let message = format!("`{}` names `{peer}`, which has no addresses: it matches nobody", rule.name);
+                if !site.peers.contains_key(peer) && !site.peer_places.contains_key(peer) {
+                    let message = format!("`{name}` names `{peer}`, which has no addresses: it matches nobody");
                     let hint = format!("list them under `peers: {{{peer}: [...]}}`");
-                    out.push(self.site.text.warning(rule.at, message).with_hint(hint));
+                    out.push(site.text.warning(at, message).with_hint(hint));
                 }
             }
         }
-        for (peer, at) in &self.site.peer_places {
-            if !self.site.peers.contains_key(peer) {
+        used.extend(rules.iter().flat_map(|rule| rule.peers.iter().flatten()).map(String::as_str));
+        used.extend(self.reached());
+        for (peer, at) in &site.peer_places {
+            if !site.peers.contains_key(peer) {
                 let message = format!("the peer `{peer}` has no addresses and is taken as not listed");
                 let hint = "services that are open and name no other peer accept any source";
-                out.push(self.site.text.warning(*at, message).with_hint(hint));
-            } else if !self.catalogue.peers.contains_key(peer)
-                && !asked.contains(peer.as_str())
-                && !self.site.peer_names.contains(peer)
-            {
-                let message = format!("nothing asks for the peer `{peer}`");
-                let hint = did_you_mean(peer, self.catalogue.peers.keys().map(String::as_str)).unwrap_or_else(|| {
-                    "it is neither a peer of the catalogue nor named by `allow` or `deny`".to_owned()
-                });
-                out.push(self.site.text.warning(*at, message).with_hint(hint));
+                out.push(site.text.warning(*at, message).with_hint(hint));
+            } else if !used.contains(peer.as_str()) {
+                let message = format!("no rule uses the peer `{peer}`");
+                out.push(site.text.warning(*at, message).with_hint(self.no_use(peer)));
             }
         }
+    }
+
+    /// The peers that mean the servers of roles which those of this site connect to: rules for hosts of `remote` have addresses.
+    fn reached(&self) -> BTreeSet<&str> {
+        let remotes: BTreeSet<&str> = self.site.remotes.iter().map(|remote| remote.role.as_str()).collect();
+        let mut found = BTreeSet::new();
+        for derived in self.site.roles.iter().flat_map(|used| self.catalogue.derived(&used.role)) {
+            let of = |remote: &&str| self.catalogue.flatten(remote).iter().any(|one| one.name == derived.role.name);
+            if derived.origin == Origin::Inverse {
+                found.extend(remotes.iter().copied().filter(of).filter_map(|role| self.catalogue.servers_of(role)));
+            }
+        }
+        found
+    }
+
+    /// What to do about a peer that no rule uses.
+    fn no_use(&self, peer: &str) -> String {
+        if !self.catalogue.peers.contains_key(peer) {
+            return did_you_mean(peer, self.catalogue.peers.keys().map(String::as_str)).unwrap_or_else(|| {
+                "the catalogue does not know it, and neither `allow`, `deny` nor `limit` names it".to_owned()
+            });
+        }
+        let names = |role: &&Role| role.entries().any(|service| service.peers.iter().any(|name| name == peer));
+        let by: Vec<String> =
+            self.catalogue.roles.values().filter(names).map(|role| format!("`{}`", role.name)).collect();
+        let by = if by.is_empty() { String::new() } else { format!(", as {} have", some(&by)) };
+        format!(
+            "no role of this host has a service or connection for it{by}; remove the peer, or name it in an entry of `allow` or \
+             `limit`"
+        )
     }
 }

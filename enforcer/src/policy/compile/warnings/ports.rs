@@ -20,24 +20,34 @@ const NEGOTIATED: RangeInclusive<u16> = 49152..=65535;
 impl Lint<'_> {
     /// Management ports that any source may use.
     pub(super) fn management_ports(&self, out: &mut Vec<Diagnostic>) {
-        let mut found: BTreeMap<(Position, &str, bool), Vec<String>> = BTreeMap::new();
-        for used in self.services.iter().filter(|used| used.service.exposure == Exposure::Open) {
+        /// By place, role, and whether a row names nobody.
+        type Key<'a> = (Position, &'a str, bool);
+        let mut found: BTreeMap<Key<'_>, (Vec<String>, Vec<String>)> = BTreeMap::new();
+        let open = self.services.iter().filter(|used| used.service.exposure == Exposure::Open);
+        for used in open.filter(|used| self.limit_of(used).is_none()) {
             let names: Vec<&str> = used.service.peers.iter().map(String::as_str).collect();
             let any = !are_limited(self.site, &names);
             let management = names.iter().any(|peer| ADMINISTRATORS.contains(peer))
                 || used.ports.values().any(|ranges| is_management(ranges));
             if any && management && !used.service.ephemeral && !used.ports.is_empty() {
                 let key = (used.by.at, used.by.role.as_str(), names.is_empty());
-                found.entry(key).or_default().push(used.describe());
+                let (services, limits) = found.entry(key).or_default();
+                services.push(used.describe());
+                let limit =
+                    format!("{{service: {}/{}, from: [admin-workstations]}}", used.role.name, used.service.name);
+                if !limits.contains(&limit) {
+                    limits.push(limit);
+                }
             }
         }
-        for ((at, role, nameless), services) in found {
+        for ((at, role, nameless), (services, limits)) in found {
             let message = format!("`{role}`: any source may reach the management ports of {}", some(&services));
-            let hint = if nameless {
-                "the document names no remote device, so no peer limits them; `deny` the networks that have no business there"
+            let why = if nameless {
+                "the document names no remote device, so binding a peer does not limit them"
             } else {
                 "list the administrators' addresses under `peers: {admin-workstations: [...]}`"
             };
+            let hint = format!("{why}; so that only administrators reach them: `limit: [{}]`", limits.join(", "));
             out.push(self.site.text.warning(at, message).with_hint(hint));
         }
         for rule in self.site.rules.iter().filter(|rule| !rule.deny && rule.remotes.is_none()) {
