@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
-use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
+use enforcer::dataplane::{self, BpfLog, Ending, HookChoice, Plan, PlannedInterface, Protects, Said};
 use enforcer::fixtures::sites::every_role;
 use enforcer::judge::capture::{self, End, LinkType};
 use enforcer::judge::host::Host;
@@ -98,14 +98,14 @@ pub fn replay(folder: &Path, hook: HookChoice) -> Report {
             name: near.interface.clone(),
             protects: Protects::Host,
             scope: None,
-            inbound: Some(Mode::Enforce),
-            outbound: Some(Mode::Enforce),
+            said: Said { asked: site::Modes::both(Some(Mode::Enforce)), ..Said::default() },
         };
         let plan = Plan {
             ruleset: &ruleset,
             origin: "replay".to_owned(),
             interfaces: vec![planned],
             hook,
+            ending: Ending::Allowed,
             confirm_within: None,
             source: Source::default(),
             bpf_log: BpfLog::Off,

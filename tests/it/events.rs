@@ -112,7 +112,8 @@ fn events_are_printed_as_they_come_and_to_one_reader() {
     let stage = Stage::new(SITE, "tc");
     let packet = Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, 23);
     stage.inbound(&packet, Reason::NoRule);
-    let mut reader = Reader::start(&stage, &["--format", "json", "--direction", "inbound", "--count", "3"]);
+    let mut reader =
+        Reader::start(&stage, &["--backlog", "--format", "json", "--direction", "inbound", "--count", "3"]);
     // One has been waiting; its line says that the reader is there.
     let first = reader.line();
     let second = stage.protected.run(&["events"]).expect_code(1);
@@ -139,11 +140,26 @@ fn events_are_printed_as_they_come_and_to_one_reader() {
 }
 
 #[test]
+fn what_was_refused_before_the_command_began_is_left_out() {
+    let stage = Stage::new(SITE, "tc");
+    let refused = |port| Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, port);
+    stage.inbound(&refused(23), Reason::NoRule);
+    let mut reader = Reader::start(&stage, &["--format", "json", "--direction", "inbound", "--count", "1"]);
+    let mut said = BufReader::new(reader.child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("text");
+    assert!(line.contains("earlier events are left out"), "{line}");
+    stage.inbound(&refused(24), Reason::NoRule);
+    assert_eq!(reader.line()["port"], 24);
+    assert_eq!(reader.child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
 fn an_interrupted_reader_ends_well() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let stage = Stage::new(SITE, "tc");
         stage.inbound(&Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, 23), Reason::NoRule);
-        let mut reader = Reader::start(&stage, &["--direction", "inbound"]);
+        let mut reader = Reader::start(&stage, &["--backlog", "--direction", "inbound"]);
         let mut line = String::new();
         reader.out.read_line(&mut line).expect("text");
         assert!(line.ends_with("in tcp 198.18.0.2:40000 -> 198.18.0.1:23 no-rule, dropped (54 bytes)\n"), "{line}");
@@ -159,7 +175,7 @@ fn a_reader_that_does_not_read_holds_nobody_up() {
     let stage = Stage::new(SITE, "native");
     let frame = Packet::new().ipv4("198.18.0.2", "198.18.0.1").udp(40_000, 4444).build();
     assert_eq!(stage.programs[0].ask(&frame, About::default()), Some(Outcome::Dropped));
-    let mut reader = Reader::start(&stage, &["--format", "json", "--direction", "inbound"]);
+    let mut reader = Reader::start(&stage, &["--backlog", "--format", "json", "--direction", "inbound"]);
     assert_eq!(reader.line()["event"], "denied");
     // From here on its pipe fills up, and then the ring.
     for _ in 1..FLOOD {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use aya::maps::{Array, Map, MapData};
-use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
+use enforcer::dataplane::{self, BpfLog, Ending, HookChoice, Plan, PlannedInterface, Protects, Said};
 use enforcer::judge::tables::HostTables;
 use enforcer::policy::ruleset::{FlowSettings, Scope};
 use enforcer::policy::source::Source;
@@ -122,14 +122,14 @@ fn compare_world(world: &mut World, hook: HookChoice, runner: &mut TestRunner, t
             name: near.interface.clone(),
             protects: if world.host.guest { Protects::Guest } else { Protects::Host },
             scope: None,
-            inbound: Some(Mode::Audit),
-            outbound: Some(Mode::Audit),
+            said: Said { asked: enforcer::policy::site::Modes::both(Some(Mode::Audit)), ..Said::default() },
         };
         let plan = Plan {
             ruleset: &world.ruleset,
             origin: "oracle".to_owned(),
             interfaces: vec![planned],
             hook,
+            ending: Ending::Allowed,
             confirm_within: None,
             source: Source::default(),
             bpf_log: BpfLog::Off,

@@ -39,6 +39,38 @@ fn what_audit_saw_passes_once_the_suggested_site_is_enforced() {
 }
 
 #[test]
+fn beside_a_site_file_interface_chooses_among_the_protected_ones() {
+    let protected = Protected { cable: Cable::new() };
+    let Cable { host, remote, near, far } = &protected.cable;
+    let (own, other) = (near.interface.clone(), format!("{}x", near.interface));
+    host.batch(&format!("link add {other} type veth peer name {other}y\n"));
+    let folder = std::env::temp_dir().join(format!("enforcer-suggest-{own}"));
+    std::fs::create_dir_all(&folder).expect("the folder can be made");
+    let path = folder.join("site.yaml");
+    std::fs::write(&path, SITE.replace("IF", &format!("{own}, {other}"))).expect("the folder is there");
+    let site = path.to_str().expect("plain");
+    protected.run(&["apply", site, "--hook", "tc"]).expect_code(0);
+    let _servers = Servers::start(host, &[7777], &[]);
+    assert_eq!(tcp(remote, IpAddr::from(far.v4), (near.v4, 7777).into()), Reply::Answered);
+    for (interface, number) in [(&own, 1), (&other, 0)] {
+        let json =
+            protected.run(&["suggest", site, "--interface", interface, "--format", "json"]).expect_code(0).json();
+        let found = json["suggestions"].as_array().expect("a list");
+        assert_eq!(found.len(), number, "{interface}: {json}");
+        for command in ["readiness", "report"] {
+            let json = protected.run(&[command, site, "--interface", interface, "--format", "json"]).json();
+            let listed = if command == "report" { &json["interfaces"] } else { &json["audit"] };
+            let names: Vec<_> = listed.as_array().expect("a list").iter().map(|one| one["interface"].clone()).collect();
+            assert_eq!(names, [Value::from(interface.as_str())], "{command}");
+        }
+    }
+    // Where a policy is put in force, the file alone says where.
+    let ran = protected.run(&["apply", site, "--interface", &own]).expect_code(2);
+    assert!(ran.stderr.contains("a site file names its interfaces"), "{}", ran.stderr);
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+#[test]
 fn without_a_policy_in_force_or_named_there_is_nothing_to_suggest_for() {
     let cable = Cable::new();
     let ran = harness::enforcer::enforcer(&cable.host, &["suggest"]).expect_code(1);

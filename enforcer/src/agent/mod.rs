@@ -209,6 +209,10 @@ impl Agent<'_> {
 
     /// What fails is tried again by the next check, and the agent goes on.
     fn attempt(&mut self, work: Work, is_reload: bool) {
+        // A deadline that has passed means reverted, before anything else is done.
+        if let Err(error) = self.keeper.finish_way_back() {
+            self.log.error(format!("{:#}", anyhow::Error::from(error)));
+        }
         let result = match work {
             Work::Read => {
                 self.read(is_reload);
@@ -247,6 +251,8 @@ impl Agent<'_> {
             (None, true) => format!("{summary}; the site file is not in force: its change was not confirmed"),
             (None, false) => summary,
         };
+        let held: Vec<&str> = self.keeper.held().iter().map(String::as_str).collect();
+        let text = if held.is_empty() { text } else { format!("{text}; mode held on {}", held.join(", ")) };
         self.systemd.status(&text);
     }
 

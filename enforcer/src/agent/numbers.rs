@@ -26,6 +26,8 @@ pub(super) struct Numbers {
     pub(super) unprotected: u64,
     /// Interfaces that are protected.
     pub(super) protected: u64,
+    /// Interfaces on which enforcement is held against the site file.
+    pub(super) held: u64,
 }
 
 impl Shared {
@@ -61,6 +63,8 @@ impl Numbers {
         add("repairs_total", "counter", "Interfaces on which something was put back.", self.repairs);
         add("interfaces_protected", "gauge", "Interfaces that are protected.", self.protected);
         add("interfaces_unprotected", "gauge", "Interfaces that should be protected and are not.", self.unprotected);
+        let help = "Interfaces that enforce although the site file says audit: nobody has asked to end enforcement.";
+        add("mode_held", "gauge", help, self.held);
         text
     }
 }
@@ -76,6 +80,6 @@ mod tests {
         let text = shared.numbers().text();
         assert!(text.contains("\nenforcer_agent_reload_failures_total 3\n"), "{text}");
         let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
-        assert_eq!((lines("# HELP"), lines("# TYPE"), lines("enforcer_agent_")), (7, 7, 7));
+        assert_eq!((lines("# HELP"), lines("# TYPE"), lines("enforcer_agent_")), (8, 8, 8));
     }
 }

@@ -7,7 +7,7 @@ use jiff::{Timestamp, Zoned};
 use crate::host::trusted::Pipes;
 use crate::policy::compile::{self, Compiled};
 use crate::policy::ruleset::Ruleset;
-use crate::policy::site::{Modes, Site};
+use crate::policy::site::Site;
 use crate::policy::source::{Error, HookChoice, Named, Policy, Source};
 use crate::state::last_good::LastGood;
 use crate::text::diagnostic::Diagnostic;
@@ -65,32 +65,14 @@ impl Followed {
         (text, role, interface, set, peer, catalogue)
             == (&own.text, &own.role, &own.interface, &own.set, &own.peer, &own.catalogue)
     }
-
-    /// What the site says of the mode of an interface, where it says something else than the policy that is kept for it did. A
-    /// mode that was set at run time is later than a site file that says what it always said.
-    pub(super) fn new_modes(&self, interface: &str, kept: Option<&LastGood>) -> Modes {
-        let said = modes(&self.site, interface);
-        let Some(kept) = kept else { return said };
-        // A text that this version cannot read any more is no reason to change a mode.
-        let Ok(Policy { site: before, .. }) = Policy::of_source(&kept.source) else { return Modes::default() };
-        let before = modes(&before, interface);
-        let changed = |now, before| if now == before { None } else { now };
-        Modes { inbound: changed(said.inbound, before.inbound), outbound: changed(said.outbound, before.outbound) }
-    }
 }
 
 fn today() -> Date {
     Zoned::now().date()
 }
 
-fn modes(site: &Site, interface: &str) -> Modes {
-    site.interface(interface).map(|said| site.modes_of(said)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use enforcer_common::Mode;
-
     use super::*;
     use crate::host::netns::Netns;
     use crate::policy::catalogue;
@@ -116,28 +98,10 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_that_the_site_has_always_said_does_not_undo_one_that_was_set_at_run_time() {
+    fn a_policy_is_known_again_by_its_text() {
         let audit = site("mode: audit\n");
         let now = followed(&format!("{audit}icmp_echo: none\n"));
-        assert_eq!(now.new_modes("eth0", Some(&kept(&audit, ["enforce", "enforce"]))), Modes::default());
         assert!(!now.is_same_text(&kept(&audit, ["enforce", "enforce"])));
         assert!(followed(&audit).is_same_text(&kept(&audit, ["enforce", "enforce"])));
-    }
-
-    #[test]
-    fn a_mode_that_the_site_says_anew_counts() {
-        let now = followed(&site("mode: {inbound: enforce, outbound: audit}\n"));
-        let before = kept(&site("mode: audit\n"), ["audit", "enforce"]);
-        let expected = Modes { inbound: Some(Mode::Enforce), outbound: None };
-        assert_eq!(now.new_modes("eth0", Some(&before)), expected);
-        // It says nothing any more: what is in force stays.
-        assert_eq!(followed(&site("")).new_modes("eth0", Some(&before)), Modes::default());
-    }
-
-    #[test]
-    fn of_an_interface_that_was_never_protected_the_site_says_everything() {
-        let now = followed(&site("mode: enforce\n"));
-        let both = Modes { inbound: Some(Mode::Enforce), outbound: Some(Mode::Enforce) };
-        assert_eq!(now.new_modes("eth0", None), both);
     }
 }

@@ -1,11 +1,14 @@
 //! The interfaces that a policy speaks of, and how things stand with each of them.
 
+use enforcer_common::Mode;
+
 use super::policy::Followed;
 use crate::dataplane::{
-    PlannedInterface, Protected, detached, here, modes_in_force, once_called, protected, reading, status,
+    PlannedInterface, Protected, Said, detached, here, modes_in_force, once_called, protected, reading, status,
 };
 use crate::failure::Failure;
 use crate::host::links::{Link, links};
+use crate::policy::site::Modes;
 use crate::protect::interfaces::planned;
 use crate::state::last_good::{LastGood, kept};
 
@@ -51,18 +54,13 @@ impl Target {
             && status(in_force).is_ok_and(|status| !status.drift)
     }
 
-    /// With the modes that the site says anew; else those in force, else those that were kept.
-    pub(super) fn with_modes(&self, followed: &Followed) -> PlannedInterface {
-        let new = followed.new_modes(&self.planned.name, self.kept.as_ref());
-        let is_known = self.in_force.as_ref().is_some_and(|one| modes_in_force(one).is_ok());
-        let before = self.kept.as_ref().filter(|_| !is_known);
-        let [inbound, outbound] =
-            [0, 1].map(|at| before.and_then(|kept| enforcer_common::Mode::from_name(&kept.modes[at])));
-        PlannedInterface {
-            inbound: new.inbound.or(inbound),
-            outbound: new.outbound.or(outbound),
-            ..self.planned.clone()
-        }
+    /// With the modes that were kept, where those in force are gone: what is gone must not come back in audit.
+    pub(super) fn with_modes(&self) -> PlannedInterface {
+        let is_known = self.in_force.as_ref().is_none_or(|one| modes_in_force(one).is_ok());
+        let kept = self.kept.as_ref().filter(|_| !is_known);
+        let mode = |at: usize| kept.and_then(|kept| Mode::from_name(&kept.modes[at]));
+        let asked = Modes { inbound: mode(0), outbound: mode(1) };
+        PlannedInterface { said: Said { asked, ..self.planned.said }, ..self.planned.clone() }
     }
 }
 

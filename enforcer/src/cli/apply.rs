@@ -3,30 +3,33 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use enforcer_common::Mode;
+use enforcer_common::{Direction, Mode};
 
 use crate::cli::args::interfaces::{ModeArg, duration, require_root};
-use crate::cli::args::live::LiveArgs;
+use crate::cli::args::live::{LiveArgs, ask, is_terminal};
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::Output;
 use crate::cli::print::note::note;
 use crate::cli::print::usage::Usage;
-use crate::dataplane::{self, Applied, BpfLog, HookChoice, Plan, PlannedInterface};
+use crate::dataplane::{self, Applied, BpfLog, Ending, HookChoice, Plan, PlannedInterface, Resulting};
 use crate::failure::Failure;
-use crate::host::links::links;
+use crate::host::links::{children, links};
 use crate::policy::compile::Compiled;
 use crate::policy::site::{self, Site};
 use crate::policy::source::Policy;
 use crate::protect::interfaces::{Planned, planned, refuse_unscoped_forwarding};
 use crate::protect::live::moment::Moment;
-use crate::protect::say::sentences;
+use crate::protect::preflight::refusal_for_children;
+use crate::protect::say::{ended, sentences};
 use crate::state::history::Event;
 
 /// Puts a policy in force on the interfaces that it names. The host stays protected when the command returns.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  enforcer apply site.yaml\n  enforcer apply --role unity-connection --interface eth0 --peer cluster=10.1.1.10,10.1.1.11\n  \
-                  enforcer apply site.yaml --mode enforce --hook native\n\nWhere neither --mode nor the site says otherwise, a new interface is in audit: nothing is dropped. Connections that this \
+                  enforcer apply site.yaml --mode enforce --hook native\n\nWhere neither --mode nor the site says otherwise, a new interface is in audit: nothing is dropped. On a protected one the mode \
+                  in force stays, unless the site file says another mode than when it was last applied. A file that would end \
+                  enforcement needs --mode audit or --yes off a terminal (exit code 4 without). Connections that this \
                   host opened go on when enforcement begins; those of peers go on only by a rule, and those that would be cut are listed: on a \
                   terminal apply asks, elsewhere it goes on. Exit code 4: refused for safety, nothing was changed.\n\n\
                   With --confirm-within the kernel itself ends enforcement at the deadline, and a process that waits in the \
@@ -38,7 +41,8 @@ use crate::state::history::Event;
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
-    /// Mode of both directions; else the site's, else the one in force, else audit.
+    /// Mode of both directions. Without it: the site's where the interface is new or the file says another than when it was last
+    /// applied; else the one in force; else audit.
     #[arg(long, value_enum)]
     mode: Option<ModeArg>,
     /// Where inbound packets are judged.
@@ -58,6 +62,13 @@ pub struct Args {
     live: LiveArgs,
 }
 
+impl Args {
+    /// Whether nothing is to be changed.
+    pub(super) const fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -72,18 +83,32 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         origin: args.policy.site.clone().unwrap_or_else(|| "command line".to_owned()),
         interfaces: planned_interfaces(&site, args.mode.map(Mode::from), output)?,
         hook: args.hook,
+        ending: Ending::Allowed,
         confirm_within: args.confirm_within,
         source: args.policy.named().source(&site, args.hook),
         bpf_log: args.bpf_log,
     };
     refuse_unscoped_forwarding(&plan)?;
+    let links = links()?;
+    if let Some(why) = refusal_for_children(&plan, &links, &children(&links)) {
+        return Err(Failure::Refused(anyhow::Error::msg(why)));
+    }
     if !args.dry_run {
         require_root()?;
     }
+    let resulting = resulting(&plan)?;
+    let replaced = dataplane::replaced(&plan, &links)?;
+    let plan = Plan { ending: settle_ending(args, &resulting, output)?, ..plan };
     settle_live_connections(args, &plan, output)?;
     if args.dry_run {
         for one in &plan.interfaces {
             writeln!(output.err, "{}: {} rules would be put in force", one.name, ruleset.rules.len())?;
+        }
+        for (interface, resulting) in &resulting {
+            writeln!(output.err, "{interface}: the mode would be {}", resulting.reasons())?;
+        }
+        for one in &replaced {
+            writeln!(output.err, "{}: would replace {one}", one.interface)?;
         }
         writeln!(output.err, "policy {}; nothing was changed (--dry-run)", ruleset.hash)?;
         return Ok(());
@@ -92,18 +117,57 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     for one in &applied {
         say(output, one)?;
     }
+    for one in &replaced {
+        writeln!(output.err, "{}: replaced {one}", one.interface)?;
+    }
     let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
     note(Event::Applied, &names, output)?;
     let seeded = applied.first().map_or(0, |one| one.seeded);
     if seeded > 0 {
         writeln!(output.err, "flows made for conversations that this host had opened before: {seeded}")?;
     }
-    say_memory(output, &applied)?;
+    say_memory(output)?;
     say_gone(output)?;
     // One that speaks of TCP and of UDP is one rule to a person.
     let rules: BTreeSet<_> = ruleset.rules.iter().map(|rule| (rule.direction, &rule.id)).collect();
     writeln!(output.err, "policy {}: {} rules in force", ruleset.hash, rules.len())?;
     Ok(())
+}
+
+/// The modes that each interface would get that is there.
+fn resulting(plan: &Plan<'_>) -> Result<Vec<(String, Resulting)>, Failure> {
+    let found = dataplane::resulting_modes(&plan.interfaces, plan.ending, &links()?)?;
+    let named = plan.interfaces.iter().zip(found);
+    Ok(named.filter_map(|(planned, found)| Some((planned.name.clone(), found?.1))).collect())
+}
+
+/// Whether the site file may end enforcement: asks where somebody can answer.
+fn settle_ending(args: &Args, all: &[(String, Resulting)], output: &mut Output<'_>) -> Result<Ending, Failure> {
+    if args.live.yes {
+        return Ok(Ending::Allowed);
+    }
+    let mut ends = false;
+    for (interface, resulting) in all {
+        let directions: Vec<&str> = resulting.ended_by_site().map(Direction::name).collect();
+        if !directions.is_empty() {
+            ends = true;
+            writeln!(
+                output.errors,
+                "{interface}: the site file says audit now, and did not when it was last applied: this would end enforcement ({})",
+                directions.join(" and ")
+            )?;
+        }
+    }
+    if !ends {
+        return Ok(Ending::Refused);
+    }
+    if args.dry_run || (is_terminal() && ask("End enforcement?", output)?) {
+        return Ok(Ending::Allowed);
+    }
+    Err(Failure::Refused(anyhow::anyhow!(
+        "the site file would end enforcement; nothing was changed. If that is meant, add `--mode audit` or `--yes`; else take \
+         `mode: audit` out of the file"
+    )))
 }
 
 /// Says which live connections the plan would cut, and refuses to cut the operator's own.
@@ -156,16 +220,14 @@ pub(super) fn planned_interfaces(
 }
 
 /// What the maps take. The policy is in force: that this cannot be read is no failure of `apply`.
-fn say_memory(output: &mut Output<'_>, applied: &[Applied]) -> Result<(), Failure> {
-    let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
-    let lines = dataplane::protected(&names).and_then(|protected| {
-        let line = |one: &dataplane::Protected| {
-            Usage::of(one).map(|usage| format!("{}: {}", one.interface, usage.memory_line()))
-        };
-        protected.iter().map(line).collect::<Result<Vec<_>, _>>()
+fn say_memory(output: &mut Output<'_>) -> Result<(), Failure> {
+    let all = dataplane::protected(&[]).and_then(|protected| {
+        let each = protected.iter().map(Usage::of).collect::<Result<Vec<_>, _>>()?;
+        Ok(Usage::together(&protected, &each))
     });
-    match lines {
-        Ok(lines) => lines.iter().try_for_each(|line| writeln!(output.err, "{line}"))?,
+    match all {
+        Ok(Some(usage)) => writeln!(output.err, "{}", usage.memory_line())?,
+        Ok(None) => {}
         Err(error) => writeln!(output.err, "what the maps take cannot be read: {:#}", anyhow::Error::from(error))?,
     }
     Ok(())
@@ -181,6 +243,9 @@ pub(super) fn say_gone(output: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 pub(super) fn say(output: &mut Output<'_>, applied: &Applied) -> Result<(), Failure> {
+    if let Some(text) = ended(&applied.interface, applied.resulting.before, applied.resulting.modes) {
+        writeln!(output.errors, "{text}")?;
+    }
     for sentence in sentences(applied) {
         writeln!(output.err, "{}: {sentence}", applied.interface)?;
     }

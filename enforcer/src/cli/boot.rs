@@ -36,6 +36,9 @@ pub struct Args {
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     require_root()?;
     let until = Instant::now() + args.wait;
+    for (interface, sentence) in Boot::drop_unconfirmed()? {
+        writeln!(output.errors, "{interface}: {sentence}")?;
+    }
     let (mut boot, wrong, there) = Boot::read()?;
     for interface in &there {
         writeln!(output.err, "{interface}: protected already")?;

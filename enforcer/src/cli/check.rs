@@ -3,6 +3,7 @@
 use jiff::Zoned;
 use serde::Serialize;
 
+use super::outlook::{self, ModeOutlook};
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::{Format, Output};
 use crate::failure::Failure;
@@ -27,6 +28,9 @@ pub struct Args {
 struct Checked {
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
+    /// The mode that `apply` would leave on each interface.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    modes: Vec<ModeOutlook>,
 }
 
 /// Runs the command.
@@ -48,12 +52,14 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
                 count(compiled.ruleset.rules.len(), "rule"),
                 count(compiled.warnings.len(), "warning")
             );
-            (Checked { errors: Vec::new(), warnings: compiled.warnings }, summary)
+            // What is in force here is beside the point where it cannot be told.
+            let modes = outlook::of_site(&policy.site).unwrap_or_default();
+            (Checked { errors: Vec::new(), warnings: compiled.warnings, modes }, summary)
         }
         Err(error) => {
             let errors = error.findings();
             let summary = count(errors.len(), "error");
-            (Checked { errors, warnings: Vec::new() }, summary)
+            (Checked { errors, warnings: Vec::new(), modes: Vec::new() }, summary)
         }
     };
     match args.format {
@@ -61,6 +67,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Format::Table => {
             output.report(&checked.errors)?;
             output.warn(&checked.warnings)?;
+            for ModeOutlook { interface, why, .. } in &checked.modes {
+                writeln!(output.err, "{interface}: the mode would be {why}")?;
+            }
             if checked.errors.is_empty() {
                 writeln!(output.out, "{summary}")?;
             } else {

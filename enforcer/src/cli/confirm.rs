@@ -47,9 +47,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
             Confirmation::TooLate(at, outcome) => {
                 is_wrong = true;
                 let since = match outcome {
-                    Some(Outcome::Restored(_)) => "what was in force before is in force again",
+                    Some(Outcome::Restored(_)) => "what was confirmed last is in force again",
                     Some(Outcome::LeftInAudit(_)) => "it is in audit, because nothing was in force before",
-                    None => "enforcement has ended",
+                    None => "the unconfirmed policy is in audit, because the one before cannot be restored",
                 };
                 format!("too late: the deadline was {at}, and since then {since}; apply again")
             }

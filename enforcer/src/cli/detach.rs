@@ -35,6 +35,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         writeln!(output.err, "no interface of this network namespace is protected: nothing to remove")?;
     }
     for removed in removed {
+        if let Some(modes) = removed.modes.filter(|modes| modes.enforces()) {
+            writeln!(output.errors, "{}: ATTENTION: this ends enforcement ({modes} before)", removed.interface)?;
+        }
         writeln!(output.err, "{}: no longer protected", removed.interface)?;
         for sentence in removed.found {
             writeln!(output.err, "{}: {sentence}", removed.interface)?;

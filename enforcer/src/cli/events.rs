@@ -21,8 +21,8 @@ const ROUND: Duration = Duration::from_secs(1);
 #[command(
     after_help = "The programs tell of 1000 refused packets a second and processor and count the others: how many were suppressed \
                   is told once a second, and at the end. A reader that is slow, or none at all, holds nobody up: the ring keeps \
-                  what it has room for (16384 events) and the programs count the rest as lost. So the first events may be older than the \
-                  command; --new leaves them out.\n\n\
+                  what it has room for (16384 events) and the programs count the rest as lost. What was refused before the command \
+                  began is left out; --backlog shows what the ring has of it, which may be hours old.\n\n\
                   Each event goes to one reader: while the agent or another `enforcer events` runs, a second one is refused.\n\n\
                   Examples:\n  enforcer events\n  enforcer events --reason no-rule --count 10\n  \
                   enforcer events --format json | jq -r 'select(.event == \"denied\") | .remote'"
@@ -35,12 +35,15 @@ pub struct Args {
     /// End after so many events; 0: when interrupted.
     #[arg(long, value_name = "N", default_value_t = 0)]
     count: u64,
-    /// Leave out what has been waiting since before.
+    /// Begin with what has been waiting in the ring since before.
     #[arg(long)]
+    backlog: bool,
+    /// The default; kept for scripts.
+    #[arg(long, hide = true, conflicts_with = "backlog")]
     new: bool,
     /// Instead of refused packets, show what the programs write about themselves, if they were loaded so (`enforcer apply
     /// --bpf-log LEVEL`).
-    #[arg(long, conflicts_with_all = ["direction", "reason", "mode", "port", "new"])]
+    #[arg(long, conflicts_with_all = ["direction", "reason", "mode", "port", "new", "backlog"])]
     bpf_log: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -57,20 +60,20 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     }
     let protected = args.interfaces.some_protected()?;
     interrupt::catch()?;
+    // As they were protected: an interface may be named by the name that it has now.
+    let is_any = args.interfaces.interface.is_empty();
+    let names: Vec<String> = protected.iter().filter(|_| !is_any).map(|one| one.interface.clone()).collect();
     let mut stream = EventStream::open(&protected)?;
-    if args.new {
-        // No more than the ring holds, or a flood would keep this going.
-        for _ in 0..1 << 14 {
-            if stream.next_event().is_none() {
-                break;
-            }
-        }
-    }
     let Output { out, err, .. } = output;
+    if !args.backlog {
+        // No more than the ring holds, or a flood would keep this going.
+        let old = (0..1 << 14).take_while(|_| stream.next_event().is_some()).count();
+        writeln!(err, "{old} earlier events are left out; --backlog shows what is waiting")?;
+    }
     let mut told = Told { start: stream.suppressed()?, shown: 0, last: (0, 0), at: Instant::now() };
     // Line by line would be a system call each; what is there is written at once.
     let mut out = BufWriter::with_capacity(1 << 16, out);
-    let result = follow(args, &mut stream, &mut told, &mut out);
+    let result = follow(args, &names, &mut stream, &mut told, &mut out);
     out.flush()?;
     result?;
     let (suppressed, lost) = told.now(&stream).unwrap_or(told.last);
@@ -97,12 +100,16 @@ impl Told {
     }
 }
 
-fn follow(args: &Args, stream: &mut EventStream, told: &mut Told, out: &mut impl Write) -> Result<(), Failure> {
+fn follow(
+    args: &Args,
+    names: &[String],
+    stream: &mut EventStream,
+    told: &mut Told,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     let filter = Filter::from(&args.filter);
-    let wanted = |event: &DeniedEvent| {
-        let names = &args.interfaces.interface;
-        filter.admits(&event.flow) && (names.is_empty() || names.contains(&event.flow.interface))
-    };
+    let wanted =
+        |event: &DeniedEvent| filter.admits(&event.flow) && (names.is_empty() || names.contains(&event.flow.interface));
     loop {
         while !interrupt::asked() && told.at.elapsed() < ROUND {
             let Some(event) = stream.next_event() else { break };

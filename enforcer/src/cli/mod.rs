@@ -10,6 +10,7 @@ pub mod compile;
 pub mod completions;
 pub mod confirm;
 pub mod counters;
+pub mod deadline;
 pub mod definition;
 pub mod denied;
 pub mod detach;
@@ -20,6 +21,7 @@ pub mod export;
 pub mod help;
 pub mod man;
 pub mod mode;
+pub mod outlook;
 pub mod output;
 pub mod preflight;
 pub mod print;
@@ -168,7 +170,62 @@ fn run_and_tell(cli: &Cli, output: &mut Output<'_>) -> u8 {
     code
 }
 
+/// What a command does about what is in force.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Touch {
+    /// Nothing: it reads files.
+    Nothing,
+    /// It looks.
+    Reads,
+    /// It changes or saves something.
+    Changes,
+}
+
+impl Command {
+    const fn touch(&self) -> Touch {
+        match self {
+            Self::Roles(_)
+            | Self::Role(_)
+            | Self::Catalogue(_)
+            | Self::Schema(_)
+            | Self::Man(_)
+            | Self::Completions(_)
+            | Self::Check(_)
+            | Self::Compile(_)
+            | Self::Diff(_)
+            | Self::Export(_)
+            | Self::Simulate(_)
+            | Self::Help(_)
+            // It acts by itself on the deadline that it was started for.
+            | Self::Restore(_) => Touch::Nothing,
+            Self::Explain(_)
+            | Self::Preflight(_)
+            | Self::Status(_)
+            | Self::Counters(_)
+            | Self::Denied(_)
+            | Self::Events(_)
+            | Self::Readiness(_)
+            | Self::Report(_)
+            | Self::Top(_)
+            | Self::Suggest(_) => Touch::Reads,
+            Self::Apply(args) if args.is_dry_run() => Touch::Reads,
+            Self::Apply(_)
+            | Self::Run(_)
+            | Self::Boot(_)
+            | Self::Mode(_)
+            | Self::Confirm(_)
+            | Self::Save(_)
+            | Self::Detach(_) => Touch::Changes,
+        }
+    }
+}
+
 fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
+    match cli.command.touch() {
+        Touch::Nothing => {}
+        Touch::Reads => deadline::say(output)?,
+        Touch::Changes => deadline::finish(output)?,
+    }
     match &cli.command {
         Command::Roles(args) => roles::run(args, output),
         Command::Role(args) => role::run(args, output),

@@ -8,10 +8,10 @@ use crate::cli::args::interfaces::{InterfaceArgs, ModeArg, duration};
 use crate::cli::args::live::LiveArgs;
 use crate::cli::output::Output;
 use crate::cli::print::note::note;
-use crate::dataplane::{self, Changed, ModeChange, Protected, Until, set_modes};
+use crate::dataplane::{self, Changed, Kind, ModeChange, Protected, Until, set_modes};
 use crate::failure::Failure;
 use crate::protect::live::moment::Moment;
-use crate::protect::say::{deadline_text, modes_text};
+use crate::protect::say::{deadline_text, ended, modes_text};
 use crate::state::history::Event;
 
 /// Changes the mode of protected interfaces at run time.
@@ -92,7 +92,17 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 fn say(output: &mut Output<'_>, changed: &Changed) -> Result<(), Failure> {
-    let Changed { interface, before, now, deadline, lifted, not_kept } = changed;
+    let Changed { interface, before, now, deadline, lifted, not_kept, never_confirmed } = changed;
+    if let Some(text) = ended(interface, Some(*before), *now) {
+        writeln!(output.errors, "{text}")?;
+    }
+    if let Some(window) = lifted.as_ref().filter(|one| one.kind() == Kind::Window && !now.enforces()) {
+        writeln!(
+            output.errors,
+            "{interface}: ATTENTION: this ends enforcement, which would have been back at {}",
+            window.at()
+        )?;
+    }
     let (before, now) = (modes_text(*before), modes_text(*now));
     if before == now {
         writeln!(output.err, "{interface}: {now} already")?;
@@ -104,6 +114,13 @@ fn say(output: &mut Output<'_>, changed: &Changed) -> Result<(), Failure> {
     }
     if let Some(deadline) = deadline {
         writeln!(output.err, "{interface}: {}", deadline_text(deadline))?;
+    }
+    if *never_confirmed {
+        writeln!(
+            output.errors,
+            "{interface}: this policy was never confirmed, and the next boot does not protect by it; `enforcer apply` makes it \
+             permanent"
+        )?;
     }
     if let Some(why) = not_kept {
         writeln!(output.err, "{interface}: in force, but the next boot will not know of it: {why}")?;

@@ -4,11 +4,12 @@ use enforcer_common::Mode;
 use serde::Serialize;
 
 use super::apply::planned_interfaces;
+use super::outlook::{self, ModeOutlook};
 use crate::cli::args::live::cut_table;
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::{Format, Output};
 use crate::cli::print::table::table;
-use crate::dataplane::{HookChoice, Modes, Outlook, Plan, Protects};
+use crate::dataplane::{Ending, HookChoice, Modes, Outlook, Plan, Protects};
 use crate::failure::Failure;
 use crate::host::sockets::Owners;
 use crate::policy::compile::Compiled;
@@ -57,6 +58,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         origin: String::new(),
         interfaces: planned_interfaces(&site, Some(Mode::Enforce), output)?,
         hook: args.hook,
+        ending: Ending::Allowed,
         confirm_within: None,
         source: crate::policy::source::Source::default(),
         bpf_log: crate::dataplane::BpfLog::Off,
@@ -64,6 +66,10 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let moment = Moment::now()?;
     let facts = Facts::read(moment.links.clone());
     let mut found = findings(&plan, &facts, |planned, link| InterfaceFacts::read(planned, link, args.hook));
+    for ModeOutlook { interface, why, .. } in outlook::of_site(&site)? {
+        let message = format!("`apply` would leave it in {why}");
+        found.push(Finding { level: Level::Note, interface: Some(interface), topic: "mode", message });
+    }
     let outlook = outlook(&plan, &moment);
     match moment.guard_ssh(ruleset.lookup(), &outlook) {
         Err(Failure::Refused(error)) => {

@@ -16,7 +16,8 @@ use crate::failure::Failure;
     after_help = "A site file that is wrong is logged, and the policy before stays in force; when the agent starts with one, the \
                   policies that were good last are. An interface that appears later is protected when it does. What somebody \
                   has removed or changed behind our back is put back. A mode that was set with `enforcer mode` stays: the \
-                  site's own counts again when the site file says another one than before. What was detached with `enforcer \
+                  site's own counts again when the site file says another one than before; but a file never ends enforcement by \
+                  itself (`mode held`). What was detached with `enforcer \
                   detach` is left alone until the next reload. A renamed interface stays protected; the policy follows where the \
                   site file knows the new name.\n\n\
                   SIGHUP reads everything anew. SIGTERM ends the agent and leaves the policy in force, as killing it does. A \

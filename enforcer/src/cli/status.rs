@@ -26,6 +26,9 @@ pub struct Args {
 #[derive(Serialize)]
 struct Listing {
     interfaces: Vec<Listed>,
+    /// What all interfaces take together: they share the flow table and more, which is counted once here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    all: Option<Usage>,
 }
 
 #[derive(Serialize)]
@@ -39,6 +42,8 @@ struct Listed {
     policy: String,
     rules: usize,
     drift: bool,
+    /// Directions in which enforcement is held against the site file.
+    held: Vec<&'static str>,
     problems: Vec<String>,
     notes: Vec<String>,
     since: String,
@@ -66,12 +71,15 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let others = other_versions()?;
     let is_well = statuses.iter().all(|one| one.problems.is_empty()) && others.is_empty();
     match args.format {
-        Format::Json => output.json(&Listing { interfaces: statuses.iter().zip(usages).map(listed).collect() })?,
+        Format::Json => {
+            let all = Usage::together(&interfaces, &usages);
+            output.json(&Listing { interfaces: statuses.iter().zip(usages).map(listed).collect(), all })?;
+        }
         Format::Table if statuses.is_empty() && !others.is_empty() => {}
         Format::Table if statuses.is_empty() => {
             writeln!(output.err, "no interface of this network namespace is protected")?;
         }
-        Format::Table => print(output, &statuses, &usages)?,
+        Format::Table => print(output, &statuses, Usage::together(&interfaces, &usages).as_ref())?,
     }
     for other in others {
         writeln!(output.err, "{other}")?;
@@ -99,6 +107,7 @@ fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {
         policy: status.origin.clone(),
         rules: status.rules,
         drift: status.drift,
+        held: status.held.iter().map(|direction| direction.name()).collect(),
         problems: status.problems.clone(),
         notes: status.notes.clone(),
         since: status.record.since.to_string(),
@@ -107,7 +116,7 @@ fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {
     }
 }
 
-fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], usages: &[Usage]) -> Result<(), Failure> {
+fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], all: Option<&Usage>) -> Result<(), Failure> {
     let mut rows =
         table(output.terminal, &["INTERFACE", "DIRECTION", "MODE", "HOOK", "PASSED", "DROPPED", "WOULD DROP"]);
     for status in statuses {
@@ -126,7 +135,7 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], usages: &[Usage]
         }
     }
     writeln!(output.out, "{}", crate::cli::print::table::print(&rows))?;
-    for (status, usage) in statuses.iter().zip(usages) {
+    for status in statuses {
         let InterfaceStatus { record, origin, rules, problems, notes, .. } = status;
         writeln!(
             output.out,
@@ -136,14 +145,15 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], usages: &[Usage]
             record.since,
             record.applied
         )?;
-        writeln!(output.out, "{}: {}", record.interface, usage.flows_line())?;
-        writeln!(output.out, "{}: {}", record.interface, usage.memory_line())?;
         for note in notes {
             writeln!(output.out, "{}: {note}", record.interface)?;
         }
         for problem in problems {
             writeln!(output.err, "{}: PROBLEM: {problem}", record.interface)?;
         }
+    }
+    if let Some(all) = all {
+        writeln!(output.out, "{}\n{}", all.flows_line(), all.memory_line())?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use jiff::Zoned;
 
-use crate::cli::args::in_force::{Whole, interfaces, names_a_policy};
+use crate::cli::args::in_force::{Whole, chosen};
 use crate::cli::args::interfaces::InterfaceArgs;
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::Output;
@@ -71,9 +71,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let denied = match &args.denied {
         Some(path) => listed(path)?,
         None => {
-            // A policy that is only looked at is asked about what every interface saw.
-            let named = if names_a_policy(&args.policy) { Vec::new() } else { interfaces(&args.policy.flags) };
-            let protected = InterfaceArgs { interface: named }.some_protected()?;
+            let protected = InterfaceArgs { interface: chosen(&args.policy) }.some_protected()?;
             dataplane::denied(&protected)?.flows.iter().filter_map(Denied::of).collect()
         }
     };

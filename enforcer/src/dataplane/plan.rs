@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use enforcer_common::Mode;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::ruleset::{Protects, Ruleset, Scope};
+use crate::policy::site;
 use crate::policy::source::{HookChoice, Source};
 
 /// An interface to protect.
@@ -17,10 +17,31 @@ pub struct PlannedInterface {
     pub protects: Protects,
     /// Whose packets are judged; `None`: as the ruleset says.
     pub scope: Option<Scope>,
-    /// Mode of each direction, where somebody said so; else what is in force, else audit.
-    pub inbound: Option<Mode>,
-    /// Likewise.
-    pub outbound: Option<Mode>,
+    /// What is said about its modes.
+    pub said: Said,
+}
+
+/// What happens where a site file would end enforcement without anybody asking for that by name.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Ending {
+    /// It ends: somebody has agreed.
+    Allowed,
+    /// Nothing is changed.
+    #[default]
+    Refused,
+    /// Enforcement goes on, and the rest of the policy is applied.
+    Held,
+}
+
+/// What is said about the modes of an interface that is to be protected.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Said {
+    /// By name: `--mode`, or what was recorded and is restored.
+    pub asked: site::Modes,
+    /// By the site file.
+    pub site: site::Modes,
+    /// What the site file said when it was last applied, where that is restored with it.
+    pub settled: Option<site::Modes>,
 }
 
 /// What to put in force, and where.
@@ -34,6 +55,8 @@ pub struct Plan<'a> {
     pub interfaces: Vec<PlannedInterface>,
     /// The hook.
     pub hook: HookChoice,
+    /// What happens where the site file would end enforcement.
+    pub ending: Ending,
     /// How long the operator has to confirm it; `None`: it is for good.
     pub confirm_within: Option<Duration>,
     /// What the policy was compiled from, to be kept for the next boot.

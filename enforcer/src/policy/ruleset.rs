@@ -1,6 +1,7 @@
 //! The ruleset: what a policy compiles to. Rules for people, tables for the data plane, one source for both.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -338,6 +339,16 @@ impl Modes {
             inbound: if bits & 1 == 0 { Mode::Audit } else { Mode::Enforce },
             outbound: if bits & 2 == 0 { Mode::Audit } else { Mode::Enforce },
         }
+    }
+}
+
+/// "enforce", or "inbound enforce, outbound audit".
+impl Display for Modes {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        if self.inbound == self.outbound {
+            return formatter.write_str(self.inbound.name());
+        }
+        write!(formatter, "inbound {}, outbound {}", self.inbound.name(), self.outbound.name())
     }
 }
 

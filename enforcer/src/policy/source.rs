@@ -83,6 +83,9 @@ impl Named {
     ///
     /// Everything that is wrong with the site or the catalogue.
     pub fn load(&self, pipes: Pipes) -> Result<Policy, Error> {
+        if self.site.is_some() && !self.flags.interface.is_empty() {
+            return Err(Error::Interface);
+        }
         self.flags.load(self.site.as_deref(), pipes)
     }
 
@@ -202,6 +205,9 @@ pub enum Error {
     /// Neither a file nor flags.
     #[error("name a site file, or at least one `--role`")]
     Nothing,
+    /// A file and an interface.
+    #[error("`--interface` belongs to a policy without a file: a site file names its interfaces itself")]
+    Interface,
     /// The catalogue is wrong.
     #[error(transparent)]
     Catalogue(#[from] catalogue::Error),
@@ -240,7 +246,7 @@ impl Error {
         match self {
             Self::Catalogue(catalogue::Error::Invalid(Findings(findings)))
             | Self::Site(site::Error::Invalid(Findings(findings))) => findings,
-            other @ (Self::Nothing | Self::Catalogue(_) | Self::Site(_) | Self::Compile(_)) => {
+            other @ (Self::Nothing | Self::Interface | Self::Catalogue(_) | Self::Site(_) | Self::Compile(_)) => {
                 vec![Diagnostic::plain(other.to_string())]
             }
         }

@@ -10,15 +10,15 @@ use enforcer_common::Mode;
 use jiff::Zoned;
 
 use crate::dataplane::{
-    self, Applied, BpfLog, DataplaneError, HookChoice, Plan, PlannedInterface, Protects, here, protected,
+    self, Applied, BpfLog, DataplaneError, Ending, HookChoice, Plan, PlannedInterface, Protects, Said, here, protected,
 };
 use crate::host::links::{LinksError, links};
 use crate::host::netns::NetnsError;
 use crate::policy::compile::{self, Compiled};
-use crate::policy::site::Site;
+use crate::policy::site::{Modes, Site};
 use crate::policy::source::{Policy, Source};
 use crate::protect::interfaces::planned_as;
-use crate::state::last_good::{LastGood, StateError, kept};
+use crate::state::last_good::{LastGood, State, StateError, kept, unconfirmed};
 
 /// What is kept for the interfaces of this network namespace.
 #[derive(Debug, Default)]
@@ -68,6 +68,31 @@ impl Boot {
         let there: Vec<String> = protected(&[])?.into_iter().map(|one| one.interface).collect();
         waiting.retain(|one| !there.contains(&one.interface));
         Ok((Self { waiting, failed: BTreeSet::new() }, wrong, there))
+    }
+
+    /// Forgets changes that waited to be confirmed when the machine went down, and says so: each an interface and a sentence.
+    ///
+    /// # Errors
+    /// When the pins cannot be read.
+    pub fn drop_unconfirmed() -> Result<Vec<(String, String)>, BootError> {
+        let there = protected(&[])?;
+        let (good, _) = kept(here()?)?;
+        let mut said = Vec::new();
+        for (name, policy) in unconfirmed(here()?) {
+            // On a machine that runs, it still waits.
+            if there.iter().any(|one| one.interface == policy.interface) {
+                continue;
+            }
+            State::of(&name).drop_staged();
+            let sentence = if good.iter().any(|one| one.interface == policy.interface) {
+                "a change was not confirmed before the machine went down: what was confirmed last counts"
+            } else {
+                "its policy was not confirmed before the machine went down, and nothing was confirmed before: it is not protected; \
+                 run `enforcer apply`"
+            };
+            said.push((policy.interface, sentence.to_owned()));
+        }
+        Ok(said)
     }
 
     /// Interfaces that are not protected yet.
@@ -125,6 +150,7 @@ fn apply(source: &Source, group: &[LastGood], done: &mut Done) -> Result<Vec<App
         origin: source.site.clone().unwrap_or_else(|| "command line".to_owned()),
         interfaces: group.iter().map(|one| planned(&site, one)).collect(),
         hook: HookChoice::from_str(&source.hook, true).unwrap_or(HookChoice::Auto),
+        ending: Ending::Allowed,
         confirm_within: None,
         source: source.clone(),
         bpf_log: BpfLog::Off,
@@ -140,6 +166,7 @@ fn apply(source: &Source, group: &[LastGood], done: &mut Done) -> Result<Vec<App
 /// The interface with the modes that were kept; they are later than what the site says.
 fn planned(site: &Site, good: &LastGood) -> PlannedInterface {
     let [inbound, outbound] = good.modes.each_ref().map(|mode| Mode::from_name(mode));
+    let asked = Modes { inbound, outbound };
     let planned = match site.interface(&good.interface) {
         Some(said) => planned_as(site, said, &good.interface, None),
         // The text is the one that was applied to it; it would have to have been changed by hand.
@@ -147,9 +174,9 @@ fn planned(site: &Site, good: &LastGood) -> PlannedInterface {
             name: good.interface.clone(),
             protects: Protects::Host,
             scope: site.scope,
-            inbound: None,
-            outbound: None,
+            said: Said::default(),
         },
     };
-    PlannedInterface { inbound: inbound.or(planned.inbound), outbound: outbound.or(planned.outbound), ..planned }
+    let site = good.site_modes.unwrap_or(planned.said.site);
+    PlannedInterface { said: Said { asked, site, settled: good.settled_modes }, ..planned }
 }

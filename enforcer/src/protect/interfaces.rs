@@ -2,10 +2,10 @@
 
 use enforcer_common::Mode;
 
-use crate::dataplane::{Plan, PlannedInterface, Protects};
+use crate::dataplane::{Plan, PlannedInterface, Protects, Said};
 use crate::failure::Failure;
 use crate::host::links::Link;
-use crate::policy::site::{self, Interface, Site};
+use crate::policy::site::{self, Interface, Modes, Site};
 use crate::protect::preflight::forwards;
 
 /// The interfaces to protect, and what nothing answers to.
@@ -17,7 +17,7 @@ pub struct Planned {
     pub unmatched: Vec<String>,
 }
 
-/// The interfaces of a site, each with the mode that it gives them or with this one.
+/// The interfaces of a site, each with the mode that the site gives it and the one that is asked for by name.
 #[must_use]
 pub fn planned(site: &Site, mode: Option<Mode>, links: &[Link]) -> Planned {
     let mut found = Planned::default();
@@ -39,7 +39,6 @@ pub fn planned(site: &Site, mode: Option<Mode>, links: &[Link]) -> Planned {
 /// An interface by the name it has, and by what the site says of it.
 #[must_use]
 pub fn planned_as(site: &Site, interface: &Interface, name: &str, mode: Option<Mode>) -> PlannedInterface {
-    let modes = site.modes_of(interface);
     PlannedInterface {
         name: name.to_owned(),
         protects: match interface.protects {
@@ -47,8 +46,7 @@ pub fn planned_as(site: &Site, interface: &Interface, name: &str, mode: Option<M
             site::Protects::Guest => Protects::Guest,
         },
         scope: site.scope_of(interface),
-        inbound: mode.or(modes.inbound),
-        outbound: mode.or(modes.outbound),
+        said: Said { asked: Modes::both(mode), site: site.modes_of(interface), settled: None },
     }
 }
 
@@ -117,7 +115,7 @@ mod tests {
     #[test]
     fn a_name_and_the_first_pattern_win() {
         let found = planned_of("[{name: 'eth1*', mode: enforce}, 'eth*', {name: eth1, mode: audit}]").interfaces;
-        let found: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.inbound)).collect();
+        let found: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.said.site.inbound)).collect();
         assert_eq!(found, [("eth10", Some(Mode::Enforce)), ("eth0", None), ("eth1", Some(Mode::Audit))]);
     }
 

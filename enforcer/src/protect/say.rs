@@ -1,12 +1,20 @@
 //! What was done, and what is pending, in sentences.
 
-use enforcer_common::Mode;
+use enforcer_common::{Direction, Mode};
 
 use crate::dataplane::{Applied, Kind, Modes, Pending};
 
+/// Says that enforcement has ended, where it has. Nobody must overlook that: it is printed with `--quiet` as well.
+#[must_use]
+pub(crate) fn ended(interface: &str, before: Option<Modes>, now: Modes) -> Option<String> {
+    let before = before?;
+    let ends = Direction::ALL.iter().any(|one| before.of(*one) == Mode::Enforce && now.of(*one) == Mode::Audit);
+    ends.then(|| format!("{interface}: ATTENTION: this ends enforcement ({before} before, {now} now)"))
+}
+
 /// What was done on an interface.
 pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
-    let Applied { inbound, outbound, before, modes, deadline, lifted, pin, warnings, .. } = applied;
+    let Applied { inbound, outbound, modes, resulting, deadline, lifted, pin, warnings, .. } = applied;
     let why = if outbound.why.is_empty() { String::new() } else { format!(" ({})", outbound.why) };
     let mut said = vec![format!(
         "inbound {} ({}), outbound {}{why}; {}; pinned at {}",
@@ -16,15 +24,12 @@ pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
         modes_text(*modes),
         pin.display()
     )];
-    if let Some(before) = before
-        && ((before.inbound == Mode::Enforce && modes.inbound == Mode::Audit)
-            || (before.outbound == Mode::Enforce && modes.outbound == Mode::Audit))
+    // Where the file says something else than what is in force, an operator wants to know why.
+    if Direction::ALL
+        .iter()
+        .any(|direction| resulting.site.of(*direction).is_some_and(|mode| mode != modes.of(*direction)))
     {
-        said.push(format!(
-            "ATTENTION: this ends enforcement ({} before, {} now)",
-            modes_text(*before),
-            modes_text(*modes)
-        ));
+        said.push(format!("mode {}", resulting.reasons()));
     }
     match (deadline, lifted) {
         (Some(deadline), _) => said.push(deadline_text(deadline)),
@@ -52,8 +57,5 @@ pub fn deadline_text(pending: &Pending) -> String {
 /// "enforce", or "inbound enforce, outbound audit".
 #[must_use]
 pub fn modes_text(modes: Modes) -> String {
-    if modes.inbound == modes.outbound {
-        return modes.inbound.name().to_owned();
-    }
-    format!("inbound {}, outbound {}", modes.inbound.name(), modes.outbound.name())
+    modes.to_string()
 }

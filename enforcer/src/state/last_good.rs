@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::netns::Netns;
 use crate::host::trusted;
+use crate::policy::site;
 use crate::policy::source::Source;
 
 /// Where the files are, unless the environment says otherwise.
@@ -52,6 +53,13 @@ pub struct LastGood {
     pub policy_hash: String,
     /// When it was applied.
     pub applied: Timestamp,
+    /// The modes that the site file says.
+    #[serde(default)]
+    pub site_modes: Option<site::Modes>,
+    /// What counts as the modes that it said when it was last applied: others where `enforcer mode` came later, or enforcement is
+    /// held.
+    #[serde(default)]
+    pub settled_modes: Option<site::Modes>,
 }
 
 impl LastGood {
@@ -67,12 +75,15 @@ impl LastGood {
             source: source.clone(),
             policy_hash: policy_hash.to_owned(),
             applied: Timestamp::now(),
+            site_modes: None,
+            settled_modes: None,
         }
     }
 
     /// Whether it was made in this network namespace. Of those that were there before a reboot, only the machine's own is there
     /// after it.
-    fn is_of(&self, netns: Netns) -> bool {
+    #[must_use]
+    pub fn is_of(&self, netns: Netns) -> bool {
         if self.is_machine { netns.is_machine } else { self.netns == netns.inode }
     }
 }
@@ -100,6 +111,23 @@ pub fn kept(netns: Netns) -> Result<(Vec<LastGood>, Vec<String>), StateError> {
         }
     }
     Ok((found, wrong))
+}
+
+/// Policies of a network namespace that were never confirmed, each with the name of its pins. What cannot be read is none.
+#[must_use]
+pub fn unconfirmed(netns: Netns) -> Vec<(String, LastGood)> {
+    let folder = folder();
+    if trusted::check_folder(&folder).is_err() {
+        return Vec::new();
+    }
+    let paths = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<(String, LastGood)> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "unconfirmed"))
+        .filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), read(&path)?)))
+        .filter(|(_, policy)| policy.is_of(netns))
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
 }
 
 /// A file could not be used.
@@ -161,7 +189,19 @@ impl State {
     /// # Errors
     /// When it cannot be written; the last good policy is as it was.
     pub fn stage(&self, next: &LastGood) -> Result<(), StateError> {
-        let (path, new) = (self.staged_path(), self.path("new"));
+        self.write(&self.staged_path(), next)
+    }
+
+    /// Writes another last good policy, and leaves what is staged alone.
+    ///
+    /// # Errors
+    /// When it cannot be written; the last good policy is as it was.
+    pub fn replace_good(&self, next: &LastGood) -> Result<(), StateError> {
+        self.write(&self.good_path(), next)
+    }
+
+    fn write(&self, path: &Path, next: &LastGood) -> Result<(), StateError> {
+        let new = self.path("new");
         let write = || {
             // Written at once: a policy has thousands of lines.
             let mut text = serde_json::to_vec_pretty(next)?;
@@ -173,13 +213,13 @@ impl State {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
             file.write_all(&text)?;
             file.sync_all()?;
-            fs::rename(&new, &path)?;
+            fs::rename(&new, path)?;
             self.sync()
         };
         write().map_err(|source| {
             // Part of a file is of no use to anybody.
             let _ = fs::remove_file(&new);
-            StateError { path: path.clone(), source }
+            StateError { path: path.to_owned(), source }
         })
     }
 

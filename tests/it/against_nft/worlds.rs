@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use enforcer::dataplane::{self, BpfLog, HookChoice, Plan, PlannedInterface, Protects};
+use enforcer::dataplane::{self, BpfLog, Ending, HookChoice, Plan, PlannedInterface, Protects, Said};
 use enforcer::judge::host::Host;
 use enforcer::policy::ruleset::Ruleset;
 use enforcer::policy::source::Source;
@@ -98,14 +98,14 @@ impl World {
                 name: self.cable.near.interface.clone(),
                 protects: Protects::Host,
                 scope: None,
-                inbound: Some(Mode::Enforce),
-                outbound: Some(Mode::Enforce),
+                said: Said { asked: enforcer::policy::site::Modes::both(Some(Mode::Enforce)), ..Said::default() },
             };
             let plan = Plan {
                 ruleset,
                 origin: "oracle".to_owned(),
                 interfaces: vec![planned],
                 hook,
+                ending: Ending::Allowed,
                 confirm_within: None,
                 source: Source::default(),
                 bpf_log: BpfLog::Off,

@@ -162,6 +162,39 @@ fn a_mode_set_at_run_time_stays_until_the_site_file_says_another() {
 }
 
 #[test]
+fn a_site_file_that_says_audit_does_not_end_enforcement_by_itself() {
+    let audit = "interfaces: [IF]\nroles: [unity-connection]\nmode: audit\n";
+    let host = Host::with_site(ENFORCING);
+    let _listener = host.listen();
+    let agent = host.start(&["--metrics", "127.0.0.1:0", "--check", "1s"]);
+    let held = |number: u8| metrics(&host, &agent.log()).contains(&format!("\nenforcer_agent_mode_held {number}\n"));
+    assert!(held(0));
+    host.write(&format!("{audit}icmp_echo: none\n"));
+    agent.wait_for_log("mode held: the site file says audit");
+    wait_for_value(&true, || held(1));
+    assert_eq!((host.status("/inbound/mode"), host.ask()), ("enforce".into(), Reply::Silence));
+    let notes = || host.status("/notes").to_string();
+    assert!(notes().contains("mode held"), "{}", notes());
+    assert_eq!(host.status("/held"), serde_json::json!(["inbound", "outbound"]));
+    let history = fs::read_to_string(host.folder.join("history.jsonl")).expect("it is kept");
+    assert_eq!(history.matches("\"held\"").count(), 1, "{history}");
+    // It is still held after a restart, and told once.
+    agent.wait_for_checks(2);
+    assert_eq!(agent.log().matches("mode held").count(), 1, "{}", agent.log());
+    host.run(&["mode", "enforce"]).expect_code(0);
+    wait_for_value(&true, || held(0));
+    assert!(!notes().contains("mode held"), "somebody has settled it: {}", notes());
+    // Another file that says the same does not bring it up again.
+    host.write(&format!("{audit}icmp_echo: any\n"));
+    wait_for_value(&true, || agent.log().matches("is in force").count() == 2);
+    assert_eq!((host.status("/inbound/mode"), held(0)), ("enforce".into(), true));
+    // Asked for by name, it ends.
+    host.run(&["apply", host.site().to_str().expect("plain"), "--mode", "audit"]).expect_code(0);
+    assert_eq!(host.ask(), Reply::Answered);
+    assert!(agent.stop());
+}
+
+#[test]
 fn a_change_that_nobody_confirms_is_undone_and_not_tried_again() {
     let host = Host::with_site(ENFORCING);
     let agent = host.start(&["--confirm-within", "3s", "--check", "1s"]);

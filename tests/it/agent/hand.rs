@@ -5,7 +5,8 @@ use jiff::civil::{Time, time};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
-use super::{Host, wait_for, wait_for_value};
+use super::{ENFORCING, Host, wait_for, wait_for_value};
+use crate::lifecycle::restorers;
 
 /// A time zone in which midnight is near, as the variable `TZ` has it.
 fn near_midnight() -> String {
@@ -50,5 +51,24 @@ fn a_rule_that_expires_goes_and_what_was_done_by_hand_stays() {
         let hashes: Vec<Value> = host.interfaces().iter().map(|one| one["policy_hash"].clone()).collect();
         if hashes.len() == 3 && hashes.iter().all(|hash| *hash == hashes[0]) { Ok(()) } else { Err(agent.log()) }
     });
+    assert!(agent.stop());
+}
+
+#[test]
+fn a_change_that_nobody_confirmed_is_undone_by_the_agent_where_its_process_was_killed() {
+    let host = Host::with_site(ENFORCING);
+    let agent = host.start(&["--check", "1s"]);
+    let first = host.status("/policy_hash");
+    let within = format!("{}s", 3 * harness::machine::patience());
+    let near = &host.cable.near.interface;
+    host.run(&["apply", "--role", "finesse", "--interface", near, "--confirm-within", &within]).expect_code(0);
+    assert_ne!(host.status("/policy_hash"), first);
+    for id in restorers(host.cable.host.inode()) {
+        // SAFETY: no pointers. The process is one that our own command has started.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGKILL) }, 0);
+    }
+    wait_for_value(&first, || host.status("/policy_hash"));
+    agent.wait_for_log("the change was not confirmed by");
+    assert_eq!((host.status("/inbound/mode"), host.run(&["status"]).code), ("enforce".into(), Some(0)));
     assert!(agent.stop());
 }

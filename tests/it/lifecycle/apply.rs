@@ -1,17 +1,20 @@
 //! Applying, and applying again.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::slice::from_ref;
 
 use harness::bpf;
-use harness::enforcer::{Protected, command};
+use harness::enforcer::{Protected, command, enforcer};
 use harness::netns::Cable;
 use harness::packet::Packet;
 use harness::program::Outcome;
+use serde_json::Value;
 
+use super::failure::Two;
 use super::picture::Picture;
 use super::{ENFORCE, has_xdp, wait_for};
 
@@ -132,4 +135,48 @@ fn keep_three_capabilities() -> io::Result<()> {
         let _ = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
     }
     Ok(())
+}
+
+#[test]
+fn what_interfaces_share_is_shown_and_counted_once() {
+    let two = Two::new();
+    let mut line = vec!["apply", "--interface", &two.names[0], "--interface", &two.names[1]];
+    line.extend(ENFORCE);
+    let ran = enforcer(two.host(), &line).expect_code(0);
+    assert_eq!(ran.stderr.matches("maps take").count(), 1, "{}", ran.stderr);
+    let ran = enforcer(two.host(), &["status"]).expect_code(0);
+    for once in ["maps take", "flows: 0 IPv4"] {
+        assert_eq!(ran.stdout.matches(once).count(), 1, "{}", ran.stdout);
+    }
+    let json = enforcer(two.host(), &["status", "--format", "json"]).expect_code(0).json();
+    let of = |one: &Value, field: &str| one["memory"][field].as_u64().expect("bytes");
+    let each = json["interfaces"].as_array().expect("a list");
+    let (first, second, all) = (&each[0], &each[1], &json["all"]);
+    assert_eq!((of(first, "flows"), of(second, "flows")), (of(all, "flows"), of(all, "flows")), "one table");
+    assert_eq!(of(first, "counters") + of(second, "counters"), of(all, "counters"), "counters are their own");
+    assert_eq!(of(all, "total"), of(first, "total") + of(second, "counters"), "{json}");
+}
+
+#[test]
+fn an_apply_over_another_sites_policy_says_what_it_replaces() {
+    let protected = Protected { cable: Cable::new() };
+    let near = protected.cable.near.interface.clone();
+    let folder = std::env::temp_dir().join(format!("enforcer-replace-{near}"));
+    fs::create_dir_all(&folder).expect("the folder can be made");
+    let file = |name: &str, role: &str| {
+        let path = folder.join(name);
+        fs::write(&path, format!("interfaces: [{near}]\nroles: [{role}]\n")).expect("the folder is there");
+        path.to_str().expect("plain").to_owned()
+    };
+    let (first, second) = (file("a.yaml", "unity-connection"), file("b.yaml", "finesse"));
+    let ran = protected.run(&["apply", &first]).expect_code(0);
+    assert!(!ran.stderr.contains("replace"), "{}", ran.stderr);
+    let ran = protected.run(&["apply", &first]).expect_code(0);
+    assert!(!ran.stderr.contains("replace"), "the same again: {}", ran.stderr);
+    let text = format!("the policy of {first} (roles: unity-connection) with that of {second} (roles: finesse)");
+    let ran = protected.run(&["apply", &second, "--dry-run"]).expect_code(0);
+    assert!(ran.stderr.contains(&format!("{near}: would replace {text}")), "{}", ran.stderr);
+    let ran = protected.run(&["apply", &second]).expect_code(0);
+    assert!(ran.stderr.contains(&format!("{near}: replaced {text}")), "{}", ran.stderr);
+    let _ = fs::remove_dir_all(&folder);
 }

@@ -144,7 +144,11 @@ fn what_was_not_confirmed_does_not_boot() {
     machine.reboot();
     let ran = machine.run(&["boot"]).expect_code(0);
     assert!(ran.stderr.contains("nothing to protect"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("was not confirmed before the machine went down"), "{}", ran.stderr);
     assert_eq!(machine.interfaces(), Vec::<Value>::new());
+    // Said once: it is forgotten.
+    let ran = machine.run(&["boot"]).expect_code(0);
+    assert!(!ran.stderr.contains("went down"), "{}", ran.stderr);
 
     machine.apply(SITE, &[]);
     let good = machine.interfaces()[0]["policy_hash"].clone();
@@ -152,7 +156,8 @@ fn what_was_not_confirmed_does_not_boot() {
     machine.apply(other, &["--mode", "enforce", "--confirm-within", "1h"]);
     assert_ne!(machine.interfaces()[0]["policy_hash"], good);
     machine.reboot();
-    machine.run(&["boot"]).expect_code(0);
+    let ran = machine.run(&["boot"]).expect_code(0);
+    assert!(ran.stderr.contains("what was confirmed last counts"), "{}", ran.stderr);
     let booted = &machine.interfaces()[0];
     assert_eq!((&booted["policy_hash"], &booted["inbound"]["mode"]), (&good, &"audit".into()));
 

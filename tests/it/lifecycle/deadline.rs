@@ -8,6 +8,7 @@ use harness::enforcer::{Protected, enforcer, state_folder};
 use harness::machine::patience;
 use harness::netns::Cable;
 use harness::sockets::{Reply, Servers, tcp};
+use serde_json::Value;
 
 use super::failure::{NATIVE, Two};
 use super::{ENFORCE, REFUSED_PORT, pins_of, program_id, sentences, status, wait_for};
@@ -21,15 +22,14 @@ static UNCONFIRMED: LazyLock<Vec<&str>> = LazyLock::new(|| {
 const LONG: &[&str] =
     &["--role", "unity-connection", "--mode", "enforce", "--hook", "native", "--confirm-within", "1h"];
 /// Another policy: it permits what the first refuses to a stranger.
-const OTHER: &[&str] = &["--role", "unity-connection", "--peer", "cluster=198.18.0.2", "--hook", "native"];
+pub(super) const OTHER: &[&str] = &["--role", "unity-connection", "--peer", "cluster=198.18.0.2", "--hook", "native"];
 
-fn ask(cable: &Cable, port: u16) -> Reply {
+pub(super) fn ask(cable: &Cable, port: u16) -> Reply {
     tcp(&cable.remote, IpAddr::from(cable.far.v4), (cable.near.v4, port).into())
 }
 
-/// The restoring processes that an interface waits for.
-fn restorers(protected: &Protected) -> Vec<i32> {
-    let netns = protected.cable.host.inode();
+/// The restoring processes of a network namespace.
+pub(crate) fn restorers(netns: u64) -> Vec<i32> {
     let of_ours = |entry: &fs::DirEntry| {
         let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let is_restorer = line.split(|byte| *byte == 0).nth(1) == Some(b"restore");
@@ -42,17 +42,17 @@ fn restorers(protected: &Protected) -> Vec<i32> {
 
 /// Kills every process of ours that is in the namespace.
 #[track_caller]
-fn kill_all(protected: &Protected) {
-    let found = restorers(protected);
+pub(super) fn kill_all(protected: &Protected) {
+    let found = restorers(protected.cable.host.inode());
     assert!(!found.is_empty(), "a restoring process waits");
     for id in found {
         // SAFETY: no pointers. The process is one that our own command has started.
         assert_eq!(unsafe { libc::kill(id, libc::SIGKILL) }, 0);
     }
-    wait_for(&Vec::new(), || restorers(protected));
+    wait_for(&Vec::new(), || restorers(protected.cable.host.inode()));
 }
 
-fn kept(protected: &Protected) -> bool {
+pub(super) fn kept(protected: &Protected) -> bool {
     state_folder().join(format!("{}.json", protected.cable.near.interface)).exists()
 }
 
@@ -82,10 +82,20 @@ fn with_every_process_killed_enforcement_ends_at_the_deadline() {
     );
     assert!(sentences(&json, "problems").contains("nobody was left"), "{json}");
     assert!(protected.run(&["confirm"]).expect_code(1).stderr.contains("too late"));
+    let (code, json) = status(&protected);
+    assert_eq!(code, Some(1), "nothing was there before: {json}");
+    assert!(sentences(&json, "problems").contains("nothing was in force before it"), "{json}");
     // The operator is back, and says what is to be.
-    protected.mode("enforce");
+    let ran = protected.run(&["mode", "enforce", "--quiet"]).expect_code(0);
+    assert!(ran.stderr.contains("never confirmed"), "{}", ran.stderr);
     assert_eq!(ask(&protected.cable, REFUSED_PORT), Reply::Silence);
     assert_eq!(status(&protected).0, Some(0));
+    assert!(!kept(&protected), "nobody has confirmed it");
+    // Confirmed, it is what boots.
+    protected.mode("audit");
+    protected.run(&["mode", "enforce", "--confirm-within", "1h"]).expect_code(0);
+    protected.run(&["confirm"]).expect_code(0);
+    assert!(kept(&protected));
 }
 
 #[test]
@@ -106,7 +116,7 @@ fn the_previous_policy_comes_back_with_its_modes() {
     assert_eq!((code, &json["inbound"]["mode"]), (Some(0), &"enforce".into()), "{json}");
     assert_eq!((program_id(&protected), json["policy_hash"].clone()), before);
     assert!(protected.run(&["confirm"]).expect_code(1).stderr.contains("too late"));
-    wait_for(&Vec::new(), || restorers(&protected));
+    wait_for(&Vec::new(), || restorers(protected.cable.host.inode()));
 }
 
 #[test]
@@ -135,7 +145,7 @@ fn confirmed_in_time_it_stays_and_confirming_again_does_nothing() {
     let (code, json) = status(&protected);
     assert_eq!((code, json["deadline"].is_null()), (Some(0), true), "{json}");
     // The process that would have restored goes by itself.
-    wait_for(&Vec::new(), || restorers(&protected));
+    wait_for(&Vec::new(), || restorers(protected.cable.host.inode()));
     assert_eq!(status(&protected).1["inbound"]["mode"], "enforce");
 }
 
@@ -178,7 +188,7 @@ fn detach_while_a_deadline_is_armed_takes_it_along() {
     let ran = protected.run(&["detach"]).expect_code(0);
     assert!(ran.stderr.contains("deadline"), "{}", ran.stderr);
     assert_eq!(pins_of(&protected.cable.near.interface), Vec::<std::path::PathBuf>::new());
-    wait_for(&Vec::new(), || restorers(&protected));
+    wait_for(&Vec::new(), || restorers(protected.cable.host.inode()));
     assert_eq!(pins_of(&protected.cable.near.interface), Vec::<std::path::PathBuf>::new());
 }
 
@@ -195,4 +205,20 @@ fn a_deadline_that_means_nothing_is_bad_input() {
         protected.run(line).expect_code(2);
     }
     assert_eq!(status(&protected).1["inbound"]["mode"], "enforce");
+}
+
+#[test]
+fn a_deadline_that_is_armed_in_a_time_namespace_is_kept_by_the_kernels_clock() {
+    let protected = Protected { cable: Cable::new() };
+    let near = protected.cable.near.interface.clone();
+    let mut line = vec!["--time", "--boottime", "86400", "--fork"];
+    let binary = harness::enforcer::binary();
+    line.extend([binary.to_str().expect("plain"), "apply", "--interface", &near]);
+    line.extend(UNCONFIRMED.iter());
+    let output = protected.cable.host.command("unshare").args(&line).output().expect("unshare is there");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(status(&protected).1["inbound"]["mode"], "enforce");
+    // Left alone with it, the programs end enforcement.
+    kill_all(&protected);
+    wait_for(&Value::from("audit"), || status(&protected).1["inbound"]["mode"].clone());
 }

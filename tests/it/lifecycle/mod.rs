@@ -5,13 +5,16 @@ mod apply;
 mod atomic;
 mod boot;
 mod busy;
+mod children;
 mod deadline;
 mod detach;
 mod drift;
 mod failure;
 mod killed;
 mod mistakes;
+mod mode;
 mod names;
+mod overdue;
 mod picture;
 mod renamed;
 mod totals;
@@ -27,6 +30,8 @@ use std::time::{Duration, Instant};
 use aya::programs::ProgramInfo;
 use harness::enforcer::Protected;
 use serde_json::Value;
+
+pub(crate) use deadline::restorers;
 
 /// The arguments of a policy that enforces.
 const ENFORCE: &[&str] = &["--role", "unity-connection", "--mode", "enforce", "--hook", "native"];

@@ -44,6 +44,38 @@ fn a_renamed_interface_is_judged_as_before_and_the_next_policy_takes_the_place_o
 }
 
 #[test]
+fn commands_take_the_name_that_an_interface_has_now() {
+    for hook in ["native", "clsact"] {
+        let protected = Protected::apply(&["--role", "unity-connection", "--mode", "enforce", "--hook", hook]);
+        let (host, near) = (&protected.cable.host, &protected.cable.near);
+        let _servers = Servers::start(host, &[REFUSED_PORT], &[]);
+        let ask = || tcp(&protected.cable.remote, protected.cable.far.v4.into(), (near.v4, REFUSED_PORT).into());
+        let name = format!("{}r", near.interface);
+        rename(&protected, &near.interface, &name);
+        enforcer(host, &["mode", "audit", "--interface", &name]).expect_code(0);
+        assert_eq!(ask(), Reply::Answered, "{hook}");
+        // The old one is nobody else's yet.
+        enforcer(host, &["mode", "enforce", "--interface", &near.interface]).expect_code(0);
+        assert_eq!(ask(), Reply::Silence, "{hook}");
+        for line in [&["counters"][..], &["denied"], &["save"], &["confirm"]] {
+            enforcer(host, &[line, &["--interface", &name]].concat()).expect_code(0);
+        }
+        let json = enforcer(host, &["status", "--format", "json", "--interface", &name]).expect_code(1).json();
+        assert_eq!(json["interfaces"].as_array().map(Vec::len), Some(1), "{json}");
+        let ran = enforcer(host, &["mode", "audit", "--interface", "nothing0"]).expect_code(1);
+        let known = format!("{name} (protected as {})", near.interface);
+        assert!(ran.stderr.contains(&known), "{}", ran.stderr);
+        // Another interface takes the old name: it is not the protected one.
+        host.batch(&format!("link add {} type veth peer name other0\n", near.interface));
+        let ran = enforcer(host, &["mode", "audit", "--interface", &near.interface]).expect_code(1);
+        assert!(ran.stderr.contains(&format!("is called {name} now")), "{}", ran.stderr);
+        assert_eq!(ask(), Reply::Silence, "{hook}");
+        enforcer(host, &["detach", "--interface", &name]).expect_code(0);
+        assert_eq!(ask(), Reply::Answered, "{hook}");
+    }
+}
+
+#[test]
 fn detach_by_the_old_name_takes_the_programs_off() {
     for hook in ["native", "clsact"] {
         let protected = Protected::apply(&["--role", "unity-connection", "--mode", "enforce", "--hook", hook]);

@@ -15,14 +15,14 @@ use super::options::Options;
 use super::policy::Followed;
 use super::targets::{Target, targets};
 use crate::dataplane::{
-    self, Applied, DataplaneError, Kind, Pending, Plan, PlannedInterface, Protected, modes_after_apply, modes_in_force,
-    pending, protected,
+    self, Applied, DataplaneError, Ending, Kind, Pending, Plan, PlannedInterface, Protected, modes_after_apply,
+    modes_in_force, pending, protected,
 };
 use crate::failure::Failure;
 use crate::protect::interfaces::refuse_unscoped_forwarding;
 use crate::protect::journal;
 use crate::protect::live::moment::Moment;
-use crate::protect::say::{modes_text, sentences};
+use crate::protect::say::{ended, modes_text, sentences};
 use crate::state::history::Event;
 
 /// What the agent knows of its work.
@@ -52,6 +52,10 @@ pub(super) struct Keeper<'a> {
     gone: BTreeMap<String, u32>,
     /// What was said of an interface last: it is not said twice.
     told: BTreeMap<String, String>,
+    /// The same, about deadlines that have passed.
+    late: BTreeMap<String, String>,
+    /// Interfaces on which enforcement is held against the site file.
+    held: BTreeSet<String>,
 }
 
 /// What became of a policy.
@@ -98,6 +102,8 @@ impl<'a> Keeper<'a> {
             released: BTreeMap::new(),
             gone: BTreeMap::new(),
             told: BTreeMap::new(),
+            late: BTreeMap::new(),
+            held: BTreeSet::new(),
         }
     }
 
@@ -148,7 +154,7 @@ impl<'a> Keeper<'a> {
             if target.is_current(&next) {
                 self.seen.entry(target.planned.name.clone()).or_default();
             } else if occasion != Occasion::Again || !self.is_left_alone(&target) {
-                wanted.push(target.with_modes(&next));
+                wanted.push(target.with_modes());
             }
         }
         let confirm_within = self.options.confirm_within.filter(|_| is_change && !wanted.is_empty());
@@ -216,6 +222,56 @@ impl<'a> Keeper<'a> {
         }
     }
 
+    /// Restores what was in force before a change that nobody confirmed in time, where the process that should have done it is gone.
+    pub(super) fn finish_way_back(&mut self) -> Result<(), DataplaneError> {
+        let done = dataplane::finish_way_back()?;
+        for one in &done {
+            let text = one.to_string();
+            if self.late.get(&one.interface).is_none_or(|told| *told != text) {
+                self.log.warning(&text);
+                self.late.insert(one.interface.clone(), text);
+            }
+        }
+        if !done.is_empty()
+            && let Err(error) = journal::record_restored()
+        {
+            self.log.warning(format!("the history does not know of this: {error:#}"));
+        }
+        Ok(())
+    }
+
+    /// Says where enforcement is held against the site file: only somebody who asks for it by name ends enforcement.
+    fn note_held(&mut self) -> Result<(), DataplaneError> {
+        let mut held = BTreeSet::new();
+        for one in protected(&[])? {
+            // What cannot be read is told by those who look for damage.
+            let Ok(modes) = modes_in_force(&one) else { continue };
+            if !dataplane::held(&one.record, modes).is_empty() {
+                held.insert(one.interface);
+            }
+        }
+        let new: Vec<String> = held.difference(&self.held).cloned().collect();
+        for name in &new {
+            self.log.warning(format!(
+                "{name}: mode held: the site file says audit, and enforcement goes on; `enforcer mode audit --interface {name}` ends it, \
+                 `enforcer mode enforce --interface {name}` settles that it stays"
+            ));
+        }
+        if !new.is_empty()
+            && let Err(error) = journal::record(Event::Held, &new)
+        {
+            self.log.warning(format!("the history does not know of this: {error:#}"));
+        }
+        self.numbers.numbers().held = held.len() as u64;
+        self.held = held;
+        Ok(())
+    }
+
+    /// Interfaces on which enforcement is held, for the status line.
+    pub(super) const fn held(&self) -> &BTreeSet<String> {
+        &self.held
+    }
+
     /// A change that waited to be confirmed: confirmed, or undone.
     fn settle_unconfirmed(&mut self) -> Result<(), Failure> {
         if self.previous.is_none() {
@@ -249,6 +305,8 @@ impl<'a> Keeper<'a> {
             origin: followed.origin.clone(),
             interfaces,
             hook: followed.hook(),
+            // Nobody is there to agree.
+            ending: Ending::Held,
             confirm_within: None,
             source: followed.source.clone(),
             bpf_log: self.options.bpf_log,
@@ -294,6 +352,9 @@ impl<'a> Keeper<'a> {
         }
         for one in applied {
             self.seen.entry(one.interface.clone()).or_default();
+            if let Some(text) = ended(&one.interface, one.resulting.before, one.resulting.modes) {
+                self.log.warning(text);
+            }
             for sentence in sentences(one) {
                 self.log.info(format!("{}: {sentence}", one.interface));
             }

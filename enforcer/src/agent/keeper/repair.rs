@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Followed, Keeper};
 use crate::agent::targets::{Look, Target, survey};
-use crate::dataplane::{self, Kind, Pending, PlannedInterface, here, modes_in_force, pending, protected};
+use crate::dataplane::{self, Kind, Pending, PlannedInterface, here, pending, protected};
 use crate::failure::Failure;
 use crate::host::links::links;
 use crate::protect::interfaces::refuse_unscoped_forwarding;
@@ -40,6 +40,7 @@ impl Keeper<'_> {
             self.last_good = policies;
         }
         let (unprotected, is_other) = result?;
+        self.note_held()?;
         let mut numbers = self.numbers.numbers();
         numbers.protected = protected(&[])?.len() as u64;
         numbers.unprotected = unprotected;
@@ -84,18 +85,18 @@ impl Keeper<'_> {
             if was_seen {
                 self.log.warning(format!("{name}: its pins are gone; protecting it again"));
             }
-            return self.put_back(followed, target.with_modes(followed), was_seen);
+            return self.put_back(followed, target.with_modes(), was_seen);
         };
         self.seen.entry(name.clone()).or_default();
         let is_waiting = |found: &Pending| found.is_armed() && found.kind() == Kind::Unconfirmed;
         let waits = pending(in_force).ok().flatten().filter(is_waiting);
         if problems.is_empty() && waits.is_none() && target.is_outdated(followed) {
             self.log.info(format!("{name}: the policy means something else today, such as when a rule has expired"));
-            return self.put_back(followed, target.with_modes(followed), false);
+            return self.put_back(followed, target.with_modes(), false);
         }
         if problems.is_empty() && self.previous.is_none() && self.behind.contains(name) {
             if target.is_other(followed) {
-                return self.put_back(followed, target.with_modes(followed), false);
+                return self.put_back(followed, target.with_modes(), false);
             }
             self.behind.remove(name);
         }
@@ -122,12 +123,7 @@ impl Keeper<'_> {
             return Kept::Unprotected;
         }
         self.tell(name, &problems.join("; "));
-        let planned = match modes_in_force(in_force) {
-            Ok(_) => PlannedInterface { inbound: None, outbound: None, ..target.planned.clone() },
-            // What is gone must not come back in audit.
-            Err(_) => target.with_modes(followed),
-        };
-        self.put_back(followed, planned, true)
+        self.put_back(followed, target.with_modes(), true)
     }
 
     fn put_back(&mut self, followed: &Followed, planned: PlannedInterface, is_repair: bool) -> Kept {

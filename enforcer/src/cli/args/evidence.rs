@@ -4,7 +4,7 @@ use enforcer_common::Mode;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use super::in_force::{Whole, interfaces, names_a_policy};
+use super::in_force::{Whole, chosen, interfaces, names_a_policy};
 use super::interfaces::InterfaceArgs;
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::Output;
@@ -79,7 +79,7 @@ impl Evidence {
             let whole = Whole::in_force(&protected, output)?;
             return Ok((protected, whole));
         }
-        let protected = InterfaceArgs { interface: Vec::new() }.some_protected()?;
+        let protected = InterfaceArgs { interface: chosen(args) }.some_protected()?;
         let whole = Whole::of(args, output)?;
         let is_its = |one: &Protected| one.record.policy_hash == whole.ruleset.hash;
         let (its, others): (Vec<_>, Vec<_>) = protected.into_iter().partition(is_its);

@@ -38,7 +38,7 @@ impl Whole {
     /// Everything that is wrong with the policy, or nothing is known of the one in force.
     pub fn of(args: &PolicyArgs, output: &mut Output<'_>) -> Result<Self, Failure> {
         if names_a_policy(args) {
-            let whole = args.load().and_then(|policy| Self::compiled(policy, &args.flags.named()));
+            let whole = args.load_filtered().and_then(|policy| Self::compiled(policy, &args.flags.named()));
             return whole.map_err(Failure::from);
         }
         let protected = InterfaceArgs { interface: interfaces(&args.flags) }.some_protected()?;
@@ -96,6 +96,13 @@ impl Whole {
 #[must_use]
 pub const fn names_a_policy(args: &PolicyArgs) -> bool {
     args.site.is_some() || !args.flags.role.is_empty()
+}
+
+/// The protected interfaces that a command about what is running is about. Beside a site file, and where no policy is named,
+/// `--interface` chooses; beside `--role` it is part of the policy. None: all of them.
+#[must_use]
+pub fn chosen(args: &PolicyArgs) -> Vec<String> {
+    if args.flags.role.is_empty() { interfaces(&args.flags) } else { Vec::new() }
 }
 
 /// Without a role, `--interface` chooses among the protected ones.

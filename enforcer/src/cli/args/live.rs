@@ -12,7 +12,7 @@ use crate::protect::live::moment::CutConnection;
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Live connections")]
 pub struct LiveArgs {
-    /// Go on without asking when live connections would be cut.
+    /// Go on without asking when live connections would be cut, or the site file ends enforcement.
     #[arg(long)]
     pub yes: bool,
     /// Stop, with exit code 4, when a live connection would be cut.
@@ -39,18 +39,25 @@ impl LiveArgs {
         if self.abort_if_cut {
             return Err(refused("--abort-if-cut was given"));
         }
-        if self.yes || !may_ask || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        if self.yes || !may_ask || !is_terminal() || ask("Go on?", output)? {
             return Ok(());
         }
-        write!(output.errors, "Go on? [y/N] ")?;
-        output.errors.flush()?;
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer)?;
-        match answer.trim() {
-            "y" | "Y" | "yes" => Ok(()),
-            _ => Err(refused("you did not say yes")),
-        }
+        Err(refused("you did not say yes"))
     }
+}
+
+/// Whether somebody is there who can answer.
+pub(in crate::cli) fn is_terminal() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks a question, and says whether the answer is yes.
+pub(in crate::cli) fn ask(question: &str, output: &mut Output<'_>) -> Result<bool, Failure> {
+    write!(output.errors, "{question} [y/N] ")?;
+    output.errors.flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// The list, for a person. Messages go to standard error, whose width nobody knows when results go elsewhere.

@@ -18,7 +18,7 @@ use crate::text::diagnostic::count;
 #[derive(Clone, Debug, Default, Args)]
 pub struct PolicyArgs {
     /// Site file; `-` reads standard input.
-    #[arg(value_name = "SITE", value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["role", "interface", "set", "peer"])]
+    #[arg(value_name = "SITE", value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["role", "set", "peer"])]
     pub site: Option<String>,
     /// The same in flags.
     #[command(flatten)]
@@ -55,6 +55,19 @@ impl PolicyArgs {
     /// Everything that is wrong with the site or the catalogue.
     pub fn load(&self) -> Result<Policy, Error> {
         self.named().load(Pipes::Allowed)
+    }
+
+    /// The same for commands in which `--interface` beside a site file chooses among the protected interfaces.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the site or the catalogue.
+    pub fn load_filtered(&self) -> Result<Policy, Error> {
+        let mut named = self.named();
+        if named.site.is_some() {
+            named.flags.interface.clear();
+        }
+        named.load(Pipes::Allowed)
     }
 
     /// Where the policy is read from.

@@ -1,17 +1,19 @@
 //! Memory of the maps and use of the flow table, for `apply` and `status`.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::dataplane::{DataplaneError, FlowUse, Memory, Protected, flow_use, memory};
 
 /// Both, as JSON has them. Memory is in bytes.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Usage {
     memory: ListedMemory,
     flows: ListedFlows,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 struct ListedMemory {
     total: u64,
     flows: u64,
@@ -22,7 +24,7 @@ struct ListedMemory {
     host: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 struct ListedFlows {
     entries: u32,
     ipv4: u64,
@@ -34,6 +36,23 @@ struct ListedFlows {
 }
 
 impl Usage {
+    /// What several interfaces of a network namespace take together: what they share is counted once.
+    #[must_use]
+    pub fn together(protected: &[Protected], each: &[Self]) -> Option<Self> {
+        let mut all = each.first()?.clone();
+        let mut generations = BTreeSet::new();
+        (all.memory.policy, all.memory.counters) = (0, 0);
+        for (one, usage) in protected.iter().zip(each) {
+            if generations.insert(one.record.generation) {
+                all.memory.policy += usage.memory.policy;
+            }
+            all.memory.counters += usage.memory.counters;
+        }
+        let ListedMemory { flows, denials_and_fragments, policy, counters, events, host, .. } = all.memory;
+        all.memory.total = flows + denials_and_fragments + policy + counters + events + host;
+        Some(all)
+    }
+
     /// Asks the kernel.
     ///
     /// # Errors

@@ -8,13 +8,14 @@ use rtnetlink::packet_route::link::InfoKind;
 use super::renamed;
 use super::switch::sweep;
 use crate::dataplane::change::stage::{Applied, Target, stage_and_switch};
+use crate::dataplane::change::way_back::refuse_overdue;
 use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::hook::choose::choose;
 use crate::dataplane::load::object;
 use crate::dataplane::pin::bpffs::check_bpffs;
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::{self, HostPins};
-use crate::dataplane::pin::protected::protected;
+use crate::dataplane::pin::protected::all_protected;
 use crate::dataplane::pin::slots;
 use crate::dataplane::plan::{Plan, PlannedInterface};
 use crate::dataplane::read::totals;
@@ -34,13 +35,14 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     let links = links().doing(|| "cannot look at the interfaces".to_owned())?;
     let targets = plan.interfaces.iter().map(|one| target(one, &links, plan)).collect::<Result<Vec<_>, _>>()?;
     let _lock = lock()?;
+    refuse_overdue()?;
     let netns = netns::own()?;
     renamed::follow_names(netns)?;
     let host = HostPins::of(netns);
     let slots = slots::read(&host)?;
     let mut staged = Vec::new();
     // Before slots change hands: what a rule has counted that is about to lose its own is known by name here for the last time.
-    let mut said = totals::save_each(&protected(&[])?);
+    let mut said = totals::save_each(&all_protected()?);
     let result = stage_and_switch(plan, &links, targets, &host, netns, &mut staged);
     if result.is_err() {
         for one in &mut staged {
@@ -48,7 +50,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
         }
         slots::put_back(&host, &slots);
         let _ = sweep(&host);
-        if protected(&[]).is_ok_and(|left| left.is_empty()) {
+        if all_protected().is_ok_and(|left| left.is_empty()) {
             let _ = host.remove_own_layout();
             // Only when no other network namespace has anything there.
             let _ = fs::remove_dir(pins::ROOT);
@@ -56,7 +58,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     }
     let mut applied = result.map_err(on_old_kernels)?;
     // The policy is in force: what cannot be done now is told, and is no failure.
-    match protected(&[]) {
+    match all_protected() {
         Ok(protected) => said.extend(totals::save_each(&protected)),
         Err(error) => {
             let error = anyhow::Error::from(error);

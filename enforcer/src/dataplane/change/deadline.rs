@@ -10,12 +10,16 @@ use jiff::Timestamp;
 
 use super::restorer;
 use super::switch::{Old, sweep};
+use super::way_back::{finish, refuse_overdue};
 use crate::dataplane::error::DataplaneError;
 use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::{Before, Kind, Outcome, Pending};
+use crate::dataplane::mode::resulting::settled_by;
+use crate::dataplane::pin::document::write_record;
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
 use crate::dataplane::pin::protected::Protected;
+use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::clock;
 use crate::policy::ruleset::{ModeChange, Modes};
 use crate::state::last_good::{self, LastGood, State};
@@ -46,6 +50,8 @@ pub struct Changed {
     pub lifted: Option<Pending>,
     /// Why the next boot will not know of it.
     pub not_kept: Option<String>,
+    /// It enforces a policy that nobody has confirmed, which the next boot does not protect by.
+    pub never_confirmed: bool,
 }
 
 /// What `confirm` found on one interface.
@@ -72,6 +78,7 @@ pub enum Confirmation {
 /// When a deadline that is armed forbids it, or something cannot be read or written; then none is changed.
 pub fn set_modes(interfaces: &[Protected], change: ModeChange, until: Until) -> Result<Vec<Changed>, DataplaneError> {
     let _lock = lock()?;
+    refuse_overdue()?;
     let olds = olds(interfaces)?;
     // Where it cannot be noted, as on a disk that cannot be written to, a mode is changed all the same.
     let kept: Vec<_> = interfaces.iter().map(|one| State::of(one.pins.name()).before().ok()).collect();
@@ -104,6 +111,7 @@ pub fn set_modes(interfaces: &[Protected], change: ModeChange, until: Until) -> 
 /// When the lock cannot be taken.
 pub fn confirm(interfaces: &[Protected]) -> Result<Vec<Confirmation>, DataplaneError> {
     let _lock = lock()?;
+    finish(Pending::is_overdue)?;
     let failed = |error| Confirmation::Failed(format!("{:#}", anyhow::Error::from(error)));
     let found = interfaces.iter().map(|one| confirm_one(&one.pins).unwrap_or_else(failed)).collect();
     sweep_unused(interfaces);
@@ -157,16 +165,17 @@ impl Deadline {
             restorer: Some(self.restorer),
             before: old.and_then(last_good),
             outcome: None,
+            trouble: None,
         };
         pending.write(pins)?;
         control::arm(pins, modes, self.at, after)
     }
 }
 
-/// What was in force for good.
+/// What was confirmed last, through any number of changes that were not.
 fn last_good(old: &Old) -> Option<Before> {
     match &old.pending {
-        Some(pending) if pending.is_armed() => pending.before.clone(),
+        Some(pending) if pending.is_armed() || pending.is_of_unconfirmed() => pending.before.clone(),
         _ => Some(Before { record: old.record.clone(), modes: old.modes }),
     }
 }
@@ -195,6 +204,11 @@ fn change_for_good(
 ) -> Result<(), DataplaneError> {
     for (one, old) in interfaces.iter().zip(olds) {
         let now = change.of(old.modes);
+        if let Some(pending) = old.pending.as_ref().filter(|pending| pending.is_of_unconfirmed() && !pending.is_armed())
+        {
+            changed.push(change_never_confirmed(one, old, pending, change)?);
+            continue;
+        }
         let mut lifted = old.pending.clone().filter(Pending::is_armed);
         let mut good = now;
         if let Some((pending, before)) =
@@ -215,11 +229,71 @@ fn change_for_good(
             control::write(&one.pins, now)?;
             Pending::remove(&one.pins)?;
         }
-        let not_kept = keep_modes(&one.pins, old, good, true);
+        settle(&one.pins, old, change)?;
+        let not_kept = keep_modes(&one.pins, old, good, Some(change));
         let deadline = Pending::read(&one.pins)?.filter(Pending::is_armed);
-        changed.push(Changed { interface: one.interface.clone(), before: old.modes, now, deadline, lifted, not_kept });
+        changed.push(Changed {
+            interface: one.interface.clone(),
+            before: old.modes,
+            now,
+            deadline,
+            lifted,
+            not_kept,
+            never_confirmed: false,
+        });
     }
     Ok(())
+}
+
+/// The policy in force was not confirmed by its deadline, and there was nothing to restore. It may enforce where an operator says
+/// so, but it is not what the next boot protects by: only a confirmed policy is.
+fn change_never_confirmed(
+    one: &Protected,
+    old: &Old,
+    pending: &Pending,
+    change: ModeChange,
+) -> Result<Changed, DataplaneError> {
+    let now = change.of(old.modes);
+    if now.enforces()
+        && let (Some(why), Some(_)) = (pending.trouble(), &pending.before)
+    {
+        return Err(DataplaneError::Refused(format!(
+            "the policy in force on {0} was not confirmed by {1}, and the one before cannot be restored ({why}); nothing was \
+             changed, run `enforcer apply` with the policy that is to enforce",
+            one.interface,
+            pending.at()
+        )));
+    }
+    control::write(&one.pins, now)?;
+    settle(&one.pins, old, change)?;
+    let mut not_kept = None;
+    if let Some(before) = &pending.before {
+        // Should it be possible to restore it later, then with this mode.
+        let modes = change.of(before.modes);
+        Pending { before: Some(Before { modes, ..before.clone() }), ..pending.clone() }.write(&one.pins)?;
+        not_kept = keep_good_modes(&one.pins, modes, change);
+    }
+    Ok(Changed {
+        interface: one.interface.clone(),
+        before: old.modes,
+        now,
+        deadline: None,
+        lifted: None,
+        not_kept,
+        never_confirmed: now.enforces(),
+    })
+}
+
+/// Writes the modes of the last good policy down, where there is one.
+fn keep_good_modes(pins: &InterfacePins, modes: Modes, change: ModeChange) -> Option<String> {
+    let state = State::of(pins.name());
+    let good = state.good()?;
+    let modes = Direction::ALL.map(|direction| modes.of(direction).name().to_owned());
+    let settled_modes = settled_by(change, good.settled_modes, good.site_modes);
+    state
+        .replace_good(&LastGood { modes, settled_modes, ..good })
+        .err()
+        .map(|error| format!("{:#}", anyhow::Error::from(error)))
 }
 
 fn change_unconfirmed(
@@ -251,7 +325,7 @@ fn change_unconfirmed(
                 _ => Modes::both(Mode::Audit),
             };
             deadline.arm(&one.pins, Some(old), now, after)?;
-            not_kept = keep_modes(&one.pins, old, now, false);
+            not_kept = keep_modes(&one.pins, old, now, None);
         }
         changed.push(Changed {
             interface: one.interface.clone(),
@@ -260,6 +334,7 @@ fn change_unconfirmed(
             deadline: Pending::read(&one.pins)?.filter(Pending::is_armed),
             lifted: None,
             not_kept,
+            never_confirmed: false,
         });
     }
     Ok(())
@@ -293,8 +368,8 @@ fn open_window(
         if modes != after {
             let before = Before { record: old.record.clone(), modes: after };
             let kind = Kind::Window;
-            Pending { kind, deadline, token: now, restorer: None, before: Some(before), outcome: None }
-                .write(&one.pins)?;
+            let (token, before) = (now, Some(before));
+            Pending { kind, deadline, token, restorer: None, before, outcome: None, trouble: None }.write(&one.pins)?;
             control::arm(&one.pins, modes, deadline, after)?;
         }
         changed.push(Changed {
@@ -304,25 +379,37 @@ fn open_window(
             deadline: Pending::read(&one.pins)?.filter(Pending::is_armed),
             lifted: None,
             not_kept: None,
+            never_confirmed: false,
         });
     }
     Ok(())
 }
 
-/// Writes the modes down for the next boot, beside the policy that they are modes of. Says why it could not.
-fn keep_modes(pins: &InterfacePins, old: &Old, modes: Modes, is_good: bool) -> Option<String> {
+/// A mode that an operator sets for good is later than what the site file says: enforcement is not held against the file any more.
+fn settle(pins: &InterfacePins, old: &Old, change: ModeChange) -> Result<(), DataplaneError> {
+    let record = &old.record;
+    let settled_modes = settled_by(change, record.settled_modes, record.site_modes);
+    if settled_modes == record.settled_modes {
+        return Ok(());
+    }
+    write_record(&pins.map("record"), &InterfaceRecord { settled_modes, ..record.clone() })
+}
+
+/// Writes the modes down for the next boot, beside the policy that they are modes of: with a change, for good. Says why it could
+/// not.
+fn keep_modes(pins: &InterfacePins, old: &Old, modes: Modes, change: Option<ModeChange>) -> Option<String> {
     let state = State::of(pins.name());
     // Until it is confirmed, the policy in force is the one that waits; unless the one before it was put back.
-    let waits = old.pending.as_ref().is_some_and(|pending| {
-        pending.kind == Kind::Unconfirmed && !matches!(pending.outcome, Some(Outcome::Restored(_)))
-    });
+    let waits = old.pending.as_ref().is_some_and(Pending::is_of_unconfirmed);
     let waiting = if waits { state.staged() } else { None };
     let Some(known) = waiting.or_else(|| state.good()) else {
         return Some("the policy in force was not kept for the next boot; `enforcer apply` keeps it".to_owned());
     };
     let modes = Direction::ALL.map(|direction| modes.of(direction).name().to_owned());
-    let result = state.stage(&LastGood { modes, ..known });
-    let result = if is_good { result.and_then(|()| state.keep()) } else { result };
+    let settled = |change: ModeChange| settled_by(change, known.settled_modes, known.site_modes);
+    let settled_modes = change.map_or(known.settled_modes, settled);
+    let result = state.stage(&LastGood { modes, settled_modes, ..known });
+    let result = if change.is_some() { result.and_then(|()| state.keep()) } else { result };
     result.err().map(|error| format!("{:#}", anyhow::Error::from(error)))
 }
 

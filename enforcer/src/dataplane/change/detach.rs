@@ -10,6 +10,7 @@ use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::hook::attach::{MADE_CLSACT, remove_clsact, remove_pins, take_off};
 use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::kinds::AttachMode;
+use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::Pending;
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::{self, HostPins, InterfacePins, Owner, ROOT};
@@ -18,6 +19,7 @@ use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::read::totals;
 use crate::dataplane::sys::pinned_link::held;
 use crate::host::netns::{is_alive, own};
+use crate::policy::ruleset::Modes;
 use crate::state::last_good::State;
 
 /// What was removed.
@@ -25,6 +27,8 @@ use crate::state::last_good::State;
 pub struct Removed {
     /// From which interface.
     pub interface: String,
+    /// The modes that were in force, where that could be told.
+    pub modes: Option<Modes>,
     /// What was not as it should have been, in sentences.
     pub found: Vec<String>,
 }
@@ -39,7 +43,12 @@ pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
     let _lock = lock()?;
     let netns = own()?;
     let found = remains(netns, only)?;
-    for name in only {
+    // A renamed interface is known by the name that it has now, too.
+    let only: Vec<String> = only
+        .iter()
+        .map(|name| found.iter().find(|one| one.is_called(name)).map_or(name, |one| &one.interface).clone())
+        .collect();
+    for name in &only {
         if !found.iter().any(|one| one.interface == *name) {
             let others: Vec<&str> = found.iter().map(|one| one.interface.as_str()).collect();
             return Err(DataplaneError::NotProtected(if others.is_empty() {
@@ -51,7 +60,8 @@ pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
     }
     let mut removed = Vec::new();
     for one in found.into_iter().filter(|one| only.is_empty() || only.contains(&one.interface)) {
-        removed.push(Removed { found: one.remove(netns)?, interface: one.interface });
+        let modes = one.modes(netns);
+        removed.push(Removed { modes, found: one.remove(netns)?, interface: one.interface });
     }
     remove_hosts(netns)?;
     Ok(removed)
@@ -98,6 +108,19 @@ fn remains(netns: u64, named: &[String]) -> Result<Vec<Remains>, DataplaneError>
 }
 
 impl Remains {
+    /// Whether the interface has this name now, and another one when it was protected.
+    fn is_called(&self, name: &str) -> bool {
+        let record = self.record.as_ref().ok().and_then(Option::as_ref);
+        record.is_some_and(|record| new_name(&self.pins, record).as_deref() == Some(name))
+    }
+
+    /// The modes in force, where something judges.
+    fn modes(&self, netns: u64) -> Option<Modes> {
+        let record = self.record.as_ref().ok()?.as_ref().filter(|record| record.netns == netns)?;
+        nix::net::if_::if_indextoname(record.index).ok()?;
+        control::modes(&self.pins).ok()
+    }
+
     fn remove(&self, netns: u64) -> Result<Vec<String>, DataplaneError> {
         let Self { interface, pins, record, owner } = self;
         let mut found = Vec::new();

@@ -12,3 +12,4 @@ pub(super) mod seed;
 pub(super) mod stage;
 pub(super) mod switch;
 pub(super) mod takeover;
+pub(super) mod way_back;

@@ -1,16 +1,16 @@
 //! Before a change: the modes that it would leave in force, and what the policy in force cuts already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display, Formatter};
 
-use enforcer_common::Mode;
-
-use super::takeover::kept_modes;
 use crate::dataplane::error::DataplaneError;
 use crate::dataplane::hook::renamed::once_called;
 use crate::dataplane::mode::control::modes;
+use crate::dataplane::mode::pending::{Kind, Pending};
+use crate::dataplane::mode::resulting::{Known, Resulting, kept_known};
 use crate::dataplane::pin::pins::InterfacePins;
-use crate::dataplane::pin::protected::{Protected, protected};
-use crate::dataplane::plan::Plan;
+use crate::dataplane::pin::protected::{Protected, all_protected, policy};
+use crate::dataplane::plan::{Ending, Plan, PlannedInterface};
 use crate::dataplane::read::readback::{Loaded, loaded};
 use crate::host::links::Link;
 use crate::host::netns::own;
@@ -25,22 +25,107 @@ pub type Outlook = (u32, Modes);
 /// # Errors
 /// When the pins cannot be read.
 pub fn modes_after_apply(plan: &Plan<'_>, links: &[Link]) -> Result<Vec<Outlook>, DataplaneError> {
-    let (known, netns) = (protected(&[])?, own()?);
+    let all = resulting_modes(&plan.interfaces, plan.ending, links)?;
+    let hosts = plan.interfaces.iter().zip(all).filter(|(planned, _)| planned.protects == Protects::Host);
+    Ok(hosts.filter_map(|(_, found)| found.map(|(index, resulting)| (index, resulting.modes))).collect())
+}
+
+/// The modes that each of these interfaces would get, with its index, and why. `None`: it is not there.
+///
+/// # Errors
+/// When the pins cannot be read.
+pub fn resulting_modes(
+    interfaces: &[PlannedInterface],
+    ending: Ending,
+    links: &[Link],
+) -> Result<Vec<Option<(u32, Resulting)>>, DataplaneError> {
+    let (protected, netns) = (all_protected()?, own()?);
+    let one = |planned: &PlannedInterface| {
+        let Some(link) = links.iter().find(|link| link.name == planned.name) else { return Ok(None) };
+        let by_name = || protected.iter().find(|one| one.interface == planned.name);
+        let known = match once_called(&protected, link).or_else(by_name) {
+            Some(one) => Some(Known { modes: lasting_modes(&one.pins)?, settled: one.record.settled_modes }),
+            None => kept_known(&InterfacePins::of(&planned.name, netns)?)?,
+        };
+        Ok(Some((link.index, Resulting::of(&planned.said, known.as_ref(), ending))))
+    };
+    interfaces.iter().map(one).collect()
+}
+
+/// A policy that gives way to another one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Replaced {
+    /// Where.
+    pub interface: String,
+    before: Described,
+    now: Described,
+}
+
+/// A policy, as far as a person knows it again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Described {
+    origin: String,
+    roles: BTreeSet<String>,
+}
+
+/// Policies in force that a plan would replace and that are another site's: of another file, or for other roles.
+///
+/// # Errors
+/// When the pins cannot be read.
+pub fn replaced(plan: &Plan<'_>, links: &[Link]) -> Result<Vec<Replaced>, DataplaneError> {
+    let protected = all_protected()?;
+    let now = Described::of(&plan.origin, plan.ruleset.rules.iter().map(|rule| rule.id.as_str()));
     let mut found = Vec::new();
-    for planned in plan.interfaces.iter().filter(|planned| planned.protects == Protects::Host) {
-        let Some(link) = links.iter().find(|link| link.name == planned.name) else { continue };
-        let by_name = || known.iter().find(|one| one.interface == planned.name);
-        let in_force = match once_called(&known, link).or_else(by_name) {
-            Some(one) => modes(&one.pins)?,
-            None => kept_modes(&InterfacePins::of(&planned.name, netns)?).unwrap_or(Modes::both(Mode::Audit)),
-        };
-        let after = Modes {
-            inbound: planned.inbound.unwrap_or(in_force.inbound),
-            outbound: planned.outbound.unwrap_or(in_force.outbound),
-        };
-        found.push((link.index, after));
+    for planned in &plan.interfaces {
+        let link = links.iter().find(|link| link.name == planned.name);
+        let by_name = || protected.iter().find(|one| one.interface == planned.name);
+        let Some(one) = link.and_then(|link| once_called(&protected, link)).or_else(by_name) else { continue };
+        // One that cannot be read is told by `status`.
+        let Ok(policy) = policy(&one.record) else { continue };
+        let before = Described::of(&policy.origin, policy.rules.iter().map(|rule| rule.id.as_str()));
+        if before != now {
+            found.push(Replaced { interface: planned.name.clone(), before, now: now.clone() });
+        }
     }
     Ok(found)
+}
+
+impl Described {
+    fn of<'a>(origin: &str, rules: impl Iterator<Item = &'a str>) -> Self {
+        let roles = rules.filter_map(|id| id.split_once('/')).map(|(role, _)| role).filter(|role| *role != "site");
+        Self { origin: origin.to_owned(), roles: roles.map(str::to_owned).collect() }
+    }
+}
+
+/// "the policy of a.yaml (roles: finesse) with that of b.yaml (roles: vvb)".
+impl Display for Replaced {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let roles = |one: &Described| {
+            if one.roles.is_empty() {
+                "no role".to_owned()
+            } else {
+                format!("roles: {}", one.roles.iter().cloned().collect::<Vec<_>>().join(", "))
+            }
+        };
+        let Self { before, now, .. } = self;
+        write!(
+            formatter,
+            "the policy of {} ({}) with that of {} ({})",
+            before.origin,
+            roles(before),
+            now.origin,
+            roles(now)
+        )
+    }
+}
+
+/// The modes in force; in a change window, those that it returns to.
+fn lasting_modes(pins: &InterfacePins) -> Result<Modes, DataplaneError> {
+    let window = Pending::read(pins)?.filter(|pending| pending.is_armed() && pending.kind() == Kind::Window);
+    match window.and_then(|pending| pending.before) {
+        Some(before) => Ok(before.modes),
+        None => modes(pins),
+    }
 }
 
 /// The policies in force on protected interfaces, each with the modes that a change would leave in force where it judges.

@@ -10,7 +10,7 @@ use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::mode::pending::{Before, Pending};
 use crate::dataplane::pin::document::write_record;
 use crate::dataplane::pin::pins::{InterfacePins, ROOT};
-use crate::dataplane::pin::protected::{Protected, protected};
+use crate::dataplane::pin::protected::{Protected, all_protected};
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::state::last_good::State;
 
@@ -21,7 +21,7 @@ const BETWEEN: &str = "moving:";
 /// lock: a second program on the hook of a renamed interface would judge its packets twice, and the pins of an old name must not
 /// be taken for those of the interface that has this name now.
 pub(in crate::dataplane) fn follow_names(netns: u64) -> Result<(), DataplaneError> {
-    let all = protected(&[])?;
+    let all = all_protected()?;
     let is_between = |one: &Protected| one.pins.name().starts_with(BETWEEN);
     let name_of =
         |one: &Protected| new_name(&one.pins, &one.record).or_else(|| is_between(one).then(|| one.interface.clone()));

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::dataplane::change::deadline::Deadline;
 use crate::dataplane::change::seed::seed;
 use crate::dataplane::change::switch::{ORDER, Old, Staged, direction_record, publish, sweep};
-use crate::dataplane::change::takeover::{Predecessor, kept_modes};
+use crate::dataplane::change::takeover::Predecessor;
 use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::hook::aside::finish_interrupted;
 use crate::dataplane::hook::attach;
@@ -22,10 +22,11 @@ use crate::dataplane::load::object::{self, Load, Loader};
 use crate::dataplane::load::own;
 use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::{Kind, Pending};
+use crate::dataplane::mode::resulting::{Known, Resulting, Why, kept_known};
 use crate::dataplane::pin::document::write_record;
 use crate::dataplane::pin::folder::make_dir;
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
-use crate::dataplane::pin::protected::{policy, protected};
+use crate::dataplane::pin::protected::{all_protected, policy};
 use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord, RecordedRule};
 use crate::dataplane::pin::slots;
 use crate::dataplane::plan::{Plan, PlannedInterface};
@@ -53,6 +54,8 @@ pub struct Applied {
     pub before: Option<Modes>,
     /// Modes in force now.
     pub modes: Modes,
+    /// Why they are so.
+    pub resulting: Resulting,
     /// Flows made for conversations that this host had opened before; of the host, the same on every interface.
     pub seeded: usize,
     /// The deadline that is armed now.
@@ -78,6 +81,7 @@ pub(super) struct Target<'a> {
 pub(super) struct Upcoming {
     pub(super) staged: Staged,
     modes: Modes,
+    resulting: Resulting,
     config: Config,
     /// A change window is open and stays open; these are the modes that it returns to.
     window: Option<Modes>,
@@ -96,13 +100,13 @@ pub(super) fn stage_and_switch<'a>(
     let configs: Vec<OnceCell<Config>> = targets.iter().map(|_| OnceCell::new()).collect();
     let mut loader = Loader::new();
     // Both clocks tick alike until the next boot, at which nothing of this is left.
-    let clock = match protected(&[])?.first() {
+    let clock = match all_protected()?.first() {
         Some(one) => one.record.clock,
         None => Clock::read(&mut loader.bare()?)?,
     };
     make_dir(&host.state())?;
     let generation = host.generations().last().map_or(1, |last| last + 1);
-    let in_force = protected(&[])?.iter().filter_map(|one| policy(&one.record).ok()).collect::<Vec<_>>();
+    let in_force = all_protected()?.iter().filter_map(|one| policy(&one.record).ok()).collect::<Vec<_>>();
     let assignment = slots::assign(host, &plan.ruleset.rules, &in_force, now)?;
     make_dir(&host.generation(generation))?;
     let sockets = snapshot()?.sockets;
@@ -169,7 +173,7 @@ pub(super) fn stage_and_switch<'a>(
     let mut applied = Vec::new();
     for one in staged.iter() {
         after_switch(one, deadline.as_ref())?;
-        let Upcoming { staged: one, modes, config, .. } = one;
+        let Upcoming { staged: one, modes, config, resulting, .. } = one;
         let record = InterfaceRecord {
             interface: one.interface.clone(),
             netns,
@@ -184,6 +188,8 @@ pub(super) fn stage_and_switch<'a>(
             clock,
             config: config.to_words(),
             bpf_log: plan.bpf_log,
+            site_modes: Some(resulting.site),
+            settled_modes: Some(resulting.settled),
         };
         publish(&one.pins, &record)?;
         applied.push(Applied {
@@ -193,6 +199,7 @@ pub(super) fn stage_and_switch<'a>(
             seeded,
             before: one.old.as_ref().map(|old| old.modes),
             modes: *modes,
+            resulting: *resulting,
             deadline: Pending::read(&one.pins)?.filter(Pending::is_armed),
             lifted: one.old.as_ref().and_then(|old| old.pending.clone()).filter(Pending::is_armed),
             pin: one.pins.program(Direction::Inbound),
@@ -224,11 +231,15 @@ pub(super) fn snapshot() -> Result<Snapshot, DataplaneError> {
 
 /// Writes down what the policy is compiled from, before anything of it is in force: a full disk is found here.
 pub(super) fn keep_for_later(plan: &Plan<'_>, one: &mut Upcoming) -> Result<(), DataplaneError> {
-    let Upcoming { staged, modes, window, .. } = one;
+    let Upcoming { staged, modes, window, resulting, .. } = one;
     // A change window is not for good: what it returns to is.
     let modes = window.unwrap_or(*modes);
     let modes = Direction::ALL.map(|direction| modes.of(direction).name());
-    let next = LastGood::new(&staged.interface, netns::here()?, modes, &plan.source, &plan.ruleset.hash);
+    let next = LastGood {
+        site_modes: Some(resulting.site),
+        settled_modes: Some(resulting.settled),
+        ..LastGood::new(&staged.interface, netns::here()?, modes, &plan.source, &plan.ruleset.hash)
+    };
     let state = State::of(staged.pins.name());
     let doing = || "nothing was changed".to_owned();
     staged.kept = Some(state.before().doing(doing)?);
@@ -307,12 +318,6 @@ pub(super) fn stage<'a>(
             planned.protects.name()
         )));
     }
-    let in_force = old.as_ref().map(|old| old.modes).or_else(|| kept_modes(&pins));
-    let in_force = in_force.unwrap_or(Modes::both(Mode::Audit));
-    let modes = Modes {
-        inbound: planned.inbound.unwrap_or(in_force.inbound),
-        outbound: planned.outbound.unwrap_or(in_force.outbound),
-    };
     let window = old.as_ref().and_then(|old| {
         let pending = old.pending.as_ref().filter(|pending| pending.is_armed() && pending.kind() == Kind::Window)?;
         pending.before.as_ref().map(|before| (before.modes, pending.at()))
@@ -324,8 +329,23 @@ pub(super) fn stage<'a>(
             link.name
         )));
     }
+    let known = match &old {
+        Some(old) => Some(Known {
+            // In a change window, enforcement has not ended: it comes back.
+            modes: window.map_or(old.modes, |(after, _)| after),
+            settled: old.record.settled_modes,
+        }),
+        None => kept_known(&pins)?,
+    };
+    let resulting = Resulting::of(&planned.said, known.as_ref(), plan.ending);
+    resulting.check(&link.name, plan.ending)?;
     // A mode that somebody asks for ends the window; otherwise it goes on.
-    let window = window.filter(|_| planned.inbound.is_none() && planned.outbound.is_none()).map(|(after, _)| after);
+    let is_asked = resulting.why.iter().any(|why| matches!(why, Why::Asked | Why::Changed));
+    let window = window.filter(|_| !is_asked).map(|(after, _)| after);
+    let modes = match (window, &old) {
+        (Some(_), Some(old)) => old.modes,
+        _ => resulting.modes,
+    };
     let (outbound, outbound_why) = choose_outbound(link, mode);
     let attached = [Attached { attach_mode: mode, why }, Attached { attach_mode: outbound, why: outbound_why }];
     let mut next = Staged::new(link, planned.protects, &pins, generation, attached, old);
@@ -334,7 +354,7 @@ pub(super) fn stage<'a>(
     }
     next.fallback = fallback;
     let is_new = next.old.is_none();
-    staged.push(Upcoming { staged: next, modes, config: Config::default(), window });
+    staged.push(Upcoming { staged: next, modes, resulting, config: Config::default(), window });
     make_dir(&pins.state())?;
     if is_new {
         pins.write_owner(&link.name, netns, link.index)?;

@@ -15,7 +15,7 @@ use crate::dataplane::mode::pending::Pending;
 use crate::dataplane::pin::document::write_record;
 use crate::dataplane::pin::folder::{names_in, remove_dir};
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
-use crate::dataplane::pin::protected::{Protected, protected};
+use crate::dataplane::pin::protected::{Protected, all_protected};
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::host::links::Link;
 use crate::policy::ruleset::{Modes, Protects};
@@ -257,7 +257,7 @@ fn show(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
 /// Removes what no interface uses any more, and no deadline may bring back.
 pub(in crate::dataplane) fn sweep(host: &HostPins) -> Result<(), DataplaneError> {
     let mut used = Vec::new();
-    for Protected { pins, record, .. } in protected(&[])? {
+    for Protected { pins, record, .. } in all_protected()? {
         remove_left_over(&pins)?;
         let mut kept = vec![record.generation];
         kept.extend(Pending::read(&pins)?.and_then(|pending| pending.needs_generation()));

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use enforcer_common::{Direction, Mode};
+use enforcer_common::Direction;
 use serde::Deserialize;
 
 use crate::dataplane::error::{DataplaneError, at};
@@ -14,8 +14,7 @@ use crate::dataplane::pin::document::read_record;
 use crate::dataplane::pin::folder::remove_dir;
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::sys::clock;
-use crate::policy::ruleset::{Modes, Protects};
-use crate::state::last_good::State;
+use crate::policy::ruleset::Protects;
 
 /// What another version has in force on an interface.
 pub(in crate::dataplane) struct Predecessor {
@@ -182,15 +181,4 @@ pub(in crate::dataplane) fn remove_left_over(pins: &InterfacePins) -> Result<(),
 pub(in crate::dataplane) fn protects(pins: &InterfacePins) -> Option<Protects> {
     let record: Option<Record> = read_record(&pins.map("record")).ok().flatten();
     record.map(|record| record.protects)
-}
-
-/// The modes that are in force under another version, as they are kept for the next boot: its own entry has its own layout.
-/// `None`: no other version has anything in force, or nothing was kept.
-pub(in crate::dataplane) fn kept_modes(pins: &InterfacePins) -> Option<Modes> {
-    if pins.map("record").exists() {
-        return None;
-    }
-    pins.of_other_version()?;
-    let [inbound, outbound] = State::of(pins.name()).good()?.modes;
-    Some(Modes { inbound: Mode::from_name(&inbound)?, outbound: Mode::from_name(&outbound)? })
 }

@@ -12,7 +12,7 @@ use crate::dataplane::hook::choose::choose;
 use crate::dataplane::hook::programs::{describe_program, program_id};
 use crate::dataplane::kinds::{AttachMode, Hook, hook_of};
 use crate::dataplane::pin::bpffs::wrong_bpffs_here;
-use crate::dataplane::pin::protected::protected;
+use crate::dataplane::pin::protected::all_protected;
 use crate::dataplane::plan::PlannedInterface;
 use crate::host::links::{Filter, Link, filters};
 use crate::policy::source::HookChoice;
@@ -109,7 +109,7 @@ pub fn on_hooks(link: &Link) -> OnHooks {
 }
 
 fn own_programs(index: u32) -> Vec<u32> {
-    let all = protected(&[]).unwrap_or_default();
+    let all = all_protected().unwrap_or_default();
     let Some(one) = all.into_iter().find(|one| one.record.index == index) else { return Vec::new() };
     let id = |direction| program_id(Path::new(&one.pins.program(direction)));
     Direction::ALL.into_iter().filter_map(id).collect()

@@ -38,6 +38,9 @@ pub struct Pending {
     pub(in crate::dataplane) before: Option<Before>,
     /// What was done when the deadline had passed.
     pub(in crate::dataplane) outcome: Option<Outcome>,
+    /// Why that could not be done, when it was tried last.
+    #[serde(default)]
+    pub(in crate::dataplane) trouble: Option<String>,
 }
 
 /// What was confirmed last.
@@ -87,6 +90,24 @@ impl Pending {
     #[must_use]
     pub fn is_armed(&self) -> bool {
         self.outcome.is_none() && clock::since_boot() < self.deadline
+    }
+
+    /// Whether it has passed without a confirmation, and nobody has restored what was in force before.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.kind == Kind::Unconfirmed && self.outcome.is_none() && !self.is_armed()
+    }
+
+    /// Whether the policy in force was never confirmed: its deadline is still to come, or has passed and nothing could be restored.
+    #[must_use]
+    pub const fn is_of_unconfirmed(&self) -> bool {
+        matches!((self.kind, self.outcome), (Kind::Unconfirmed, None | Some(Outcome::LeftInAudit(_))))
+    }
+
+    /// Why what was in force before could not be restored.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     /// Whether somebody will put back what was in force before.

@@ -50,11 +50,11 @@ pub fn of_other_versions() -> Result<Vec<(String, String)>, DataplaneError> {
     Ok(found)
 }
 
-/// Every protected interface of this network namespace, by name; with `only`, those.
+/// Every protected interface of this network namespace, by name.
 ///
 /// # Errors
-/// When the pins cannot be read, or when a name in `only` is not protected.
-pub fn protected(only: &[String]) -> Result<Vec<Protected>, DataplaneError> {
+/// When the pins cannot be read.
+pub(in crate::dataplane) fn all_protected() -> Result<Vec<Protected>, DataplaneError> {
     check_folders()?;
     let netns = own()?;
     let mut found = Vec::new();
@@ -67,23 +67,6 @@ pub fn protected(only: &[String]) -> Result<Vec<Protected>, DataplaneError> {
         }
     }
     found.sort_by(|a, b| a.interface.cmp(&b.interface));
-    if only.is_empty() {
-        return Ok(found);
-    }
-    for name in only {
-        if !found.iter().any(|one| one.interface == *name) {
-            let others: Vec<&str> = found.iter().map(|one| one.interface.as_str()).collect();
-            let others = if others.is_empty() {
-                "no interface is".to_owned()
-            } else {
-                format!("protected: {}", others.join(", "))
-            };
-            return Err(DataplaneError::NotProtected(format!(
-                "interface `{name}` is not protected by enforcer ({others})"
-            )));
-        }
-    }
-    found.retain(|one| only.contains(&one.interface));
     Ok(found)
 }
 

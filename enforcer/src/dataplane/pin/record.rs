@@ -10,6 +10,7 @@ use crate::dataplane::kinds::DirectionRecord;
 use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::clock::Clock;
 use crate::policy::ruleset::{Action, Protects, Rule, Settings, SourceRow};
+use crate::policy::site;
 
 /// How an interface is protected.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -41,6 +42,12 @@ pub struct InterfaceRecord {
     /// What the programs write lines about.
     #[serde(default)]
     pub bpf_log: BpfLog,
+    /// The modes that the site file says that is in force.
+    #[serde(default)]
+    pub site_modes: Option<site::Modes>,
+    /// What counts as the modes that it said when it was last applied.
+    #[serde(default)]
+    pub settled_modes: Option<site::Modes>,
 }
 
 impl InterfaceRecord {

@@ -11,6 +11,7 @@ use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::kinds::AttachMode;
 use crate::dataplane::mode::control::modes;
 use crate::dataplane::mode::pending::{Kind, Outcome, Pending};
+use crate::dataplane::mode::resulting::held as held_back;
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::protected::{Protected, policy};
 use crate::dataplane::pin::record::InterfaceRecord;
@@ -28,6 +29,8 @@ pub struct InterfaceStatus {
     pub record: InterfaceRecord,
     /// Modes in force.
     pub modes: Modes,
+    /// Directions in which enforcement is held against the site file.
+    pub held: Vec<Direction>,
     /// Where the policy came from.
     pub origin: String,
     /// How many rules it has.
@@ -79,13 +82,24 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
             record.bpf_log.name()
         ));
     }
+    let modes_now = modes(pins)?;
+    let held = held_back(record, modes_now);
+    if !held.is_empty() {
+        let directions: Vec<&str> = held.iter().map(|direction| direction.name()).collect();
+        notes.push(format!(
+            "mode held: the site file says audit ({}), and enforcement goes on, because nobody has asked for its end; `enforcer \
+             mode audit` ends it, `enforcer mode enforce` settles that it stays",
+            directions.join(" and ")
+        ));
+    }
     if let Some(pending) = &pending {
-        judge(pending, &mut problems, &mut notes);
+        judge(pending, modes_now, &mut problems, &mut notes);
     }
     Ok(InterfaceStatus {
         pins: pins.clone(),
         record: record.clone(),
-        modes: modes(pins)?,
+        modes: modes_now,
+        held,
         origin: policy.origin,
         rules: policy.rules.len(),
         verdicts: counters.verdicts,
@@ -105,29 +119,39 @@ pub fn detached(protected: &Protected) -> Vec<String> {
 }
 
 /// Says how things stand with a deadline.
-fn judge(pending: &Pending, problems: &mut Vec<String>, notes: &mut Vec<String>) {
+fn judge(pending: &Pending, modes: Modes, problems: &mut Vec<String>, notes: &mut Vec<String>) {
     let at = pending.at();
     match (pending.kind(), pending.outcome()) {
         (Kind::Window, _) if pending.is_armed() => notes.push(format!("a change window is open: enforcement is back at {at}")),
         (Kind::Window, _) => {}
-        (Kind::Unconfirmed, None) if !pending.is_armed() => problems.push(format!(
-            "the change was not confirmed by {at}, so enforcement ended then, and nobody was left to put back what was in \
-             force before: nothing is dropped; run `enforcer apply` again"
-        )),
+        (Kind::Unconfirmed, None) if !pending.is_armed() => problems.push(match pending.trouble() {
+            Some(why) => format!(
+                "the change was not confirmed by {at}, and the policy before cannot be restored ({why}): the unconfirmed one \
+                 stays, in audit, and nothing is dropped; run `enforcer apply`"
+            ),
+            None => format!(
+                "the change was not confirmed by {at}, so enforcement ended then, and nobody was left to restore what was in \
+                 force before: the next command that changes something, such as `enforcer confirm`, does so first"
+            ),
+        }),
         (Kind::Unconfirmed, None) => {
             notes.push(format!("waits to be confirmed until {at}: `enforcer confirm`"));
             if !pending.has_restorer() {
                 problems.push(format!(
-                    "the process that would put back what was in force before is gone: unless confirmed, enforcement ends at \
-                     {at} and nothing is dropped"
+                    "the process that would restore what was in force before is gone: unless confirmed, enforcement ends at \
+                     {at}, and the next command that changes something restores it"
                 ));
             }
         }
         (Kind::Unconfirmed, Some(Outcome::Restored(when))) => notes
             .push(format!("a change was not confirmed by {at}: what was in force before is in force again since {when}")),
+        (Kind::Unconfirmed, Some(Outcome::LeftInAudit(_))) if modes.enforces() => notes.push(format!(
+            "it enforces a policy that was not confirmed by {at}, and the next boot does not protect by it: `enforcer apply` \
+             makes it permanent"
+        )),
         (Kind::Unconfirmed, Some(Outcome::LeftInAudit(_))) => problems.push(format!(
             "the policy was not confirmed by {at}, and nothing was in force before it: it stays, in audit, and nothing is \
-             dropped; run `enforcer apply` or `enforcer mode enforce`"
+             dropped; run `enforcer apply`, or `enforcer mode enforce --confirm-within 2m` and then `enforcer confirm`"
         )),
     }
 }

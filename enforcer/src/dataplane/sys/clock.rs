@@ -1,5 +1,6 @@
 //! From jiffies, which the programs count in because they cost nothing, to time.
 
+use std::fs;
 use std::time::Duration;
 
 use aya::Ebpf;
@@ -40,8 +41,8 @@ impl Clock {
     /// The count of jiffies now.
     #[must_use]
     pub fn jiffies_now(&self) -> u64 {
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| Duration::from(now).as_nanos());
-        let ticks = now.saturating_sub(u128::from(self.monotonic)) * u128::from(self.hz) / 1_000_000_000;
+        let now = kernel_time(ClockId::CLOCK_MONOTONIC).unwrap_or(0);
+        let ticks = u128::from(now.saturating_sub(self.monotonic)) * u128::from(self.hz) / 1_000_000_000;
         self.jiffies.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
     }
 
@@ -53,8 +54,7 @@ impl Clock {
         }
         let ticks = i128::from(jiffies) - i128::from(self.jiffies);
         let monotonic = i128::from(self.monotonic) + ticks * 1_000_000_000 / i128::from(self.hz);
-        let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?);
-        let ago = i128::try_from(now.as_nanos()).ok()? - monotonic;
+        let ago = i128::from(kernel_time(ClockId::CLOCK_MONOTONIC)?) - monotonic;
         let wall = Timestamp::now().as_nanosecond() - ago;
         // Counters are not more exact than a tick; whole seconds keep the text short.
         Timestamp::from_second(i64::try_from(wall.div_euclid(1_000_000_000)).ok()?).ok()
@@ -64,8 +64,28 @@ impl Clock {
 /// Nanoseconds of the boot clock, which the programs compare a deadline with. It goes on while the machine sleeps.
 pub(in crate::dataplane) fn since_boot() -> u64 {
     // The clock is there since Linux 2.6.39; without it every deadline has passed, which errs on the side of the operator.
-    clock_gettime(ClockId::CLOCK_BOOTTIME)
-        .map_or(u64::MAX, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
+    kernel_time(ClockId::CLOCK_BOOTTIME).unwrap_or(u64::MAX)
+}
+
+/// Nanoseconds of a clock as the programs read it. A time namespace (time_namespaces(7)) shifts it for processes, and not for them.
+fn kernel_time(clock: ClockId) -> Option<u64> {
+    let name = if clock == ClockId::CLOCK_BOOTTIME { "boottime" } else { "monotonic" };
+    let offsets = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+    let shown = i128::try_from(Duration::from(clock_gettime(clock).ok()?).as_nanos()).ok()?;
+    u64::try_from(shown - offset(&offsets, name)).ok()
+}
+
+/// Nanoseconds by which a clock is shifted: lines like `boottime 86400 0`. Kernels without time namespaces have none.
+fn offset(offsets: &str, name: &str) -> i128 {
+    offsets
+        .lines()
+        .find_map(|line| {
+            let mut words = line.split_whitespace();
+            let (of, seconds, nanoseconds) = (words.next()?, words.next()?, words.next()?);
+            let number = |word: &str| word.parse::<i128>().ok();
+            (of == name).then_some(number(seconds)? * 1_000_000_000 + number(nanoseconds)?)
+        })
+        .unwrap_or_default()
 }
 
 /// When a moment of the boot clock is, in whole seconds.
@@ -90,6 +110,14 @@ fn hertz(jiffies: u64, monotonic: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_namespace_shifts_each_clock_by_its_own() {
+        let offsets = "monotonic           5         0\nboottime       86400         7\n";
+        assert_eq!(offset(offsets, "boottime"), 86_400_000_000_007);
+        assert_eq!(offset(offsets, "monotonic"), 5_000_000_000);
+        assert_eq!(offset("", "boottime"), 0);
+    }
 
     #[test]
     fn only_one_tick_rate_fits_both_clocks() {

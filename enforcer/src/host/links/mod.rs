@@ -13,8 +13,10 @@ use rtnetlink::packet_route::tc::TcHandle;
 
 use crate::failure::Failure;
 
+mod children;
 mod filters;
 
+pub use children::{Child, children};
 pub use filters::{Filter, filters};
 
 /// Netlink did not answer.
@@ -93,7 +95,14 @@ pub fn links() -> Result<Vec<Link>, LinksError> {
             }
             let is_above = matches!(
                 link.kind,
-                Some(InfoKind::Vlan | InfoKind::MacVlan | InfoKind::MacVtap | InfoKind::IpVlan | InfoKind::MacSec)
+                Some(
+                    InfoKind::Vlan
+                        | InfoKind::MacVlan
+                        | InfoKind::MacVtap
+                        | InfoKind::IpVlan
+                        | InfoKind::IpVtap
+                        | InfoKind::MacSec
+                )
             );
             link.lower = link.lower.filter(|_| is_above);
             link

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use enforcer_common::{Direction, Mode};
 use ipnet::IpNet;
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
 pub use load::{Error, load, read};
@@ -116,7 +117,8 @@ pub enum Protects {
 }
 
 /// Modes by direction, where something is said.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(from = "[Option<String>; 2]", into = "[Option<String>; 2]")]
 pub struct Modes {
     /// Of packets towards the host.
     pub inbound: Option<Mode>,
@@ -210,6 +212,34 @@ impl Modes {
             Direction::Inbound => self.inbound,
             Direction::Outbound => self.outbound,
         }
+    }
+
+    /// The same, to be changed.
+    pub const fn of_mut(&mut self, direction: Direction) -> &mut Option<Mode> {
+        match direction {
+            Direction::Inbound => &mut self.inbound,
+            Direction::Outbound => &mut self.outbound,
+        }
+    }
+
+    /// The same mode for both.
+    #[must_use]
+    pub const fn both(mode: Option<Mode>) -> Self {
+        Self { inbound: mode, outbound: mode }
+    }
+}
+
+/// A word that is no mode says nothing.
+impl From<[Option<String>; 2]> for Modes {
+    fn from([inbound, outbound]: [Option<String>; 2]) -> Self {
+        let mode = |word: Option<String>| word.and_then(|word| Mode::from_name(&word));
+        Self { inbound: mode(inbound), outbound: mode(outbound) }
+    }
+}
+
+impl From<Modes> for [Option<String>; 2] {
+    fn from(modes: Modes) -> Self {
+        [modes.inbound, modes.outbound].map(|mode| mode.map(|mode| mode.name().to_owned()))
     }
 }
 

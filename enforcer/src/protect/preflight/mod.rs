@@ -1,6 +1,7 @@
 //! `preflight`: what on this machine would not be filtered, and what must be put right before a policy is applied. Facts come in,
 //! findings go out; only [`Facts::read`] and [`Device::read`] ask the kernel.
 
+mod children;
 mod device;
 mod interface;
 mod listeners;
@@ -13,9 +14,10 @@ use crate::dataplane::{
     ExpectedHook, HookChoice, OnHooks, Plan, PlannedInterface, Protects, expected_hook, kernel_problem, lacks_tcx,
     on_hooks, untried_kernel,
 };
-use crate::host::links::Link;
+use crate::host::links::{self, Child, Link};
 use crate::policy::ruleset::Scope;
 
+pub use children::refusal as refusal_for_children;
 pub use device::Device;
 pub use listeners::{Listener, unpermitted};
 
@@ -67,6 +69,8 @@ pub struct Facts {
     pub untried_kernel: Option<String>,
     /// The host forwards packets, of either family.
     pub forwards: bool,
+    /// Interfaces of others that stand on those of this namespace.
+    pub children: Vec<Child>,
 }
 
 /// What is known of an interface that is to be protected.
@@ -86,7 +90,14 @@ impl Facts {
     /// Looks at the machine.
     #[must_use]
     pub fn read(links: Vec<Link>) -> Self {
-        Self { links, kernel_problem: kernel_problem(), untried_kernel: untried_kernel(), forwards: forwards() }
+        let children = links::children(&links);
+        Self {
+            links,
+            kernel_problem: kernel_problem(),
+            untried_kernel: untried_kernel(),
+            forwards: forwards(),
+            children,
+        }
     }
 }
 
@@ -127,7 +138,10 @@ pub fn findings(
                 topic: "interface",
                 message: "there is no such interface in this network namespace".to_owned(),
             }),
-            Some(link) => interface::findings(planned, link, facts, &look(planned, link), &names, &mut found),
+            Some(link) => {
+                interface::findings(planned, link, facts, &look(planned, link), &names, &mut found);
+                children::findings(plan, planned, link, facts, &mut found);
+            }
         }
     }
     interface::unprotected(facts, &names, &mut found);
@@ -232,14 +246,14 @@ mod tests {
             name: "eth0".to_owned(),
             protects: Protects::Host,
             scope: None,
-            inbound: None,
-            outbound: None,
+            said: crate::dataplane::Said::default(),
         };
         let plan = Plan {
             ruleset: &ruleset,
             origin: String::new(),
             interfaces: vec![eth0],
             hook: HookChoice::Native,
+            ending: crate::dataplane::Ending::Allowed,
             confirm_within: None,
             source: crate::policy::source::Source::default(),
             bpf_log: crate::dataplane::BpfLog::Off,

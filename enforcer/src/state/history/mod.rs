@@ -53,6 +53,8 @@ pub enum Event {
     Restored,
     /// The interface is no longer protected.
     Detached,
+    /// The site file says audit, and enforcement goes on.
+    Held,
     /// Nothing; totals alone.
     Sample,
 }
@@ -67,6 +69,7 @@ impl Event {
             Self::Confirmed => "confirmed",
             Self::Restored => "restored",
             Self::Detached => "detached",
+            Self::Held => "held",
             Self::Sample => "sample",
         }
     }

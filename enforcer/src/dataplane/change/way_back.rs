@@ -1,0 +1,242 @@
+//! The way back from a change that nobody confirmed in time. A deadline that has passed means reverted: the restoring process does it
+//! at the deadline, and where that process is gone, the next command that changes something does it before anything else.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+
+use enforcer_common::{Direction, Mode};
+use jiff::Timestamp;
+
+use super::switch::{ORDER, Old, Staged, publish, sweep};
+use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::hook::aside::finish_interrupted;
+use crate::dataplane::hook::programs::program_id;
+use crate::dataplane::kinds::Attached;
+use crate::dataplane::mode::control;
+use crate::dataplane::mode::pending::{Before, Outcome, Pending};
+use crate::dataplane::pin::lock::lock;
+use crate::dataplane::pin::pins::HostPins;
+use crate::dataplane::pin::protected::{Protected, all_protected, policy};
+use crate::dataplane::read::drift;
+use crate::dataplane::read::status::detached;
+use crate::host::links::{Link, links};
+use crate::policy::ruleset::Modes;
+use crate::state::last_good::State;
+
+/// A change that was not confirmed by its deadline, and what has become of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WayBack {
+    /// The interface.
+    pub interface: String,
+    /// The deadline.
+    pub deadline: Timestamp,
+    /// What was done about it.
+    pub end: End,
+    /// Modes in force now.
+    pub modes: Modes,
+}
+
+/// What was done about a change that was not confirmed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum End {
+    /// The policy and the modes that were confirmed last are in force again.
+    Restored,
+    /// Nothing was in force before: the policy stays, in audit.
+    LeftInAudit,
+    /// The policy before could not be restored, and why: the unconfirmed one stays, in audit.
+    Failed(String),
+    /// Nothing yet: the next command that changes something restores what was in force before.
+    Open,
+}
+
+/// Finishes the way back wherever a deadline has passed in this network namespace and nobody has acted on it.
+///
+/// # Errors
+/// When the pins cannot be looked at. What cannot be restored is no error: it is [`End::Failed`].
+pub fn finish_way_back() -> Result<Vec<WayBack>, DataplaneError> {
+    if overdue()?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let _lock = lock()?;
+    finish(Pending::is_overdue)
+}
+
+/// Deadlines that have passed and that nobody has acted on, or could act on. Changes nothing.
+///
+/// # Errors
+/// When the pins cannot be read.
+pub fn overdue() -> Result<Vec<WayBack>, DataplaneError> {
+    let mut found = Vec::new();
+    for one in all_protected()? {
+        let Some(pending) = Pending::read(&one.pins)?.filter(Pending::is_overdue) else { continue };
+        let end = pending.trouble.clone().map_or(End::Open, End::Failed);
+        found.push(WayBack {
+            deadline: pending.at(),
+            end,
+            modes: control::modes(&one.pins)?,
+            interface: one.interface,
+        });
+    }
+    Ok(found)
+}
+
+/// Refuses to go on where a deadline has passed while a command was running: what the command was decided upon is in force no more.
+/// The lock is held.
+pub(in crate::dataplane) fn refuse_overdue() -> Result<(), DataplaneError> {
+    let late: Vec<WayBack> =
+        finish(Pending::is_overdue)?.into_iter().filter(|one| !matches!(one.end, End::Failed(_))).collect();
+    let Some(first) = late.first() else { return Ok(()) };
+    Err(DataplaneError::Refused(format!(
+        "the deadline of {} passed while this command was running: {} {}; nothing else was changed, run the command again",
+        first.interface, first.interface, first.end
+    )))
+}
+
+/// Finishes the way back of the deadlines that are meant. The lock is held.
+pub(in crate::dataplane) fn finish(is_meant: impl Fn(&Pending) -> bool) -> Result<Vec<WayBack>, DataplaneError> {
+    let mut waiting = Vec::new();
+    for one in all_protected()? {
+        if let Some(pending) = Pending::read(&one.pins)?.filter(&is_meant) {
+            waiting.push((one, pending));
+        }
+    }
+    let Some(netns) = waiting.first().map(|(one, _)| one.record.netns) else { return Ok(Vec::new()) };
+    let links = links().doing(|| "cannot look at the interfaces".to_owned())?;
+    // All of them together, so that no conversation of the host falls between two interfaces. Where that is not possible, one that
+    // cannot be restored keeps no other from it.
+    let mut failed = BTreeMap::new();
+    if let Err(error) = put_back(&waiting, &links) {
+        match waiting.as_slice() {
+            [(one, _)] => drop(failed.insert(one.interface.clone(), sentence(error))),
+            all => failed.extend(
+                all.chunks(1)
+                    .filter_map(|one| Some((one[0].0.interface.clone(), sentence(put_back(one, &links).err()?)))),
+            ),
+        }
+    }
+    let mut found = Vec::new();
+    for (one, pending) in &waiting {
+        let end = match (failed.remove(&one.interface), &pending.before) {
+            (Some(why), _) => {
+                // Enforcement has ended by itself. That this cannot be noted changes nothing about it.
+                let _ = Pending { trouble: Some(why.clone()), ..pending.clone() }.write(&one.pins);
+                End::Failed(why)
+            }
+            (None, Some(_)) => End::Restored,
+            (None, None) => End::LeftInAudit,
+        };
+        let modes = control::modes(&one.pins)?;
+        found.push(WayBack { interface: one.interface.clone(), deadline: pending.at(), end, modes });
+    }
+    // What cannot be removed is tried again by the next command.
+    let _ = sweep(&HostPins::of(netns));
+    Ok(found)
+}
+
+/// Restores what was confirmed last on all of these interfaces, or on none.
+fn put_back(waiting: &[(Protected, Pending)], links: &[Link]) -> Result<(), DataplaneError> {
+    let mut staged = Vec::new();
+    for (one, pending) in waiting {
+        // Of a command or a restoring process that was killed in the middle of a change of hooks.
+        finish_interrupted(&one.pins, &one.record)?;
+        control::pin_again(&one.pins, &one.record)?;
+        let Some(Before { record, .. }) = &pending.before else { continue };
+        // A command that was killed before it could record what it had put on the hooks leaves the record of the policy before.
+        if record.generation == one.record.generation && detached(one).is_empty() {
+            continue;
+        }
+        // An interface that is gone has no hook. What is recorded of it is put back all the same.
+        let Some(link) = links.iter().find(|link| link.index == record.index) else { continue };
+        check_kept(one, pending)?;
+        let attached = |mode| Attached { attach_mode: mode, why: String::new() };
+        let modes = [record.inbound, record.outbound.unwrap_or(record.inbound)].map(|one| attached(one.attach_mode));
+        let old = Old::read(&one.pins, one.record.clone())?;
+        staged.push(Staged::new(link, record.protects, &one.pins, record.generation, modes, Some(old)));
+    }
+    let result = switch_all(&mut staged);
+    if let Err(error) = result {
+        for one in &mut staged {
+            one.discard();
+        }
+        return Err(error);
+    }
+    for (one, pending) in waiting {
+        let (modes, outcome) = match &pending.before {
+            Some(Before { record, modes }) => {
+                if record.generation != one.record.generation {
+                    publish(&one.pins, record)?;
+                }
+                if let Some(staged) = staged.iter().find(|staged| staged.interface == one.record.interface) {
+                    let _ = staged.drop_moved();
+                }
+                (*modes, Outcome::Restored(Timestamp::now()))
+            }
+            None => (Modes::both(Mode::Audit), Outcome::LeftInAudit(Timestamp::now())),
+        };
+        control::write(&one.pins, modes)?;
+        if matches!(outcome, Outcome::Restored(_)) {
+            State::of(one.pins.name()).drop_staged();
+        }
+        Pending { outcome: Some(outcome), trouble: None, ..pending.clone() }.write(&one.pins)?;
+    }
+    Ok(())
+}
+
+/// Whether the policy before is still what was applied: a broken one must not enforce.
+fn check_kept(one: &Protected, pending: &Pending) -> Result<(), DataplaneError> {
+    let Some(Before { record, .. }) = &pending.before else { return Ok(()) };
+    for direction in Direction::ALL {
+        let program = one.pins.generation(record.generation).join(direction.name());
+        if program_id(&program).is_none() {
+            return Err(DataplaneError::NotProtected(format!("its program {} is gone", program.display())));
+        }
+    }
+    if drift::in_force(record)? != policy(record)?.tables_hash {
+        return Err(DataplaneError::NotProtected("somebody has changed its tables".to_owned()));
+    }
+    Ok(())
+}
+
+fn switch_all(staged: &mut [Staged]) -> Result<(), DataplaneError> {
+    for direction in ORDER {
+        for one in staged.iter_mut() {
+            one.switch(direction)?;
+        }
+    }
+    Ok(())
+}
+
+fn sentence(error: DataplaneError) -> String {
+    format!("{:#}", anyhow::Error::from(error))
+}
+
+/// A sentence that begins with the interface.
+impl Display for WayBack {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let Self { interface, deadline, end, modes } = self;
+        write!(formatter, "{interface}: the change was not confirmed by {deadline}: ")?;
+        match end {
+            End::Open => write!(
+                formatter,
+                "the unconfirmed policy judges in {modes}; the next command that changes something restores what was in force before"
+            ),
+            End::Restored | End::LeftInAudit | End::Failed(_) => write!(formatter, "it {end} (now {modes})"),
+        }
+    }
+}
+
+impl Display for End {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Restored => formatter.write_str("has the policy and the modes again that were confirmed last"),
+            Self::LeftInAudit => formatter.write_str(
+                "keeps the unconfirmed policy, in audit, because nothing was in force before: nothing is dropped",
+            ),
+            Self::Failed(why) => write!(
+                formatter,
+                "keeps the unconfirmed policy, in audit, because the one before cannot be restored ({why}): nothing is dropped"
+            ),
+            Self::Open => formatter.write_str("has not been restored yet"),
+        }
+    }
+}
