@@ -18,7 +18,7 @@ use enforcer::policy::compile::compile;
 use enforcer::policy::ruleset::{FlowSettings, Ruleset};
 use enforcer::policy::site;
 use enforcer::policy::source::Source;
-use enforcer::state::last_good::FOLDER_VARIABLE;
+use enforcer::state::FOLDER_VARIABLE;
 use enforcer::text::diagnostic::Text;
 use enforcer_common::frame::Bytes;
 use enforcer_common::layout::{Direct, LAYOUT_VERSION, map, reason_index};

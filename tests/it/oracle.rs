@@ -17,7 +17,7 @@ use enforcer::dataplane::{self, BpfLog, Ending, HookChoice, Plan, PlannedInterfa
 use enforcer::judge::tables::HostTables;
 use enforcer::policy::ruleset::{FlowSettings, Scope};
 use enforcer::policy::source::Source;
-use enforcer::state::last_good::FOLDER_VARIABLE;
+use enforcer::state::FOLDER_VARIABLE;
 use enforcer_common::layout::{Control, LAYOUT_VERSION, map};
 use enforcer_common::{Direction, Mode, Reason};
 use harness::enforcer::{Protected, state_folder};

@@ -10,7 +10,7 @@ use enforcer::dataplane::{self, BpfLog, Ending, HookChoice, Plan, PlannedInterfa
 use enforcer::judge::host::Host;
 use enforcer::policy::ruleset::Ruleset;
 use enforcer::policy::source::Source;
-use enforcer::state::last_good::FOLDER_VARIABLE;
+use enforcer::state::FOLDER_VARIABLE;
 use enforcer_common::{Direction, Mode};
 use harness::enforcer::state_folder;
 use harness::netns::Cable;

@@ -3,8 +3,6 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use crate::state::last_good;
-
 /// How much is said beside results.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Verbosity {
@@ -35,7 +33,7 @@ impl Verbosity {
                 kernel.sysname().to_string_lossy(),
                 kernel.release().to_string_lossy(),
                 kernel.machine().to_string_lossy(),
-                last_good::folder().display()
+                crate::state::folder().display()
             )?;
         }
         Ok(Instant::now())

@@ -13,7 +13,7 @@ use crate::dataplane::mode::pending::Pending;
 use crate::dataplane::pin::lock::{lock, try_lock};
 use crate::dataplane::pin::protected::{Protected, all_protected};
 use crate::dataplane::sys::clock;
-use crate::state::last_good::FOLDER_VARIABLE;
+use crate::state::FOLDER_VARIABLE;
 
 /// How often it looks whether it is still wanted.
 const LOOK: Duration = Duration::from_secs(1);

@@ -11,7 +11,6 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::{Entry, Event};
 use crate::host::trusted;
-use crate::state::last_good;
 
 const NAME: &str = "history.jsonl";
 /// Bytes from which on the file is made shorter.
@@ -50,7 +49,7 @@ pub struct Log {
 impl Default for Log {
     /// The one of this host.
     fn default() -> Self {
-        Self { folder: last_good::folder() }
+        Self { folder: crate::state::folder() }
     }
 }
 

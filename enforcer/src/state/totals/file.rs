@@ -15,7 +15,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Totals, VERSION};
 use crate::host::trusted::check_owner;
-use crate::state::last_good;
 
 /// More than all rules that are remembered take.
 const LARGEST: u64 = 32 << 20;
@@ -51,7 +50,7 @@ impl Files {
     /// Those of the interface whose pins have this name.
     #[must_use]
     pub fn of(pin_name: &str) -> Self {
-        Self { folder: last_good::folder(), name: pin_name.to_owned() }
+        Self { folder: crate::state::folder(), name: pin_name.to_owned() }
     }
 
     fn file(&self) -> String {
