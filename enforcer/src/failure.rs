@@ -4,13 +4,13 @@ use std::io;
 
 use crate::text::diagnostic::Diagnostic;
 
-/// What the exit codes mean, in the words of the manual.
+/// The exit codes and their meaning, as in the manual and in docs/operating.md.
 pub(crate) const EXIT_CODES: [(u8, &str); 5] = [
-    (0, "Done."),
-    (1, "The operation failed, or what was looked at is not as it should be."),
-    (2, "The command line, a YAML file or a capture is wrong. What was in force is untouched."),
+    (0, "Success."),
+    (1, "The operation failed, or the check found a problem."),
+    (2, "The command line, a YAML file or a capture is wrong. The active policy is unchanged."),
     (3, "The kernel or the privileges do not allow it."),
-    (4, "Refused for safety; the message says what to do instead."),
+    (4, "Refused for safety. The message says what to do instead."),
 ];
 
 /// Why a command did not do what it was asked, and with it the exit code.
@@ -91,7 +91,7 @@ pub fn require_capabilities() -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::NotAllowed(anyhow::anyhow!(
-        "this needs root, or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; {} {} missing",
+        "this command needs root, or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; {} {} missing",
         missing.join(", "),
         if missing.len() == 1 { "is" } else { "are" }
     )))

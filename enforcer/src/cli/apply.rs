@@ -1,4 +1,4 @@
-//! `enforcer apply`: compile a policy and put it in force.
+//! `enforcer apply`: compiles a policy and applies it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,39 +23,47 @@ use crate::protect::preflight::refusal_for_children;
 use crate::protect::say::{ended, sentences};
 use crate::state::history::Event;
 
-/// Puts a policy in force on the interfaces that it names. The host stays protected when the command returns.
+/// Apply a policy to its interfaces.
+///
+/// The interfaces stay protected when the command exits. If neither `--mode` nor the site sets a mode, a new interface is in audit: no packet is
+/// dropped.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  enforcer apply site.yaml\n  enforcer apply --role unity-connection --interface eth0 --peer cluster=10.1.1.10,10.1.1.11\n  \
-                  enforcer apply site.yaml --mode enforce --hook native\n\nWhere neither --mode nor the site says otherwise, a new interface is in audit: nothing is dropped. On a protected one the mode \
-                  in force stays, unless the site file says another mode than when it was last applied. A file that would end \
-                  enforcement needs --mode audit or --yes off a terminal (exit code 4 without). Connections that this \
-                  host opened go on when enforcement begins; those of peers go on only by a rule, and those that would be cut are listed: on a \
-                  terminal apply asks, elsewhere it goes on. Exit code 4: refused for safety, nothing was changed.\n\n\
-                  With --confirm-within the kernel itself ends enforcement at the deadline, and a process that waits in the \
-                  background puts back the policy and the modes that were confirmed last; where there were none, the policy stays \
-                  in audit. Applying again with --confirm-within starts the deadline anew; without it, the policy is for good and \
-                  a deadline that is armed is lifted. An open change window (`enforcer mode audit --for`) goes on unless a mode is \
-                  asked for. Only a policy that is for good is kept for the next boot."
+    after_help = "A protected interface keeps its mode, unless the site file sets another mode than when it was \
+                  last applied. A site file that would end enforcement needs a yes: on a terminal apply asks; \
+                  elsewhere it needs --mode audit or --yes, and otherwise exits with 4.\n\n\
+                  Connections that this host opened continue when enforcement begins. Connections that peers \
+                  opened continue only if a rule permits them. apply lists those that would be cut; on a terminal \
+                  it asks before it continues.\n\n\
+                  With --confirm-within, the kernel itself stops enforcing at the deadline, and a background \
+                  process restores the last confirmed policy and modes. If there is none, the policy stays in \
+                  audit. Applying again with --confirm-within starts a new deadline. Applying without it makes the \
+                  policy permanent and clears the deadline. Only a permanent or confirmed policy is saved for the \
+                  next boot. An open change window (`enforcer mode audit --for`) continues unless you set a mode.\n\n\
+                  Exit code 4: refused for safety; nothing was changed.\n\n\
+                  Examples:\n  \
+                  enforcer apply site.yaml\n  \
+                  enforcer apply --role unity-connection --interface eth0 --peer cluster=10.1.1.10,10.1.1.11\n  \
+                  enforcer apply site.yaml --mode enforce --hook native"
 )]
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
-    /// Mode of both directions. Without it: the site's where the interface is new or the file says another than when it was last
-    /// applied; else the one in force; else audit.
+    /// Mode of both directions. Default: the mode of the site if the interface is new or the site file has changed its mode, else
+    /// the mode in force, else audit.
     #[arg(long, value_enum)]
     mode: Option<ModeArg>,
-    /// Where inbound packets are judged.
+    /// Hook at which inbound packets are judged.
     #[arg(long, value_enum, default_value_t = HookChoice::Auto)]
     hook: HookChoice,
-    /// End enforcement again, and put back what was in force, unless `enforcer confirm` follows within this time (like 60s).
+    /// Revert this change unless `enforcer confirm` follows within this time, such as 60s.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     confirm_within: Option<Duration>,
-    /// Load the programs so that they write a line about each refused packet (debug) or every packet (trace), which `enforcer
-    /// events --bpf-log` shows. For diagnosis: each line costs time.
+    /// Load programs that log each refused packet (debug) or every packet (trace). `enforcer events --bpf-log` shows the log.
+    /// Use this only for diagnosis, because each line costs time.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = BpfLog::Off)]
     bpf_log: BpfLog,
-    /// Say what would be done, and do nothing.
+    /// Print what apply would do, and change nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -165,8 +173,8 @@ fn settle_ending(args: &Args, all: &[(String, Resulting)], output: &mut Output<'
         return Ok(Ending::Allowed);
     }
     Err(Failure::Refused(anyhow::anyhow!(
-        "the site file would end enforcement; nothing was changed. If that is meant, add `--mode audit` or `--yes`; else take \
-         `mode: audit` out of the file"
+        "the site file would end enforcement; nothing was changed. If you want this, add `--mode audit` or `--yes`; otherwise remove \
+         `mode: audit` from the file"
     )))
 }
 

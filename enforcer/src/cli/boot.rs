@@ -1,4 +1,4 @@
-//! `enforcer boot`: the last good policies, in force again before the network comes up.
+//! `enforcer boot`: restores the last confirmed policies before the network comes up.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,20 +11,23 @@ use crate::failure::Failure;
 use crate::protect::boot::{Boot, BootError, Done};
 use crate::state::history::Event;
 
-/// How often it looks for interfaces that are not there yet.
+/// Interval at which `boot` looks for missing interfaces.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Protects the interfaces as they were before the reboot: with the policy that was applied for good last, and the mode set last.
+/// Protect the interfaces as before the reboot.
+///
+/// Restores the last confirmed policy and the mode that was set last. `enforcer-boot.service` runs this command before the network is configured.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The policy comes from the state folder (/var/lib/enforcer), never from the site file: a mistake in that file cannot \
-                  keep a host from booting protected. What was never confirmed is not used. An interface that is protected \
-                  already is left as it is. `enforcer-boot.service` runs this before the network is configured.\n\n\
-                  Exit code 1: an interface could not be protected, or was not there in time; the others are protected.\n\n\
-                  Examples:\n  enforcer boot\n  enforcer boot --wait 10s"
-)]
+#[command(after_help = "The policy comes from the state folder (/var/lib/enforcer), never from the site file, so a \
+                  mistake in the site file cannot leave a host unprotected. A policy that was never confirmed is \
+                  not used. An interface that is already protected stays as it is.\n\n\
+                  Exit code 1: an interface could not be protected or did not appear in time. The other interfaces \
+                  are protected.\n\n\
+                  Examples:\n  \
+                  enforcer boot\n  \
+                  enforcer boot --wait 10s")]
 pub struct Args {
-    /// How long to wait for interfaces that are not there yet (like 10s).
+    /// Time to wait for interfaces that do not exist yet, such as 10s.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
     wait: Duration,
 }

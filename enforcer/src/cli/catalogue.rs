@@ -1,4 +1,4 @@
-//! `enforcer catalogue`: the catalogue as data, and what is doubtful in it.
+//! `enforcer catalogue`: prints the catalogue as data, and its findings.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,36 +13,37 @@ use crate::policy::source::{Error, load_catalogue};
 use crate::text::diagnostic::count;
 use crate::text::nearest::one_of;
 
-/// Looks at the whole catalogue.
+/// Export or check the catalogue.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
-    /// A catalogue instead of the built-in one.
+    /// Read the catalogue from this directory instead of the built-in one.
     #[arg(long, value_name = "DIR", global = true)]
     catalogue: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print every printed port with its row: a record for each row, side, protocol and port.
+    /// Print one record for each port in the documents, with its row.
     #[command(
         after_help = "Examples:\n  enforcer catalogue export --format csv > ports.csv\n  enforcer catalogue export --format json | jq '.[] | select(.doubt)'"
     )]
     Export {
-        /// How to print.
+        /// Output format.
         #[arg(long, value_enum, default_value_t = ExportFormat::Json)]
         format: ExportFormat,
     },
-    /// List contradictions, collisions, overlaps and doubts, with what was decided about them.
-    #[command(
-        after_help = "Exit code 1 when something is found about which nothing was decided.\n\nExamples:\n  enforcer catalogue lint\n  enforcer catalogue lint --kind contradiction"
-    )]
+    /// List contradictions, collisions, overlaps and doubts, with the decisions about them.
+    #[command(after_help = "Exit code 1: there is a finding without a decision.\n\n\
+                  Examples:\n  \
+                  enforcer catalogue lint\n  \
+                  enforcer catalogue lint --kind contradiction")]
     Lint {
-        /// Only findings of these kinds.
+        /// List only findings of these kinds.
         #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind)]
         kind: Vec<FindingKind>,
-        /// How to print.
+        /// Output format.
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },

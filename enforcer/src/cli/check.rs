@@ -1,4 +1,4 @@
-//! `enforcer check`: is this policy what its operator means?
+//! `enforcer check`: reports errors and warnings of a policy.
 
 use jiff::Zoned;
 use serde::Serialize;
@@ -10,15 +10,18 @@ use crate::failure::Failure;
 use crate::policy::compile::compile;
 use crate::text::diagnostic::{Diagnostic, count};
 
-/// Reads, binds and compiles a policy, and says what is wrong with it or may not be meant. Loads nothing.
+/// Check a policy for errors and warnings.
+///
+/// Reads, binds and compiles the policy, and loads nothing. A warning is something that the author may not have intended.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  enforcer check site.yaml\n  enforcer check --role finesse --peer client-workstations=10.20.0.0/16\n\nExit code 0: no errors. 2: errors, all of them at once."
-)]
+#[command(after_help = "Exit code 0: no errors. Exit code 2: errors; all of them are printed.\n\n\
+                  Examples:\n  \
+                  enforcer check site.yaml\n  \
+                  enforcer check --role finesse --peer client-workstations=10.20.0.0/16")]
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

@@ -1,4 +1,4 @@
-//! `enforcer compile`: the rules that would be loaded.
+//! `enforcer compile`: prints the rules that `apply` would load.
 
 use enforcer_common::Direction;
 use serde::Serialize;
@@ -12,7 +12,9 @@ use crate::policy::ruleset::{Action, Match, Rule, SourceRow};
 use crate::policy::site::{Site, protocol_name};
 use crate::text::diagnostic::Diagnostic;
 
-/// Prints the rules that a policy compiles to; loads nothing.
+/// Print the rules of a policy.
+///
+/// Compiles the policy, and loads nothing.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  enforcer compile site.yaml\n  enforcer compile --role unity-connection --peer cluster=10.1.1.10,10.1.1.11\n  \
@@ -21,7 +23,7 @@ use crate::text::diagnostic::Diagnostic;
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

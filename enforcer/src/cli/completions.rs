@@ -1,7 +1,7 @@
-//! `enforcer completions`: what a shell has to read so that it asks this binary, and the names that the binary then offers.
+//! `enforcer completions`: the script that makes a shell call this binary for completions, and the names that the binary offers.
 //!
-//! The shell calls the binary with `ENFORCER_COMPLETE` set, so that what it offers is of this moment: the interfaces that are
-//! there, the roles and peers of the built-in catalogue. Nothing that needs privileges is asked.
+//! The shell calls the binary with `ENFORCER_COMPLETE` set. The binary offers the names of this moment: existing interfaces, and the
+//! roles and peers of the built-in catalogue. It reads nothing that needs privileges.
 
 use std::env;
 use std::ffi::OsStr;
@@ -17,20 +17,20 @@ use crate::failure::Failure;
 use crate::host::links::links;
 use crate::policy::catalogue::{Catalogue, Kind, embedded};
 
-/// By this variable a shell says that it wants completions. Not clap's `COMPLETE`, which something else might set.
+/// The variable with which a shell asks for completions. Another program might set clap's default, `COMPLETE`.
 const VARIABLE: &str = "ENFORCER_COMPLETE";
 
-/// Prints completions for a shell, to be read at its start.
+/// Print shell completions.
+///
+/// Roles, parameters, peers and interfaces are completed with the names that exist at that moment.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Roles, parameters, peers and interfaces are completed by name, as they are at that moment.\n\nExamples:\n  \
-                        source <(enforcer completions bash)\n  \
-                        enforcer completions bash > /etc/bash_completion.d/enforcer\n  \
-                        enforcer completions zsh > /usr/local/share/zsh/site-functions/_enforcer\n  \
-                        enforcer completions fish > ~/.config/fish/completions/enforcer.fish"
-)]
+#[command(after_help = "Examples:\n  \
+                  source <(enforcer completions bash)\n  \
+                  enforcer completions bash > /etc/bash_completion.d/enforcer\n  \
+                  enforcer completions zsh > /usr/local/share/zsh/site-functions/_enforcer\n  \
+                  enforcer completions fish > ~/.config/fish/completions/enforcer.fish")]
 pub struct Args {
-    /// The shell.
+    /// Shell to complete for.
     #[arg(value_enum)]
     shell: Shell,
 }

@@ -1,4 +1,4 @@
-//! `enforcer confirm`: what waits to be confirmed is for good.
+//! `enforcer confirm`: makes a pending change permanent.
 
 use crate::cli::args::interfaces::InterfaceArgs;
 use crate::cli::output::Output;
@@ -7,11 +7,15 @@ use crate::dataplane::{Confirmation, Outcome, confirm};
 use crate::failure::Failure;
 use crate::state::history::Event;
 
-/// Confirms what `--confirm-within` made depend on it: the deadline is lifted, and the policy is the one that boots.
+/// Confirm a change before its deadline.
+///
+/// Makes a change of `apply` or `mode` with `--confirm-within` permanent: clears the deadline, and saves the policy for the next boot.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Confirming again does nothing. After the deadline it is too late (exit code 1): apply the policy again.\n\n\
-                  Examples:\n  enforcer apply site.yaml --mode enforce --confirm-within 60s && enforcer confirm"
+    after_help = "Confirming again does nothing. After the deadline the change has been reverted (exit code 1): \
+                  apply the policy again.\n\n\
+                  Examples:\n  \
+                  enforcer apply site.yaml --mode enforce --confirm-within 60s && enforcer confirm"
 )]
 pub struct Args {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `enforcer counters`: what passed, what was dropped, what would have been, by rule and by reason.
+//! `enforcer counters`: prints passed, dropped and would-drop packets by rule and by reason.
 
 mod listing;
 mod show;
@@ -15,32 +15,35 @@ use crate::failure::Failure;
 use crate::observe::metrics::Metrics;
 use crate::observe::rates::Rates;
 
-/// Shows the counters of every protected interface.
+/// Show counters by rule and by reason.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "With --watch the counters are shown again and again, with packets and bytes a second; as JSON, each time is one line. \
-                  The first Ctrl-C ends it. CSV has a line for each rule and for each reason. Prometheus text is what the agent serves: \
-                  no label holds an address.\n\n\
-                  Examples:\n  enforcer counters\n  enforcer counters --all\n  enforcer counters --watch --interval 2s\n  \
+    after_help = "With --watch the counters are printed repeatedly, with packets and bytes a second, until Ctrl-C. \
+                  As JSON, each reading is one line. CSV has one line for each rule and for each reason. The \
+                  Prometheus text equals the metrics of the agent; no label contains an address.\n\n\
+                  Examples:\n  \
+                  enforcer counters\n  \
+                  enforcer counters --all\n  \
+                  enforcer counters --watch --interval 2s\n  \
                   enforcer counters --format json | jq '.interfaces[0].verdicts.inbound'\n  \
                   enforcer counters --format prometheus > /var/lib/prometheus/node-exporter/enforcer.prom"
 )]
 pub struct Args {
     #[command(flatten)]
     interfaces: InterfaceArgs,
-    /// List rules that never matched too (other formats always do).
+    /// List rules that never matched too. Formats other than the table always do.
     #[arg(long)]
     all: bool,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Show them again and again, with rates.
+    /// Print the counters repeatedly, with rates.
     #[arg(long)]
     watch: bool,
-    /// How often, with --watch.
+    /// Interval of --watch.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s", requires = "watch")]
     interval: Duration,
-    /// How many times, with --watch; 0: until interrupted.
+    /// Number of readings of --watch; 0 means until Ctrl-C.
     #[arg(long, value_name = "N", default_value_t = 0, requires = "watch")]
     count: u64,
 }
@@ -48,11 +51,11 @@ pub struct Args {
 /// How counters are printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 enum Format {
-    /// For a person.
+    /// Text for people.
     Table,
-    /// For a program.
+    /// JSON for programs.
     Json,
-    /// For a spreadsheet.
+    /// CSV for spreadsheets.
     Csv,
     /// For Prometheus.
     Prometheus,

@@ -1,4 +1,4 @@
-//! `enforcer denied`: who was refused, what for, and who knows the port.
+//! `enforcer denied`: lists refused flows, and the rules and catalogue entries that know their ports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,19 +18,24 @@ use crate::observe::names::{Services, reverse, rule_of};
 use crate::policy::catalogue;
 use crate::policy::site::protocol_name;
 
-/// How long the resolver may take with `--resolve`.
+/// Maximum duration of the look-ups of `--resolve`.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Rows of a table unless somebody asks for more: what a person reads.
+/// Default number of rows in a table.
 const ROWS: usize = 40;
 
-/// Shows what was refused, or in audit would have been, summed up by who tried what.
+/// List refused flows.
+///
+/// Each row sums up the refused packets of one remote address to one port. In audit these packets were counted and passed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The programs keep up to 65536 denied flows; when there are more, those that were quiet for longest go. Of a flood \
-                  they look at 1000 packets a second and processor: packets and bytes here are what was looked at, those of \
-                  `enforcer counters` are exact. RULE is the rule that refuses, or that permits the port to others; KNOWN AS are \
-                  entries of the catalogue that name it.\n\n\
-                  Examples:\n  enforcer denied\n  enforcer denied --reason peer,no-rule --sort last --limit 10\n  \
+    after_help = "RULE is the rule that refuses the flow, or that permits the port to other peers. KNOWN AS lists \
+                  the catalogue entries that have this port.\n\n\
+                  The programs remember up to 65536 denied flows; if there are more, those that were idle longest \
+                  are removed. In a flood, each CPU records at most 1000 packets a second, so packets and bytes \
+                  here may be too low. `enforcer counters` is exact.\n\n\
+                  Examples:\n  \
+                  enforcer denied\n  \
+                  enforcer denied --reason peer,no-rule --sort last --limit 10\n  \
                   enforcer denied --direction inbound --resolve\n  \
                   enforcer denied --format json | jq '.[] | select(.protocol == \"tcp\") | .remote'"
 )]
@@ -39,33 +44,33 @@ pub struct Args {
     interfaces: InterfaceArgs,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Flows at most, 0 for all [default: 40 in a table, all in JSON].
+    /// Maximum number of flows; 0 means all [default: 40 in a table, all in JSON].
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// By what to sort.
+    /// Sort order.
     #[arg(long, value_enum, default_value_t = Order::Packets)]
     sort: Order,
-    /// Ask the resolver for the names of the remote addresses that are shown. It may take up to 5 seconds.
+    /// Look up the host names of the remote addresses. This may take up to 5 seconds.
     #[arg(long)]
     resolve: bool,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// Which refused packets are meant.
+/// Filters for refused packets.
 #[derive(Debug, clap::Args)]
 pub struct FilterArgs {
-    /// Only this direction.
+    /// List only this direction.
     #[arg(long, value_parser = direction, value_name = "inbound|outbound")]
     direction: Option<Direction>,
-    /// Only these reasons.
+    /// List only these reasons.
     #[arg(long, value_name = "REASON[,REASON]", value_delimiter = ',', value_parser = reason)]
     reason: Vec<String>,
-    /// Only what was dropped (enforce), or only what was counted and passed (audit).
+    /// List only dropped packets (enforce), or only packets that were counted and passed (audit).
     #[arg(long, value_enum)]
     mode: Option<ModeArg>,
-    /// Only this destination port.
+    /// List only this destination port.
     #[arg(long, value_parser = crate::text::decimal::argument::<u16>)]
     port: Option<u16>,
 }

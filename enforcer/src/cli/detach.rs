@@ -1,4 +1,4 @@
-//! `enforcer detach`: remove everything of ours.
+//! `enforcer detach`: removes everything that enforcer created.
 
 use crate::cli::args::interfaces::{InterfaceArgs, require_root};
 use crate::cli::output::Output;
@@ -7,13 +7,16 @@ use crate::failure::Failure;
 use crate::protect::journal;
 use crate::state::history::Log;
 
-/// Takes the programs off their hooks and removes all pins. What others have attached stays.
+/// Detach the programs and remove everything enforcer created.
+///
+/// Programs of other software stay attached.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "It works in whatever state things are: interface gone, pins removed by hand, an apply that was killed; and says \
-                  what it found. A deadline that is armed goes as well, and the next boot does not protect the interface.\n\n\
-                  Examples:\n  enforcer detach\n  enforcer detach --interface eth0"
-)]
+#[command(after_help = "detach works in any state: the interface is gone, pins were removed by hand, an apply was \
+                  killed. It prints what it found. It also clears a deadline, and the next boot does not protect \
+                  the interface.\n\n\
+                  Examples:\n  \
+                  enforcer detach\n  \
+                  enforcer detach --interface eth0")]
 pub struct Args {
     #[command(flatten)]
     interfaces: InterfaceArgs,

@@ -1,4 +1,4 @@
-//! `enforcer diff`: what the second policy permits or refuses that the first does not.
+//! `enforcer diff`: prints the traffic on which two policies differ.
 
 use std::path::PathBuf;
 
@@ -12,24 +12,26 @@ use crate::policy::diff::{Change, Difference, Effect, Judged, Sources, diff};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::source::{Error, Flags};
 
-/// Compares two policies by the traffic that they permit, not by their text: what the second permits, only counts, or refuses
-/// where the first does something else. New conversations only; answers follow their questions.
+/// Compare the traffic that two policies permit.
+///
+/// Prints the traffic that SECOND permits, only counts, or refuses while FIRST does something else. The comparison covers new conversations; replies
+/// follow them.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  enforcer diff running.yaml planned.yaml\n  enforcer diff a.yaml b.yaml --format json | jq '.changes[] | select(.change == \"permit\")'\n\n\
-                        Exit code 0 whether or not they differ."
-)]
+#[command(after_help = "Exit code 0, whether or not the policies differ.\n\n\
+                  Examples:\n  \
+                  enforcer diff running.yaml planned.yaml\n  \
+                  enforcer diff a.yaml b.yaml --format json | jq '.changes[] | select(.change == \"permit\")'")]
 pub struct Args {
-    /// Site file to compare with; `-` reads standard input.
+    /// First site file; `-` reads standard input.
     #[arg(value_hint = clap::ValueHint::FilePath)]
     first: String,
-    /// Site file that is compared.
+    /// Second site file; `-` reads standard input.
     #[arg(value_hint = clap::ValueHint::FilePath)]
     second: String,
-    /// A catalogue instead of the built-in one.
+    /// Read the catalogue from this directory instead of the built-in one.
     #[arg(long, value_name = "DIR")]
     catalogue: Option<PathBuf>,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

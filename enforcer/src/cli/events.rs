@@ -1,4 +1,4 @@
-//! `enforcer events`: refused packets, one by one, as they come.
+//! `enforcer events`: prints each refused packet as it arrives.
 
 use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
@@ -13,18 +13,24 @@ use crate::failure::Failure;
 use crate::observe::denied::Filter;
 use crate::observe::events::{Format, wait, write_event, write_suppressed};
 
-/// How often suppressed events are told, and the stream is looked after.
+/// Interval at which the number of suppressed events is printed and the stream is checked.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Shows refused packets as they come, until interrupted.
+/// Print refused packets as they arrive.
+///
+/// The command runs until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The programs tell of 1000 refused packets a second and processor and count the others: how many were suppressed \
-                  is told once a second, and at the end. A reader that is slow, or none at all, holds nobody up: the ring keeps \
-                  what it has room for (16384 events) and the programs count the rest as lost. What was refused before the command \
-                  began is left out; --backlog shows what the ring has of it, which may be hours old.\n\n\
-                  Each event goes to one reader: while the agent or another `enforcer events` runs, a second one is refused.\n\n\
-                  Examples:\n  enforcer events\n  enforcer events --reason no-rule --count 10\n  \
+    after_help = "Each CPU reports at most 1000 refused packets a second, and counts the rest. The command prints \
+                  the number of suppressed events once a second and at the end. A slow reader delays no packet: \
+                  the ring holds 16384 events, and the programs count further events as lost. Packets that were \
+                  refused before the command began are not shown; --backlog shows those that are still in the \
+                  ring, which may be hours old.\n\n\
+                  Each event has one reader. While the agent or another `enforcer events` reads them, a second \
+                  reader is refused.\n\n\
+                  Examples:\n  \
+                  enforcer events\n  \
+                  enforcer events --reason no-rule --count 10\n  \
                   enforcer events --format json | jq -r 'select(.event == \"denied\") | .remote'"
 )]
 pub struct Args {
@@ -32,20 +38,20 @@ pub struct Args {
     interfaces: InterfaceArgs,
     #[command(flatten)]
     filter: FilterArgs,
-    /// End after so many events; 0: when interrupted.
+    /// Exit after this number of events; 0 means at Ctrl-C.
     #[arg(long, value_name = "N", default_value_t = 0)]
     count: u64,
-    /// Begin with what has been waiting in the ring since before.
+    /// Start with the events that were already in the ring.
     #[arg(long)]
     backlog: bool,
-    /// The default; kept for scripts.
+    /// The default; kept for old scripts.
     #[arg(long, hide = true, conflicts_with = "backlog")]
     new: bool,
-    /// Instead of refused packets, show what the programs write about themselves, if they were loaded so (`enforcer apply
-    /// --bpf-log LEVEL`).
+    /// Print the log lines of the programs instead of refused packets. The programs must have been loaded with `enforcer apply
+    /// --bpf-log LEVEL`.
     #[arg(long, conflicts_with_all = ["direction", "reason", "mode", "port", "new", "backlog"])]
     bpf_log: bool,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

@@ -1,4 +1,4 @@
-//! `enforcer explain`: what a policy says of one packet, and why.
+//! `enforcer explain`: prints the verdict on one packet and its reason.
 
 use clap_complete::engine::ArgValueCompleter;
 use enforcer_common::{Mode, Verdict};
@@ -14,26 +14,31 @@ use crate::judge::explain::{self, Explanation, Found};
 use crate::judge::tuple::Tuple;
 use crate::policy::ruleset::Ruleset;
 
-/// Says what a policy decides about a packet, by which rule and which row of the documents, and the smallest change that would
-/// turn the verdict. Answers to conversations that the host opened pass whatever is said here.
+/// Explain the verdict on one packet.
+///
+/// Prints the verdict, the rule and its document row, and the smallest change that would reverse the verdict. Replies to conversations that the host opened
+/// pass in any case.
 #[derive(Debug, clap::Args)]
 #[command(
     allow_missing_positional = true,
-    after_help = "TUPLE is `in|out PROTOCOL SOURCE[:PORT] -> [DESTINATION][:PORT]`, with IPv6 addresses in brackets. `in` and `out` are seen from the \
-                  protected host, whose own address may be left out.\n\n\
-                  Examples:\n  enforcer explain site.yaml 'in tcp 10.0.0.5:40000 -> :8443'\n  \
+    after_help = "TUPLE is `in|out PROTOCOL SOURCE[:PORT] -> [DESTINATION][:PORT]`, with IPv6 addresses in \
+                  brackets. `in` and `out` are seen from the protected host; you may leave out the host's own \
+                  address.\n\n\
+                  Exit code 0, whatever the verdict. Exit code 2: a wrong tuple or site.\n\n\
+                  Examples:\n  \
+                  enforcer explain site.yaml 'in tcp 10.0.0.5:40000 -> :8443'\n  \
                   enforcer explain site.yaml 'in udp [2001:db8::5]:4000 -> :161'\n  \
-                  enforcer explain --role finesse 'in icmp 10.0.0.5 ->'\n\nExit code 0 whatever the verdict, 2 for a bad tuple or site."
+                  enforcer explain --role finesse 'in icmp 10.0.0.5 ->'"
 )]
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
-    /// The packet.
+    /// The packet to judge.
     tuple: String,
-    /// Ask the program that is loaded on this interface (or on the only protected one), by a test run that leaves no trace.
+    /// Ask the program loaded on this interface, or on the only protected interface. The test run changes no counter.
     #[arg(long, value_name = "IF", num_args = 0..=1, default_missing_value = "", add = ArgValueCompleter::new(completions::interfaces))]
     live: Option<String>,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

@@ -1,4 +1,4 @@
-//! `enforcer export`: the same policy for another firewall.
+//! `enforcer export`: writes the same policy for another firewall.
 
 use std::path::PathBuf;
 
@@ -11,20 +11,25 @@ use crate::cli::output::Output;
 use crate::failure::Failure;
 use crate::policy::export::{Target, export};
 
-/// Writes a policy for another firewall. Loads nothing.
+/// Write a policy for another firewall.
+///
+/// Loads nothing.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  enforcer export nft site.yaml -o site.nft && nft -c -f site.nft\n  \
-                        enforcer export iptables site.yaml --mode enforce -o firewall.sh && sudo sh firewall.sh\n  \
-                        enforcer export windows --role cce-logger --set side=a > firewall.ps1\n  \
-                        enforcer export ios-acl site.yaml\n\nWhat a target does otherwise, or cannot express, stands in the header of what is \
-                  written, and is said as a warning.")]
+#[command(
+    after_help = "The header of the output, and a warning, say what the target does differently or cannot express.\n\n\
+                  Examples:\n  \
+                  enforcer export nft site.yaml -o site.nft && nft -c -f site.nft\n  \
+                  enforcer export iptables site.yaml --mode enforce -o firewall.sh && sudo sh firewall.sh\n  \
+                  enforcer export windows --role cce-logger --set side=a > firewall.ps1\n  \
+                  enforcer export ios-acl site.yaml"
+)]
 pub struct Args {
-    /// What to write it for.
+    /// The other firewall.
     #[arg(value_enum)]
     target: Target,
     #[command(flatten)]
     policy: PolicyArgs,
-    /// The mode of every interface; without it what the site says, else audit.
+    /// Mode of every interface. Default: the mode of the site, else audit.
     #[arg(long, value_enum)]
     mode: Option<ModeArg>,
     /// Write to a file instead of standard output.

@@ -1,5 +1,5 @@
-//! `enforcer man`: the manual pages, for those who package this. Those of commands come from the definitions that print `--help`,
-//! those of file formats and topics from the documents.
+//! `enforcer man`: writes the manual pages, for packages. The pages of commands come from the definitions that print `--help`;
+//! the pages of file formats and topics come from the documents.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,12 @@ use crate::failure::Failure;
 const SECTION: &str = "8";
 const MANUAL: &str = "enforcer manual";
 
-/// Writes the manual pages below a directory, in `man5` and `man8`, where `man` looks for them.
+/// Write the manual pages.
+///
+/// The pages are written to `man5`, `man7` and `man8` below the directory, where `man` looks for them.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The directory, such as /usr/local/share/man; it is made where it is not there.
+    /// The directory, such as /usr/local/share/man. It is created if it does not exist.
     #[arg(value_hint = clap::ValueHint::DirPath)]
     directory: PathBuf,
 }

@@ -47,7 +47,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::cli::output::{Output, Terminal};
 use crate::failure::Failure;
 
-/// Keeps a host's network surface equal to what its role needs.
+/// Opens exactly the ports that a host's role needs, and drops the rest.
 #[derive(Debug, Parser)]
 #[command(name = "enforcer", version, about, max_term_width = 110, disable_help_subcommand = true, after_help = help::topics())]
 struct Cli {
@@ -57,69 +57,40 @@ struct Cli {
     verbosity: Verbosity,
 }
 
+/// The commands in the order of `enforcer --help`. Each `Args` has the summary and the description of its command.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the roles of the catalogue.
     Roles(roles::Args),
-    /// Show one role.
     Role(role::Args),
-    /// Look at the whole catalogue.
     Catalogue(catalogue::Args),
-    /// Print the JSON Schema of role or site files.
     #[command(hide = true)]
     Schema(schema::Args),
-    /// Write the manual pages.
     #[command(hide = true)]
     Man(man::Args),
-    /// Print completions for a shell.
     Completions(completions::Args),
-    /// Check a policy: errors, warnings, lints.
     Check(check::Args),
-    /// Print the rules that a policy compiles to.
     Compile(compile::Args),
-    /// Say what a policy decides about a packet, and why.
     Explain(explain::Args),
-    /// Compare two policies by the traffic that they permit.
     Diff(diff::Args),
-    /// Write a policy for another firewall.
     Export(export::Args),
-    /// Say what would not be filtered here, and what would be cut.
     Preflight(preflight::Args),
-    /// Judge the packets of a capture.
     Simulate(simulate::Args),
-    /// Put a policy in force.
     Apply(apply::Args),
-    /// Put a policy in force, and follow what changes.
     Run(run::Args),
-    /// Protect the interfaces as they were before the reboot.
     Boot(boot::Args),
-    /// Change between audit and enforce.
     Mode(mode::Args),
-    /// Make a change for good before its deadline.
     Confirm(confirm::Args),
-    /// Show what is in force.
     Status(status::Args),
-    /// Show what passed and what was refused.
     Counters(counters::Args),
-    /// Save the totals for after a reboot.
     Save(save::Args),
-    /// Show who was refused, and what for.
     Denied(denied::Args),
-    /// Show refused packets as they come.
     Events(events::Args),
-    /// Say whether this host is ready to enforce.
     Readiness(readiness::Args),
-    /// Write a page about what is in force and what was seen.
     Report(report::Args),
-    /// Watch rates and denied flows on the terminal.
     Top(top::Args),
-    /// Turn denied flows into the change that would permit them.
     Suggest(suggest::Args),
-    /// Remove everything of ours.
     Detach(detach::Args),
-    /// Print the help of a command, or about a topic.
     Help(help::Args),
-    /// Wait for a deadline, and put back what was in force before.
     #[command(hide = true)]
     Restore(restore::Args),
 }

@@ -1,4 +1,4 @@
-//! `enforcer mode`: audit or enforce, by one store into a map.
+//! `enforcer mode`: switches between audit and enforce with one write to a map.
 
 use std::time::Duration;
 
@@ -14,32 +14,36 @@ use crate::protect::live::moment::Moment;
 use crate::protect::say::{deadline_text, ended, modes_text};
 use crate::state::history::Event;
 
-/// Changes the mode of protected interfaces at run time.
+/// Switch between audit and enforce.
+///
+/// The new mode applies to the next packet. No policy is loaded.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Before it enforces, it lists the live connections that this would cut: on a terminal it asks, elsewhere it goes \
-                  on. Exit code 4: refused for safety, nothing was changed.\n\n\
-                  A mode without a deadline is for good: it is kept for the next boot, and a deadline that is armed is lifted, \
-                  whether of `apply` or of `mode`.\n\
-                  --confirm-within again starts the deadline anew; what comes back stays what was confirmed last.\n\
-                  --for again starts the window anew. A window and a deadline to confirm exclude each other (exit code 4).\n\n\
-                  Examples:\n  enforcer mode enforce\n  enforcer mode enforce --confirm-within 60s\n  \
-                  enforcer mode audit --for 2h\n  enforcer mode audit --interface eth0 --inbound"
-)]
+#[command(after_help = "Before it enforces, mode lists the live connections that would be cut; on a terminal it asks \
+                  before it continues.\n\n\
+                  A mode without a deadline is permanent: it is saved for the next boot, and it clears a deadline \
+                  of `apply` or `mode`. Using --confirm-within again starts a new deadline; the last confirmed \
+                  policy stays the one that is restored. Using --for again starts a new window. A window and a \
+                  deadline exclude each other.\n\n\
+                  Exit code 4: refused for safety; nothing was changed.\n\n\
+                  Examples:\n  \
+                  enforcer mode enforce\n  \
+                  enforcer mode enforce --confirm-within 60s\n  \
+                  enforcer mode audit --for 2h\n  \
+                  enforcer mode audit --interface eth0 --inbound")]
 pub struct Args {
     /// The new mode.
     #[arg(value_enum)]
     mode: ModeArg,
-    /// Only inbound.
+    /// Change only the inbound mode.
     #[arg(long)]
     inbound: bool,
-    /// Only outbound.
+    /// Change only the outbound mode.
     #[arg(long)]
     outbound: bool,
-    /// End enforcement again unless `enforcer confirm` follows within this time (like 60s).
+    /// Revert this change unless `enforcer confirm` follows within this time, such as 60s.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     confirm_within: Option<Duration>,
-    /// Only with audit: return to enforcement by itself after this time (like 2h).
+    /// With audit: return to enforcement after this time, such as 2h.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "confirm_within")]
     window: Option<Duration>,
     #[command(flatten)]

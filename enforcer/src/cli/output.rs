@@ -34,9 +34,9 @@ pub struct Terminal {
 /// How a listing is printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Format {
-    /// For a person.
+    /// Text for people.
     Table,
-    /// For a program.
+    /// JSON for programs.
     Json,
 }
 

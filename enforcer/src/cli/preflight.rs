@@ -1,4 +1,4 @@
-//! `enforcer preflight`: what would not be filtered here, and what would be cut, before anything is applied.
+//! `enforcer preflight`: shows what would not be filtered and what would be cut, before `apply`.
 
 use enforcer_common::Mode;
 use serde::Serialize;
@@ -17,24 +17,24 @@ use crate::policy::source::Policy;
 use crate::protect::live::moment::{CutConnection, Moment};
 use crate::protect::preflight::{Facts, Finding, InterfaceFacts, Level, Listener, findings, unpermitted};
 
-/// Says what on this machine would not be filtered, and which live connections would be cut. Changes nothing.
+/// Show what would not be filtered and what would be cut.
 ///
-/// Levels: `fix` is what `apply` would fail at or refuse (an interface that is missing or unsuitable, a hook that is taken, no BTF,
-/// forwarding without a scope, your own SSH session cut), `warning` is what is not filtered or not as one might think, `note` is
-/// good to know. Connections and listeners are judged as if the policy were enforced in both directions.
+/// Changes nothing. The level of a finding is `fix` if `apply` would fail or refuse (an interface is missing or unsuitable, a hook is in use, the
+/// kernel has no BTF, the host forwards and no scope is set, your own SSH session would be cut), `warning` if traffic is not filtered or is filtered in an unexpected
+/// way, and `note` for other facts. Connections and listeners are judged as if both directions were in enforce.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Exit code 1 when something must be fixed before apply, else 0. Without root, process names and the programs of \
-                  others may be missing.\n\nExamples:\n  enforcer preflight site.yaml\n  \
-                  enforcer preflight site.yaml --format json | jq '.findings[] | select(.level == \"fix\")'"
-)]
+#[command(after_help = "Without root, the names of processes and the programs of other software may be missing.\n\n\
+                  Exit code 1: something must be fixed before apply.\n\n\
+                  Examples:\n  \
+                  enforcer preflight site.yaml\n  \
+                  enforcer preflight site.yaml --format json | jq '.findings[] | select(.level == \"fix\")'")]
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
-    /// Where inbound packets would be judged.
+    /// Hook at which inbound packets would be judged.
     #[arg(long, value_enum, default_value_t = HookChoice::Auto)]
     hook: HookChoice,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

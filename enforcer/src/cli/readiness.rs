@@ -1,4 +1,4 @@
-//! `enforcer readiness`: is this host ready to enforce, with the evidence.
+//! `enforcer readiness`: says whether this host is ready to enforce, with evidence.
 
 use serde::Serialize;
 
@@ -11,53 +11,56 @@ use crate::failure::Failure;
 use crate::observe::readiness::{Readiness, Thresholds, WouldDrop};
 use crate::protect::live::moment::CutConnection;
 
-/// Groups that are shown to a person.
+/// Maximum number of groups in a table.
 const ROWS: usize = 30;
 
-/// Says whether this host is ready to enforce: how long and when audit ran, what would be dropped, and which live connections would
-/// be cut.
+/// Check whether this host is ready to enforce.
+///
+/// Prints the evidence: how long and when audit ran, what would be dropped, and which live connections would be cut.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Ready is a host on which programs and tables are the ones that were applied; audit ran for --min-hours in all, for \
-                  --min-policy-hours with the policy in force, and for at least four hours on --min-weekdays weekdays (local \
-                  time); and neither more than --max-flows refused flows are left that `enforcer suggest` has a change for, nor \
-                  as many that nothing explains, nor more than --max-connections live connections would be cut. Scans, what a \
-                  document keeps to the host and what no site can permit do not count. Of a time before the last boot only what \
-                  the history witnesses counts. What is enforced already needs no audit.\n\n\
-                  The evidence is about the policy in force. With SITE, it is about the interfaces on which that policy is in \
-                  force, and an error where there is none.\n\n\
-                  Exit code 0 ready, 1 not ready.\n\n\
-                  Examples:\n  enforcer readiness\n  enforcer readiness --min-hours 24 --min-weekdays 1 --max-flows 3\n  \
+#[command(after_help = "A host is ready if all of these conditions hold. The programs and tables are those that were \
+                  applied. Audit ran for --min-hours in total, for --min-policy-hours with the active policy, and \
+                  for at least four hours on each of --min-weekdays weekdays (local time). At most --max-flows \
+                  refused flows remain for which `enforcer suggest` has a change, and at most as many without an \
+                  explanation. At most --max-connections live connections would be cut. Scans, ports that a \
+                  document keeps for the host itself, and traffic that no site can permit do not count. Time \
+                  before the last boot counts only if the history proves it. An interface that already enforces \
+                  needs no audit.\n\n\
+                  The evidence is about the active policy. With SITE, it is about the interfaces on which that \
+                  policy is active; if there is none, this is an error.\n\n\
+                  Exit code 0: ready. Exit code 1: not ready.\n\n\
+                  Examples:\n  \
+                  enforcer readiness\n  \
+                  enforcer readiness --min-hours 24 --min-weekdays 1 --max-flows 3\n  \
                   enforcer readiness --format json | jq '.checks[] | select(.met | not)'\n  \
-                  enforcer readiness && enforcer mode enforce --confirm-within 5m"
-)]
+                  enforcer readiness && enforcer mode enforce --confirm-within 5m")]
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
     #[command(flatten)]
     thresholds: ThresholdArgs,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// What it takes to be ready.
+/// Conditions for a host to be ready.
 #[derive(Clone, Copy, Debug, clap::Args)]
-#[command(next_help_heading = "What it takes")]
+#[command(next_help_heading = "Thresholds")]
 pub struct ThresholdArgs {
-    /// Hours of audit.
+    /// Hours of audit in total.
     #[arg(long, value_name = "N", default_value_t = 168.0, value_parser = hours)]
     min_hours: f64,
-    /// Hours of audit with the policy in force.
+    /// Hours of audit with the active policy.
     #[arg(long, value_name = "N", default_value_t = 24.0, value_parser = hours)]
     min_policy_hours: f64,
     /// Weekdays on which audit ran.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=7))]
     min_weekdays: u8,
-    /// Refused flows that may be left.
+    /// Maximum number of remaining refused flows.
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_flows: usize,
-    /// Live connections that may be cut.
+    /// Maximum number of live connections that would be cut.
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_connections: usize,
 }

@@ -1,4 +1,4 @@
-//! `enforcer report`: one page about what is in force and what was seen.
+//! `enforcer report`: writes a page about the active policy and its traffic.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -16,34 +16,39 @@ use crate::failure::Failure;
 use crate::observe::report::{CutPart, Parts, PolicyPart, Report, span_parts};
 use crate::state::history::{Event, spans, this_boot};
 
-/// Writes one page about this host: modes and their history, what passed by which rule and row of a document, what was or would be
-/// dropped, permits that nothing used, drift, and whether the host is ready to enforce.
+/// Write a report page about this host.
+///
+/// The page shows modes and their history, traffic by rule and document row, refused traffic, permitted services without traffic, drift, and
+/// readiness.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The page needs nothing else: no network, no scripts. It follows the reader's choice of light or dark, and can be \
-                  printed. It names addresses and ports of this host: treat it so.\n\n\
-                  Examples:\n  enforcer report -o report.html\n  enforcer report -o - > report.html\n  \
+    after_help = "The page is self-contained: it needs no network and has no scripts. It has a light and a dark \
+                  theme, and can be printed. It contains addresses and ports of this host, so treat it as \
+                  confidential.\n\n\
+                  Examples:\n  \
+                  enforcer report -o report.html\n  \
+                  enforcer report -o - > report.html\n  \
                   enforcer report --format json | jq '.readiness.ready'"
 )]
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
-    /// Where to write it; `-` is standard output. A file is replaced in one step.
+    /// Output file; `-` is standard output. An existing file is replaced atomically.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
     thresholds: ThresholdArgs,
-    /// How to write it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
     format: ReportFormat,
 }
 
-/// How a report is written.
+/// Format of a report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum ReportFormat {
     /// A page.
     Html,
-    /// For a program.
+    /// JSON for programs.
     Json,
 }
 

@@ -7,12 +7,12 @@ use crate::dataplane::restore;
 use crate::failure::Failure;
 use crate::protect::journal;
 
-/// Waits for a deadline and puts back what was in force before.
+/// Wait for a deadline and restore the last confirmed policy.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which command armed the deadline.
+    /// Token of the command that set the deadline.
     token: u64,
-    /// Nanoseconds of the boot clock.
+    /// The deadline, in nanoseconds since boot.
     deadline: u64,
 }
 

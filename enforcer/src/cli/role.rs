@@ -1,4 +1,4 @@
-//! `enforcer role show`: what a role needs open, and who says so.
+//! `enforcer role show`: prints the ports of a role and their document rows.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ use crate::text::decimal;
 use crate::text::diagnostic::Diagnostic;
 use crate::text::nearest::did_you_mean;
 
-/// Looks at one role.
+/// Show one role.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -29,7 +29,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what a role listens on and connects to, with the rows that say so.
+    /// Show what a role listens on and connects to, with the document rows.
     Show(Show),
 }
 
@@ -41,13 +41,13 @@ struct Show {
     /// Name of the role.
     #[arg(add = ArgValueCompleter::new(completions::roles))]
     role: String,
-    /// A parameter: formulas that depend on it are printed as ports, and services that it excludes are left out.
+    /// Set a parameter. Formulas then print as ports, and services that the parameter excludes are left out.
     #[arg(long, value_name = "KEY=VALUE", add = ArgValueCompleter::new(completions::settings))]
     set: Vec<String>,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// A catalogue instead of the built-in one.
+    /// Read the catalogue from this directory instead of the built-in one.
     #[arg(long, value_name = "DIR")]
     catalogue: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `enforcer roles`: what there is in the catalogue.
+//! `enforcer roles`: lists the roles in the catalogue.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ use crate::failure::Failure;
 use crate::policy::catalogue::{Catalogue, Role, Setting};
 use crate::policy::source::{Error, load_catalogue};
 
-/// Lists every role, or those of a product.
+/// List the roles in the catalogue.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  enforcer roles\n  enforcer roles --format json | jq -r '.[].name'")]
 pub struct Args {
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// A catalogue instead of the built-in one.
+    /// Read the catalogue from this directory instead of the built-in one.
     #[arg(long, value_name = "DIR")]
     catalogue: Option<PathBuf>,
 }

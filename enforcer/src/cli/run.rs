@@ -10,48 +10,54 @@ use crate::cli::args::policy::PolicyArgs;
 use crate::dataplane::{BpfLog, HookChoice};
 use crate::failure::Failure;
 
-/// Puts a policy in force and follows what changes: the site file, interfaces, addresses.
+/// Run the agent: apply a policy and follow changes.
+///
+/// The agent follows the site file, the interfaces and their addresses, and restores what somebody removes or changes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A site file that is wrong is logged, and the policy before stays in force; when the agent starts with one, the \
-                  policies that were good last are. An interface that appears later is protected when it does. What somebody \
-                  has removed or changed behind our back is put back. A mode that was set with `enforcer mode` stays: the \
-                  site's own counts again when the site file says another one than before; but a file never ends enforcement by \
-                  itself (`mode held`). What was detached with `enforcer \
-                  detach` is left alone until the next reload. A renamed interface stays protected; the policy follows where the \
-                  site file knows the new name.\n\n\
-                  SIGHUP reads everything anew. SIGTERM ends the agent and leaves the policy in force, as killing it does. A \
-                  second agent in the same network namespace is refused with exit code 4.\n\n\
-                  Examples:\n  enforcer run /etc/enforcer/site.yaml\n  enforcer run /etc/enforcer/site.yaml --metrics\n  \
-                  enforcer run site.yaml --events /var/log/enforcer/events.json\n  enforcer run site.yaml --confirm-within 2m\n  enforcer run --role finesse --interface eth0 --detach-on-exit"
+    after_help = "If the site file is wrong, the agent logs the error and keeps the previous policy. If the file \
+                  is wrong when the agent starts, the last confirmed policies stay active. An interface that \
+                  appears later is protected when it appears. A mode set with `enforcer mode` stays until the site \
+                  file changes its mode; but a site file never ends enforcement by itself (`mode held`). An \
+                  interface detached with `enforcer detach` stays detached until the next reload. A renamed \
+                  interface stays protected; the policy applies to the new name if the site file matches it.\n\n\
+                  SIGHUP makes the agent read everything again. SIGTERM ends the agent; the policy stays active, \
+                  as it does if the agent is killed. A second agent in the same network namespace is refused with \
+                  exit code 4.\n\n\
+                  Examples:\n  \
+                  enforcer run /etc/enforcer/site.yaml\n  \
+                  enforcer run /etc/enforcer/site.yaml --metrics\n  \
+                  enforcer run site.yaml --events /var/log/enforcer/events.json\n  \
+                  enforcer run site.yaml --confirm-within 2m\n  \
+                  enforcer run --role finesse --interface eth0 --detach-on-exit"
 )]
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
-    /// Where inbound packets are judged.
+    /// Hook at which inbound packets are judged.
     #[arg(long, value_enum, default_value_t = HookChoice::Auto)]
     hook: HookChoice,
-    /// A change of the site file has to be confirmed with `enforcer confirm` within this time (like 60s), or is undone.
+    /// Revert a change of the site file unless `enforcer confirm` follows within this time, such as 60s.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     confirm_within: Option<Duration>,
-    /// Write refused packets as JSON lines to this file; `-` is standard output. It is opened anew after SIGHUP, for logrotate; one
-    /// that nobody rotates is put aside at 64 MiB, as FILE.old.
+    /// Write refused packets as JSON lines to this file; `-` is standard output. SIGHUP opens the file again, for logrotate. At
+    /// 64 MiB the agent renames the file to FILE.old.
     #[arg(long, value_name = "FILE|-")]
     events: Option<PathBuf>,
-    /// Serve metrics for Prometheus at /metrics of this address.
+    /// Serve Prometheus metrics at /metrics on this address.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9464")]
     metrics: Option<SocketAddr>,
-    /// How often everything in force is compared with what should be.
+    /// Interval at which the agent compares the kernel with the applied policy.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     check: Duration,
-    /// Take protection away when the agent ends.
+    /// Detach when the agent exits.
     #[arg(long)]
     detach_on_exit: bool,
-    /// Load the programs so that they write a line about each refused packet (debug) or every packet (trace), which `enforcer
-    /// events --bpf-log` shows. For diagnosis: each line costs time.
+    /// Load programs that log each refused packet (debug) or every packet (trace). `enforcer events --bpf-log` shows the log.
+    /// Use this only for diagnosis, because each line costs time.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = BpfLog::Off)]
     bpf_log: BpfLog,
-    /// Go on even if that cuts the SSH session that the agent was started from.
+    /// Continue even if this cuts the SSH session that started the agent.
     #[arg(long)]
     force: bool,
 }

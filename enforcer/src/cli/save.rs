@@ -1,4 +1,4 @@
-//! `enforcer save`: the totals, on the disk.
+//! `enforcer save`: writes the totals to disk.
 
 use crate::cli::args::interfaces::InterfaceArgs;
 use crate::cli::output::Output;
@@ -7,12 +7,15 @@ use crate::dataplane::save_totals;
 use crate::failure::Failure;
 use crate::state::history::Event;
 
-/// Saves what was counted, so that totals go on after a reboot.
+/// Save the totals for the next boot.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "`apply`, `detach` and the agent save by themselves; what is counted between the last save and a reboot is lost. \
-                  The files are beside the policies for the next boot, in /var/lib/enforcer. One that is damaged is kept under \
-                  another name and not counted.\n\nExamples:\n  enforcer save\n  enforcer save --interface eth0"
+    after_help = "`apply`, `detach` and the agent save the totals by themselves. Packets counted between the last \
+                  save and a reboot are lost. The files are in /var/lib/enforcer, beside the policies for the next \
+                  boot. A damaged file is renamed and not counted.\n\n\
+                  Examples:\n  \
+                  enforcer save\n  \
+                  enforcer save --interface eth0"
 )]
 pub struct Args {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `enforcer schema`: the schemas that editors use, for those who keep their site files elsewhere.
+//! `enforcer schema`: prints the schemas that editors use to complete and check files.
 
 use clap::ValueEnum;
 
@@ -6,10 +6,10 @@ use crate::cli::output::Output;
 use crate::failure::Failure;
 use crate::policy::schema;
 
-/// Prints the JSON Schema of a role or site file.
+/// Print the JSON Schema of role or site files.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Of which kind of file.
+    /// Kind of file.
     #[arg(value_enum)]
     file: File,
 }

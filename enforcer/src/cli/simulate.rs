@@ -1,4 +1,4 @@
-//! `enforcer simulate`: what a policy would have done with the packets of a capture.
+//! `enforcer simulate`: judges the packets of a capture file.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -27,25 +27,30 @@ const LARGE: u64 = 16 << 20;
 /// Groups that are printed; the rest is for JSON.
 const SHOWN: usize = 40;
 
-/// Judges the packets of a capture (pcap or pcapng; Ethernet, Linux cooked or raw IP) by a policy, as in audit: what would be
-/// refused and what would permit it, then what would pass. Needs no privileges.
+/// Judge the packets of a capture file.
+///
+/// Prints the refused packets with the changes that would permit them, then the packets that pass. Reads pcap and pcapng with Ethernet, Linux cooked or raw IP
+/// frames. Needs no privileges.
 #[derive(Debug, clap::Args)]
 #[command(
     allow_missing_positional = true,
-    after_help = "Conversations that began before the capture have no flow yet: their first answers may be shown as refused.\n\n\
-                        Examples:\n  enforcer simulate site.yaml monday.pcapng\n  enforcer simulate site.yaml span.pcap --local 10.1.1.10 --local 2001:db8::10\n  \
-                        enforcer simulate --role finesse monday.pcapng --format json\n\n\
-                        Exit code 2 for a file that is no capture, is cut short or is corrupt; what could be read is printed."
+    after_help = "Conversations that began before the capture have no flow, so their first replies may appear as \
+                  refused.\n\n\
+                  Exit code 2: the file is no capture, is cut short or is corrupt. The readable part is printed.\n\n\
+                  Examples:\n  \
+                  enforcer simulate site.yaml monday.pcapng\n  \
+                  enforcer simulate site.yaml span.pcap --local 10.1.1.10 --local 2001:db8::10\n  \
+                  enforcer simulate --role finesse monday.pcapng --format json"
 )]
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
-    /// The capture.
+    /// Capture file.
     capture: PathBuf,
-    /// Address of the protected host; may be repeated. Else the capture is asked, else it is guessed.
+    /// Address of the protected host; may be repeated. Default: taken from the capture, or guessed.
     #[arg(long, value_name = "ADDRESS")]
     local: Vec<IpAddr>,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

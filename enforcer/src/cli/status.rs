@@ -1,4 +1,4 @@
-//! `enforcer status`: what is in force, as the kernel has it.
+//! `enforcer status`: shows the active policies, as read from the kernel.
 
 use enforcer_common::Direction;
 use serde::Serialize;
@@ -11,14 +11,16 @@ use crate::cli::print::usage::Usage;
 use crate::dataplane::{InterfaceStatus, status};
 use crate::failure::Failure;
 
-/// Shows what is in force on every protected interface.
+/// Show active policies, modes and problems.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code 1 when something is not as it should be.\n\nExamples:\n  enforcer status\n  \
+#[command(after_help = "Exit code 1: there is a problem; status describes it.\n\n\
+                  Examples:\n  \
+                  enforcer status\n  \
                   enforcer status --format json | jq '.interfaces[].inbound.mode'")]
 pub struct Args {
     #[command(flatten)]
     interfaces: InterfaceArgs,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

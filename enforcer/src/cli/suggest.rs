@@ -1,4 +1,4 @@
-//! `enforcer suggest`: from denied flows to the change of the site that would permit them.
+//! `enforcer suggest`: suggests changes of the site that would permit denied flows.
 
 use std::io::{self, Read as _};
 use std::path::PathBuf;
@@ -18,21 +18,25 @@ use crate::observe::suggest::{Base, Class, Denied, Flow, Options, Suggestion, Su
 use crate::policy::site::COMMAND_LINE;
 use crate::text::diagnostic::count;
 
-/// Bytes of a list of denied flows that are read: twice what 65536 of them take.
+/// Maximum size of a list of denied flows: twice the size of 65536 flows.
 const MOST_BYTES: usize = 64 << 20;
-/// Flows and reasons that are shown to a person.
+/// Maximum number of flows and reasons in a table.
 const ROWS: usize = 20;
 
-/// Turns denied flows (what audit saw) into the change of the site that would permit them: an address of a peer, a role, or an
-/// entry of `allow`. Every suggestion is compiled and tried before it is printed.
+/// Suggest changes that would permit denied flows.
+///
+/// A suggestion is an `allow` entry, an address for a peer, or a role. Every suggestion is compiled and tried before it is printed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Entries of `allow` come first: they permit what was seen and nothing else. An address of a peer or a role may \
-                  permit more, and says how much. Addresses that try port after port, what a document keeps to the host and \
-                  what no site can permit are left unexplained.\n\n\
-                  Without SITE it is about the policy in force. `--format yaml` prints the site file with all suggestions in \
-                  it, and leaves the rest of it as it is: read it, and take what is right.\n\n\
-                  Examples:\n  enforcer suggest\n  enforcer suggest site.yaml --narrow\n  \
+    after_help = "`allow` entries come first: they permit the observed traffic and nothing else. An address for a \
+                  peer, or a role, may permit more; the suggestion shows how much. Port scans, ports that a \
+                  document keeps for the host itself, and traffic that no site can permit get no suggestion.\n\n\
+                  Without SITE, the suggestions are for the active policy. `--format yaml` prints the site file \
+                  with all suggestions added, and leaves the rest unchanged: read it, and keep the suggestions \
+                  that are right.\n\n\
+                  Examples:\n  \
+                  enforcer suggest\n  \
+                  enforcer suggest site.yaml --narrow\n  \
                   enforcer suggest site.yaml --format yaml | enforcer diff site.yaml -\n  \
                   enforcer denied --format json > denied.json; enforcer suggest site.yaml --denied denied.json\n  \
                   enforcer suggest --format json | jq -r '.suggestions[] | \"\\(.packets) \\(.kind) \\(.name)\"'"
@@ -40,13 +44,13 @@ const ROWS: usize = 20;
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
-    /// Denied flows as `enforcer denied --format json` prints them, from a file (`-`: standard input), instead of the kernel's.
+    /// Read denied flows from a file, as `enforcer denied --format json` prints them; `-` is standard input. Default: read the kernel.
     #[arg(long, value_name = "FILE")]
     denied: Option<PathBuf>,
-    /// Entries of `allow` alone, which permit nothing but what was seen.
+    /// Suggest only `allow` entries, which permit nothing but the observed traffic.
     #[arg(long)]
     narrow: bool,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = SuggestFormat::Text)]
     format: SuggestFormat,
 }
@@ -54,9 +58,9 @@ pub struct Args {
 /// How suggestions are printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum SuggestFormat {
-    /// For a person.
+    /// Text for people.
     Text,
-    /// For a program.
+    /// JSON for programs.
     Json,
     /// The site file with all suggestions.
     Yaml,

@@ -14,17 +14,21 @@ use crate::dataplane::{Pending, counters, denied, pending};
 use crate::failure::Failure;
 use crate::observe::top::{App, Key, Reading, draw};
 
-/// Shows rates by rule and reason, modes and deadlines, and the busiest denied flows, in the terminal.
+/// Show rates and denied flows in the terminal.
+///
+/// Shows rates by rule and reason, modes, deadlines and the busiest denied flows.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Keys: / filter, s sort, p or space pause, j and k scroll, ? help, q quit. It needs a terminal of 80 columns and \
-                  24 lines; for files and programs there is `enforcer counters --watch`.\n\n\
-                  Examples:\n  enforcer top\n  enforcer top --interface eth0 --interval 5s"
+    after_help = "Keys: / filter, s sort, p or space pause, j and k scroll, ? help, q quit. The terminal needs 80 \
+                  columns and 24 lines. For files and programs, use `enforcer counters --watch`.\n\n\
+                  Examples:\n  \
+                  enforcer top\n  \
+                  enforcer top --interface eth0 --interval 5s"
 )]
 pub struct Args {
     #[command(flatten)]
     interfaces: InterfaceArgs,
-    /// How often to read.
+    /// Interval between two readings.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
     interval: Duration,
 }

@@ -25,7 +25,7 @@ pub enum Hook {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AttachMode {
-    /// XDP in the driver.
+    /// XDP in the driver of the interface.
     Native,
     /// XDP emulated behind the driver.
     Generic,

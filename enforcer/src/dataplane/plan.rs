@@ -69,10 +69,10 @@ pub struct Plan<'a> {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum BpfLog {
-    /// Nothing: the verifier removes the lines.
+    /// No log; the verifier removes the code.
     #[default]
     Off,
-    /// Refused packets.
+    /// Each refused packet.
     Debug,
     /// Every packet.
     Trace,

@@ -37,9 +37,9 @@ pub enum Order {
     Packets,
     /// Most bytes first.
     Bytes,
-    /// Latest first.
+    /// Last seen most recently first.
     Last,
-    /// Newest first: when it was seen for the first time.
+    /// First seen most recently first.
     First,
     /// By remote address.
     Remote,

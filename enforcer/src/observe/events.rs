@@ -16,9 +16,9 @@ use crate::policy::site::protocol_name;
 /// How events are printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// For a person: a line each.
+    /// Text, one line for each event.
     Text,
-    /// For a program: an object a line.
+    /// JSON, one object in each line.
     Json,
 }
 

@@ -20,13 +20,13 @@ use crate::text::yaml::{Node, Value};
 pub enum HookChoice {
     /// Native XDP on hardware, tc on virtual interfaces.
     Auto,
-    /// XDP in the driver.
+    /// XDP in the driver of the interface.
     Native,
-    /// XDP behind the driver: slow, works everywhere.
+    /// XDP after the driver: slow, but works on every interface.
     Generic,
-    /// tc, by a link where the kernel has them.
+    /// tc, with a link if the kernel supports it, else with a filter.
     Tc,
-    /// tc, by a filter on the clsact qdisc.
+    /// tc, with a filter on the clsact qdisc.
     Clsact,
 }
 

@@ -42,15 +42,15 @@ pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
     said
 }
 
-/// Says what a deadline that is armed means for the operator.
+/// Returns a sentence that says what a pending deadline means for the operator.
 #[must_use]
 pub fn deadline_text(pending: &Pending) -> String {
     match pending.kind() {
         Kind::Unconfirmed => format!(
-            "run `enforcer confirm` before {}; otherwise enforcement ends then, and what was in force before comes back",
+            "run `enforcer confirm` before {}; otherwise enforcement ends then, and the last confirmed policy is restored",
             pending.at()
         ),
-        Kind::Window => format!("a change window until {}: then enforcement is back by itself", pending.at()),
+        Kind::Window => format!("change window until {}; then enforcement returns by itself", pending.at()),
     }
 }
 

@@ -10,7 +10,7 @@ use nix::pty::openpty;
 
 use super::{Conversation, UNLISTED, apply};
 
-const QUESTION: &str = "Go on? [y/N]";
+const QUESTION: &str = "Continue? [y/N]";
 
 /// Runs the binary on a terminal of its own, where these keys were pressed; gives back its exit code and what stands there.
 #[track_caller]

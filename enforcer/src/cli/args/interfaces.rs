@@ -12,19 +12,19 @@ use crate::dataplane::{Modes, Protected, of_other_versions, protected, reading, 
 use crate::failure::{Failure, require_capabilities};
 use crate::text::decimal;
 
-/// Interfaces of a command; all protected ones when none is named.
+/// The interfaces of a command; every protected interface if none is named.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct InterfaceArgs {
-    /// Interfaces; every protected one when left out.
+    /// Interfaces. Default: every protected interface.
     #[arg(long, value_name = "IF[,IF]", value_delimiter = ',', add = ArgValueCompleter::new(completions::interfaces))]
     pub interface: Vec<String>,
 }
 
 impl InterfaceArgs {
-    /// The protected interfaces that are meant.
+    /// Returns the protected interfaces that the options select.
     ///
     /// # Errors
-    /// When one that is named is not protected, or the pins cannot be read.
+    /// A named interface is not protected, or the pins cannot be read.
     pub fn protected(&self) -> Result<Vec<Protected>, Failure> {
         require_root()?;
         // Half of an `apply` that is going on would look like no protection.
@@ -32,10 +32,10 @@ impl InterfaceArgs {
         Ok(protected(&self.interface)?)
     }
 
-    /// Likewise, and at least one.
+    /// Like [`Self::protected`], but fails if no interface is protected.
     ///
     /// # Errors
-    /// As [`Self::protected`], and when no interface is protected.
+    /// As [`Self::protected`], or no interface is protected.
     pub fn some_protected(&self) -> Result<Vec<Protected>, Failure> {
         let found = self.protected()?;
         if found.is_empty() {
@@ -50,15 +50,15 @@ impl InterfaceArgs {
     }
 }
 
-/// Interfaces that another version of enforcer protects, in sentences.
+/// Returns a sentence for each interface that another version of enforcer protects.
 ///
 /// # Errors
 /// When the pins cannot be read.
 pub fn other_versions() -> Result<Vec<String>, Failure> {
     let others = of_other_versions()?.into_iter().map(|(interface, layout)| {
         format!(
-            "{interface} is protected by another version of enforcer (layout {layout}), whose counters and modes this one cannot \
-             read; `enforcer apply` takes it over, `enforcer detach --interface {interface}` removes it"
+            "{interface} is protected by another version of enforcer (layout {layout}), whose counters and modes this version cannot \
+             read; `enforcer apply` takes the interface over, `enforcer detach --interface {interface}` detaches it"
         )
     });
     Ok(others.collect())
@@ -67,9 +67,9 @@ pub fn other_versions() -> Result<Vec<String>, Failure> {
 /// A mode on the command line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum ModeArg {
-    /// Count what would be dropped, and let it pass.
+    /// Count refused packets, and let them pass.
     Audit,
-    /// Drop it.
+    /// Drop refused packets.
     Enforce,
 }
 
@@ -82,17 +82,17 @@ impl From<ModeArg> for Mode {
     }
 }
 
-/// A length of time on the command line: `60s`, `2h`, `1h 30m`.
+/// Parses a duration on the command line: `60s`, `2h`, `1h 30m`.
 ///
 /// # Errors
-/// When it is none, or nothing.
+/// The text is no duration, or less than a second.
 pub fn duration(text: &str) -> Result<Duration, String> {
     if let Some(hint) = decimal::leading_zero(text) {
         return Err(hint);
     }
     let length = humantime::parse_duration(text).map_err(|error| format!("{error}; write it like `60s` or `2h`"))?;
     if length < Duration::from_secs(1) {
-        return Err("less than a second is too short for anybody".to_owned());
+        return Err("the time must be at least one second".to_owned());
     }
     Ok(length)
 }

@@ -1,5 +1,5 @@
-//! What `apply` and `mode enforce` do about the connections of this moment: say which would be cut, ask, and protect the
-//! operator's own.
+//! How `apply` and `mode enforce` treat live connections: list those that would be cut, ask, and protect the operator's own
+//! session.
 
 use std::io::{self, IsTerminal as _};
 
@@ -8,17 +8,17 @@ use crate::cli::print::table::{print, table};
 use crate::failure::Failure;
 use crate::protect::live::moment::CutConnection;
 
-/// What may happen to live connections.
+/// Options about live connections.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Live connections")]
 pub struct LiveArgs {
-    /// Go on without asking when live connections would be cut, or the site file ends enforcement.
+    /// Do not ask if live connections would be cut, or if the site file ends enforcement.
     #[arg(long)]
     pub yes: bool,
-    /// Stop, with exit code 4, when a live connection would be cut.
+    /// Stop with exit code 4 if a live connection would be cut.
     #[arg(long, conflicts_with = "yes")]
     pub abort_if_cut: bool,
-    /// Go on even if that cuts your own SSH session.
+    /// Continue even if this cuts your own SSH session.
     #[arg(long)]
     pub force: bool,
 }
@@ -39,10 +39,10 @@ impl LiveArgs {
         if self.abort_if_cut {
             return Err(refused("--abort-if-cut was given"));
         }
-        if self.yes || !may_ask || !is_terminal() || ask("Go on?", output)? {
+        if self.yes || !may_ask || !is_terminal() || ask("Continue?", output)? {
             return Ok(());
         }
-        Err(refused("you did not say yes"))
+        Err(refused("you did not answer yes"))
     }
 }
 

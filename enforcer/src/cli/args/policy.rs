@@ -1,4 +1,4 @@
-//! The policy of a command: a site file, or the same in flags.
+//! The policy of a command: a site file, or the same as options.
 
 use std::path::PathBuf;
 
@@ -14,20 +14,20 @@ use crate::policy::compile::{self, Compiled};
 use crate::policy::source::{Error, Flags, Named, Policy};
 use crate::text::diagnostic::count;
 
-/// A site file, or flags that say the same.
+/// A site file, or the same as options.
 #[derive(Clone, Debug, Default, Args)]
 pub struct PolicyArgs {
     /// Site file; `-` reads standard input.
     #[arg(value_name = "SITE", value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["role", "set", "peer"])]
     pub site: Option<String>,
-    /// The same in flags.
+    /// The same as options.
     #[command(flatten)]
     pub flags: PolicyFlags,
 }
 
 const HEADING: &str = "Policy without a file";
 
-/// A policy in flags.
+/// A policy as options.
 #[derive(Clone, Debug, Default, Args)]
 pub struct PolicyFlags {
     /// Roles of this host.
@@ -36,13 +36,13 @@ pub struct PolicyFlags {
     /// Interfaces to protect.
     #[arg(long, value_name = "IF[,IF]", help_heading = HEADING, add = ArgValueCompleter::new(completions::interfaces))]
     pub interface: Vec<String>,
-    /// A parameter, of one role or of all that have it.
+    /// Set a parameter of one role, or of every role that has it.
     #[arg(long, value_name = "[ROLE.]KEY=VALUE", help_heading = HEADING, add = ArgValueCompleter::new(completions::settings))]
     pub set: Vec<String>,
-    /// Addresses of a peer.
+    /// Bind addresses to a peer.
     #[arg(long, value_name = "NAME=CIDR[,CIDR]", help_heading = HEADING, add = ArgValueCompleter::new(completions::peers))]
     pub peer: Vec<String>,
-    /// A catalogue instead of the built-in one.
+    /// Read the catalogue from this directory instead of the built-in one.
     #[arg(long, value_name = "DIR", help_heading = HEADING)]
     pub catalogue: Option<PathBuf>,
 }

@@ -6,10 +6,10 @@ use std::time::Instant;
 /// How much is said beside results.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Verbosity {
-    /// Say nothing but results and errors.
+    /// Print only results and errors.
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = HEADING)]
     pub quiet: bool,
-    /// Say what this runs on, each cause of an error, and how long it took.
+    /// Print version and kernel, every cause of an error, and the duration as well.
     #[arg(short, long, global = true, help_heading = HEADING)]
     pub verbose: bool,
 }

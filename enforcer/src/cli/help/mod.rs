@@ -1,4 +1,4 @@
-//! `enforcer help`: of a command, or about a topic.
+//! `enforcer help`: prints the help of a command or a topic.
 
 pub mod markdown;
 pub mod roff;
@@ -17,19 +17,24 @@ use crate::cli::print::table::{print, table};
 use crate::failure::Failure;
 use crate::text::nearest::did_you_mean;
 
-/// Width where the output is not a terminal, as that of manual pages.
+/// Width if the output is not a terminal; the width of manual pages.
 const WIDTH: u16 = 80;
 /// Wider lines are hard to read.
 const WIDEST: u16 = 110;
 /// The word that lists the topics.
 const LIST: &str = "topics";
 
-/// Prints the help of a command, or a part of the documents. Without a word, it lists the commands.
+/// Print the help of a command or a topic.
+///
+/// Without an argument, the command lists all commands.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The text of a topic is a section of the documents in /usr/share/doc/enforcer/docs; enforcer-topics(7) has all of them.\n\n\
-                  Examples:\n  enforcer help topics\n  enforcer help lockout\n  enforcer help apply\n  enforcer help role show"
-)]
+#[command(after_help = "The text of a topic is a section of the documents in /usr/share/doc/enforcer/docs. \
+                  enforcer-topics(7) has all topics.\n\n\
+                  Examples:\n  \
+                  enforcer help topics\n  \
+                  enforcer help lockout\n  \
+                  enforcer help apply\n  \
+                  enforcer help role show")]
 pub struct Args {
     /// A command, a topic, or `topics` for a list.
     #[arg(value_name = "COMMAND|TOPIC", add = ArgValueCompleter::new(words))]
@@ -43,7 +48,7 @@ pub struct Args {
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     if words == [LIST] {
-        let mut rows = table(output.terminal, &["TOPIC", "WHAT ABOUT"]);
+        let mut rows = table(output.terminal, &["TOPIC", "ABOUT"]);
         for topic in TOPICS {
             rows.add_row([topic.name, topic.summary]);
         }

@@ -1,6 +1,6 @@
-//! `enforcer help TOPIC`: sections of the documents in `docs/`, which are in the binary, for the terminal and the manual.
+//! `enforcer help TOPIC`: prints sections of the documents in `docs/`, which are embedded in the binary, to the terminal and the manual.
 //!
-//! A sentence stands in one place: who changes a document changes the help and the manual pages with it.
+//! Every sentence has one place: a change of a document also changes the help and the manual pages.
 
 use crate::cli::help::markdown::Block;
 
@@ -26,20 +26,20 @@ const fn topic(name: &'static str, summary: &'static str, document: &'static str
 
 /// All topics, in the order in which a newcomer would read them.
 pub const TOPICS: &[Topic] = &[
-    topic("policy", "What a policy means: what passes, and what does not", POLICY, "What a policy means"),
+    topic("policy", "What a policy permits and refuses", POLICY, "What a policy means"),
     topic("site", "The site file, key by key", POLICY, "The site file"),
-    topic("catalogue", "Roles, rows of documents, peers", CATALOGUE, "Reading a role"),
-    topic("audit", "From the first look to enforcement", OPERATING, "From audit to enforce"),
-    topic("modes", "Audit and enforce, and which of both is in force", OPERATING, "Modes"),
-    topic("deadline", "--confirm-within and change windows", OPERATING, "Deadlines"),
-    topic("lockout", "What to do when nobody gets in any more", OPERATING, "Locked out"),
-    topic("outbound", "What leaves the host, and how answers come back", POLICY, "What leaves the host"),
-    topic("reasons", "Why packets pass or are refused, name by name", HOW_IT_WORKS, "Reasons"),
-    topic("flows", "Conversations: how long they are remembered", HOW_IT_WORKS, "Flows"),
-    topic("pins", "Where programs, counters and files are", HOW_IT_WORKS, "Pins and files"),
-    topic("permissions", "What each command may do, and what it takes", OPERATING, "Permissions"),
-    topic("exit-codes", "What scripts can rely on", OPERATING, "Exit codes"),
-    topic("symptoms", "What is wrong, and what helps", OPERATING, "Symptoms"),
+    topic("catalogue", "Roles, document rows, peers", CATALOGUE, "Reading a role"),
+    topic("audit", "From the first command to enforcement", OPERATING, "From audit to enforce"),
+    topic("modes", "Audit and enforce, and how the mode is chosen", OPERATING, "Modes"),
+    topic("deadline", "--confirm-within, and change windows", OPERATING, "Deadlines"),
+    topic("lockout", "What to do when you are locked out", OPERATING, "Locked out"),
+    topic("outbound", "Outbound packets, and how replies pass", POLICY, "What leaves the host"),
+    topic("reasons", "Every reason why a packet passes or is refused", HOW_IT_WORKS, "Reasons"),
+    topic("flows", "Flows: how they begin and expire", HOW_IT_WORKS, "Flows"),
+    topic("pins", "Paths of programs, tables and files", HOW_IT_WORKS, "Pins and files"),
+    topic("permissions", "Privileges that each command needs", OPERATING, "Permissions"),
+    topic("exit-codes", "Exit codes of the commands", OPERATING, "Exit codes"),
+    topic("symptoms", "Symptoms, their causes and remedies", OPERATING, "Symptoms"),
 ];
 
 impl Topic {
