@@ -154,7 +154,7 @@ fn watching_tells_rates() {
     let table = stage.protected.run(&["counters", "--watch", "--count", "1"]).expect_code(0).stdout;
     assert!(table.contains("PACKETS/S") && !table.contains('\x1b'), "{table}");
     let refused = stage.protected.run(&["counters", "--watch", "--format", "csv"]).expect_code(2);
-    assert!(refused.stderr.contains("Prometheus works rates out by itself"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("Prometheus computes rates by itself"), "{}", refused.stderr);
 }
 
 #[test]

@@ -211,7 +211,7 @@ fn a_reader_ends_when_nothing_is_protected_any_more() {
     stage.protected.run(&["detach", "--interface", &near]).expect_code(0);
     let (code, errors) = reader.end();
     assert_eq!(code, Some(1), "{errors}");
-    assert!(errors.contains("no interface of this network namespace is protected"), "{errors}");
+    assert!(errors.contains("no interface in this network namespace is protected"), "{errors}");
 }
 
 /// `enforcer events` in the background.

@@ -95,9 +95,9 @@ fn a_host_is_ready_when_audit_ran_long_enough_and_nothing_is_left() {
 
     // The file of the policy in force is that policy; of another one nothing was seen.
     let ran = host.run(&["readiness", "-", "--max-flows", "1"]).expect_code(0);
-    assert!(ran.stderr.contains("about policy "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("for policy "), "{}", ran.stderr);
     let ran = host.run(&["readiness", "--role", "finesse", "--interface", &near.interface]).expect_code(2);
-    assert!(ran.stderr.contains("what was seen is about the one in force"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("judged by the active policy"), "{}", ran.stderr);
 }
 
 #[test]

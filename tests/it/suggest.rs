@@ -74,7 +74,7 @@ fn beside_a_site_file_interface_chooses_among_the_protected_ones() {
 fn without_a_policy_in_force_or_named_there_is_nothing_to_suggest_for() {
     let cable = Cable::new();
     let ran = harness::enforcer::enforcer(&cable.host, &["suggest"]).expect_code(1);
-    assert!(ran.stderr.contains("no interface of this network namespace is protected"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no interface in this network namespace is protected"), "{}", ran.stderr);
 }
 
 fn name(suggestion: &Value) -> String {

@@ -173,7 +173,7 @@ impl Agent<'_> {
         }
         let trouble = format!("{failure:#}");
         self.numbers.numbers().reload_failures += 1;
-        self.log.error(format!("the site file cannot be put in force; what was good last is kept up: {trouble}"));
+        self.log.error(format!("cannot apply the site file; the last confirmed policy stays active: {trouble}"));
         self.not_in_force(trouble);
         Ok(())
     }
@@ -293,7 +293,7 @@ impl Agent<'_> {
                 self.log.info(format!("{}: no longer protected", one.interface));
             }
             if let Err(error) = history::Log::default().append(&entries) {
-                self.log.warning(format!("the history does not know of this: {:#}", anyhow::Error::from(error)));
+                self.log.warning(format!("cannot write this change to the history: {:#}", anyhow::Error::from(error)));
             }
         }
         Ok(())

@@ -71,7 +71,7 @@ impl Agent<'_> {
 
     pub(super) fn postpone(&mut self, pending: &Pending) {
         let trouble =
-            format!("a change waits until {} to be confirmed; it is put in force when that is settled", pending.at());
+            format!("another change waits for confirmation until {}; this change is applied after that", pending.at());
         if self.trouble.as_ref() != Some(&trouble) {
             self.log.warning(format!("the site file: {trouble}"));
         }

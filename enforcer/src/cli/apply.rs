@@ -110,7 +110,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     settle_live_connections(args, &plan, output)?;
     if args.dry_run {
         for one in &plan.interfaces {
-            writeln!(output.err, "{}: {} rules would be put in force", one.name, ruleset.rules.len())?;
+            writeln!(output.err, "{}: {} rules would be applied", one.name, ruleset.rules.len())?;
         }
         for (interface, resulting) in &resulting {
             writeln!(output.err, "{interface}: the mode would be {}", resulting.reasons())?;
@@ -118,7 +118,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         for one in &replaced {
             writeln!(output.err, "{}: would replace {one}", one.interface)?;
         }
-        writeln!(output.err, "policy {}; nothing was changed (--dry-run)", ruleset.hash)?;
+        writeln!(output.err, "policy {}; --dry-run changed nothing", ruleset.hash)?;
         return Ok(());
     }
     let applied = dataplane::apply(&plan)?;
@@ -132,13 +132,13 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     note(Event::Applied, &names, output)?;
     let seeded = applied.first().map_or(0, |one| one.seeded);
     if seeded > 0 {
-        writeln!(output.err, "flows made for conversations that this host had opened before: {seeded}")?;
+        writeln!(output.err, "made {seeded} flows for conversations that this host had already opened")?;
     }
     say_memory(output)?;
     say_gone(output)?;
     // One that speaks of TCP and of UDP is one rule to a person.
     let rules: BTreeSet<_> = ruleset.rules.iter().map(|rule| (rule.direction, &rule.id)).collect();
-    writeln!(output.err, "policy {}: {} rules in force", ruleset.hash, rules.len())?;
+    writeln!(output.err, "policy {}: {} rules active", ruleset.hash, rules.len())?;
     Ok(())
 }
 
@@ -161,7 +161,7 @@ fn settle_ending(args: &Args, all: &[(String, Resulting)], output: &mut Output<'
             ends = true;
             writeln!(
                 output.errors,
-                "{interface}: the site file says audit now, and did not when it was last applied: this would end enforcement ({})",
+                "{interface}: the site file now says audit, and did not when it was last applied: this would end enforcement ({})",
                 directions.join(" and ")
             )?;
         }
@@ -207,10 +207,13 @@ pub(super) fn planned_interfaces(
     }
     let Planned { interfaces, unmatched } = planned(site, mode, &links()?);
     if interfaces.is_empty() {
-        return wrong(format!("no interface of this network namespace fits {}", unmatched.join(", ")));
+        return wrong(format!("no interface in this network namespace matches {}", unmatched.join(", ")));
     }
     for pattern in unmatched {
-        writeln!(output.err, "no interface fits {pattern} now; `enforcer run` protects one when it appears")?;
+        writeln!(
+            output.err,
+            "no interface matches {pattern} now; `enforcer run` protects interfaces when they appear"
+        )?;
     }
     let by_pattern: Vec<&str> = interfaces
         .iter()
@@ -220,7 +223,7 @@ pub(super) fn planned_interfaces(
     if !by_pattern.is_empty() {
         writeln!(
             output.err,
-            "patterns stand for what is there now: {}; `enforcer run` protects what appears later",
+            "the patterns match these interfaces now: {}; `enforcer run` protects interfaces that appear later",
             by_pattern.join(", ")
         )?;
     }
@@ -236,7 +239,7 @@ fn say_memory(output: &mut Output<'_>) -> Result<(), Failure> {
     match all {
         Ok(Some(usage)) => writeln!(output.err, "{}", usage.memory_line())?,
         Ok(None) => {}
-        Err(error) => writeln!(output.err, "what the maps take cannot be read: {:#}", anyhow::Error::from(error))?,
+        Err(error) => writeln!(output.err, "cannot read the memory use of the maps: {:#}", anyhow::Error::from(error))?,
     }
     Ok(())
 }
@@ -245,7 +248,7 @@ fn say_memory(output: &mut Output<'_>) -> Result<(), Failure> {
 pub(super) fn say_gone(output: &mut Output<'_>) -> Result<(), Failure> {
     let said = dataplane::remove_gone().unwrap_or_else(|error| {
         let error = anyhow::Error::from(error);
-        vec![format!("what a network namespace that is gone has left cannot be removed: {error:#}")]
+        vec![format!("cannot remove the pins of a deleted network namespace: {error:#}")]
     });
     Ok(said.iter().try_for_each(|sentence| writeln!(output.err, "{sentence}"))?)
 }

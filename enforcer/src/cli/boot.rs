@@ -44,13 +44,13 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     }
     let (mut boot, wrong, there) = Boot::read()?;
     for interface in &there {
-        writeln!(output.err, "{interface}: protected already")?;
+        writeln!(output.err, "{interface}: already protected")?;
     }
     for sentence in &wrong {
         writeln!(output.err, "{sentence}")?;
     }
     if boot.waiting().next().is_none() && there.is_empty() {
-        writeln!(output.err, "no policy is kept for this network namespace: nothing to protect")?;
+        writeln!(output.err, "no policy is saved for this network namespace; there is nothing to protect")?;
     }
     loop {
         report(&boot.protect()?, output)?;
@@ -62,7 +62,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let unprotected: Vec<&str> = boot.waiting().collect();
     if !unprotected.is_empty() {
         return Err(Failure::Failed(anyhow::anyhow!(
-            "not protected: {}; `enforcer run` protects an interface when it appears",
+            "these interfaces are not protected: {}; `enforcer run` protects an interface when it appears",
             unprotected.join(", ")
         )));
     }
@@ -80,7 +80,7 @@ fn report(done: &Done, output: &mut Output<'_>) -> Result<(), Failure> {
         writeln!(output.err, "{interface}: {note}")?;
     }
     for (interface, why) in &done.failed {
-        writeln!(output.err, "{interface}: cannot be protected: {why}")?;
+        writeln!(output.err, "{interface}: cannot protect this interface: {why}")?;
     }
     Ok(())
 }

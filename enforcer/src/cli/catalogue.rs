@@ -96,7 +96,7 @@ fn list(findings: &[Finding], output: &mut Output<'_>) -> Result<(), Failure> {
         };
         let decision = match &finding.decision {
             Some(Decision { decision, why, .. }) => format!("{decision} {why}"),
-            None => "NEW: nothing was decided".to_owned(),
+            None => "NEW: no decision yet".to_owned(),
         };
         rows.add_row(vec![finding.kind.to_string(), text, source_rows(&finding.sources), decision]);
     }

@@ -36,26 +36,28 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
                 confirmed.push(one.interface.clone());
                 is_wrong |= not_kept.is_some();
                 match not_kept {
-                    None => "confirmed: it is for good".to_owned(),
-                    Some(why) => format!("confirmed, but the next boot will not know of it: {why}"),
+                    None => "confirmed: the change is now permanent".to_owned(),
+                    Some(why) => format!("confirmed, but it could not be saved for the next boot: {why}"),
                 }
             }
             Confirmation::Failed(why) => {
                 is_wrong = true;
                 format!("not confirmed: {why}")
             }
-            Confirmation::Nothing => "nothing waits to be confirmed".to_owned(),
+            Confirmation::Nothing => "there is no change to confirm".to_owned(),
             Confirmation::Window(until) => {
-                format!("a change window is open until {until}: it needs no confirmation")
+                format!("a change window is open until {until}; a window needs no confirmation")
             }
             Confirmation::TooLate(at, outcome) => {
                 is_wrong = true;
                 let since = match outcome {
-                    Some(Outcome::Restored(_)) => "what was confirmed last is in force again",
-                    Some(Outcome::LeftInAudit(_)) => "it is in audit, because nothing was in force before",
-                    None => "the unconfirmed policy is in audit, because the one before cannot be restored",
+                    Some(Outcome::Restored(_)) => "the last confirmed policy has been restored",
+                    Some(Outcome::LeftInAudit(_)) => {
+                        "the policy is in audit, because there was no confirmed policy to restore"
+                    }
+                    None => "the unconfirmed policy is in audit, because the last confirmed policy cannot be restored",
                 };
-                format!("too late: the deadline was {at}, and since then {since}; apply again")
+                format!("too late: the deadline {at} has passed, and {since}; apply the policy again")
             }
         };
         writeln!(output.err, "{}: {said}", one.interface)?;

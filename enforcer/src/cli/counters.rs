@@ -76,7 +76,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
             output.json(&listing::listing(&counted, None))
         }
         Format::Table if interfaces.is_empty() => {
-            Ok(writeln!(output.err, "no interface of this network namespace is protected")?)
+            Ok(writeln!(output.err, "no interface in this network namespace is protected")?)
         }
         Format::Table => read(&interfaces, output)?.iter().try_for_each(|one| show::show(output, one, args.all, None)),
         Format::Csv => {
@@ -103,7 +103,7 @@ fn read(interfaces: &[Protected], output: &mut Output<'_>) -> Result<Vec<Interfa
 fn watch(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     if matches!(args.format, Format::Csv | Format::Prometheus) {
         return Err(Failure::BadInput(anyhow::anyhow!(
-            "--watch shows a table or JSON lines; Prometheus works rates out by itself"
+            "--watch prints a table or JSON lines; Prometheus computes rates by itself"
         )));
     }
     args.interfaces.some_protected()?;

@@ -31,7 +31,7 @@ pub fn finish(output: &mut Output<'_>) -> Result<(), Failure> {
     if !done.is_empty()
         && let Err(error) = journal::record_restored()
     {
-        writeln!(output.errors, "the history does not know of this: {error:#}")?;
+        writeln!(output.errors, "cannot write this change to the history: {error:#}")?;
     }
     Ok(())
 }

@@ -135,7 +135,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         return output.json(&listed);
     }
     if protected.is_empty() {
-        return Ok(writeln!(output.err, "no interface of this network namespace is protected")?);
+        return Ok(writeln!(output.err, "no interface in this network namespace is protected")?);
     }
     show(output, &listed, args.resolve)?;
     remarks(output, &found, all)
@@ -144,18 +144,18 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
 /// What is not in the table.
 fn remarks(output: &mut Output<'_>, found: &Denied, all: usize) -> Result<(), Failure> {
     if all == 0 {
-        writeln!(output.err, "no refused packet is remembered")?;
+        writeln!(output.err, "no packet has been refused")?;
     }
     if all > found.flows.len() {
         writeln!(output.err, "{} more flows; --limit 0 lists all", all - found.flows.len())?;
     }
     if found.remembered >= found.capacity as usize {
-        writeln!(output.err, "the table of denied flows is full: those that were quiet for longest are forgotten")?;
+        writeln!(output.err, "the table of denied flows is full: flows that were idle longest are removed")?;
     }
     if found.suppressed > 0 {
         writeln!(
             output.err,
-            "{} refused packets came faster than they are looked at: they are in `enforcer counters` alone",
+            "{} refused packets exceeded the rate limit of this list; `enforcer counters` includes them",
             found.suppressed
         )?;
     }

@@ -32,10 +32,10 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let removed = detach(&args.interfaces.interface)?;
     if let Some(Err(error)) = last.filter(|entries| !entries.is_empty()).map(|entries| Log::default().append(&entries))
     {
-        writeln!(output.err, "the history does not know of this: {:#}", anyhow::Error::from(error))?;
+        writeln!(output.err, "cannot write this change to the history: {:#}", anyhow::Error::from(error))?;
     }
     if removed.is_empty() {
-        writeln!(output.err, "no interface of this network namespace is protected: nothing to remove")?;
+        writeln!(output.err, "no interface in this network namespace is protected; there is nothing to remove")?;
     }
     for removed in removed {
         if let Some(modes) = removed.modes.filter(|modes| modes.enforces()) {

@@ -51,7 +51,7 @@ struct Listing<'a> {
 /// A policy is wrong, or the output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     if args.first == "-" && args.second == "-" {
-        return Err(Failure::BadInput(anyhow::anyhow!("only one of the two site files can be standard input")));
+        return Err(Failure::BadInput(anyhow::anyhow!("only one of the two site files can be `-` (standard input)")));
     }
     let first = load(args, &args.first)?;
     let second = load(args, &args.second)?;

@@ -84,7 +84,7 @@ fn ask_the_program(
     let [protected] = interfaces.as_slice() else {
         let names: Vec<&str> = interfaces.iter().map(|one| one.interface.as_str()).collect();
         return Err(Failure::BadInput(anyhow::anyhow!(
-            "several interfaces are protected ({}): name one, `--live={}`",
+            "several interfaces are protected ({}); choose one, such as `--live={}`",
             names.join(", "),
             names[0]
         )));
@@ -92,7 +92,7 @@ fn ask_the_program(
     if protected.record.policy_hash != ruleset.hash {
         writeln!(
             output.err,
-            "{}: the policy in force is another than this one; verdict and rule are the program's, the rest is said of this one",
+            "{}: a different policy is active; verdict and rule come from the loaded program, the other lines from the policy you named",
             protected.interface
         )?;
     }
@@ -121,7 +121,7 @@ fn print(explanation: &Explanation, mode: Mode, output: &mut Output<'_>) -> Resu
     }
     if explanation.verdict == Verdict::Drop.name() {
         if explanation.audited {
-            writeln!(output.out, "mode    the rule is in audit by itself: counted, not dropped")?;
+            writeln!(output.out, "mode    this rule is in audit: counted, not dropped")?;
         } else if mode == Mode::Audit {
             writeln!(output.out, "mode    audit: counted, not dropped")?;
         }

@@ -53,13 +53,13 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let formats: [(&str, &str, Vec<Block>, &[&str]); 2] = [
         (
             "enforcer-site",
-            "which roles a host has, and who stands behind its peers",
+            "the roles of a host, its interfaces, and the addresses of its peers",
             topics::site_file(),
             &["enforcer(8)", "enforcer-check(8)", "enforcer-apply(8)", "enforcer-catalogue(5)"],
         ),
         (
             "enforcer-catalogue",
-            "the ports that roles need, and the documents that say so",
+            "the ports that roles need, with their document rows",
             topics::catalogue_files(),
             &[
                 "enforcer(8)",
@@ -78,10 +78,10 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let topics: Vec<Block> =
         TOPICS.iter().filter(|topic| topic.name != "site").flat_map(topics::Topic::blocks).collect();
     let others = ["enforcer(8)", "enforcer-help(8)", "enforcer-site(5)", "enforcer-catalogue(5)"];
-    let page = document_page(("enforcer-topics", "7"), "what operators ask about", &topics, &others);
+    let page = document_page(("enforcer-topics", "7"), "help topics for operators", &topics, &others);
     write("7", "enforcer-topics", page.as_bytes())?;
     pages += 1;
-    Ok(writeln!(output.err, "{pages} pages in {}", args.directory.display())?)
+    Ok(writeln!(output.err, "wrote {pages} pages to {}", args.directory.display())?)
 }
 
 /// A page of what a document says.

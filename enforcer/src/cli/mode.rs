@@ -60,11 +60,11 @@ impl Args {
             (ModeArg::Enforce, Some(within), _) => Ok(Until::Confirmed(within)),
             (ModeArg::Audit, _, Some(length)) => Ok(Until::Window(length)),
             (ModeArg::Audit, Some(_), _) => Err(wrong(
-                "audit drops nothing, so nobody has to confirm it; `enforcer mode audit --for 2h` returns to enforcement",
+                "audit drops no packet, so it needs no confirmation; `enforcer mode audit --for 2h` returns to enforcement",
             )),
             (ModeArg::Enforce, _, Some(_)) => Err(wrong(
-                "--for belongs to audit: `enforcer mode audit --for 2h` returns to enforcement by itself; for enforcement \
-                 until you confirm it, use --confirm-within",
+                "--for works only with audit: `enforcer mode audit --for 2h` returns to enforcement by itself; for an enforcement \
+                 that you confirm, use --confirm-within",
             )),
         }
     }
@@ -89,7 +89,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     note(Event::Mode, &all.iter().map(|one| one.interface.clone()).collect::<Vec<_>>(), output)?;
     if matches!(until, Until::Window(_)) && all.iter().all(|one| one.deadline.is_none()) {
         return Err(Failure::Failed(anyhow::anyhow!(
-            "nothing enforces here, so there is nothing to return to; no window was opened"
+            "no interface is in enforce, so there is no enforcement to return to; no window was opened"
         )));
     }
     if all.iter().any(|one| one.not_kept.is_some()) { Err(Failure::Reported) } else { Ok(()) }
@@ -114,7 +114,7 @@ fn say(output: &mut Output<'_>, changed: &Changed) -> Result<(), Failure> {
         writeln!(output.err, "{interface}: {now} (was {before})")?;
     }
     if let Some(lifted) = lifted {
-        writeln!(output.err, "{interface}: this is for good; the deadline of {} is lifted", lifted.at())?;
+        writeln!(output.err, "{interface}: this change is permanent; the deadline {} is cleared", lifted.at())?;
     }
     if let Some(deadline) = deadline {
         writeln!(output.err, "{interface}: {}", deadline_text(deadline))?;
@@ -127,7 +127,7 @@ fn say(output: &mut Output<'_>, changed: &Changed) -> Result<(), Failure> {
         )?;
     }
     if let Some(why) = not_kept {
-        writeln!(output.err, "{interface}: in force, but the next boot will not know of it: {why}")?;
+        writeln!(output.err, "{interface}: active, but it could not be saved for the next boot: {why}")?;
     }
     Ok(())
 }

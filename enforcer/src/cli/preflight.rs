@@ -109,9 +109,9 @@ fn print(listing: &Listing, output: &mut Output<'_>) -> Result<(), Failure> {
         writeln!(output.out, "{}", cut_table(&listing.cut, output.terminal))?;
     }
     if listing.listeners.is_empty() {
-        writeln!(output.out, "Every listener can be reached by somebody.")?;
+        writeln!(output.out, "Every listener is reachable for some peer.")?;
     } else {
-        writeln!(output.out, "Listeners that no rule permits to anybody:")?;
+        writeln!(output.out, "Listeners that nobody can reach, because no rule permits them:")?;
         let mut rows = table(output.terminal, &["PROTOCOL", "LOCAL", "PROCESS", "WHY"]);
         for Listener { protocol, local, process, reason, rule } in &listing.listeners {
             let why = rule.as_ref().map_or_else(|| (*reason).to_owned(), |rule| format!("{reason} ({rule})"));

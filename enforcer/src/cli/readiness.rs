@@ -136,7 +136,7 @@ fn show(readiness: &Readiness, evidence: &Evidence, output: &mut Output<'_>) -> 
         writeln!(output.out, "{}", cut_table(&evidence.cut, output.terminal))?;
     }
     if !readiness.unused.is_empty() {
-        writeln!(output.out, "Permits that nothing has used: candidates to close")?;
+        writeln!(output.out, "Permitted services without traffic (candidates to close)")?;
         let mut rows = table(output.terminal, &["RULE", "DIRECTION", "SINCE", "SOURCE"]);
         for one in readiness.unused.iter().take(ROWS) {
             rows.add_row([
@@ -162,7 +162,7 @@ fn show(readiness: &Readiness, evidence: &Evidence, output: &mut Output<'_>) -> 
 
 fn would_drop(groups: &[WouldDrop], output: &mut Output<'_>) -> Result<(), Failure> {
     let mut rows =
-        table(output.terminal, &["PEER", "SERVICE", "PACKETS", "ADDRESSES", "CLASS", "SUGGESTION, OR WHY NOT"]);
+        table(output.terminal, &["PEER", "SERVICE", "PACKETS", "ADDRESSES", "CLASS", "SUGGESTION, OR WHY NONE"]);
     for one in groups.iter().take(ROWS) {
         let way = if one.direction == "inbound" { "in" } else { "out" };
         let addresses = match (one.example, one.addresses) {

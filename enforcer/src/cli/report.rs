@@ -60,7 +60,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let file = args.output.as_deref().filter(|path| path.as_os_str() != "-");
     if args.output.is_none() && args.format == ReportFormat::Html && io::stdout().is_terminal() {
         return Err(Failure::BadInput(anyhow::anyhow!(
-            "a page is no text for a terminal; write it to a file: `enforcer report -o report.html`"
+            "the report is an HTML page; write it to a file: `enforcer report -o report.html`"
         )));
     }
     let report = report(args, output)?;

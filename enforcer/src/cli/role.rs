@@ -150,8 +150,9 @@ fn find<'a>(catalogue: &'a Catalogue, show: &Show) -> Result<(&'a Role, Settings
         let key = key.strip_prefix(&format!("{}.", role.name)).unwrap_or(key);
         let Some(parameter) = parameters.get(key) else {
             let hint = did_you_mean(key, parameters.keys().copied()).or_else(|| {
-                (!parameters.is_empty())
-                    .then(|| format!("it has {}", parameters.keys().copied().collect::<Vec<_>>().join(", ")))
+                (!parameters.is_empty()).then(|| {
+                    format!("its parameters are {}", parameters.keys().copied().collect::<Vec<_>>().join(", "))
+                })
             });
             let message = format!("the role `{}` has no parameter `{key}`", role.name);
             return Err(Diagnostic::plain(message).with_hint_if(hint));

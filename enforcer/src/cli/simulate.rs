@@ -103,7 +103,7 @@ fn locals(args: &Args, output: &mut Output<'_>) -> Result<Locals, Failure> {
     let (_, interface) = look?;
     let Some(locals) = survey.locals(&interface) else {
         return Err(Failure::BadInput(anyhow::anyhow!(
-            "no address is in most packets of {}, so the protected host cannot be guessed; name it with `--local ADDRESS`",
+            "no address occurs in most packets of {}, so the protected host cannot be guessed; name it with `--local ADDRESS`",
             args.capture.display()
         )));
     };
@@ -111,11 +111,11 @@ fn locals(args: &Args, output: &mut Output<'_>) -> Result<Locals, Failure> {
     match (locals.origin, locals.share) {
         (Origin::Guess, Some((with, all))) => writeln!(
             output.err,
-            "note: taking {list} for the protected host, which is in {with} of {all} packets; `--local ADDRESS` says otherwise"
+            "note: assuming {list} as the protected host, because it occurs in {with} of {all} packets; `--local ADDRESS` overrides this"
         )?,
-        (Origin::Interface, _) => writeln!(output.err, "note: the capture says that its interface has {list}")?,
+        (Origin::Interface, _) => writeln!(output.err, "note: according to the capture, its interface has {list}")?,
         (Origin::Direction, _) => {
-            writeln!(output.err, "note: the capture says that packets from {list} left the host")?;
+            writeln!(output.err, "note: according to the capture, packets from {list} left the host")?;
         }
         (Origin::Named | Origin::Guess, _) => {}
     }
@@ -169,10 +169,10 @@ fn finish(path: &Path, end: &End) -> Result<(), Failure> {
     match end {
         End::Complete => Ok(()),
         End::Truncated { byte, packets } => Err(Failure::BadInput(anyhow::anyhow!(
-            "{path} is cut short: the block at byte {byte}, after packet {packets}, has no end; what is printed is of the packets before it"
+            "{path} is cut short: the block at byte {byte}, after packet {packets}, is incomplete; the output covers the packets before it"
         ))),
         End::Corrupt { byte, packets, what } => Err(Failure::BadInput(anyhow::anyhow!(
-            "{path} is corrupt at byte {byte}, after packet {packets}: {what}; what is printed is of the packets before it"
+            "{path} is corrupt at byte {byte}, after packet {packets}: {what}; the output covers the packets before it"
         ))),
     }
 }
@@ -229,7 +229,7 @@ fn unjudged(report: &Report, output: &mut Output<'_>) -> Result<(), Failure> {
     if unjudged.cut > 0 {
         writeln!(
             output.out,
-            "{} not judged: too little was captured (a larger snapshot length helps: `tcpdump -s 256`)",
+            "{} not judged: the capture cut them too short (use a larger snapshot length: `tcpdump -s 256`)",
             packets(unjudged.cut)
         )?;
     }

@@ -79,7 +79,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         }
         Format::Table if statuses.is_empty() && !others.is_empty() => {}
         Format::Table if statuses.is_empty() => {
-            writeln!(output.err, "no interface of this network namespace is protected")?;
+            writeln!(output.err, "no interface in this network namespace is protected")?;
         }
         Format::Table => print(output, &statuses, Usage::together(&interfaces, &usages).as_ref())?,
     }

@@ -91,7 +91,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
             if found.is_rewritten && whole.site.text.name != COMMAND_LINE {
                 writeln!(
                     output.err,
-                    "nothing could be added to the text of {}: this is the same site written anew, without its comments",
+                    "the suggestions could not be added to the text of {}; this is the same site in a new text, without its comments",
                     whole.site.text.name
                 )?;
             }
@@ -130,7 +130,7 @@ fn remark(found: &Suggestions, output: &mut Output<'_>) -> Result<(), Failure> {
         count(packets, "packet")
     )?;
     if found.also_opens.ports > 0 {
-        let to = if found.also_opens.to_anybody { ", some of it to anybody" } else { "" };
+        let to = if found.also_opens.to_anybody { ", some of them to every source" } else { "" };
         writeln!(output.err, "all suggestions together also open {}{to}", count(found.also_opens.ports, "more port"))?;
     }
     Ok(())
@@ -157,10 +157,10 @@ fn show(found: &Suggestions, output: &mut Output<'_>) -> Result<(), Failure> {
         writeln!(output.out, "Note: {note}\n")?;
     }
     if !permitted.is_empty() {
-        writeln!(output.err, "denied flows that the policy permits by now: {}", permitted.len())?;
+        writeln!(output.err, "denied flows that the policy now permits: {}", permitted.len())?;
     }
     if found.suggestions.is_empty() && rest.is_empty() && answers.is_empty() {
-        writeln!(output.err, "nothing was refused that the policy would refuse: there is nothing to suggest")?;
+        writeln!(output.err, "no flow was refused that the policy still refuses; there is nothing to suggest")?;
         return Ok(());
     }
     remark(found, output)
@@ -193,7 +193,7 @@ fn describe(one: &Suggestion, output: &mut Output<'_>) -> Result<(), Failure> {
     }
     writeln!(output.out, "  {}", one.risk.note)?;
     if let Some(narrower) = &one.narrower {
-        writeln!(output.out, "  instead, for these flows alone:")?;
+        writeln!(output.out, "  alternative for exactly these flows:")?;
         indented(narrower, "    ", output)?;
     }
     Ok(writeln!(output.out)?)

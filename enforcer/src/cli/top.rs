@@ -40,7 +40,7 @@ pub struct Args {
 pub fn run(args: &Args, _: &mut Output<'_>) -> Result<(), Failure> {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Failure::BadInput(anyhow::anyhow!(
-            "`enforcer top` draws on a terminal, and this is none; `enforcer counters --watch` prints the same numbers"
+            "`enforcer top` needs a terminal; `enforcer counters --watch` prints the same numbers"
         )));
     }
     let first = read(args)?;

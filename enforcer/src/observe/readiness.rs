@@ -20,7 +20,7 @@ use crate::state::history::AuditTime;
 pub struct Thresholds {
     /// Hours of audit.
     pub hours: f64,
-    /// Hours of audit with the policy in force.
+    /// Hours of audit with the active policy.
     pub policy_hours: f64,
     /// Weekdays on which audit ran.
     pub weekdays: usize,
@@ -160,7 +160,7 @@ pub fn judge(facts: &Facts<'_>, thresholds: Thresholds) -> Readiness {
         checks.push(Check {
             name: "audit",
             met: true,
-            found: "everything that the policy judges is enforced already".to_owned(),
+            found: "every judged direction already enforces".to_owned(),
             wanted: "-".to_owned(),
         });
     } else {
@@ -181,8 +181,8 @@ pub fn judge(facts: &Facts<'_>, thresholds: Thresholds) -> Readiness {
         found: format!("{found} {what}"),
         wanted: if most == 0 { "none".to_owned() } else { format!("at most {most}") },
     };
-    checks.push(at_most("suggested", suggested, "refused flows that a change would permit", thresholds.flows));
-    checks.push(at_most("unexplained", open, "refused flows that nothing explains", thresholds.flows));
+    checks.push(at_most("suggested", suggested, "refused flows that a suggestion would permit", thresholds.flows));
+    checks.push(at_most("unexplained", open, "refused flows without an explanation", thresholds.flows));
     checks.push(at_most("live", facts.connections, "live connections would be cut", thresholds.connections));
     Readiness {
         ready: checks.iter().all(|check| check.met),
@@ -206,8 +206,8 @@ fn attached(facts: &Facts<'_>) -> Check {
         name: "in-force",
         met: problems.is_empty() && !drift && !facts.interfaces.is_empty(),
         found: match (problems.is_empty(), drift) {
-            (true, false) => "programs and tables are the ones that were applied".to_owned(),
-            (true, true) => "what the kernel holds is not what was applied".to_owned(),
+            (true, false) => "programs and tables match the applied policy".to_owned(),
+            (true, true) => "programs or tables differ from the applied policy".to_owned(),
             (false, _) => problems.join("; "),
         },
         wanted: "no problem, no drift".to_owned(),
@@ -215,7 +215,7 @@ fn attached(facts: &Facts<'_>) -> Check {
 }
 
 fn hours(name: &'static str, found: f64, wanted: f64) -> Check {
-    let what = if name == "audit-hours" { "of audit" } else { "of audit with the policy in force" };
+    let what = if name == "audit-hours" { "of audit" } else { "of audit with the active policy" };
     Check { name, met: found >= wanted, found: format!("{found:.1} hours {what}"), wanted: format!("{wanted} or more") }
 }
 
@@ -267,7 +267,7 @@ fn would_drop(facts: &Facts<'_>) -> Vec<WouldDrop> {
             Class::Refused => "refused",
             Class::Open => "open",
         };
-        let says = if class == "scan" { "looks for open ports".to_owned() } else { one.why.clone() };
+        let says = if class == "scan" { "port scan".to_owned() } else { one.why.clone() };
         add(&one.flow, class, says);
     }
     let mut found: Vec<WouldDrop> = groups
@@ -325,17 +325,26 @@ fn notes(facts: &Facts<'_>) -> Vec<String> {
     let mut notes: Vec<String> =
         facts.denied.notes.iter().map(|note| format!("{} (`enforcer suggest` prints it)", first(note))).collect();
     if facts.is_full {
-        notes.push("the table of denied flows is full: flows that were quiet for longest are forgotten".to_owned());
+        notes.push("the table of denied flows is full: flows that were idle longest are removed".to_owned());
     }
     if facts.suppressed > 0 {
-        notes.push(format!("{} refused packets came too fast to be told one by one", facts.suppressed));
+        notes.push(format!(
+            "{} refused packets exceeded the rate limit; they are counted, but no longer listed individually",
+            facts.suppressed
+        ));
     }
     if facts.skipped > 0 {
-        notes.push(format!("{} lines of the history cannot be read: the time of audit may be longer", facts.skipped));
+        notes.push(format!(
+            "{} lines of the history cannot be read; audit may have run longer than shown",
+            facts.skipped
+        ));
     }
     let silent = facts.interfaces.iter().filter(|one| one.audit.first.is_none() && !one.enforces);
     for one in silent {
-        notes.push(format!("{}: the history knows nothing of its audit, so none is counted", one.counters.interface));
+        notes.push(format!(
+            "{}: the history has no record of its audit, so 0 hours are counted",
+            one.counters.interface
+        ));
     }
     notes
 }

@@ -64,8 +64,8 @@ pub(crate) fn refuse_unscoped_forwarding(plan: &Plan<'_>) -> Result<(), Failure>
         return Ok(());
     }
     Err(Failure::Refused(anyhow::anyhow!(
-        "this host forwards packets, and the policy does not say whether what is addressed to others is judged on {}; add \
-         `scope: host` (only what is addressed to this host) or `scope: all` (everything) to the site file",
+        "this host forwards packets, and the policy does not say whether forwarded packets are judged on {}; add \
+         `scope: host` (judge only packets to this host) or `scope: all` (judge every packet) to the site file",
         one.name
     )))
 }

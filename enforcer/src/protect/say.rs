@@ -34,7 +34,7 @@ pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
     match (deadline, lifted) {
         (Some(deadline), _) => said.push(deadline_text(deadline)),
         (None, Some(lifted)) => {
-            said.push(format!("this is for good; the deadline of {} is lifted", lifted.at()));
+            said.push(format!("this change is permanent; the deadline {} is cleared", lifted.at()));
         }
         (None, None) => {}
     }

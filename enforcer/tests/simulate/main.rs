@@ -66,7 +66,7 @@ fn refused_and_passed_packets_are_grouped_with_what_would_permit_them() {
         &pcap(false, false, 1, &frames()),
         &[],
         &expect![[r#"
-            note: taking 10.0.0.1 for the protected host, which is in 10 of 10 packets; `--local ADDRESS` says otherwise
+            note: assuming 10.0.0.1 as the protected host, because it occurs in 10 of 10 packets; `--local ADDRESS` overrides this
             12 packets in 11 s: 7 would pass, 5 would be refused
 
             REFUSED              PACKETS  REASON     FROM OR TO          FIRST  WHAT WOULD PERMIT IT
@@ -123,7 +123,7 @@ fn the_capture_may_say_whose_it_is() {
     let blocks: Vec<_> = frames().into_iter().map(|(at, length, data)| (at / 1000, length, data, None)).collect();
     let (code, out, err) = run("address.pcapng", &pcapng(1, &[(4, address)], &blocks), &[]);
     assert_eq!(code, 0);
-    assert!(err.contains("the capture says that its interface has 10.0.0.1"), "{err}");
+    assert!(err.contains("according to the capture, its interface has 10.0.0.1"), "{err}");
     assert!(out.starts_with("12 packets in 11 s: 7 would pass"), "{out}");
 
     let blocks = packets().into_iter().zip(0_u64..).map(|(data, at)| {
@@ -168,7 +168,7 @@ fn what_was_not_captured_is_no_malformed_packet() {
     }
     let (code, out, _) = run("cut.pcap", &pcap(false, false, 1, &cut), &["--local", "10.0.0.1"]);
     assert_eq!(code, 0);
-    assert!(out.contains("8 packets not judged: too little was captured"), "{out}");
+    assert!(out.contains("8 packets not judged: the capture cut them too short"), "{out}");
     assert!(!out.contains("malformed"), "{out}");
 }
 
@@ -189,7 +189,7 @@ fn broken_files_say_where_and_print_what_was_read() {
     check_text(
         &err,
         &expect![[r#"
-            error: short.pcap is cut short: the block at byte 770, after packet 11, has no end; what is printed is of the packets before it
+            error: short.pcap is cut short: the block at byte 770, after packet 11, is incomplete; the output covers the packets before it
         "#]],
     );
 
@@ -201,7 +201,7 @@ fn broken_files_say_where_and_print_what_was_read() {
     check_text(
         &err,
         &expect![[r#"
-            error: corrupt.pcap is corrupt at byte 94, after packet 1: a length field says 4294967295 bytes; what is printed is of the packets before it
+            error: corrupt.pcap is corrupt at byte 94, after packet 1: a length field says 4294967295 bytes; the output covers the packets before it
         "#]],
     );
 
@@ -267,7 +267,7 @@ fn an_ipv6_capture_is_guessed_too() {
         .collect();
     let (code, out, err) = run("v6.pcap", &pcap(false, false, 1, &packets), &[]);
     assert_eq!(code, 0);
-    assert!(err.contains("taking 2001:db8::1 for the protected host, which is in 3 of 3 packets"), "{err}");
+    assert!(err.contains("assuming 2001:db8::1 as the protected host, because it occurs in 3 of 3 packets"), "{err}");
     assert!(out.starts_with("3 packets in 0 s: 3 would pass"), "{out}");
 }
 

@@ -236,7 +236,7 @@ fn a_change_that_waits_to_be_confirmed_is_not_confirmed_by_the_agent() {
     host.run(&["mode", "enforce", "--confirm-within", "1h"]).expect_code(0);
     let hash = host.status("/policy_hash");
     host.write(OTHER);
-    agent.wait_for_log("waits until");
+    agent.wait_for_log("waits for confirmation until");
     assert_eq!(host.status("/policy_hash"), hash);
     assert!(host.status("/deadline").is_string());
     host.run(&["confirm"]).expect_code(0);

@@ -52,7 +52,7 @@ fn audit_counts_the_whole_of_a_denied_conversation() {
         client.set_read_timeout(Some(PATIENCE)).expect("a socket has a timeout");
         for _ in 0..5 {
             client.send_to(b"ping", (to, 4444)).expect("it is sent");
-            client.recv(&mut [0; 16]).expect("audit drops nothing");
+            client.recv(&mut [0; 16]).expect("audit drops no packet");
         }
         let key = (Direction::Inbound, true, Reason::NoRule);
         let denied = |counted: &crate::stage::Reasons| counted.get(&key).copied().unwrap_or(0);

@@ -122,7 +122,7 @@ fn the_policy_and_the_mode_that_was_set_last_survive_a_reboot() {
     }
     // Again, on a host that runs: what is in force is left alone.
     let since = after[0]["applied"].clone();
-    assert!(machine.run(&["boot"]).expect_code(0).stderr.contains("protected already"));
+    assert!(machine.run(&["boot"]).expect_code(0).stderr.contains("already protected"));
     assert_eq!(machine.interfaces()[0]["applied"], since);
 }
 
@@ -222,8 +222,8 @@ fn a_pattern_protects_what_is_there_and_says_so() {
     let pattern = format!("{}?", &near[..near.len() - 1]);
     let site = format!("interfaces: ['{pattern}', 'nothing*']\nroles: [unity-connection]\n");
     let ran = machine.run_with_input(&["apply", "-", "--mode", "enforce"], &site).expect_code(0);
-    assert!(ran.stderr.contains(&format!("patterns stand for what is there now: {near}")), "{}", ran.stderr);
-    assert!(ran.stderr.contains("no interface fits nothing*"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&format!("the patterns match these interfaces now: {near}")), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no interface matches nothing*"), "{}", ran.stderr);
     machine.reboot();
     machine.run(&["boot"]).expect_code(0);
     assert_eq!(machine.interfaces()[0]["inbound"]["mode"], "enforce");

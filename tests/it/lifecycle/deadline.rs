@@ -80,11 +80,11 @@ fn with_every_process_killed_enforcement_ends_at_the_deadline() {
         (Some(1), &"audit".into(), true),
         "{json}"
     );
-    assert!(sentences(&json, "problems").contains("nobody was left"), "{json}");
+    assert!(sentences(&json, "problems").contains("no process was left"), "{json}");
     assert!(protected.run(&["confirm"]).expect_code(1).stderr.contains("too late"));
     let (code, json) = status(&protected);
     assert_eq!(code, Some(1), "nothing was there before: {json}");
-    assert!(sentences(&json, "problems").contains("nothing was in force before it"), "{json}");
+    assert!(sentences(&json, "problems").contains("no confirmed policy to restore"), "{json}");
     // The operator is back, and says what is to be.
     let ran = protected.run(&["mode", "enforce", "--quiet"]).expect_code(0);
     assert!(ran.stderr.contains("never confirmed"), "{}", ran.stderr);
@@ -111,7 +111,7 @@ fn the_previous_policy_comes_back_with_its_modes() {
     assert_eq!(ask(cable, 1502), Reply::Answered, "the new policy permits it");
     assert_eq!(ask(cable, REFUSED_PORT), Reply::Silence, "and enforces");
     wait_for(&Reply::Silence, || ask(cable, 1502));
-    wait_for(&true, || sentences(&status(&protected).1, "notes").contains("in force again"));
+    wait_for(&true, || sentences(&status(&protected).1, "notes").contains("was restored"));
     let (code, json) = status(&protected);
     assert_eq!((code, &json["inbound"]["mode"]), (Some(0), &"enforce".into()), "{json}");
     assert_eq!((program_id(&protected), json["policy_hash"].clone()), before);
@@ -129,7 +129,7 @@ fn an_interface_that_is_gone_keeps_no_other_from_being_put_back() {
     wait_for(&true, || {
         let ran = enforcer(two.host(), &["status", "--format", "json", "--interface", &two.names[1]]);
         let json = ran.json()["interfaces"][0].clone();
-        json["inbound"]["mode"] == "enforce" && sentences(&json, "notes").contains("in force again")
+        json["inbound"]["mode"] == "enforce" && sentences(&json, "notes").contains("was restored")
     });
 }
 
@@ -156,7 +156,7 @@ fn mode_enforce_ends_when_it_is_not_confirmed() {
     protected.run(&["mode", "enforce", "--confirm-within", &WITHIN]).expect_code(0);
     assert_eq!(ask(&protected.cable, REFUSED_PORT), Reply::Silence);
     wait_for(&Reply::Answered, || ask(&protected.cable, REFUSED_PORT));
-    wait_for(&true, || sentences(&status(&protected).1, "notes").contains("in force again"));
+    wait_for(&true, || sentences(&status(&protected).1, "notes").contains("was restored"));
     assert_eq!(status(&protected).1["inbound"]["mode"], "audit");
 }
 
@@ -171,12 +171,12 @@ fn what_is_said_without_a_deadline_while_one_is_armed_is_for_good() {
     assert_ne!(status(&protected).1["deadline"], first);
     // A window would return to what nobody has confirmed.
     assert!(protected.run(&["mode", "audit", "--for", "1h"]).expect_code(4).stderr.contains("confirm"));
-    assert!(protected.run(&["mode", "audit"]).expect_code(0).stderr.contains("lifted"));
+    assert!(protected.run(&["mode", "audit"]).expect_code(0).stderr.contains("is cleared"));
     let (code, json) = status(&protected);
     assert_eq!((code, json["deadline"].is_null()), (Some(0), true), "{json}");
 
     protected.apply_again(LONG);
-    assert!(protected.apply_again(ENFORCE).stderr.contains("lifted"));
+    assert!(protected.apply_again(ENFORCE).stderr.contains("is cleared"));
     assert!(status(&protected).1["deadline"].is_null());
     assert!(kept(&protected));
 }

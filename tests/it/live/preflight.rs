@@ -152,6 +152,6 @@ fn the_ports_of_a_bond_are_below_it() {
     cable.host.batch(&format!("link set {near} down\nlink set {near} master bond0\nlink set bond0 up\n"));
     let bond = ["preflight", "--format", "json", "--role", "unity-connection", "--interface", "bond0"];
     let json = enforcer(&cable.host, &bond).expect_code(0).json();
-    assert!(sentences(&json, "layers").contains(&format!("its packets come by {near}")), "{json}");
+    assert!(sentences(&json, "layers").contains(&format!("its packets arrive through {near}")), "{json}");
     assert!(!found(&json, "warning").contains(&format!("{near} unprotected")), "{json}");
 }

@@ -75,7 +75,8 @@ impl Keeper<'_> {
                 let entries = journal::before_detach(std::slice::from_ref(&name)).unwrap_or_default();
                 dataplane::detach(std::slice::from_ref(&name))?;
                 if let Err(error) = history::Log::default().append(&entries) {
-                    self.log.warning(format!("the history does not know of this: {:#}", anyhow::Error::from(error)));
+                    self.log
+                        .warning(format!("cannot write this change to the history: {:#}", anyhow::Error::from(error)));
                 }
             } else {
                 dataplane::forget_kept(&name)?;

@@ -235,7 +235,7 @@ impl<'a> Keeper<'a> {
         if !done.is_empty()
             && let Err(error) = journal::record_restored()
         {
-            self.log.warning(format!("the history does not know of this: {error:#}"));
+            self.log.warning(format!("cannot write this change to the history: {error:#}"));
         }
         Ok(())
     }
@@ -260,7 +260,7 @@ impl<'a> Keeper<'a> {
         if !new.is_empty()
             && let Err(error) = journal::record(Event::Held, &new)
         {
-            self.log.warning(format!("the history does not know of this: {error:#}"));
+            self.log.warning(format!("cannot write this change to the history: {error:#}"));
         }
         self.numbers.numbers().held = held.len() as u64;
         self.held = held;
@@ -348,7 +348,7 @@ impl<'a> Keeper<'a> {
         if !names.is_empty()
             && let Err(error) = journal::record(Event::Applied, &names)
         {
-            self.log.warning(format!("the history does not know of this: {error:#}"));
+            self.log.warning(format!("cannot write this change to the history: {error:#}"));
         }
         for one in applied {
             self.seen.entry(one.interface.clone()).or_default();

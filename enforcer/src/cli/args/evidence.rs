@@ -44,10 +44,14 @@ impl Evidence {
         let (protected, whole) = Self::policy(args, output)?;
         let hash = protected.first().map_or("", |one| one.record.policy_hash.as_str());
         let names: Vec<&str> = protected.iter().map(|one| one.interface.as_str()).collect();
-        writeln!(output.err, "about policy {}, in force on {}", short(hash), names.join(", "))?;
+        writeln!(output.err, "for policy {}, active on {}", short(hash), names.join(", "))?;
         let at = Timestamp::now();
         let history = Log::default().read().or_else(|error| {
-            writeln!(output.err, "{:#}; no time of audit is counted", anyhow::Error::from(error))?;
+            writeln!(
+                output.err,
+                "{:#}; the duration of audit is unknown, so 0 hours are assumed",
+                anyhow::Error::from(error)
+            )?;
             Ok::<_, Failure>(History::default())
         })?;
         let outbound = whole.ruleset.settings.outbound_judged;
@@ -86,15 +90,19 @@ impl Evidence {
         if its.is_empty() {
             let inform = others.first().map_or("", |one| one.record.policy_hash.as_str());
             return Err(Failure::BadInput(anyhow::anyhow!(
-                "{} is policy {}, and what was seen is about the one in force, {}: apply the file in audit and ask again, or leave \
-                 it out",
+                "{} is policy {}, but the traffic was judged by the active policy {}: apply the file in audit and try again, or leave \
+                 out the file",
                 whole.site.text.name,
                 short(&whole.ruleset.hash),
                 short(inform)
             )));
         }
         for other in &others {
-            writeln!(output.err, "{}: another policy is in force there; it is left out", other.interface)?;
+            writeln!(
+                output.err,
+                "{}: a different policy is active there, so this interface is left out",
+                other.interface
+            )?;
         }
         Ok((its, whole))
     }

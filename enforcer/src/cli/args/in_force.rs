@@ -53,7 +53,7 @@ impl Whole {
         let hash = protected.first().map(|one| one.record.policy_hash.as_str()).unwrap_or_default();
         if let Some(other) = protected.iter().find(|one| one.record.policy_hash != hash) {
             return Err(Failure::BadInput(anyhow::anyhow!(
-                "{} and {} have different policies: choose by `--interface {}`, or name a site file",
+                "{} and {} have different policies; choose one with `--interface {}`, or name a site file",
                 protected[0].interface,
                 other.interface,
                 protected[0].interface
@@ -65,15 +65,15 @@ impl Whole {
         });
         let Some(kept) = kept else {
             return Err(Failure::Failed(anyhow::anyhow!(
-                "nothing is kept of what the policy in force was made of; name its site file"
+                "the source of the active policy was not saved; name its site file"
             )));
         };
         let whole = Policy::of_source(&kept.source).and_then(|policy| Self::compiled(policy, &flags(&kept.source)))?;
         if whole.ruleset.hash != hash {
             writeln!(
                 output.err,
-                "what the policy in force was made of compiles to another one today (an entry has expired, or the catalogue \
-                 is a newer one); this is said of the new one"
+                "the source of the active policy compiles to a different policy today (an entry has expired, or the catalogue \
+                 is newer); this output is about the new one"
             )?;
         }
         Ok(whole)

@@ -43,7 +43,7 @@ impl InterfaceArgs {
                 return Err(Failure::Failed(anyhow::anyhow!("{other}")));
             }
             return Err(Failure::Failed(anyhow::anyhow!(
-                "no interface of this network namespace is protected; `enforcer apply` protects one"
+                "no interface in this network namespace is protected; `enforcer apply` protects one"
             )));
         }
         Ok(found)

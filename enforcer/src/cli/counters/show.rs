@@ -32,7 +32,7 @@ pub(super) fn show(
         ]);
     }
     if one.reasons.is_empty() {
-        writeln!(output.out, "no packet has been seen")?;
+        writeln!(output.out, "no packet has arrived yet")?;
     } else {
         writeln!(output.out, "{}", print(&reasons))?;
     }

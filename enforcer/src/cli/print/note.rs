@@ -12,7 +12,7 @@ use crate::state::history::Event;
 /// Standard error cannot be written to.
 pub fn note(event: Event, names: &[String], output: &mut Output<'_>) -> Result<(), Failure> {
     if let Err(error) = record(event, names) {
-        writeln!(output.err, "the history does not know of this: {error:#}")?;
+        writeln!(output.err, "cannot write this change to the history: {error:#}")?;
     }
     Ok(())
 }

@@ -89,7 +89,7 @@ fn target<'a>(planned: &'a PlannedInterface, links: &'a [Link], plan: &Plan<'_>)
     };
     let unsuitable = |why: &str| DataplaneError::Unsuitable { name: planned.name.clone(), why: why.to_owned() };
     if link.is_loopback {
-        return Err(unsuitable("the loopback interface carries the host's talk with itself"));
+        return Err(unsuitable("the loopback interface carries only the host's traffic with itself"));
     }
     if !link.is_ethernet {
         return Err(unsuitable("its frames have no Ethernet header; protect the interface below it"));

@@ -350,8 +350,8 @@ fn open_window(
     for (one, old) in interfaces.iter().zip(olds) {
         if let Some(pending) = armed(old, Kind::Unconfirmed) {
             return Err(DataplaneError::Refused(format!(
-                "a change of {} waits until {} to be confirmed, and a window would return to it unconfirmed; run `enforcer \
-                 confirm` first, or `enforcer mode audit`, which is for good",
+                "a change of {} waits for confirmation until {}, and a window would return to this unconfirmed change; run `enforcer \
+                 confirm` first, or `enforcer mode audit`, which is permanent",
                 one.interface,
                 pending.at()
             )));

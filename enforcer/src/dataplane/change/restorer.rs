@@ -22,7 +22,7 @@ const ATTEMPTS: u32 = 5;
 
 /// Starts it: this very binary, in a session of its own, in this network namespace, a child of nobody here.
 pub(in crate::dataplane) fn start(token: u64, deadline: u64) -> Result<u32, DataplaneError> {
-    let doing = || "cannot start the process that would put back what is in force now; nothing was changed".to_owned();
+    let doing = || "cannot start the process that would restore the current policy; nothing was changed".to_owned();
     let mut command = Command::new("/proc/self/exe");
     // The name under which it is listed.
     command.arg0("enforcer").arg("restore").args([token.to_string(), deadline.to_string()]).current_dir("/");

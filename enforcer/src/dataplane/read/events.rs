@@ -35,7 +35,7 @@ impl EventStream {
     /// When somebody else reads them, or nothing is protected.
     pub fn open(protected: &[Protected]) -> Result<Self, DataplaneError> {
         let Some(first) = protected.first() else {
-            return Err(DataplaneError::NotProtected("no interface of this network namespace is protected".to_owned()));
+            return Err(DataplaneError::NotProtected("no interface in this network namespace is protected".to_owned()));
         };
         let host = HostPins::of(first.record.netns);
         let reader = become_reader(&host)?;

@@ -122,36 +122,36 @@ pub fn detached(protected: &Protected) -> Vec<String> {
 fn judge(pending: &Pending, modes: Modes, problems: &mut Vec<String>, notes: &mut Vec<String>) {
     let at = pending.at();
     match (pending.kind(), pending.outcome()) {
-        (Kind::Window, _) if pending.is_armed() => notes.push(format!("a change window is open: enforcement is back at {at}")),
+        (Kind::Window, _) if pending.is_armed() => notes.push(format!("a change window is open: enforcement returns at {at}")),
         (Kind::Window, _) => {}
         (Kind::Unconfirmed, None) if !pending.is_armed() => problems.push(match pending.trouble() {
             Some(why) => format!(
-                "the change was not confirmed by {at}, and the policy before cannot be restored ({why}): the unconfirmed one \
-                 stays, in audit, and nothing is dropped; run `enforcer apply`"
+                "the change was not confirmed by {at}, and the last confirmed policy cannot be restored ({why}): the unconfirmed \
+                 policy stays active in audit, and no packet is dropped; run `enforcer apply`"
             ),
             None => format!(
-                "the change was not confirmed by {at}, so enforcement ended then, and nobody was left to restore what was in \
-                 force before: the next command that changes something, such as `enforcer confirm`, does so first"
+                "the change was not confirmed by {at}, so enforcement ended, and no process was left to restore the last \
+                 confirmed policy: the next command that changes something, such as `enforcer confirm`, restores it first"
             ),
         }),
         (Kind::Unconfirmed, None) => {
-            notes.push(format!("waits to be confirmed until {at}: `enforcer confirm`"));
+            notes.push(format!("this change must be confirmed before {at}: run `enforcer confirm`"));
             if !pending.has_restorer() {
                 problems.push(format!(
-                    "the process that would restore what was in force before is gone: unless confirmed, enforcement ends at \
-                     {at}, and the next command that changes something restores it"
+                    "the process that would restore the last confirmed policy is gone: without confirmation, enforcement ends at \
+                     {at}, and the next command that changes something restores that policy"
                 ));
             }
         }
         (Kind::Unconfirmed, Some(Outcome::Restored(when))) => notes
-            .push(format!("a change was not confirmed by {at}: what was in force before is in force again since {when}")),
+            .push(format!("a change was not confirmed by {at}; the last confirmed policy was restored at {when}")),
         (Kind::Unconfirmed, Some(Outcome::LeftInAudit(_))) if modes.enforces() => notes.push(format!(
             "it enforces a policy that was not confirmed by {at}, and the next boot does not protect by it: `enforcer apply` \
              makes it permanent"
         )),
         (Kind::Unconfirmed, Some(Outcome::LeftInAudit(_))) => problems.push(format!(
-            "the policy was not confirmed by {at}, and nothing was in force before it: it stays, in audit, and nothing is \
-             dropped; run `enforcer apply`, or `enforcer mode enforce --confirm-within 2m` and then `enforcer confirm`"
+            "the policy was not confirmed by {at}, and there was no confirmed policy to restore: it stays active in audit, and no \
+             packet is dropped; run `enforcer apply`, or `enforcer mode enforce --confirm-within 2m` and then `enforcer confirm`"
         )),
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn findings(
         found.push(Finding { level, interface: Some(link.name.clone()), topic, message });
     };
     if link.is_loopback {
-        add(Level::Fix, "interface", "the loopback interface carries the host's talk with itself".to_owned());
+        add(Level::Fix, "interface", "the loopback interface carries only the host's traffic with itself".to_owned());
     } else if !link.is_ethernet {
         let message = "its frames have no Ethernet header; protect the interface below it";
         add(Level::Fix, "interface", message.to_owned());
@@ -93,7 +93,7 @@ fn hooks(link: &Link, about: &InterfaceFacts, add: &mut impl FnMut(Level, &'stat
         add(Level::Warning, "hook", "generic XDP is slower than native XDP and than tc".to_owned());
     }
     if about.lacks_tcx == Some(true) {
-        let message = "the kernel has no tc links (Linux 6.6): filters of a clsact qdisc are used, which anybody with \
+        let message = "the kernel has no tc links (Linux 6.6): enforcer uses filters of a clsact qdisc, which any process with \
                        CAP_NET_ADMIN can remove";
         add(Level::Warning, "kernel", message.to_owned());
     }
@@ -106,7 +106,7 @@ fn hooks(link: &Link, about: &InterfaceFacts, add: &mut impl FnMut(Level, &'stat
         add(Level::Warning, "mtu", message);
     }
     if expected.is_xdp() && about.device.strips_vlan == Some(true) {
-        let message = "the hardware takes the outer VLAN tag off: XDP judges what is inside, and counts it untagged";
+        let message = "the hardware removes the outer VLAN tag: XDP judges the inner packet and counts it as untagged";
         add(Level::Note, "vlan", message.to_owned());
     }
     if let Some(other) = &about.on_hooks.xdp {
@@ -117,13 +117,14 @@ fn hooks(link: &Link, about: &InterfaceFacts, add: &mut impl FnMut(Level, &'stat
                 format!("the XDP hook is taken by {other}; remove it, or apply with --hook tc"),
             );
         } else {
-            let message =
-                format!("{other} is on the XDP hook: it sees packets first, and what it takes away is not judged");
+            let message = format!(
+                "{other} is on the XDP hook: it sees packets first, and packets that it drops or redirects are not judged"
+            );
             add(Level::Warning, "programs", message);
         }
     }
     if about.on_hooks.filters.is_none() || (about.on_hooks.tcx.is_none() && about.lacks_tcx != Some(true)) {
-        let message = "what other programs are on its tc hooks could not be asked (root can)";
+        let message = "other programs on its tc hooks could not be listed; run this as root";
         add(Level::Note, "programs", message.to_owned());
     }
     for (at, side) in ["ingress", "egress"].into_iter().enumerate() {
@@ -164,7 +165,7 @@ fn order(side: &str, programs: &[Option<String>]) -> (Level, String) {
             let (before, after) = programs.split_at(ours);
             let then = if after.len() > 1 { format!(", then {}", others(after)) } else { String::new() };
             let text = format!(
-                "on tc {side}, in this order: {}, then enforcer{then}; what runs before us may pass packets that we never see",
+                "on tc {side}, in this order: {}, then enforcer{then}; a program before enforcer may let packets pass that enforcer never sees",
                 others(before)
             );
             (Level::Warning, text)
@@ -192,19 +193,24 @@ fn layers(
         let (level, rest) = if others.is_empty() || planned.protects == Protects::Guest {
             (Level::Note, String::new())
         } else {
-            (Level::Warning, format!("; what comes in by its other ports is not filtered: {}", names(&others)))
+            (
+                Level::Warning,
+                format!("; packets that arrive through its other ports are not filtered: {}", names(&others)),
+            )
         };
         add(level, "layers", format!("it is a port of the {kind} {}{rest}", master.name));
     }
     let below: Vec<&Link> = facts.links.iter().filter(|one| one.master == Some(link.index)).collect();
     if !below.is_empty() {
-        let message =
-            format!("its packets come by {}, and are judged after these have put them together", names(&below));
+        let message = format!(
+            "its packets arrive through {}, and are judged after these interfaces have combined them",
+            names(&below)
+        );
         add(Level::Note, "layers", message);
     }
     let above: Vec<&Link> = facts.links.iter().filter(|one| one.lower == Some(link.index)).collect();
     if !above.is_empty() {
-        add(Level::Note, "layers", format!("what belongs to the interfaces above it is judged too: {}", names(&above)));
+        add(Level::Note, "layers", format!("packets of the interfaces above it are judged too: {}", names(&above)));
     }
     if let Some(lower) = find(link.lower) {
         let message = format!("it is carried by {}, whose other traffic is not filtered", lower.name);
@@ -217,12 +223,12 @@ pub(super) fn unprotected(facts: &Facts, protected: &[&str], found: &mut Vec<Fin
     let seen = seen(facts, protected);
     for link in facts.links.iter().filter(|link| link.is_up && !link.is_loopback && !seen.contains(&link.index)) {
         let (topic, message) = if is_tunnel(link) {
-            let message = "a tunnel: on the protected interfaces its packets are judged as the protocol outside, and what is \
-                           inside is not filtered";
+            let message = "a tunnel: the protected interfaces judge only the outer protocol of its packets; the inner packets are \
+                           not filtered";
             ("tunnel", message)
         } else {
-            let message = "it is up and not protected: what arrives by it is not filtered, and what leaves by it makes no flow, \
-                           so an answer that comes back by a protected interface is refused";
+            let message = "it is up and not protected: packets that arrive through it are not filtered, and replies to traffic sent \
+                           through it are refused if they return through a protected interface";
             ("unprotected", message)
         };
         found.push(Finding {
