@@ -14,7 +14,7 @@ fn a_cluster_without_addresses() {
     check(
         "interfaces: [eth0]\nroles: [cuic]\n",
         &expect![[r#"
-        2: `cuic`: `cluster` has no addresses, so nobody reaches `cuic/database` (tcp 1500-1501), `cuic/soap-real-time` (tcp 5001), `cuic/soap-performance` (tcp 5002), `cuic/soap-control-center` (tcp 5003), `cuic/hazelcast-discovery` (udp 54327) and `cuic/hazelcast` (tcp 57011)
+        2: `cuic`: no address is bound to `cluster`, so nobody can reach `cuic/database` (tcp 1500-1501), `cuic/soap-real-time` (tcp 5001), `cuic/soap-performance` (tcp 5002), `cuic/soap-control-center` (tcp 5003), `cuic/hazelcast-discovery` (udp 54327) and `cuic/hazelcast` (tcp 57011)
            list its members under `peers: {cluster: [...]}`
     "#]],
     );
@@ -25,11 +25,11 @@ fn an_open_service_that_other_peers_limit() {
     check(
         "interfaces: [eth0]\nroles: [unity-connection]\npeers: {cluster: [10.1.1.1], https-networking: [10.1.1.2], phones: [10.2.0.0/16], admin-workstations: [10.3.0.0/24]}\n",
         &expect![[r#"
-            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule lets ESP in
-               where IPsec is used: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; what is inside ESP is then not judged
-            2: `unity-connection`: `client-workstations` has no addresses and cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444), which only peers with addresses can
+            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule permits ESP
+               if you use IPsec: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; packets inside ESP are then not judged
+            2: `unity-connection`: no address is bound to `client-workstations`, so it cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444)
                list their addresses under `peers:`
-            2: `unity-connection`: `voice-gateways` has no addresses and cannot reach `unity-connection/rtp` (udp 16384-21511), which only peers with addresses can
+            2: `unity-connection`: no address is bound to `voice-gateways`, so it cannot reach `unity-connection/rtp` (udp 16384-21511)
                list their addresses under `peers:`
             2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
                the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: unity-connection/snmp, from: [admin-workstations]}]`
@@ -56,10 +56,10 @@ fn an_ephemeral_range_that_is_opened() {
         "interfaces: [eth0]\nroles: [unity-connection]\nephemeral: open\npeers: {cluster: [10.1.1.1], https-networking: [10.1.1.2], admin-workstations: [10.3.0.0/24]}\ndeny: [{name: snmp, protocol: udp, ports: [161]}]\n",
         &expect![[r#"
             2: `ephemeral: open` lets any source reach `unity-connection/ephemeral` (tcp 32768-61000, udp 32768-61000)
-               flow tracking lets the answers in without it; leave `ephemeral: tracked`
-            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule lets ESP in
-               where IPsec is used: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; what is inside ESP is then not judged
-            2: `unity-connection`: `client-workstations` has no addresses and cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444), which only peers with addresses can
+               with `ephemeral: tracked`, flow tracking lets the replies in without opening the range
+            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule permits ESP
+               if you use IPsec: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; packets inside ESP are then not judged
+            2: `unity-connection`: no address is bound to `client-workstations`, so it cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444)
                list their addresses under `peers:`
             2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
                the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: unity-connection/snmp, from: [admin-workstations]}]`
@@ -73,11 +73,11 @@ fn instances_that_meet() {
     check(
         "interfaces: [eth0]\nroles: [{role: unity-connection, sip_ports: 4999-5000}, {role: cce-outbound-dialer, rtp_port_range_start: 16384}]\n",
         &expect![[r#"
-            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule lets ESP in
-               where IPsec is used: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; what is inside ESP is then not judged
-            2: `unity-connection`: `cluster` has no addresses, so nobody reaches `unity-connection/conversation-cluster` (tcp 1935,19003,20500-20502), `unity-connection/licence-server` (tcp 20055), `unity-connection/database` (tcp 1502-1503), `unity-connection/role-manager-rpc` (tcp 22000, udp 22000), `unity-connection/role-manager-heartbeat` (tcp 22001, udp 22001) and 5 more
+            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule permits ESP
+               if you use IPsec: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; packets inside ESP are then not judged
+            2: `unity-connection`: no address is bound to `cluster`, so nobody can reach `unity-connection/conversation-cluster` (tcp 1935,19003,20500-20502), `unity-connection/licence-server` (tcp 20055), `unity-connection/database` (tcp 1502-1503), `unity-connection/role-manager-rpc` (tcp 22000, udp 22000), `unity-connection/role-manager-heartbeat` (tcp 22001, udp 22001) and 5 more
                list its members under `peers: {cluster: [...]}`
-            2: `unity-connection`: `https-networking` has no addresses, so nobody reaches `unity-connection/https-networking` (tcp 8081,8444)
+            2: `unity-connection`: no address is bound to `https-networking`, so nobody can reach `unity-connection/https-networking` (tcp 8081,8444)
                list its members under `peers: {https-networking: [...]}`
             2: `unity-connection`: any source may reach the management ports of `unity-connection/port-status` (tcp 5000), `unity-connection/database-proxy` (tcp 20532), `unity-connection/ssh` (tcp 22) and `unity-connection/web` (tcp 80,443,8080,8443-8444)
                list the administrators' addresses under `peers: {admin-workstations: [...]}`; so that only administrators reach them: `limit: [{service: unity-connection/port-status, from: [admin-workstations]}, {service: unity-connection/database-proxy, from: [admin-workstations]}, {service: unity-connection/ssh, from: [admin-workstations]}, {service: unity-connection/web, from: [admin-workstations]}]`
@@ -88,7 +88,7 @@ fn instances_that_meet() {
             2: `cce-outbound-dialer`: any source may reach the management ports of `windows-authentication/rpc` (tcp 135, udp 135), `windows-authentication/smb` (tcp 445, udp 445) and `windows-authentication/sql-server` (tcp 1433, udp 1434)
                the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: windows-authentication/rpc, from: [admin-workstations]}, {service: windows-authentication/smb, from: [admin-workstations]}, {service: windows-authentication/sql-server, from: [admin-workstations]}]`
             2: `windows-authentication/rpc` (tcp 135, udp 135): The endpoint mapper refers clients to ports that Windows assigns when a service starts.
-               if it is used, allow what it negotiates: `allow: [{name: rpc-negotiated, protocol: tcp, ports: [49152-65535]}]`
+               if you use this service, allow the ports that it negotiates: `allow: [{name: rpc-negotiated, protocol: tcp, ports: [49152-65535]}]`
             2: udp 16384 belongs to `unity-connection/rtp` and to `cce-outbound-dialer/rtp`, and only one of them can listen on it
                check the instances and base ports of these roles
         "#]],
@@ -101,19 +101,19 @@ fn services_that_negotiate_ports() {
         "interfaces: [eth0]\nroles: [cvp-operations-console]\npeers: {cvp-servers: [10.1.0.0/24]}\n",
         &expect![[r#"
             2: `cvp-operations-console/ftp` (tcp 21): FTP opens a data connection of its own for every file and listing.
-               if it is used, allow what it negotiates: `allow: [{name: ftp-negotiated, protocol: tcp, ports: [49152-65535], from: [content-switches]}]`
+               if you use this service, allow the ports that it negotiates: `allow: [{name: ftp-negotiated, protocol: tcp, ports: [49152-65535], from: [content-switches]}]`
             2: `cvp-operations-console/http` (tcp 9000): The console and the other CVP servers talk on ports they agree upon, so the vendor supports no firewall between them.
-               if it is used, allow what it negotiates: `allow: [{name: http-negotiated, protocol: tcp, ports: [49152-65535], from: [admin-workstations]}]`
+               if you use this service, allow the ports that it negotiates: `allow: [{name: http-negotiated, protocol: tcp, ports: [49152-65535], from: [admin-workstations]}]`
             2: `cvp-operations-console/https` (tcp 9443): The console and the other CVP servers talk on ports they agree upon, so the vendor supports no firewall between them.
-               if it is used, allow what it negotiates: `allow: [{name: https-negotiated, protocol: tcp, ports: [49152-65535], from: [admin-workstations]}]`
+               if you use this service, allow the ports that it negotiates: `allow: [{name: https-negotiated, protocol: tcp, ports: [49152-65535], from: [admin-workstations]}]`
             2: `cvp-operations-console`: any source may reach the management ports of `cvp-network-management/ssh` (tcp 22), `cvp-network-management/telnet` (tcp 23), `cvp-windows/rpc` (tcp 135) and `cvp-windows/smb` (tcp 445, udp 445)
                the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: cvp-network-management/ssh, from: [admin-workstations]}, {service: cvp-network-management/telnet, from: [admin-workstations]}, {service: cvp-windows/rpc, from: [admin-workstations]}, {service: cvp-windows/smb, from: [admin-workstations]}]`
             2: `cvp-operations-console`: any source may reach the management ports of `cvp-operations-console/http` (tcp 9000), `cvp-operations-console/https` (tcp 9443), `cvp-network-management/snmp` (udp 161), `cvp-network-management/remote-desktop` (tcp 3389) and `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
                list the administrators' addresses under `peers: {admin-workstations: [...]}`; so that only administrators reach them: `limit: [{service: cvp-operations-console/http, from: [admin-workstations]}, {service: cvp-operations-console/https, from: [admin-workstations]}, {service: cvp-network-management/snmp, from: [admin-workstations]}, {service: cvp-network-management/remote-desktop, from: [admin-workstations]}, {service: cvp-web-services/rest, from: [admin-workstations]}]`
             2: `cvp-resource-manager/jmx` (tcp 2099): The operations console moves on to ports it agrees upon with this server, so the vendor supports no firewall between them.
-               if it is used, allow what it negotiates: `allow: [{name: jmx-negotiated, protocol: tcp, ports: [49152-65535], from: [cvp-operations-consoles]}]`
+               if you use this service, allow the ports that it negotiates: `allow: [{name: jmx-negotiated, protocol: tcp, ports: [49152-65535], from: [cvp-operations-consoles]}]`
             2: `cvp-windows/rpc` (tcp 135): RPC moves every call to a port that Windows assigns, from 49152-65535 by default.
-               if it is used, allow what it negotiates: `allow: [{name: rpc-negotiated, protocol: tcp, ports: [49152-65535]}]`
+               if you use this service, allow the ports that it negotiates: `allow: [{name: rpc-negotiated, protocol: tcp, ports: [49152-65535]}]`
             3: no rule uses the peer `cvp-servers`
                did you mean `dhcp-servers`, `ftp-servers` or `ntp-servers`?
         "#]],
@@ -137,10 +137,10 @@ fn connections_that_negotiate_ports() {
         "interfaces: [eth0]\nroles: [unity-connection]\noutbound: role\npeers: {cluster: [10.1.1.1], https-networking: [10.1.1.2], admin-workstations: [10.3.0.0/24]}\n",
         &expect![[r#"
             2: `unity-connection/ftp`: FTP transfers data on further ports that client and server negotiate.
-               if it is used, allow what it negotiates: `allow: [{name: ftp-negotiated, direction: out, protocol: tcp, ports: [49152-65535], to: [ftp-servers]}]`
-            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule lets ESP in
-               where IPsec is used: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; what is inside ESP is then not judged
-            2: `unity-connection`: `client-workstations` has no addresses and cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444), which only peers with addresses can
+               if you use this service, allow the ports that it negotiates: `allow: [{name: ftp-negotiated, direction: out, protocol: tcp, ports: [49152-65535], to: [ftp-servers]}]`
+            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule permits ESP
+               if you use IPsec: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; packets inside ESP are then not judged
+            2: `unity-connection`: no address is bound to `client-workstations`, so it cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444)
                list their addresses under `peers:`
             2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
                the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: unity-connection/snmp, from: [admin-workstations]}]`
@@ -156,7 +156,7 @@ fn another_release() {
             2: `cvp-web-services`: any source may reach the management ports of `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
                list the administrators' addresses under `peers: {admin-workstations: [...]}`; so that only administrators reach them: `limit: [{service: cvp-web-services/rest, from: [admin-workstations]}]`
             2: `cvp-windows/rpc` (tcp 135): RPC moves every call to a port that Windows assigns, from 49152-65535 by default.
-               if it is used, allow what it negotiates: `allow: [{name: rpc-negotiated, protocol: tcp, ports: [49152-65535]}]`
+               if you use this service, allow the ports that it negotiates: `allow: [{name: rpc-negotiated, protocol: tcp, ports: [49152-65535]}]`
             2: `cvp-windows`: any source may reach the management ports of `cvp-windows/rpc` (tcp 135) and `cvp-windows/smb` (tcp 445, udp 445)
                the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: cvp-windows/rpc, from: [admin-workstations]}, {service: cvp-windows/smb, from: [admin-workstations]}]`
             3: the site runs release 12.6, and `cvp-web-services` and `cvp-windows` are described for 11.5(1)
@@ -170,9 +170,9 @@ fn key_exchange_without_esp() {
     check(
         "interfaces: [eth0]\nroles: [unity-connection]\npeers: {cluster: [10.1.1.1], https-networking: [10.1.1.2], admin-workstations: [10.3.0.0/24]}\n",
         &expect![[r#"
-            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule lets ESP in
-               where IPsec is used: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; what is inside ESP is then not judged
-            2: `unity-connection`: `client-workstations` has no addresses and cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444), which only peers with addresses can
+            2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule permits ESP
+               if you use IPsec: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; packets inside ESP are then not judged
+            2: `unity-connection`: no address is bound to `client-workstations`, so it cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444)
                list their addresses under `peers:`
             2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
                the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: unity-connection/snmp, from: [admin-workstations]}]`
@@ -187,8 +187,8 @@ fn esp() {
         &expect![[r#"
             2: `cvp-web-services`: any source may reach the management ports of `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
                list the administrators' addresses under `peers: {admin-workstations: [...]}`; so that only administrators reach them: `limit: [{service: cvp-web-services/rest, from: [admin-workstations]}]`
-            3: `esp` permits ESP, and what is inside it is not judged
-               judge it on the host that decrypts it
+            3: `esp` permits ESP, and packets inside ESP are not judged
+               to judge them, protect the host that decrypts them
         "#]],
     );
 }
@@ -200,11 +200,11 @@ fn peers_without_addresses_or_use() {
         &expect![[r#"
             2: `cvp-web-services`: any source may reach the management ports of `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
                list the administrators' addresses under `peers: {admin-workstations: [...]}`; so that only administrators reach them: `limit: [{service: cvp-web-services/rest, from: [admin-workstations]}]`
-            3: the peer `phones` has no addresses and is taken as not listed
-               services that are open and name no other peer accept any source
+            3: no address is bound to the peer `phones`; it is treated as not listed
+               open services that name no other peer accept every source
             3: no rule uses the peer `fones`
                did you mean `phones`?
-            5: `a` names `vvb`, which has no addresses: it matches nobody
+            5: `a` names `vvb`, but no address is bound to this peer, so the entry matches nobody
                list them under `peers: {vvb: [...]}`
         "#]],
     );
@@ -218,9 +218,9 @@ fn rules_that_expire() {
         3: `allow` entry `gone` expired on 2026-11-21 and is left out
            remove it, or give it a later day
         4: `today` expires on 2026-11-22
-           remove it by then, or give it a later day
+           remove the entry before that day, or set a later day
         5: `soon` expires on 2026-12-22
-           remove it by then, or give it a later day
+           remove the entry before that day, or set a later day
         8: `deny` entry `over` expired on 2020-01-01 and is left out
            remove it, or give it a later day
     "#]],
@@ -266,7 +266,7 @@ fn ping_for_peers_where_there_are_none() {
     check(
         "interfaces: [eth0]\nroles: [cvp-web-services]\nicmp_echo: peers\n",
         &expect![[r#"
-            0: `icmp_echo: peers` lets nobody ping, because no peer has addresses
+            0: `icmp_echo: peers` lets nobody ping, because no address is bound to any peer
             2: `cvp-web-services`: any source may reach the management ports of `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
                list the administrators' addresses under `peers: {admin-workstations: [...]}`; so that only administrators reach them: `limit: [{service: cvp-web-services/rest, from: [admin-workstations]}]`
         "#]],
@@ -289,7 +289,7 @@ fn a_peer_that_no_rule_uses_is_named_with_its_place() {
     check(
         "interfaces: [eth0]\nroles: [{role: cvp-web-services, mode: audit}]\npeers:\n  admin-workstations: [10.9.0.5]\n  monitoring: [10.9.9.9]\n  mine: [10.9.9.8]\n  wider: [mine]\n  backup: [10.8.0.4]\nallow: [{name: a, protocol: tcp, ports: 1, from: [wider]}]\n",
         &expect![[r#"
-            2: `cvp-web-services`: `client-workstations` has no addresses and cannot reach `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002), which only peers with addresses can
+            2: `cvp-web-services`: no address is bound to `client-workstations`, so it cannot reach `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
                list their addresses under `peers:`
             5: no rule uses the peer `monitoring`
                no role of this host has a service or connection for it, as `cvp-network-management` and `vos-system-services` have; remove the peer, or name it in an entry of `allow` or `limit`
@@ -305,7 +305,7 @@ fn a_peer_that_may_ping_is_used() {
     check(
         "interfaces: [eth0]\nicmp_echo: peers\nroles: [cvp-web-services]\npeers: {admin-workstations: [10.9.0.5], monitoring: [10.9.9.9]}\n",
         &expect![[r#"
-            3: `cvp-web-services`: `client-workstations` has no addresses and cannot reach `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002), which only peers with addresses can
+            3: `cvp-web-services`: no address is bound to `client-workstations`, so it cannot reach `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
                list their addresses under `peers:`
         "#]],
     );

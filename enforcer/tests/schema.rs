@@ -58,7 +58,7 @@ fn the_example_of_a_unity_connection_pair() {
         "unity-connection-pair",
         &expect![[r#"
             79 rules
-            26: `ipsec` permits ESP, and what is inside it is not judged
+            26: `ipsec` permits ESP, and packets inside ESP are not judged
         "#]],
     );
 }

@@ -23,7 +23,7 @@ impl Lint<'_> {
             }
         }
         for ((at, role, peer), services) in found {
-            let message = format!("`{role}`: `{peer}` has no addresses, so nobody reaches {}", some(&services));
+            let message = format!("`{role}`: no address is bound to `{peer}`, so nobody can reach {}", some(&services));
             let hint = format!("list its members under `peers: {{{peer}: [...]}}`");
             out.push(self.site.text.warning(at, message).with_hint(hint));
         }
@@ -43,9 +43,9 @@ impl Lint<'_> {
         }
         for ((at, role, unbound), services) in found {
             let names: Vec<String> = unbound.iter().map(|peer| format!("`{peer}`")).collect();
-            let have = if names.len() == 1 { "has" } else { "have" };
+            let they = if names.len() == 1 { "it" } else { "they" };
             let message = format!(
-                "`{role}`: {} {have} no addresses and cannot reach {}, which only peers with addresses can",
+                "`{role}`: no address is bound to {}, so {they} cannot reach {}",
                 some(&names),
                 some(&services)
             );
@@ -66,7 +66,9 @@ impl Lint<'_> {
                 used.insert(peer);
                 // A peer that the site lists is warned about where it is listed.
                 if !site.peers.contains_key(peer) && !site.peer_places.contains_key(peer) {
-                    let message = format!("`{name}` names `{peer}`, which has no addresses: it matches nobody");
+                    let message = format!(
+                        "`{name}` names `{peer}`, but no address is bound to this peer, so the entry matches nobody"
+                    );
                     let hint = format!("list them under `peers: {{{peer}: [...]}}`");
                     out.push(site.text.warning(at, message).with_hint(hint));
                 }
@@ -76,8 +78,8 @@ impl Lint<'_> {
         used.extend(self.reached());
         for (peer, at) in &site.peer_places {
             if !site.peers.contains_key(peer) {
-                let message = format!("the peer `{peer}` has no addresses and is taken as not listed");
-                let hint = "services that are open and name no other peer accept any source";
+                let message = format!("no address is bound to the peer `{peer}`; it is treated as not listed");
+                let hint = "open services that name no other peer accept every source";
                 out.push(site.text.warning(*at, message).with_hint(hint));
             } else if !used.contains(peer.as_str()) {
                 let message = format!("no rule uses the peer `{peer}`");
@@ -103,7 +105,7 @@ impl Lint<'_> {
     fn no_use(&self, peer: &str) -> String {
         if !self.catalogue.peers.contains_key(peer) {
             return did_you_mean(peer, self.catalogue.peers.keys().map(String::as_str)).unwrap_or_else(|| {
-                "the catalogue does not know it, and neither `allow`, `deny` nor `limit` names it".to_owned()
+                "it is not a peer of the catalogue, and no `allow`, `deny` or `limit` entry names it".to_owned()
             });
         }
         let names = |role: &&Role| role.entries().any(|service| service.peers.iter().any(|name| name == peer));

@@ -65,7 +65,7 @@ impl Lint<'_> {
         let opened = self.services.iter().filter(|used| used.service.ephemeral && self.site.ephemeral_open);
         for used in opened {
             let message = format!("`ephemeral: open` lets any source reach {}", used.describe());
-            let hint = "flow tracking lets the answers in without it; leave `ephemeral: tracked`";
+            let hint = "with `ephemeral: tracked`, flow tracking lets the replies in without opening the range";
             out.push(self.site.text.warning(used.by.at, message).with_hint(hint));
         }
     }
@@ -107,7 +107,7 @@ impl Lint<'_> {
                 };
                 let message = format!("{}: {dynamic}", used.describe());
                 let hint = format!(
-                    "if it is used, allow what it negotiates: `allow: [{{name: {}-negotiated, protocol: tcp, ports: \
+                    "if you use this service, allow the ports that it negotiates: `allow: [{{name: {}-negotiated, protocol: tcp, ports: \
                      [{}-{}]{from}}}]`",
                     used.service.name,
                     NEGOTIATED.start(),
@@ -132,7 +132,7 @@ impl Lint<'_> {
                     };
                     let message = format!("`{}/{}`: {dynamic}", role.name, connection.name);
                     let hint = format!(
-                        "if it is used, allow what it negotiates: `allow: [{{name: {}-negotiated, direction: out, \
+                        "if you use this service, allow the ports that it negotiates: `allow: [{{name: {}-negotiated, direction: out, \
                          protocol: tcp, ports: [{}-{}]{to}}}]`",
                         connection.name,
                         NEGOTIATED.start(),
@@ -150,8 +150,10 @@ impl Lint<'_> {
         let site = self.site;
         let esp = site.rules.iter().find(|rule| !rule.deny && rule.matches == Match::Protocol(ESP));
         if let Some(rule) = esp {
-            let message = format!("`{}` permits ESP, and what is inside it is not judged", rule.name);
-            out.push(site.text.warning(rule.at, message).with_hint("judge it on the host that decrypts it"));
+            let message = format!("`{}` permits ESP, and packets inside ESP are not judged", rule.name);
+            out.push(
+                site.text.warning(rule.at, message).with_hint("to judge them, protect the host that decrypts them"),
+            );
             return;
         }
         let isakmp = self
@@ -163,10 +165,10 @@ impl Lint<'_> {
                 [] => String::new(),
                 peers => format!(", from: [{}]", peers.join(", ")),
             };
-            let message = format!("{} exchanges IPsec keys, but no rule lets ESP in", used.describe());
+            let message = format!("{} exchanges IPsec keys, but no rule permits ESP", used.describe());
             let hint = format!(
-                "where IPsec is used: `allow: [{{name: esp, protocol: esp{from}}}, {{name: nat-traversal, protocol: udp, \
-                 ports: [4500]{from}}}]`; what is inside ESP is then not judged"
+                "if you use IPsec: `allow: [{{name: esp, protocol: esp{from}}}, {{name: nat-traversal, protocol: udp, \
+                 ports: [4500]{from}}}]`; packets inside ESP are then not judged"
             );
             out.push(site.text.warning(used.by.at, message).with_hint(hint));
         }

@@ -23,7 +23,9 @@ impl Lint<'_> {
             let text = &self.site.text;
             if let Some(expires) = entry.expires.filter(|expires| (today..=soon).contains(expires)) {
                 let message = format!("`{}` expires on {expires}", entry.name);
-                out.push(text.warning(entry.at, message).with_hint("remove it by then, or give it a later day"));
+                out.push(
+                    text.warning(entry.at, message).with_hint("remove the entry before that day, or set a later day"),
+                );
             }
             let open = entry.direction == Direction::Outbound && !self.site.outbound_judged;
             if open {
@@ -39,7 +41,7 @@ impl Lint<'_> {
                 let by = shadowing(rules, number);
                 let message = match by {
                     Some(by) => format!("`{}` never decides: `{}` comes first", entry.name, rules[by].id),
-                    None => format!("`{}` never decides: other rules come first", entry.name),
+                    None => format!("`{}` never decides, because other rules match first", entry.name),
                 };
                 out.push(
                     text.warning(entry.at, message)
@@ -49,7 +51,7 @@ impl Lint<'_> {
         }
         self.roles_denied(rules, &deciding, out);
         if self.site.icmp_echo == Echo::Peers && self.site.peers.is_empty() {
-            let message = "`icmp_echo: peers` lets nobody ping, because no peer has addresses";
+            let message = "`icmp_echo: peers` lets nobody ping, because no address is bound to any peer";
             out.push(Diagnostic::of_file(&self.site.text.name, message).into_warning());
         }
     }
