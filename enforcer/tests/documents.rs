@@ -1,4 +1,4 @@
-//! The documents name commands and options that exist.
+//! The documents name commands, options and files that exist.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -37,6 +37,24 @@ fn every_command_and_option_in_the_documents_exists() {
         for option in &one.options {
             assert!(help.contains(option.as_str()), "{one:?}: there is no {option}");
         }
+    }
+}
+
+#[test]
+fn every_file_in_the_recipes_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    let (_, recipes) = text.split_once("\n## Recipes\n").unwrap();
+    let (recipes, _) = recipes.split_once("\n## ").unwrap();
+    let is_path = |code: &&str| code.contains('/') && !code.contains([' ', '*']) && !code.starts_with("cargo");
+    // A name in capitals stands for the name that a contributor chooses.
+    let is_named = |path: &&str| !path.split('/').any(|part| part.starts_with(|c: char| c.is_ascii_uppercase()));
+    let paths: BTreeSet<&str> = recipes.split('`').skip(1).step_by(2).filter(is_path).filter(is_named).collect();
+    assert!(paths.len() > 25, "{paths:?}");
+    for path in paths {
+        // Within `enforcer/src` a recipe may leave out the beginning.
+        let places = [root.join(path), root.join("enforcer/src").join(path)];
+        assert!(places.iter().any(|place| place.exists()), "a recipe names {path}, and there is no such file");
     }
 }
 
