@@ -140,7 +140,7 @@ fn confirmed_in_time_it_stays_and_confirming_again_does_nothing() {
     let deadline = status(&protected).1["deadline"].clone();
     assert!(deadline.is_string(), "{deadline}");
     assert!(protected.run(&["confirm"]).expect_code(0).stderr.contains("confirmed"));
-    assert!(protected.run(&["confirm"]).expect_code(0).stderr.contains("nothing waits"));
+    assert!(protected.run(&["confirm"]).expect_code(0).stderr.contains("no change to confirm"));
     assert!(kept(&protected));
     let (code, json) = status(&protected);
     assert_eq!((code, json["deadline"].is_null()), (Some(0), true), "{json}");
