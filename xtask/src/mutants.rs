@@ -17,10 +17,11 @@ use crate::{assurance, workspace};
 
 const LIST: &str = "tests/mutants.txt";
 /// Asked in this order until one fails; the quickest first.
-const TESTS: [&[&str]; 3] = [
+const TESTS: [&[&str]; 4] = [
     &["test", "--quiet", "--package", "enforcer-common"],
     &["test", "--quiet", "--package", "enforcer", "--test", "agreement"],
     &["test", "--quiet", "--package", "enforcer", "--test", "compile"],
+    &["test", "--quiet", "--package", "enforcer", "--test", "remote", "--test", "limit"],
 ];
 /// What stands in for `enforcer/build.rs`.
 const NO_OBJECT: &str = r#"fn main() {

@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s", requires = "watch")]
     interval: Duration,
     /// Number of readings of --watch; 0 means until Ctrl-C.
-    #[arg(long, value_name = "N", default_value_t = 0, requires = "watch")]
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "watch", value_parser = crate::text::decimal::argument::<u64>)]
     count: u64,
 }
 

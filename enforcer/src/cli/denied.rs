@@ -45,7 +45,7 @@ pub struct Args {
     #[command(flatten)]
     filter: FilterArgs,
     /// Maximum number of flows; 0 means all [default: 40 in a table, all in JSON].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = crate::text::decimal::argument::<usize>)]
     limit: Option<usize>,
     /// Sort order.
     #[arg(long, value_enum, default_value_t = Order::Packets)]

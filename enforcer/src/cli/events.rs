@@ -39,7 +39,7 @@ pub struct Args {
     #[command(flatten)]
     filter: FilterArgs,
     /// Exit after this number of events; 0 means at Ctrl-C.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = crate::text::decimal::argument::<u64>)]
     count: u64,
     /// Start with the events that were already in the ring.
     #[arg(long)]

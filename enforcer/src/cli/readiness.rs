@@ -58,10 +58,10 @@ pub struct ThresholdArgs {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=7))]
     min_weekdays: u8,
     /// Maximum number of remaining refused flows.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = crate::text::decimal::argument::<usize>)]
     max_flows: usize,
     /// Maximum number of live connections that would be cut.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = crate::text::decimal::argument::<usize>)]
     max_connections: usize,
 }
 
@@ -78,6 +78,9 @@ impl From<ThresholdArgs> for Thresholds {
 }
 
 fn hours(text: &str) -> Result<f64, String> {
+    if let Some(hint) = crate::text::decimal::leading_zero(text) {
+        return Err(hint);
+    }
     let hours: f64 = text.parse().map_err(|_| "expected a number of hours".to_owned())?;
     if hours.is_finite() && hours >= 0.0 { Ok(hours) } else { Err("expected a number of hours, 0 or more".to_owned()) }
 }

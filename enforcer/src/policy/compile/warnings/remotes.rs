@@ -66,10 +66,13 @@ impl Lint<'_> {
         type Key<'a> = (&'a str, Option<Vec<String>>, Option<usize>);
         let mut found: BTreeMap<Key<'_>, Unknown<'_>> = BTreeMap::new();
         for by in &self.site.roles {
+            let mut hosts: BTreeMap<&str, Vec<Elsewhere>> = BTreeMap::new();
             let derived = self.catalogue.derived(&by.role);
-            for one in derived.iter().filter(|one| one.origin == Origin::Inverse) {
-                for host in elsewhere(self.site, self.catalogue, by, &one.role.name) {
-                    let matter = guessed(&host, one.service);
+            for one in derived.into_iter().filter(|one| one.origin == Origin::Inverse) {
+                let name = one.role.name.as_str();
+                let hosts = hosts.entry(name).or_insert_with(|| elsewhere(self.site, self.catalogue, by, name));
+                for host in hosts.iter() {
+                    let matter = guessed(host, one.service);
                     if matter.is_empty() {
                         continue;
                     }
@@ -80,7 +83,7 @@ impl Lint<'_> {
                         at: entry.map_or(by.at, |entry| entry.at),
                         role,
                         told: host.told,
-                        addresses: self.addresses(&host),
+                        addresses: self.addresses(host),
                         ..Unknown::default()
                     });
                     unknown.by.insert(format!("`{}`", by.role));
