@@ -1,8 +1,9 @@
-//! The terminal dashboard: what is known and how keys change it (this file), its lines (`rows`), and how it is drawn (`draw`).
+//! The terminal dashboard: what is known (this file), how keys change it (`keys`), its lines (`rows`), and how it is drawn (`draw`).
 //!
 //! Pure: readings and keys come from outside, and drawing goes to whatever ratatui draws on.
 
 mod draw;
+mod keys;
 mod rows;
 
 use std::cmp::Reverse;
@@ -16,6 +17,7 @@ use crate::dataplane::{DeniedFlow, InterfaceCounters, Modes};
 use crate::observe::rates::Rates;
 
 pub use draw::draw;
+pub use keys::Key;
 pub use rows::{Refused, Row};
 
 /// Readings that the sparklines remember.
@@ -30,25 +32,6 @@ pub struct Reading {
     pub interfaces: Vec<(InterfaceCounters, Option<Timestamp>)>,
     /// Denied flows.
     pub denied: Vec<DeniedFlow>,
-}
-
-/// What a key asks for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Key {
-    /// A character.
-    Char(char),
-    /// Enter.
-    Enter,
-    /// Escape.
-    Escape,
-    /// Delete the last character.
-    Backspace,
-    /// One row down, or up.
-    Down,
-    /// The other way.
-    Up,
-    /// Control and C.
-    Interrupt,
 }
 
 /// By what rules, reasons and flows are sorted.
@@ -141,55 +124,6 @@ impl App {
         }
         self.at = Some(reading.at);
         self.before = Some(reading);
-    }
-
-    /// Takes a key.
-    pub fn press(&mut self, key: Key) {
-        if key == Key::Interrupt {
-            self.done = true;
-        } else if self.types_filter {
-            self.type_filter(key);
-        } else if self.help {
-            // Any key leaves the help.
-            self.help = false;
-        } else {
-            self.command(key);
-        }
-    }
-
-    fn command(&mut self, key: Key) {
-        match key {
-            Key::Char('q') => self.done = true,
-            Key::Char('/') => self.types_filter = true,
-            Key::Char('s') => self.order = self.order.next(),
-            Key::Char('p' | ' ') => self.paused = !self.paused,
-            Key::Char('?' | 'h') => self.help = true,
-            Key::Escape => {
-                self.filter.clear();
-                self.scroll = 0;
-            }
-            Key::Down | Key::Char('j') => self.scroll = (self.scroll + 1).min(self.rules.len().saturating_sub(1)),
-            Key::Up | Key::Char('k') => self.scroll = self.scroll.saturating_sub(1),
-            Key::Char(_) | Key::Enter | Key::Backspace | Key::Interrupt => {}
-        }
-    }
-
-    fn type_filter(&mut self, key: Key) {
-        /// More is no name.
-        const LONGEST: usize = 64;
-        self.scroll = 0;
-        match key {
-            Key::Char(c) if self.filter.len() < LONGEST => self.filter.push(c),
-            Key::Backspace => {
-                self.filter.pop();
-            }
-            Key::Enter => self.types_filter = false,
-            Key::Escape => {
-                self.types_filter = false;
-                self.filter.clear();
-            }
-            Key::Char(_) | Key::Down | Key::Up | Key::Interrupt => {}
-        }
     }
 
     /// The rows of a table that the filter lets through, in order.
