@@ -197,6 +197,7 @@ fn what_no_site_can_permit_stays_unexplained() {
         remote: remote.map(|text| text.parse().unwrap()),
         local: None,
         packets: 1,
+        dropped: 0,
         bytes: 60,
     };
     let denied = [
@@ -398,6 +399,7 @@ fn denied(text: &str, ruleset: &Ruleset) -> (Denied, Tuple) {
         remote: Some(tuple.remote()),
         local: None,
         packets,
+        dropped: 0,
         bytes: packets * 60,
     };
     (flow, tuple)

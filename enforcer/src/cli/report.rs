@@ -14,7 +14,7 @@ use crate::cli::output::Output;
 use crate::cli::print::table::source_rows;
 use crate::failure::Failure;
 use crate::observe::report::{CutPart, Parts, PolicyPart, Report, span_parts};
-use crate::state::history::{Event, spans, this_boot};
+use crate::state::history::{Entry, Event, spans, this_boot};
 
 /// Write a report page about this host.
 ///
@@ -83,10 +83,12 @@ fn report(args: &Args, output: &mut Output<'_>) -> Result<Report, Failure> {
     let of = |one: &crate::dataplane::Protected| {
         span_parts(&one.interface, spans(&history.entries, one.pins.name(), &boot, at))
     };
-    let mut changes = history.entries.clone();
-    changes
-        .retain(|entry| entry.event != Event::Sample && protected.iter().any(|one| one.pins.name() == entry.interface));
-    changes.reverse();
+    // The history knows interfaces by the names of their pins, people by their own.
+    let change = |entry: &Entry| {
+        let one = protected.iter().find(|one| one.pins.name() == entry.interface)?;
+        (entry.event != Event::Sample).then(|| Entry { interface: one.interface.clone(), ..entry.clone() })
+    };
+    let changes: Vec<Entry> = history.entries.iter().rev().filter_map(change).collect();
     Ok(Report {
         version: env!("CARGO_PKG_VERSION"),
         host: nix::unistd::gethostname()

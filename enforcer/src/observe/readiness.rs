@@ -128,6 +128,8 @@ pub struct WouldDrop {
     pub example: Option<IpAddr>,
     /// Packets.
     pub packets: u64,
+    /// Of these, packets that were dropped; the others were counted in audit, and passed.
+    pub dropped: u64,
     /// `suggested`, `open`, `scan`, `refused` or `never`; only the first two stand in the way.
     pub class: &'static str,
     /// What would permit it, or why nothing is suggested.
@@ -235,7 +237,7 @@ fn evidence(one: &InterfaceFacts) -> AuditEvidence {
 /// Everything that is refused, by who would miss it.
 fn would_drop(facts: &Facts<'_>) -> Vec<WouldDrop> {
     type Key = (Option<String>, &'static str, String, &'static str, String);
-    let mut groups: BTreeMap<Key, (BTreeSet<Option<IpAddr>>, u64)> = BTreeMap::new();
+    let mut groups: BTreeMap<Key, (BTreeSet<Option<IpAddr>>, u64, u64)> = BTreeMap::new();
     let mut add = |flow: &Flow, class: &'static str, says: String| {
         let peer = flow.remote.and_then(|remote| peers_of(facts.site, remote));
         let service = match flow.port {
@@ -252,6 +254,7 @@ fn would_drop(facts: &Facts<'_>) -> Vec<WouldDrop> {
         let group = groups.entry((peer, flow.direction, service, class, says)).or_default();
         group.0.insert(flow.remote);
         group.1 += flow.packets;
+        group.2 += flow.dropped;
     };
     for one in &facts.denied.suggestions {
         for flow in &one.flows {
@@ -272,13 +275,14 @@ fn would_drop(facts: &Facts<'_>) -> Vec<WouldDrop> {
     }
     let mut found: Vec<WouldDrop> = groups
         .into_iter()
-        .map(|((peer, direction, service, class, says), (addresses, packets))| WouldDrop {
+        .map(|((peer, direction, service, class, says), (addresses, packets, dropped))| WouldDrop {
             peer,
             direction,
             service,
             addresses: addresses.iter().flatten().count(),
             example: addresses.into_iter().flatten().next(),
             packets,
+            dropped,
             class,
             says,
         })

@@ -1,14 +1,18 @@
-//! Charts as SVG. Their colours are replaced by the page's, for light and dark; they hold numbers and times, never names.
+//! Charts as SVG, each for a wide and for a narrow screen. The page's style sheet replaces their colours, for light and dark; they
+//! hold numbers and times, never names.
 
 use std::fmt::Display;
 
+use enforcer_common::Direction;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::{Interval, LastSeen, SpanPart};
+use super::axis::{self, grid, step};
+use super::series::{Bar, Bars};
+use super::{LastSeen, SpanPart};
 
 /// Colours by which the page's style sheet finds what to colour anew.
 const PASS: RGBColor = RGBColor(0x2f, 0x7d, 0x4f);
@@ -17,113 +21,166 @@ const WOULD_DROP: RGBColor = RGBColor(0xd6, 0x89, 0x10);
 const TEXT: RGBColor = RGBColor(0x33, 0x33, 0x33);
 const LINE: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 
-const WIDTH: u32 = 960;
-/// Bars that a chart of this width can show.
-const BARS: usize = 120;
+/// What a chart is drawn on.
+#[derive(Clone, Copy)]
+struct Canvas {
+    /// In pixels.
+    width: u32,
+    /// Room for the labels of the vertical axis, in pixels.
+    left: u32,
+    /// Labels that the horizontal axis has room for.
+    labels: f64,
+}
 
-/// The modes of an interface over time: a band for each direction. `None` where nothing is known.
-pub(super) fn modes(spans: &[&SpanPart], now: Timestamp, zone: &TimeZone) -> anyhow::Result<Option<String>> {
+/// Seconds that every chart shows: one bar is no chart.
+const LEAST_WIDTH: f64 = 600.0;
+
+const WIDE: Canvas = Canvas { width: 800, left: 64, labels: 9.0 };
+const NARROW: Canvas = Canvas { width: 340, left: 52, labels: 4.0 };
+
+/// A chart, and what it shows in a sentence.
+pub(super) struct Chart {
+    /// For wide screens and paper.
+    pub(super) wide: String,
+    /// For narrow screens.
+    pub(super) narrow: String,
+    /// What it shows.
+    pub(super) says: String,
+}
+
+impl Chart {
+    fn draw(says: String, draw: impl Fn(Canvas) -> anyhow::Result<String>) -> anyhow::Result<Self> {
+        Ok(Self { wide: draw(WIDE)?, narrow: draw(NARROW)?, says })
+    }
+}
+
+/// The modes over time: a band for each direction. `None` where nothing is known.
+pub(super) fn modes(spans: &[&SpanPart], now: Timestamp, zone: &TimeZone) -> anyhow::Result<Option<Chart>> {
     let Some(first) = spans.iter().map(|span| span.from).min() else { return Ok(None) };
-    let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, (WIDTH, 96)).into_drawing_area();
-        let (from, to) = range(first, now);
-        let mut builder = ChartBuilder::on(&root);
-        builder.margin(4).x_label_area_size(24).y_label_area_size(64);
-        let mut chart =
-            builder.build_cartesian_2d(TimeAxis { from, to, ticks: ticks(from, to, zone) }, 0.0..2.0).map_err(wrong)?;
-        mesh(&mut chart, zone, to - from, 0, &|_| String::new())?;
-        for span in spans {
-            for (floor, mode) in [(1.1, &span.modes.inbound), (0.1, &span.modes.outbound)] {
-                let color = if mode == "enforce" { PASS } else { WOULD_DROP };
-                let ends = [(seconds(span.from), floor), (seconds(span.to), floor + 0.8)];
-                chart.draw_series([Rectangle::new(ends, color.filled())]).map_err(wrong)?;
+    let (from, to) = range(first, now);
+    let draw = |canvas: Canvas| {
+        let mut svg = String::new();
+        {
+            let root = SVGBackend::with_string(&mut svg, (canvas.width, 84)).into_drawing_area();
+            let mut builder = ChartBuilder::on(&root);
+            builder.margin(4).margin_right(24).x_label_area_size(22).y_label_area_size(64);
+            let mut chart =
+                builder.build_cartesian_2d(TimeAxis::new(from, to, canvas, zone), 0.0..2.0).map_err(wrong)?;
+            mesh(&mut chart, zone, to - from, canvas, 0, &|_| String::new())?;
+            for span in spans {
+                for (floor, mode) in [(1.1, &span.modes.inbound), (0.1, &span.modes.outbound)] {
+                    let color = if mode == "enforce" { PASS } else { WOULD_DROP };
+                    let ends = [(seconds(span.from), floor), (seconds(span.to), floor + 0.8)];
+                    chart.draw_series([Rectangle::new(ends, color.filled())]).map_err(wrong)?;
+                }
             }
+            for (y, name) in [(12, "inbound"), (40, "outbound")] {
+                let style = ("sans-serif", 12).into_font().color(&TEXT);
+                root.draw(&Text::new(name, (4, y), style)).map_err(wrong)?;
+            }
+            root.present().map_err(wrong)?;
         }
-        for (y, name) in [(36, "inbound"), (68, "outbound")] {
-            let style = ("sans-serif", 12).into_font().color(&TEXT);
-            root.draw(&Text::new(name, (4, y - 14), style)).map_err(wrong)?;
-        }
-        root.present().map_err(wrong)?;
-    }
-    Ok(Some(svg))
-}
-
-/// Packets an hour that were refused, between entries of the history. `None` where there are none to compare.
-pub(super) fn over_time(intervals: &[Interval], zone: &TimeZone) -> anyhow::Result<Option<String>> {
-    let (Some(first), Some(last)) =
-        (intervals.iter().map(|one| one.from).min(), intervals.iter().map(|one| one.to).max())
-    else {
-        return Ok(None);
+        Ok(svg)
     };
-    let buckets = buckets(intervals, first, last);
-    let most = buckets.iter().map(|(_, _, drop, would_drop)| drop + would_drop).fold(0.0, f64::max);
-    if most <= 0.0 {
+    Chart::draw(modes_in_words(spans, now, zone), draw).map(Some)
+}
+
+fn modes_in_words(spans: &[&SpanPart], now: Timestamp, zone: &TimeZone) -> String {
+    let Some(last) = spans.iter().max_by_key(|span| span.to) else { return String::new() };
+    // A policy that was applied anew changes no mode.
+    let mut since = last.from;
+    for span in spans.iter().rev() {
+        if span.modes == last.modes && span.to >= since && span.from < since {
+            since = span.from;
+        }
+    }
+    let is_now = now.duration_since(last.to) < SignedDuration::from_secs(60);
+    let until = if is_now { String::new() } else { format!(" until {}", axis::time(last.to, zone)) };
+    let modes = &last.modes;
+    format!("Inbound {}, outbound {} since {}{until}.", modes.inbound, modes.outbound, axis::time(since, zone))
+}
+
+/// Refused packets, bar by bar. `None` where there are none.
+pub(super) fn refused(bars: &Bars, zone: &TimeZone) -> anyhow::Result<Option<Chart>> {
+    let (Some(first), Some(last)) = (bars.bars.first(), bars.bars.last()) else { return Ok(None) };
+    if bars.dropped + bars.would_drop == 0 {
         return Ok(None);
     }
-    let (from, to) = range(first, last);
+    let (from, to) = (first.from.min(last.to - LEAST_WIDTH), last.to);
+    Chart::draw(bars.in_words(zone), |canvas| stacked(&bars.bars, (from, to), canvas, zone)).map(Some)
+}
+
+/// Refused flows of a direction by the hour in which they were last seen. `None` where there are none.
+pub(super) fn last_seen(
+    hours: &[LastSeen],
+    direction: Direction,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> anyhow::Result<Option<Chart>> {
+    #[expect(clippy::cast_precision_loss, reason = "a bar is not that exact")]
+    let bar = |one: &LastSeen| {
+        let (start, flows) = (seconds(one.hour), one.of(direction));
+        Bar {
+            from: start,
+            to: (start + 3600.0).min(seconds(now).max(start + 60.0)),
+            dropped: flows.dropped as f64,
+            would_drop: flows.would_drop as f64,
+        }
+    };
+    let bars: Vec<Bar> = hours.iter().map(bar).filter(|bar| bar.dropped + bar.would_drop > 0.0).collect();
+    let Some(first) = bars.first() else { return Ok(None) };
+    // One bar is no chart: at least a day is shown.
+    let to = seconds(now);
+    let from = first.from.min(to - 86_400.0);
+    let (mut dropped, mut would_drop) = (0, 0);
+    for one in hours {
+        dropped += one.of(direction).dropped;
+        would_drop += one.of(direction).would_drop;
+    }
+    let says =
+        format!("{dropped} flows were dropped and {would_drop} would be dropped, by the hour of their last packet.");
+    Chart::draw(says, |canvas| stacked(&bars, (from, to), canvas, zone)).map(Some)
+}
+
+/// Bars of what was dropped, and on them what would be.
+fn stacked(bars: &[Bar], (from, to): (f64, f64), canvas: Canvas, zone: &TimeZone) -> anyhow::Result<String> {
+    /// A bar that stands for anything can be seen.
+    const LEAST: f64 = 0.015;
+    let most = bars.iter().map(|bar| bar.dropped + bar.would_drop).fold(1.0, f64::max) * 1.05;
+    let height = |packets: f64| if packets > 0.0 { packets.max(most * LEAST) } else { 0.0 };
     let mut svg = String::new();
     {
-        let root = SVGBackend::with_string(&mut svg, (WIDTH, 220)).into_drawing_area();
+        let root = SVGBackend::with_string(&mut svg, (canvas.width, 180)).into_drawing_area();
         let mut builder = ChartBuilder::on(&root);
-        builder.margin(8).x_label_area_size(24).y_label_area_size(64);
-        let mut chart = builder
-            .build_cartesian_2d(TimeAxis { from, to, ticks: ticks(from, to, zone) }, 0.0..most * 1.05)
-            .map_err(wrong)?;
-        mesh(&mut chart, zone, to - from, 4, &|y| short(*y))?;
-        for (from, to, drop, would_drop) in buckets {
-            let bar = |low: f64, high: f64, color: RGBColor| Rectangle::new([(from, low), (to, high)], color.filled());
-            let bars = [bar(0.0, drop, DROP), bar(drop, drop + would_drop, WOULD_DROP)];
-            chart.draw_series(bars).map_err(wrong)?;
+        builder.margin(8).margin_right(24).x_label_area_size(22).y_label_area_size(canvas.left);
+        let mut chart = builder.build_cartesian_2d(TimeAxis::new(from, to, canvas, zone), 0.0..most).map_err(wrong)?;
+        mesh(&mut chart, zone, to - from, canvas, 4, &|y| short(*y))?;
+        for bar in bars {
+            let (dropped, would_drop) = (height(bar.dropped), height(bar.would_drop));
+            let end = bar.from + (bar.to - bar.from) * 0.9;
+            let part = |low: f64, high: f64, color: RGBColor| {
+                (high > low).then(|| Rectangle::new([(bar.from, low), (end, high)], color.filled()))
+            };
+            let parts = [part(0.0, dropped, DROP), part(dropped, dropped + would_drop, WOULD_DROP)];
+            chart.draw_series(parts.into_iter().flatten()).map_err(wrong)?;
         }
         root.present().map_err(wrong)?;
     }
-    Ok(Some(svg))
+    Ok(svg)
 }
 
-/// Refused flows by the hour in which they were last seen. `None` where there are none.
-pub(super) fn last_seen(hours: &[LastSeen], now: Timestamp, zone: &TimeZone) -> anyhow::Result<Option<String>> {
-    let Some(first) = hours.first() else { return Ok(None) };
-    #[expect(clippy::cast_precision_loss, reason = "a bar is not that exact")]
-    let height = |flows: usize| flows as f64;
-    let most = hours.iter().map(|one| height(one.flows)).fold(1.0, f64::max);
-    let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, (WIDTH, 200)).into_drawing_area();
-        // One bar is no chart: at least a day is shown.
-        let from = first.hour.min(now - SignedDuration::from_hours(24));
-        let (from, to) = range(from, now.max(first.hour + SignedDuration::from_hours(1)));
-        let mut builder = ChartBuilder::on(&root);
-        builder.margin(8).x_label_area_size(24).y_label_area_size(64);
-        let mut chart = builder
-            .build_cartesian_2d(TimeAxis { from, to, ticks: ticks(from, to, zone) }, 0.0..most * 1.05)
-            .map_err(wrong)?;
-        mesh(&mut chart, zone, to - from, 4, &|y| short(*y))?;
-        let bar = |one: &LastSeen| {
-            let start = seconds(one.hour);
-            Rectangle::new([(start + 180.0, 0.0), (start + 3420.0, height(one.flows))], WOULD_DROP.filled())
-        };
-        chart.draw_series(hours.iter().map(bar)).map_err(wrong)?;
-        root.present().map_err(wrong)?;
-    }
-    Ok(Some(svg))
-}
-
-type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<TimeAxis, RangedCoordf64>>;
+type Drawing<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<TimeAxis, RangedCoordf64>>;
 
 fn mesh(
-    chart: &mut Chart<'_>,
+    chart: &mut Drawing<'_>,
     zone: &TimeZone,
     width: f64,
+    canvas: Canvas,
     lines: usize,
     y: &dyn Fn(&f64) -> String,
 ) -> anyhow::Result<()> {
-    let format = if step(width) < DAY { "%H:%M" } else { "%b %d" };
-    let x = |seconds: &f64| {
-        #[expect(clippy::cast_possible_truncation, reason = "times of day, far from the ends of what fits")]
-        let time = Timestamp::from_second(*seconds as i64).unwrap_or(Timestamp::UNIX_EPOCH);
-        time.to_zoned(zone.clone()).strftime(format).to_string()
-    };
+    let step = step(width, canvas.labels);
+    let x = |seconds: &f64| axis::label(*seconds, step, zone);
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -147,6 +204,13 @@ struct TimeAxis {
     ticks: Vec<f64>,
 }
 
+impl TimeAxis {
+    fn new(from: f64, to: f64, canvas: Canvas, zone: &TimeZone) -> Self {
+        let ticks = grid(from, to, step(to - from, canvas.labels), zone);
+        Self { from, to, ticks: ticks.into_iter().filter(|tick| (from..=to).contains(tick)).collect() }
+    }
+}
+
 impl Ranged for TimeAxis {
     type FormatOption = DefaultFormatting;
     type ValueType = f64;
@@ -167,57 +231,10 @@ impl Ranged for TimeAxis {
     }
 }
 
-const DAY: i64 = 86_400;
-
-/// Seconds between the labels of a time axis of this width: at most ten of them.
-fn step(width: f64) -> i64 {
-    const STEPS: [i64; 11] = [60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, DAY, 2 * DAY, 7 * DAY];
-    #[expect(clippy::cast_precision_loss, reason = "no step is that long")]
-    STEPS.into_iter().find(|step| width / *step as f64 <= 10.0).unwrap_or(30 * DAY)
-}
-
-/// Where the labels of a time axis stand: at whole hours and days of this time zone.
-fn ticks(from: f64, to: f64, zone: &TimeZone) -> Vec<f64> {
-    let step = step(to - from);
-    #[expect(clippy::cast_possible_truncation, reason = "times of day, far from the ends of what fits")]
-    let (from, to) = (from.ceil() as i64, to as i64);
-    let offset =
-        |second: i64| Timestamp::from_second(second).map_or(0, |time| i64::from(zone.to_offset(time).seconds()));
-    let first = from + (step - (from + offset(from)).rem_euclid(step)) % step;
-    let count = usize::try_from((to - first) / step + 1).unwrap_or(0).min(32);
-    #[expect(clippy::cast_precision_loss, reason = "seconds of our time fit")]
-    (0..).map(|index| first + index * step).take(count).filter(|tick| *tick <= to).map(|tick| tick as f64).collect()
-}
-
-/// Packets an hour, in bars of equal width: start, end, dropped, would be dropped.
-fn buckets(intervals: &[Interval], first: Timestamp, last: Timestamp) -> Vec<(f64, f64, f64, f64)> {
-    let (from, to) = (seconds(first), seconds(last));
-    #[expect(clippy::cast_precision_loss, reason = "there are few")]
-    let width = ((to - from) / BARS as f64).max(1.0);
-    let mut bars = vec![(0.0, 0.0); BARS];
-    for one in intervals {
-        let (start, end) = (seconds(one.from), seconds(one.to));
-        let length = (end - start).max(1e-9);
-        for (index, bar) in bars.iter_mut().enumerate() {
-            #[expect(clippy::cast_precision_loss, reason = "there are few")]
-            let low = from + index as f64 * width;
-            let shared = (end.min(low + width) - start.max(low)).max(0.0);
-            #[expect(clippy::cast_precision_loss, reason = "a bar is not that exact")]
-            let packets = |count: u64| count as f64 * (shared / length) * 3600.0 / width;
-            bar.0 += packets(one.packets.drop);
-            bar.1 += packets(one.packets.would_drop);
-        }
-    }
-    #[expect(clippy::cast_precision_loss, reason = "there are few")]
-    let place = |index: usize| from + index as f64 * width;
-    let bars = bars.into_iter().enumerate();
-    bars.map(|(index, (drop, would_drop))| (place(index), place(index) + width * 0.9, drop, would_drop)).collect()
-}
-
-/// From when to when, at least some minutes.
+/// From when to when, at least some minutes; the end is now, never later.
 fn range(from: Timestamp, to: Timestamp) -> (f64, f64) {
     let (from, to) = (seconds(from), seconds(to));
-    (from, to.max(from + 600.0))
+    (from.min(to - LEAST_WIDTH), to)
 }
 
 fn seconds(time: Timestamp) -> f64 {
@@ -236,27 +253,4 @@ fn short(number: f64) -> String {
 
 fn wrong(error: impl Display) -> anyhow::Error {
     anyhow::anyhow!("a chart cannot be drawn: {error}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_stand_at_whole_hours_and_days() {
-        let zone = TimeZone::fixed(jiff::tz::offset(2));
-        let at = |text: &str| seconds(text.parse::<Timestamp>().unwrap());
-        let found = |from: &str, to: &str| -> Vec<String> {
-            let ticks = ticks(at(from), at(to), &zone).into_iter();
-            #[expect(clippy::cast_possible_truncation, reason = "whole seconds")]
-            ticks.map(|tick| Timestamp::from_second(tick as i64).unwrap().to_string()).collect()
-        };
-        assert_eq!(
-            found("2026-11-20T05:10:00Z", "2026-11-22T18:00:00Z"),
-            ["20T10", "20T22", "21T10", "21T22", "22T10"].map(|hour| format!("2026-11-{hour}:00:00Z")),
-            "noon and midnight there"
-        );
-        assert_eq!(found("2026-11-01T00:00:00Z", "2026-11-06T00:00:00Z").len(), 10);
-        assert_eq!(found("2026-11-22T10:00:30Z", "2026-11-22T10:02:30Z").len(), 2);
-    }
 }

@@ -1,13 +1,18 @@
 //! The page about a host: what is in force, what passed and by which row of a document, what was or would be dropped, and whether
 //! it may enforce. As one HTML file that needs nothing else, or as JSON.
 //!
-//! Pure: what is known goes in. Names and addresses of the page are other people's text, so the template escapes all of it; the
-//! charts hold nothing but numbers and times.
+//! Pure: what is known goes in (`parts`). Names and addresses of the page are other people's text, so the template escapes all of
+//! it; the charts hold nothing but numbers and times. What is the same on several interfaces the page says once (`groups`), and it
+//! shows no number that is greater than what was counted (`series`).
 
+mod axis;
 mod charts;
+mod groups;
 mod page;
 mod parts;
+mod series;
 
+use enforcer_common::Direction;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -170,6 +175,10 @@ pub struct Interval {
     pub to: Timestamp,
     /// Packets of both directions together.
     pub packets: DirectionTotals,
+    /// Packets towards the host.
+    pub inbound: DirectionTotals,
+    /// Packets from the host.
+    pub outbound: DirectionTotals,
 }
 
 /// Refused flows that were last seen in an hour.
@@ -177,6 +186,58 @@ pub struct Interval {
 pub struct LastSeen {
     /// The hour.
     pub hour: Timestamp,
-    /// Flows.
+    /// Flows of both directions together.
     pub flows: usize,
+    /// Flows towards the host.
+    pub inbound: FlowCounts,
+    /// Flows from the host.
+    pub outbound: FlowCounts,
+}
+
+/// How many flows were dropped, and how many would be.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct FlowCounts {
+    /// Flows whose packets were dropped.
+    pub dropped: usize,
+    /// Flows whose packets were counted in audit, and passed.
+    pub would_drop: usize,
+}
+
+impl Interval {
+    /// Packets of a direction.
+    const fn of(&self, direction: Direction) -> DirectionTotals {
+        match direction {
+            Direction::Inbound => self.inbound,
+            Direction::Outbound => self.outbound,
+        }
+    }
+}
+
+impl LastSeen {
+    /// Flows of a direction.
+    const fn of(&self, direction: Direction) -> FlowCounts {
+        match direction {
+            Direction::Inbound => self.inbound,
+            Direction::Outbound => self.outbound,
+        }
+    }
+}
+
+/// A number with its thousands apart.
+fn count(number: &u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            // Narrow, and never where a line breaks.
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The beginning of a hash.
+fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
 }

@@ -1,28 +1,49 @@
 //! The report as one HTML page.
 
 use askama::Template;
+use enforcer_common::Direction;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{Report, RulePart, SpanPart, charts};
-use crate::state::history::{DirectionTotals, Entry, Event};
+use super::charts::{self, Chart};
+use super::groups::{self, Change, Remark, State};
+use super::series::Bars;
+use super::{ReasonPart, Report, RulePart, axis, count, short};
+use crate::observe::readiness::WouldDrop;
+use crate::state::history::DirectionTotals;
 
-/// Changes that the page lists; JSON has all.
-const CHANGES: usize = 40;
-/// Rows of the page's longest tables; JSON has all.
+/// Rows that the page's longest tables have at most; JSON has all.
 const ROWS: usize = 200;
+/// Rows that are shown before the reader asks for more.
+const OPEN_ROWS: usize = 15;
+/// Charts of modes that are shown before the reader asks for more.
+const OPEN_CHARTS: usize = 3;
+/// Names of interfaces that are shown before the reader asks for more.
+const NAMES: usize = 4;
 
 /// The page.
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
     report: &'a Report,
+    sums: [Sum; 2],
+    states: Vec<State<'a>>,
+    remarks: Vec<Remark<'a>>,
+    audits: Vec<Remark<'a>>,
     /// Charts, as SVG that holds numbers and times alone.
-    modes: Vec<(String, String)>,
-    over_time: Option<String>,
-    last_seen: Option<String>,
-    used: Vec<&'a RulePart>,
+    modes: Vec<(String, Chart)>,
+    refused: Vec<(String, Chart)>,
+    used: Vec<RulePart>,
+    reasons: Vec<ReasonPart>,
+    changes: Vec<Change<'a>>,
     zone: TimeZone,
+}
+
+/// Packets of a direction on all interfaces.
+struct Sum {
+    title: &'static str,
+    totals: DirectionTotals,
+    note: &'static str,
 }
 
 impl Report {
@@ -33,40 +54,93 @@ impl Report {
     pub fn html(&self) -> anyhow::Result<String> {
         let zone = TimeZone::system();
         let mut modes = Vec::new();
-        for one in &self.interfaces {
-            let spans: Vec<&SpanPart> = self.spans.iter().filter(|span| span.interface == one.interface).collect();
+        for (names, spans) in groups::spans(&self.interfaces, &self.spans) {
             if let Some(chart) = charts::modes(&spans, self.at, &zone)? {
-                modes.push((one.interface.clone(), chart));
+                modes.push((some_names(&names), chart));
             }
         }
         let page = Page {
+            sums: Direction::ALL.map(|direction| self.sum(direction)),
+            states: groups::states(&self.interfaces),
+            remarks: groups::remarks(&self.interfaces, &zone),
+            audits: groups::audits(&self.readiness.audit),
             modes,
-            over_time: charts::over_time(&self.over_time, &zone)?,
-            last_seen: charts::last_seen(&self.last_seen, self.at, &zone)?,
-            used: self.rules.iter().filter(|rule| rule.packets > 0).collect(),
+            refused: self.refused(&zone)?,
+            used: groups::used(&self.rules),
+            reasons: groups::reasons(&self.interfaces),
+            changes: groups::changes(&self.changes, &zone),
             report: self,
             zone,
         };
         Ok(page.render()? + "\n")
+    }
+
+    /// Packets of all interfaces.
+    fn sum(&self, direction: Direction) -> Sum {
+        let mut totals = DirectionTotals::default();
+        for one in &self.interfaces {
+            let one = one.totals[direction as usize];
+            totals.pass = totals.pass.saturating_add(one.pass);
+            totals.drop = totals.drop.saturating_add(one.drop);
+            totals.would_drop = totals.would_drop.saturating_add(one.would_drop);
+        }
+        match direction {
+            Direction::Inbound => Sum { title: "Inbound packets", totals, note: "" },
+            Direction::Outbound if self.policy.outbound_judged => Sum { title: "Outbound packets", totals, note: "" },
+            Direction::Outbound => {
+                Sum { title: "Outbound packets", totals, note: "The policy does not judge outbound traffic." }
+            }
+        }
+    }
+
+    /// The charts of refused packets and flows, those of each direction apart.
+    fn refused(&self, zone: &TimeZone) -> anyhow::Result<Vec<(String, Chart)>> {
+        let mut charts = Vec::new();
+        for direction in Direction::ALL {
+            let bars = Bars::of(&self.over_time, direction, zone);
+            if let Some(chart) = charts::refused(&bars, zone)? {
+                charts.push((format!("Refused {} packets", direction.name()), chart));
+            }
+        }
+        for direction in Direction::ALL {
+            if let Some(chart) = charts::last_seen(&self.last_seen, direction, self.at, zone)? {
+                charts.push((format!("Refused {} flows by the hour of their last packet", direction.name()), chart));
+            }
+        }
+        Ok(charts)
+    }
+}
+
+/// At most a few names.
+fn some_names(names: &[&str]) -> String {
+    match names.get(..NAMES) {
+        Some(some) if names.len() > NAMES => format!("{} and {} more", some.join(", "), names.len() - NAMES),
+        _ => names.join(", "),
     }
 }
 
 impl Page<'_> {
     /// A time as people on this host read it.
     fn time(&self, time: &Timestamp) -> String {
-        time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string()
+        axis::time(*time, &self.zone)
     }
 
-    /// What was changed, the newest first.
-    fn changes(&self) -> impl Iterator<Item = &Entry> {
-        self.report.changes.iter().filter(|entry| entry.event != Event::Sample)
+    /// The day of a time.
+    fn day(&self, time: &Timestamp) -> String {
+        time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d").to_string()
+    }
+
+    /// From when to when; one time, where both are the same for people.
+    fn span(&self, (first, last): &(Timestamp, Timestamp)) -> String {
+        let (first, last) = (self.time(first), self.time(last));
+        if first == last { first } else { format!("{first} to {last}") }
     }
 
     /// How many rows the page has no room for.
-    fn more(&self, rows: usize, room: usize) -> String {
-        match rows.saturating_sub(room) {
+    fn more(&self, rows: usize) -> String {
+        match rows.saturating_sub(ROWS) {
             0 => String::new(),
-            more => format!("... and {more} more; enforcer report --format json has all"),
+            more => format!("... and {more} more; enforcer report --format json lists all."),
         }
     }
 
@@ -75,29 +149,22 @@ impl Page<'_> {
         let most = self.used.first().map_or(1, |rule| rule.packets).max(1);
         (u128::from(*packets) * 100 / u128::from(most)).try_into().unwrap_or(100)
     }
-
-    /// Packets of all interfaces in a direction that passed, were dropped or would be.
-    fn sum(&self, direction: usize, of: &[&str]) -> String {
-        let one = |totals: &DirectionTotals| {
-            let each = [("pass", totals.pass), ("drop", totals.drop), ("would", totals.would_drop)];
-            each.into_iter().filter(|(name, _)| of.contains(name)).map(|(_, packets)| packets).sum::<u64>()
-        };
-        count(&self.report.interfaces.iter().map(|interface| one(&interface.totals[direction])).sum())
-    }
 }
 
-/// A number with its thousands apart.
-fn count(number: &u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            // Narrow, and never where a line breaks.
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
+/// The rows that are shown at once, and those that the reader can unfold. A few more are shown at once, too.
+fn fold<T>(rows: &[T]) -> (&[T], &[T]) {
+    let rows = &rows[..rows.len().min(ROWS)];
+    if rows.len() <= OPEN_ROWS + 3 { (rows, &[]) } else { rows.split_at(OPEN_ROWS) }
+}
+
+/// Packets of a service that were counted in audit, and passed.
+fn not_dropped(one: &WouldDrop) -> String {
+    count(&one.packets.saturating_sub(one.dropped))
+}
+
+/// The parts of a name, between which it may be broken.
+fn pieces(text: &str) -> Vec<&str> {
+    text.split_inclusive([':', '/', '@', '_', '.', '%']).collect()
 }
 
 /// Bytes as people read them.
@@ -109,21 +176,16 @@ fn bytes(number: &u64) -> String {
         whole /= 1000;
         unit += 1;
     }
-    format!("{} {}", count(&whole), UNITS[unit])
-}
-
-/// The beginning of a hash.
-fn short(hash: &str) -> &str {
-    hash.get(..12).unwrap_or(hash)
+    format!("{}\u{a0}{}", count(&whole), UNITS[unit])
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CutPart, InterfacePart, Interval, LastSeen, PolicyPart};
+    use super::super::{CutPart, FlowCounts, InterfacePart, Interval, LastSeen, PolicyPart, SpanPart};
     use super::*;
-    use crate::observe::readiness::{Check, Readiness, Thresholds, WouldDrop};
+    use crate::observe::readiness::{Check, Readiness, Thresholds};
     use crate::observe::suggest::{AlsoOpens, Suggestions};
-    use crate::state::history::{ModeWords, Totals};
+    use crate::state::history::{Entry, Event, ModeWords, Totals};
 
     const HOSTILE: &str = "</style><script>alert(\"x\")</script>&'";
 
@@ -183,6 +245,7 @@ mod tests {
                     addresses: 2,
                     example: Some([10, 0, 0, 7].into()),
                     packets: 1,
+                    dropped: 0,
                     class: "open",
                     says: HOSTILE.to_owned(),
                 }],
@@ -226,8 +289,15 @@ mod tests {
                 from: time(0),
                 to: time(90_000),
                 packets: totals,
+                inbound: totals,
+                outbound: DirectionTotals::default(),
             }],
-            last_seen: vec![LastSeen { hour: time(0), flows: 3 }],
+            last_seen: vec![LastSeen {
+                hour: time(0),
+                flows: 3,
+                inbound: FlowCounts { dropped: 1, would_drop: 2 },
+                outbound: FlowCounts::default(),
+            }],
         }
     }
 
@@ -236,14 +306,19 @@ mod tests {
         let html = report().html().unwrap();
         assert!(!html.contains("<script") && html.matches("</style>").count() == 1, "{html}");
         assert!(html.matches("&#60;script&#62;").count() > 15, "it is there, as text: {html}");
-        assert_eq!(html.matches("<svg").count(), 3, "three charts");
+        assert_eq!(html.matches("<svg").count(), 6, "three charts, for wide and narrow screens");
     }
 
     #[test]
     fn the_page_asks_for_nothing_else() {
         let html = report().html().unwrap();
-        for outside in ["src=", "href=", "url(", "@import", "<link", "<img", "<iframe"] {
+        for outside in ["src=", "url(", "@import", "<link", "<img", "<iframe"] {
             assert!(!html.contains(outside), "{outside}");
+        }
+        // Links lead to parts of the page, and each part is there.
+        for link in html.split("href=\"").skip(1) {
+            let target = link.strip_prefix('#').and_then(|link| link.split_once('"')).map(|(target, _)| target);
+            assert!(target.is_some_and(|target| html.contains(&format!("<section id=\"{target}\""))), "{target:?}");
         }
         // The name of SVG's language is no address.
         assert_eq!(html.matches("://").count(), html.matches("http://www.w3.org/2000/svg").count());
@@ -267,15 +342,127 @@ mod tests {
     fn rows_that_have_no_room_are_counted() {
         let mut report = report();
         assert!(!report.html().unwrap().contains("... and "));
-        report.rules = vec![report.rules[0].clone(); ROWS + 7];
-        assert!(report.html().unwrap().contains("... and 7 more; enforcer report --format json has all"));
+        report.rules =
+            (0..ROWS + 7).map(|number| RulePart { id: format!("site/{number}"), ..report.rules[0].clone() }).collect();
+        let html = report.html().unwrap();
+        assert!(html.contains("... and 7 more; enforcer report --format json lists all."), "{html}");
+        assert!(html.contains(&format!("<summary>{} more rules</summary>", ROWS - OPEN_ROWS)), "{html}");
     }
 
     #[test]
     fn numbers_are_grouped() {
         assert_eq!(count(&0), "0");
         assert_eq!(count(&1_234_567).replace('\u{202f}', " "), "1 234 567");
-        assert_eq!(bytes(&9_999).replace('\u{202f}', " "), "9 999 B");
-        assert_eq!(bytes(&12_345_678).replace('\u{202f}', " "), "12 MB");
+        assert_eq!(bytes(&9_999).replace(['\u{202f}', '\u{a0}'], " "), "9 999 B");
+        assert_eq!(bytes(&12_345_678).replace(['\u{202f}', '\u{a0}'], " "), "12 MB");
+    }
+
+    #[test]
+    fn the_title_says_what_the_page_is_about_and_when() {
+        let html = Report { host: "cuc1".to_owned(), ..report() }.html().unwrap();
+        assert!(html.contains("<title>Firewall report for cuc1, 20"), "{html}");
+        assert!(html.contains("<h1>Firewall report for cuc1</h1>"), "{html}");
+    }
+
+    #[test]
+    fn dropped_and_would_be_dropped_are_apart_in_each_direction() {
+        let mut report = report();
+        report.interfaces.push(report.interfaces[0].clone());
+        report.interfaces[0].totals = [
+            DirectionTotals { pass: 1001, drop: 1002, would_drop: 1003 },
+            DirectionTotals { pass: 2001, drop: 2002, would_drop: 2003 },
+        ];
+        report.interfaces[1].totals = report.interfaces[0].totals;
+        let html = report.html().unwrap().replace('\u{202f}', "");
+        let (_, cards) = html.split_once("<div class=\"cards\">").unwrap();
+        let (inbound, outbound) = cards.split_once("Outbound packets").unwrap();
+        let outbound = outbound.split_once("</dl>").unwrap().0;
+        for (card, numbers) in [(inbound, [2002, 2004, 2006]), (outbound, [4002, 4004, 4006])] {
+            for (word, number) in ["Passed", "Dropped", "Would be dropped"].into_iter().zip(numbers) {
+                let (_, rest) = card.split_once(&format!("<dt>{word}</dt>")).unwrap();
+                let value = rest.split_once("</dd>").unwrap().0.rsplit_once('>').unwrap().1;
+                assert_eq!(value, number.to_string(), "{word}: {card}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_each_service_what_was_dropped_and_what_would_be_are_apart() {
+        let mut report = report();
+        (report.readiness.would_drop[0].packets, report.readiness.would_drop[0].dropped) = (7654, 4321);
+        let html = report.html().unwrap().replace('\u{202f}', "");
+        assert!(html.contains("data-label=\"Dropped\">4321<"), "{html}");
+        assert!(html.contains("data-label=\"Would be dropped\">3333<"), "{html}");
+    }
+
+    #[test]
+    fn interfaces_that_are_alike_are_one_row() {
+        let mut report = report();
+        let (one, span) = (report.interfaces[0].clone(), report.spans[0].clone());
+        report.interfaces =
+            (0..64).map(|number| InterfacePart { interface: format!("tap{number}"), ..one.clone() }).collect();
+        report.spans = (0..64).map(|number| SpanPart { interface: format!("tap{number}"), ..span.clone() }).collect();
+        report.changes =
+            (0..64).map(|number| Entry { interface: format!("tap{number}"), ..report.changes[0].clone() }).collect();
+        let html = report.html().unwrap();
+        assert_eq!(html.matches("<summary>64 interfaces</summary>").count(), 2, "the state and the change: {html}");
+        assert_eq!(html.matches("<summary>64 interfaces: ").count(), 3, "problem, note and deadline: {html}");
+        assert_eq!(html.matches("Modes of ").count(), 2, "caption and label of one chart: {html}");
+    }
+
+    #[test]
+    fn every_table_has_headings_that_say_what_they_are_about() {
+        let html = report().html().unwrap();
+        assert!(html.matches("<table").count() > 5);
+        assert_eq!(html.matches("<table").count(), html.matches("<thead>").count());
+        assert_eq!(html.matches("<th ").count(), html.matches("<th scope=").count(), "each has a scope");
+        assert!(!html.contains("<th>"), "each has a scope");
+        assert_eq!(html.matches("<h1>").count(), 1);
+    }
+
+    /// The ratio of luminance of two colours (WCAG 2.2).
+    fn contrast(a: &str, b: &str) -> f64 {
+        let luminance = |color: &str| {
+            let digits = color.trim_start_matches('#');
+            let wide = if digits.len() == 3 {
+                digits.chars().flat_map(|digit| [digit; 2]).collect()
+            } else {
+                digits.to_owned()
+            };
+            let part = |index: usize| {
+                let value = f64::from(u8::from_str_radix(&wide[index * 2..index * 2 + 2], 16).unwrap()) / 255.0;
+                if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+            };
+            0.2126 * part(0) + 0.7152 * part(1) + 0.0722 * part(2)
+        };
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn text_can_be_told_from_its_ground_in_light_dark_and_on_paper() {
+        let html = report().html().unwrap();
+        let mut schemes = 0;
+        for block in html.split(":root {").skip(1) {
+            let block = block.split_once('}').unwrap().0;
+            let color = |name: &str| {
+                let (_, rest) = block.split_once(&format!("--{name}: ")).unwrap_or_else(|| panic!("{name}: {block}"));
+                rest.split_once(';').unwrap().0.to_owned()
+            };
+            for text in ["text", "quiet", "pass", "drop", "would", "accent"] {
+                for ground in ["ground", "panel"] {
+                    let found = contrast(&color(text), &color(ground));
+                    assert!(found >= 4.5, "{text} on {ground}: {found:.2}");
+                }
+            }
+            if block.contains("--pass-area") {
+                for area in ["pass-area", "drop-area", "would-area"] {
+                    let found = contrast(&color(area), &color("panel"));
+                    assert!(found >= 3.0 || area == "would-area" && found >= 2.5, "{area}: {found:.2}");
+                }
+            }
+            schemes += 1;
+        }
+        assert_eq!(schemes, 3, "light, dark and paper");
     }
 }

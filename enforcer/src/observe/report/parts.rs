@@ -1,9 +1,11 @@
 //! What a report is made from: what is counted and in force on each interface, and what the history knows.
 
-use enforcer_common::Direction;
+use std::collections::BTreeMap;
+
+use enforcer_common::{Direction, Mode};
 use jiff::Timestamp;
 
-use super::{InterfacePart, Interval, LastSeen, ReasonPart, RulePart, SpanPart};
+use super::{FlowCounts, InterfacePart, Interval, LastSeen, ReasonPart, RulePart, SpanPart};
 use crate::dataplane::DeniedFlow;
 use crate::observe::readiness::InterfaceFacts;
 use crate::policy::ruleset::SourceRow;
@@ -73,7 +75,8 @@ impl Parts<'_> {
                         drop: inbound.drop + outbound.drop,
                         would_drop: inbound.would_drop + outbound.would_drop,
                     };
-                    found.push(Interval { interface: counters.interface.clone(), from: *from, to: *to, packets });
+                    let interface = counters.interface.clone();
+                    found.push(Interval { interface, from: *from, to: *to, packets, inbound, outbound });
                 }
             }
         }
@@ -85,12 +88,27 @@ impl Parts<'_> {
     pub fn last_seen(&self, now: Timestamp) -> Vec<LastSeen> {
         const HOURS: i64 = 7 * 24;
         let hour = |time: Timestamp| time.as_second().div_euclid(3600);
-        let mut flows = std::collections::BTreeMap::new();
+        let mut hours: BTreeMap<i64, [FlowCounts; 2]> = BTreeMap::new();
         for flow in self.denied.iter().filter(|flow| (0..HOURS).contains(&(hour(now) - hour(flow.last)))) {
-            *flows.entry(hour(flow.last)).or_insert(0) += 1;
+            let [inbound, outbound] = hours.entry(hour(flow.last)).or_default();
+            let counts = match flow.direction {
+                Direction::Inbound => inbound,
+                Direction::Outbound => outbound,
+            };
+            match flow.mode {
+                Mode::Audit => counts.would_drop += 1,
+                Mode::Enforce => counts.dropped += 1,
+            }
         }
         let at = |hour: i64| Timestamp::from_second(hour * 3600).unwrap_or(now);
-        flows.into_iter().map(|(hour, flows)| LastSeen { hour: at(hour), flows }).collect()
+        let sum = |counts: FlowCounts| counts.dropped + counts.would_drop;
+        let part = |(hour, [inbound, outbound]): (i64, [FlowCounts; 2])| LastSeen {
+            hour: at(hour),
+            flows: sum(inbound) + sum(outbound),
+            inbound,
+            outbound,
+        };
+        hours.into_iter().map(part).collect()
     }
 }
 

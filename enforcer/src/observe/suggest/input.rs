@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use enforcer_common::{Direction, Reason, Verdict};
+use enforcer_common::{Direction, Mode, Reason, Verdict};
 use serde::Deserialize;
 
 use super::{Denied, Tried};
@@ -24,13 +24,15 @@ struct Listed {
     ethertype: Option<String>,
     packets: u64,
     bytes: u64,
+    #[serde(default)]
+    mode: Option<String>,
 }
 
 impl Denied {
     /// What is needed of a denied flow; `None` for a frame of which nothing is known that a policy could name.
     #[must_use]
     pub fn of(flow: &DeniedFlow) -> Option<Self> {
-        let DeniedFlow { direction, reason, protocol, remote, local, asked, packets, bytes, .. } = *flow;
+        let DeniedFlow { direction, reason, mode, protocol, remote, local, asked, packets, bytes, .. } = *flow;
         let tried = match (protocol, asked) {
             (Some(protocol), Asked::Port(port)) => Tried::Port { protocol, port },
             (Some(protocol), Asked::IcmpType(kind)) => Tried::Icmp { protocol, kind },
@@ -38,7 +40,8 @@ impl Denied {
             (None, Asked::Ethertype(ethertype)) => Tried::Ethertype(ethertype),
             (None, Asked::Port(_) | Asked::IcmpType(_) | Asked::Nothing) => return None,
         };
-        Some(Self { direction, reason, tried, remote, local, packets, bytes })
+        let dropped = if mode == Mode::Enforce { packets } else { 0 };
+        Some(Self { direction, reason, tried, remote, local, packets, dropped, bytes })
     }
 
     /// The flows of `enforcer denied --format json`.
@@ -73,7 +76,8 @@ impl Listed {
             }
             (None, _, _, None) => return Ok(None),
         };
-        let Self { remote, local, packets, bytes, .. } = self;
-        Ok(Some(Denied { direction, reason, tried, remote, local, packets, bytes }))
+        let Self { remote, local, packets, bytes, mode, .. } = self;
+        let dropped = if mode.as_deref() == Some(Mode::Enforce.name()) { packets } else { 0 };
+        Ok(Some(Denied { direction, reason, tried, remote, local, packets, dropped, bytes }))
     }
 }

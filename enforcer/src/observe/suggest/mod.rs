@@ -54,6 +54,8 @@ pub struct Denied {
     pub local: Option<IpAddr>,
     /// Packets.
     pub packets: u64,
+    /// Of these, packets that were dropped; the others were counted in audit, and passed.
+    pub dropped: u64,
     /// Bytes.
     pub bytes: u64,
 }
@@ -156,6 +158,8 @@ pub struct Flow {
     pub reason: &'static str,
     /// Packets.
     pub packets: u64,
+    /// Of these, packets that were dropped; the others were counted in audit, and passed.
+    pub dropped: u64,
     /// Bytes.
     pub bytes: u64,
 }
@@ -400,6 +404,7 @@ impl From<&Denied> for Flow {
             remote: denied.remote,
             reason: denied.reason.name(),
             packets: denied.packets,
+            dropped: denied.dropped,
             bytes: denied.bytes,
         }
     }

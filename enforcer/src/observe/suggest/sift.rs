@@ -59,6 +59,7 @@ fn together(denied: &[Denied]) -> Vec<Denied> {
             .entry((flow.direction, flow.tried, flow.remote))
             .and_modify(|known| {
                 known.packets += flow.packets;
+                known.dropped += flow.dropped;
                 known.bytes += flow.bytes;
             })
             .or_insert_with(|| flow.clone());
