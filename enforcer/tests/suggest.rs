@@ -57,42 +57,42 @@ fn each_flow_is_explained_by_a_peer_a_role_or_an_entry_of_its_own() {
               cluster: [10.1.1.11]
               monitoring: [10.9.9.8]
             allow:
-              - {name: tcp-7777-2, protocol: tcp, ports: [7777], from: [10.0.0.7, 10.0.0.8], reason: "from denied flows; say what for"}
-              - {name: esp, protocol: esp, from: [10.1.1.10], reason: "from denied flows; say what for"}
-              - {name: tcp-22222, protocol: tcp, ports: [22222], from: [8.8.8.8], reason: "from denied flows; say what for"}
+              - {name: tcp-7777-2, protocol: tcp, ports: [7777], from: [10.0.0.7, 10.0.0.8], reason: "from denied flows; state the purpose"}
+              - {name: esp, protocol: esp, from: [10.1.1.10], reason: "from denied flows; state the purpose"}
+              - {name: tcp-22222, protocol: tcp, ports: [22222], from: [8.8.8.8], reason: "from denied flows; state the purpose"}
 
             allow tcp-7777-2: 2 flows, 52 packets
               rules site/tcp-7777-2 rows 0
               also AlsoOpens { ports: 0, to_anybody: false, examples: [] }
-              low: permits what was seen and nothing else
+              low: permits only the flows that were seen
             allow esp: 1 flows, 5 packets
               rules site/esp rows 0
               also AlsoOpens { ports: 0, to_anybody: false, examples: [] }
-              low: permits what was seen and nothing else
+              low: permits only the flows that were seen
             allow tcp-22222: 1 flows, 1 packets
               rules site/tcp-22222 rows 0
               also AlsoOpens { ports: 0, to_anybody: false, examples: [] }
-              high: permits what was seen and nothing else; 8.8.8.8 may be on the Internet; seen only once: it may be somebody's mistake
+              high: permits only the flows that were seen; 8.8.8.8 may be on the Internet; seen only once, so it may be a mistake
             peer monitoring: 1 flows, 200 packets
               rules site/node-exporter rows 0
               also AlsoOpens { ports: 0, to_anybody: false, examples: [] }
-              low: only if these addresses are `monitoring`; it permits nothing else to them
+              low: accept only if these addresses belong to `monitoring`; they gain no other access
             peer cluster: 2 flows, 29 packets
               rules unity-connection/cluster-manager unity-connection/conversation-cluster rows 2
               also AlsoOpens { ports: 23, to_anybody: false, examples: ["inbound tcp 1090,1099 (unity-connection/alert-manager)", "inbound tcp 1935,19003,20500-20502 (unity-connection/conversation-cluster)", "inbound tcp 1502-1503 (unity-connection/database)", "inbound tcp 8001 (unity-connection/database-change-notification)", "inbound tcp 1515 (unity-connection/database-replication)", "inbound tcp 20055 (unity-connection/licence-server)"] }
-              high: members of `cluster` reach services that are for nobody else: only if these addresses are such servers
+              high: members of `cluster` reach services that nobody else can reach: accept only if these addresses are such servers
               narrower allow:
-                  - {name: tcp-8500, protocol: tcp, ports: [8500], from: [10.1.1.11], reason: "from denied flows; say what for"}
-                  - {name: tcp-20500, protocol: tcp, ports: [20500], from: [10.1.1.11], reason: "from denied flows; say what for"}
+                  - {name: tcp-8500, protocol: tcp, ports: [8500], from: [10.1.1.11], reason: "from denied flows; state the purpose"}
+                  - {name: tcp-20500, protocol: tcp, ports: [20500], from: [10.1.1.11], reason: "from denied flows; state the purpose"}
             role cce-router: 2 flows, 80 packets
               rules cce-router/dmp-a cce-router/mds-state-transfer-a rows 2
               also AlsoOpens { ports: 528, to_anybody: true, examples: ["inbound tcp 7890 (cce-diagnostic-framework/diagnostics)", "inbound tcp 40002-40003,40017 (cce-router/dmp-a)", "inbound tcp 40000 (cce-router/mds-process-a)", "inbound tcp 40001 (cce-router/mds-state-transfer-a)", "inbound tcp 40007 (cce-router/rtfeed-a)", "inbound tcp 40034 (cce-router/tip-events)"] }
-              high: only if this host has the role: it opens 528 ports more, some of them to anybody
+              high: accept only if this host has the role: it opens 528 ports more, some to any address
               narrower allow:
-                  - {name: tcp-40001, protocol: tcp, ports: [40001], from: [10.5.1.10], reason: "from denied flows; say what for"}
-                  - {name: tcp-40003, protocol: tcp, ports: [40003], from: [10.5.1.10], reason: "from denied flows; say what for"}
-            ? tcp Some(443) no entry of a site permits it: A rule of a role or of the site permits it.
-            ? tcp Some(23) `site/no-telnet` of the site refuses it, and deny beats permit
+                  - {name: tcp-40001, protocol: tcp, ports: [40001], from: [10.5.1.10], reason: "from denied flows; state the purpose"}
+                  - {name: tcp-40003, protocol: tcp, ports: [40003], from: [10.5.1.10], reason: "from denied flows; state the purpose"}
+            ? tcp Some(443) no entry of a site can permit it: A rule of a role or of the site permits it.
+            ? tcp Some(23) `site/no-telnet` of the site denies it; deny overrides permit
         "#]],
     );
 }
@@ -107,23 +107,23 @@ fn outbound_flows_get_connections() {
             peers:
               cluster: [10.1.1.12]
             allow:
-              - {name: out-tcp-4422, direction: out, protocol: tcp, ports: [4422], to: [10.8.0.4], reason: "from denied flows; say what for"}
-              - {name: out-udp-9, direction: out, protocol: udp, ports: [9], to: ["2001:db8::9"], reason: "from denied flows; say what for"}
+              - {name: out-tcp-4422, direction: out, protocol: tcp, ports: [4422], to: [10.8.0.4], reason: "from denied flows; state the purpose"}
+              - {name: out-udp-9, direction: out, protocol: udp, ports: [9], to: ["2001:db8::9"], reason: "from denied flows; state the purpose"}
 
             allow out-tcp-4422: 1 flows, 7 packets
               rules site/out-tcp-4422 rows 0
               also AlsoOpens { ports: 0, to_anybody: false, examples: [] }
-              low: permits what was seen and nothing else
+              low: permits only the flows that were seen
             allow out-udp-9: 1 flows, 1 packets
               rules site/out-udp-9 rows 0
               also AlsoOpens { ports: 0, to_anybody: false, examples: [] }
-              medium: permits what was seen and nothing else; seen only once: it may be somebody's mistake
+              medium: permits only the flows that were seen; seen only once, so it may be a mistake
             peer cluster: 1 flows, 9 packets
               rules unity-connection/conversation-cluster rows 1
               also AlsoOpens { ports: 47, to_anybody: false, examples: ["inbound tcp 1090,1099 (unity-connection/alert-manager)", "inbound tcp 8500 (unity-connection/cluster-manager)", "inbound tcp 1935,19003,20500-20502 (unity-connection/conversation-cluster)", "inbound tcp 1502-1503 (unity-connection/database)", "inbound tcp 8001 (unity-connection/database-change-notification)", "inbound tcp 1515 (unity-connection/database-replication)"] }
-              high: members of `cluster` reach services that are for nobody else: only if these addresses are such servers
+              high: members of `cluster` reach services that nobody else can reach: accept only if these addresses are such servers
               narrower allow:
-                  - {name: out-tcp-20500, direction: out, protocol: tcp, ports: [20500], to: [10.1.1.12], reason: "from denied flows; say what for"}
+                  - {name: out-tcp-20500, direction: out, protocol: tcp, ports: [20500], to: [10.1.1.12], reason: "from denied flows; state the purpose"}
         "#]],
     );
 }
@@ -260,7 +260,7 @@ deny: [{name: no-telnet, protocol: tcp, ports: [23]}]";
             protocol: tcp
             ports: [9100]
             from: [monitoring]
-          - {name: tcp-7777, protocol: tcp, ports: [7777], from: [10.0.0.7], reason: "from denied flows; say what for"}
+          - {name: tcp-7777, protocol: tcp, ports: [7777], from: [10.0.0.7], reason: "from denied flows; state the purpose"}
           # nothing else
         deny: [{name: no-telnet, protocol: tcp, ports: [23]}]
     "#]]
@@ -310,7 +310,10 @@ allow:
     let found = suggestions(site, Options::default(), &flows);
     let names: Vec<&str> = found.suggestions.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["cce-pgs"]);
-    assert!(found.unexplained.iter().all(|one| one.why.contains("not beside the other suggestions")), "{found:?}");
+    assert!(
+        found.unexplained.iter().all(|one| one.why.contains("not together with the other suggestions")),
+        "{found:?}"
+    );
 }
 
 /// Everybody may come to a port that one address was seen at.

@@ -68,9 +68,9 @@ fn rules_and_denied_flows_are_shown_filtered_sorted_and_paused() {
     top.press("p");
     top.expect("a pause", |text| text.contains("PAUSED"));
     top.press("?");
-    top.expect("the help", |text| text.contains("any key") || text.contains("Any key"));
+    top.expect("the help", |text| text.contains("Press any key"));
     top.press("x");
-    top.expect("the tables", |text| !text.contains("Any key"));
+    top.expect("the tables", |text| !text.contains("Press any key"));
     top.press("q");
     expect_end(top);
 }

@@ -164,8 +164,10 @@ fn show(readiness: &Readiness, evidence: &Evidence, output: &mut Output<'_>) -> 
 }
 
 fn would_drop(groups: &[WouldDrop], output: &mut Output<'_>) -> Result<(), Failure> {
-    let mut rows =
-        table(output.terminal, &["PEER", "SERVICE", "PACKETS", "ADDRESSES", "CLASS", "SUGGESTION, OR WHY NONE"]);
+    let mut rows = table(
+        output.terminal,
+        &["PEER", "SERVICE", "PACKETS", "DROPPED", "ADDRESSES", "CLASS", "SUGGESTION, OR WHY NONE"],
+    );
     for one in groups.iter().take(ROWS) {
         let way = if one.direction == "inbound" { "in" } else { "out" };
         let addresses = match (one.example, one.addresses) {
@@ -177,6 +179,7 @@ fn would_drop(groups: &[WouldDrop], output: &mut Output<'_>) -> Result<(), Failu
             one.peer.clone().unwrap_or_else(|| "-".to_owned()),
             format!("{way} {}", one.service),
             one.packets.to_string(),
+            one.dropped.to_string(),
             addresses,
             one.class.to_owned(),
             one.says.clone(),

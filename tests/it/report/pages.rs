@@ -88,6 +88,7 @@ pub(crate) fn empty() -> Report {
             policy_hash: String::new(),
             suggestions: Vec::new(),
             unexplained: Vec::new(),
+            notes: Vec::new(),
             yaml: String::new(),
             site: String::new(),
             is_rewritten: false,
@@ -131,7 +132,7 @@ fn rule(interface: &str, id: &str, packets: u64) -> RulePart {
 
 const LONGEST_RULE: &str = "remote-network-management/role-manager-heartbeat-and-database-replication";
 const YAML: &str = "allow:\n  - {name: tcp-4444, protocol: tcp, ports: [4444], from: [10.1.1.1, 10.1.1.2, \
-    \"2001:db8:1234:5678:9abc:def0:1234:5678\", \"2001:db8:1234:5678:9abc:def0:1234:5679\"], reason: from denied flows; say what for}\n";
+    \"2001:db8:1234:5678:9abc:def0:1234:5678\", \"2001:db8:1234:5678:9abc:def0:1234:5679\"], reason: from denied flows; state the purpose}\n";
 
 /// Every text that comes from elsewhere is long or hostile.
 pub(crate) fn hostile() -> Report {

@@ -37,7 +37,7 @@ const MOST_REMOTES: usize = 64;
 /// More entries are no suggestion: the rest is left to a person, who has taken care of these first.
 const MOST_ENTRIES: usize = 500;
 /// Where an entry comes from; the operator is to replace it.
-const SEEN: &str = "from denied flows; say what for";
+const SEEN: &str = "from denied flows; state the purpose";
 
 /// A denied flow.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -225,10 +225,10 @@ pub fn suggest(base: &Base<'_>, denied: &[Denied], options: Options) -> Suggesti
         if count > MOST_REMOTES {
             leave(
                 flows,
-                &format!("{count} addresses tried it; for everybody, write an entry of `allow` without `from`"),
+                &format!("{count} addresses tried it; to permit any address, write an `allow` entry without `from`"),
             );
         } else if entries.len() >= MOST_ENTRIES {
-            leave(flows, &format!("{MOST_ENTRIES} other services were asked for by more packets: see to these first"));
+            leave(flows, &format!("{MOST_ENTRIES} other services have more refused packets; handle those first"));
         } else {
             let entry = allow(direction, tried, &flows, &mut names);
             let additions = Additions { allow: vec![entry.clone()], ..Additions::default() };

@@ -164,23 +164,29 @@ pub(super) fn judge(kind: Kind, name: &str, also: &AlsoOpens, flows: &[Denied]) 
         notes.push(text);
     };
     match kind {
-        Kind::Allow => note(Level::Low, "permits what was seen and nothing else".to_owned()),
+        Kind::Allow => note(Level::Low, "permits only the flows that were seen".to_owned()),
         Kind::Peer if name == "cluster" || name == "https-networking" => note(
             Level::High,
             format!(
-                "members of `{name}` reach services that are for nobody else: only if these addresses are such servers"
+                "members of `{name}` reach services that nobody else can reach: accept only if these addresses are such servers"
             ),
         ),
         Kind::Peer if also.ports > 0 => {
-            note(Level::Medium, format!("only if these addresses are `{name}`: they reach {} more", ports(also.ports)));
+            note(
+                Level::Medium,
+                format!(
+                    "accept only if these addresses belong to `{name}`: they gain access to {} more",
+                    ports(also.ports)
+                ),
+            );
         }
         Kind::Peer => {
-            note(Level::Low, format!("only if these addresses are `{name}`; it permits nothing else to them"));
+            note(Level::Low, format!("accept only if these addresses belong to `{name}`; they gain no other access"));
         }
         Kind::Role => {
-            let to = if also.to_anybody { ", some of them to anybody" } else { "" };
+            let to = if also.to_anybody { ", some to any address" } else { "" };
             let of = if also.to_anybody { Level::High } else { Level::Medium };
-            note(of, format!("only if this host has the role: it opens {} more{to}", ports(also.ports)));
+            note(of, format!("accept only if this host has the role: it opens {} more{to}", ports(also.ports)));
         }
     }
     let remotes: BTreeSet<IpAddr> = flows.iter().filter_map(|flow| flow.remote).collect();
@@ -202,15 +208,18 @@ pub(super) fn judge(kind: Kind, name: &str, also: &AlsoOpens, flows: &[Denied]) 
     if !management.is_empty() {
         let listed: Vec<String> = management.iter().map(ToString::to_string).collect();
         let port = if listed.len() == 1 { "port" } else { "ports" };
-        note(Level::Medium, format!("hosts are administered from {port} {}", listed.join(", ")));
+        note(Level::Medium, format!("{port} {} can be used to administer the host", listed.join(", ")));
     }
     if flows.iter().any(|flow| matches!(flow.tried, Tried::Ethertype(_))) {
-        note(Level::Medium, "frames that are not IP have no address: everybody on the link may send them".to_owned());
+        note(
+            Level::Medium,
+            "frames that are not IP carry no IP address, so any host on the link may send them".to_owned(),
+        );
     }
     let packets: u64 = flows.iter().map(|flow| flow.packets).sum();
     if packets < FEW {
         let times = if packets == 1 { "once" } else { "twice" };
-        note(Level::Medium, format!("seen only {times}: it may be somebody's mistake"));
+        note(Level::Medium, format!("seen only {times}, so it may be a mistake"));
     }
     Risk { level, note: notes.join("; ") }
 }

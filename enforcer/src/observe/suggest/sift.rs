@@ -27,7 +27,7 @@ pub(super) fn sift(base: &Base<'_>, denied: &[Denied]) -> Sifted {
         let found = tables.judge(&flow).filter(|_| is_of_policy(flow.reason));
         if let Some(found) = found {
             if found.reason.verdict() == Verdict::Pass {
-                sifted.leave(&flow, Class::Permitted, "the policy permits it by now".to_owned());
+                sifted.leave(&flow, Class::Permitted, "the current policy permits it".to_owned());
                 continue;
             }
             flow.reason = found.reason;
@@ -70,14 +70,16 @@ fn together(denied: &[Denied]) -> Vec<Denied> {
 /// Why nothing can be suggested for a flow.
 fn refusal(flow: &Denied, rule: &str) -> Option<(Class, String)> {
     match (flow.reason, flow.tried) {
-        (Reason::Denied, _) => Some((Class::Refused, format!("{rule} of the site refuses it, and deny beats permit"))),
+        (Reason::Denied, _) => Some((Class::Refused, format!("{rule} of the site denies it; deny overrides permit"))),
         (Reason::Internal, _) => Some((
             Class::Refused,
             format!(
-                "the document keeps this port to the host itself ({rule}); `enforcer explain` shows what would open it"
+                "the document reserves this port for the host itself ({rule}); `enforcer explain` shows how to open it"
             ),
         )),
-        (Reason::EchoDrop, _) => Some((Class::Refused, "a ping: `icmp_echo` of the site says who may".to_owned())),
+        (Reason::EchoDrop, _) => {
+            Some((Class::Refused, "a ping: `icmp_echo` in the site sets who may ping this host".to_owned()))
+        }
         (Reason::NoRule | Reason::Peer | Reason::NoConnection, Tried::Port { .. } | Tried::Protocol(_))
         | (Reason::Protocol, Tried::Protocol(_))
             if flow.remote.is_some() =>
@@ -85,7 +87,7 @@ fn refusal(flow: &Denied, rule: &str) -> Option<(Class, String)> {
             None
         }
         (Reason::Ethertype, Tried::Ethertype(ethertype)) if ethertype >= FIRST_ETHERTYPE => None,
-        (reason, _) => Some((Class::Never, format!("no entry of a site permits it: {}", reason.sentence()))),
+        (reason, _) => Some((Class::Never, format!("no entry of a site can permit it: {}", reason.sentence()))),
     }
 }
 
@@ -109,7 +111,7 @@ impl Sifted {
             match scan {
                 Some(ports) => {
                     let why =
-                        format!("its address tried {} ports that no rule names: it looks like a scan", ports.len());
+                        format!("this address tried {} ports that no rule names, which looks like a scan", ports.len());
                     self.leave(&flow, Class::Scan, why);
                 }
                 None => self.open.push(flow),

@@ -39,7 +39,10 @@ pub(super) fn together(base: &Base<'_>, finished: Vec<Finished>) -> Together {
     for group in groups.filter(|group| !group.is_empty()) {
         if let Err((group, why)) = together.take(base, group) {
             together.refused.extend(group.into_iter().map(|(draft, _)| {
-                let why = format!("`{}` would permit it, but not beside the other suggestions: {why}", draft.name);
+                let why = format!(
+                    "`{}` would permit it alone, but not together with the other suggestions: {why}",
+                    draft.name
+                );
                 (draft, why)
             }));
         }
@@ -81,7 +84,7 @@ pub(super) fn note_permitted(base: &Base<'_>, changed: &Changed, denied: &[Denie
     let permitted: BTreeSet<_> = denied.iter().filter(passes).map(|flow| key(&Flow::from(flow))).collect();
     for one in unexplained.iter_mut().filter(|one| one.class != Class::Permitted) {
         if permitted.contains(&key(&one.flow)) {
-            one.why.push_str("; a suggestion made for others would permit it");
+            one.why.push_str("; a suggestion for other flows would permit it");
         }
     }
 }

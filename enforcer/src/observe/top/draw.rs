@@ -13,16 +13,17 @@ use super::{App, Head, Refused, Row};
 const QUIET: Style = Style::new().add_modifier(Modifier::DIM);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD).remove_modifier(Modifier::DIM);
 const HELP: &str = "\
-/        filter rules, reasons and flows; Enter keeps it, Esc clears it
-s        sort by rate, packets, last match, name
-p space  pause, and go on
-j k      scroll the rules (also the arrow keys)
-?        this help
+/        filter rules, reasons and flows; Enter keeps the filter, Esc clears it
+s        sort by rate, packets, last match or name
+p space  pause or continue
+j k      scroll the rules (arrow keys work, too)
+?        show this help
 q        quit (also Ctrl-C)
 
-Yellow is refused in audit: counted, and let through. Red is dropped.
-Rates are packets a second between two readings.
-Any key leaves the help.";
+Yellow: refused in audit, so the packet was counted and passed.
+Red: dropped.
+A rate is the packets per second between two readings.
+Press any key to close this help.";
 
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, app: &App) {
@@ -134,7 +135,7 @@ fn footer(app: &App) -> Line<'_> {
 }
 
 fn help(frame: &mut Frame<'_>, area: Rect) {
-    let [area] = Layout::vertical([Constraint::Length(13)]).flex(ratatui::layout::Flex::Center).areas(area);
+    let [area] = Layout::vertical([Constraint::Length(14)]).flex(ratatui::layout::Flex::Center).areas(area);
     let [area] = Layout::horizontal([Constraint::Max(76)]).flex(ratatui::layout::Flex::Center).areas(area);
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title(" keys ")), area);
