@@ -27,6 +27,17 @@ pub trait Frame: Sized {
     /// Whether the packet came in through another interface and is being forwarded.
     fn is_forwarded(&self) -> bool;
 
+    /// Whether a packet that is being forwarded was not addressed to this machine's hardware: a bridge passes it on. What is routed,
+    /// and so what the kernel translates, was.
+    fn is_bridged(&self) -> bool;
+
+    /// Whether this machine sent the packet to itself by multicast or broadcast: it comes back without a link header.
+    fn is_looped(&self) -> bool;
+
+    /// Whom this machine got the packet from inside IPsec, if it decrypted it here. That is a call into the kernel: to be asked only
+    /// before a drop, and only where the features say that the kernel knows.
+    fn decrypted_from(&self) -> Option<Outer>;
+
     /// The same frame, of which the verifier knows nothing yet. Where many paths meet it would otherwise go on with each of them,
     /// because each has proved another length of the packet.
     #[must_use]
@@ -44,6 +55,15 @@ pub trait Frame: Sized {
     fn blur(&self, number: u32) -> u32 {
         number
     }
+}
+
+/// The other end of an IPsec tunnel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Outer {
+    /// 4 or 6.
+    pub family: u8,
+    /// Its address; of IPv4 the last word alone.
+    pub remote: [u32; 4],
 }
 
 /// `N` bytes of a frame.
@@ -69,13 +89,27 @@ pub struct Bytes<'a> {
     pub is_super_packet: bool,
     /// See [`Frame::is_forwarded`].
     pub is_forwarded: bool,
+    /// See [`Frame::is_bridged`].
+    pub is_bridged: bool,
+    /// See [`Frame::is_looped`].
+    pub is_looped: bool,
+    /// See [`Frame::decrypted_from`].
+    pub decrypted_from: Option<Outer>,
 }
 
 impl<'a> Bytes<'a> {
     /// A plain frame, as it is on the wire.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, tag_taken_out: false, is_super_packet: false, is_forwarded: false }
+        Self {
+            bytes,
+            tag_taken_out: false,
+            is_super_packet: false,
+            is_forwarded: false,
+            is_bridged: false,
+            is_looped: false,
+            decrypted_from: None,
+        }
     }
 }
 
@@ -100,6 +134,18 @@ impl<'a> Frame for Bytes<'a> {
 
     fn is_forwarded(&self) -> bool {
         self.is_forwarded
+    }
+
+    fn is_bridged(&self) -> bool {
+        self.is_bridged
+    }
+
+    fn is_looped(&self) -> bool {
+        self.is_looped
+    }
+
+    fn decrypted_from(&self) -> Option<Outer> {
+        self.decrypted_from
     }
 
     fn afresh(&self) -> Self {

@@ -2,6 +2,7 @@
 
 use crate::layout::{
     Config, Counter, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState, Statistic,
+    hardware,
 };
 use crate::outcome::Outcome;
 use crate::seen::Seen;
@@ -60,6 +61,12 @@ pub trait Tables {
     #[inline(always)]
     fn is_own_indeed(&self, address: [u32; 4]) -> bool {
         self.is_own(address)
+    }
+
+    /// Whether frames to this hardware address (low 48 bits, as they stand in the frame) are delivered to this host.
+    #[inline(always)]
+    fn is_own_hardware(&self, address: u64) -> bool {
+        self.is_own(hardware(address))
     }
 
     /// Whether the kernel would forward a packet between these addresses (IPv4 mapped; family 4 or 6); asked, under scope `host`,

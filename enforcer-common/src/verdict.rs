@@ -153,6 +153,8 @@ reasons! {
     Redirect = 24, Drop, "redirect", "An ICMP redirect would change the host's routes.";
     EchoDrop = 25, Drop, "echo", "The site does not let this source ping the host.";
     NoConnection = 26, Drop, "no-connection", "No connection of a role or of the site permits it to leave.";
+    Loopback = 27, Pass, "loopback", "This machine sent it to itself: it was never on the wire.";
+    Decrypted = 28, Pass, "decrypted", "This machine decrypted it, and IPsec from that peer is permitted.";
 }
 
 /// How many reasons there are: the length of a row of the reason counters.
@@ -164,7 +166,7 @@ mod tests {
 
     /// Every reason there has ever been. Rows are added, never changed or removed.
     #[rustfmt::skip]
-    const EVER: [(u8, Verdict, &str); 27] = [
+    const EVER: [(u8, Verdict, &str); 29] = [
         (0, Verdict::Pass, "rule"),
         (1, Verdict::Pass, "flow"),
         (2, Verdict::Pass, "fragment"),
@@ -192,6 +194,8 @@ mod tests {
         (24, Verdict::Drop, "redirect"),
         (25, Verdict::Drop, "echo"),
         (26, Verdict::Drop, "no-connection"),
+        (27, Verdict::Pass, "loopback"),
+        (28, Verdict::Pass, "decrypted"),
     ];
 
     #[test]

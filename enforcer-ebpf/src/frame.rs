@@ -2,11 +2,12 @@
 
 use core::cell::Cell;
 use core::hint::cold_path;
+use core::mem::MaybeUninit;
 
-use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::generated::bpf_xdp_get_buff_len;
+use aya_ebpf::bindings::{bpf_xfrm_state, xdp_md};
+use aya_ebpf::helpers::generated::{bpf_skb_get_xfrm_state, bpf_xdp_get_buff_len};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use enforcer_common::frame::{Frame, Header};
+use enforcer_common::frame::{Frame, Header, Outer};
 
 /// A header whose `N` bytes have been checked to lie inside the packet.
 #[derive(Clone, Copy)]
@@ -113,6 +114,22 @@ impl Frame for XdpFrame {
     }
 
     #[inline(always)]
+    fn is_bridged(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn is_looped(&self) -> bool {
+        // In the driver there is nothing that was not on the wire; generic XDP cannot tell, and `apply` says so.
+        false
+    }
+
+    #[inline(always)]
+    fn decrypted_from(&self) -> Option<Outer> {
+        None
+    }
+
+    #[inline(always)]
     fn afresh(&self) -> Self {
         Self::of(self.ctx)
     }
@@ -187,6 +204,41 @@ impl Frame for SkbFrame<'_> {
     fn is_forwarded(&self) -> bool {
         // SAFETY: as above. Locally made packets have no ingress interface.
         unsafe { (*self.ctx.skb.skb).ingress_ifindex != 0 }
+    }
+
+    #[inline(always)]
+    fn is_bridged(&self) -> bool {
+        /// `PACKET_HOST` (`include/uapi/linux/if_packet.h`). `ip_forward` and `ip6_forward` take nothing else.
+        const TO_THIS_HOST: u32 = 0;
+        // SAFETY: as above.
+        unsafe { (*self.ctx.skb.skb).pkt_type != TO_THIS_HOST }
+    }
+
+    #[inline(always)]
+    fn is_looped(&self) -> bool {
+        /// `PACKET_LOOPBACK`: set by `dev_loopback_xmit`, after it has taken the link header off.
+        const LOOPED: u32 = 5;
+        // SAFETY: as above.
+        unsafe { (*self.ctx.skb.skb).pkt_type == LOOPED }
+    }
+
+    #[inline(always)]
+    fn decrypted_from(&self) -> Option<Outer> {
+        const AF_INET: u32 = 2;
+        let mut state = MaybeUninit::<bpf_xfrm_state>::uninit();
+        let size = size_of::<bpf_xfrm_state>() as u32;
+        // SAFETY: the context the kernel called us with; the helper writes the whole structure, or fails.
+        if unsafe { bpf_skb_get_xfrm_state(self.ctx.skb.skb, 0, state.as_mut_ptr(), size, 0) } != 0 {
+            return None;
+        }
+        // SAFETY: it was written.
+        let state = unsafe { state.assume_init_ref() };
+        if u32::from(state.family) == AF_INET {
+            // SAFETY: integers, of which any bits are valid.
+            return Some(Outer { family: 4, remote: [0, 0, 0, unsafe { state.__bindgen_anon_1.remote_ipv4 }] });
+        }
+        // SAFETY: as above.
+        Some(Outer { family: 6, remote: unsafe { state.__bindgen_anon_1.remote_ipv6 } })
     }
 
     #[inline(always)]

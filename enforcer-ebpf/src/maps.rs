@@ -23,7 +23,6 @@ use crate::direct::{DirectArray, DirectPerCpuArray, DirectRanges, masked};
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata")]
 static CONFIG: Config = Config {
-    macs: [0; 2],
     features: 0,
     interface: 0,
     columns_in: 1,

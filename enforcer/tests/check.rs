@@ -188,7 +188,7 @@ fn esp() {
             2: `cvp-web-services`: any source may reach the management ports of `cvp-web-services/rest` (tcp 8101,8110-8111,10001-10002)
                list the administrators' addresses under `peers: {admin-workstations: [...]}`; so that only administrators reach them: `limit: [{service: cvp-web-services/rest, from: [admin-workstations]}]`
             3: `esp` permits ESP, and packets inside ESP are not judged
-               to judge them, protect the host that decrypts them
+               to judge them, protect the host that decrypts them; on this host, generic XDP and kernels without CONFIG_XFRM cannot tell decrypted packets and judge them again (`enforcer preflight` says so)
         "#]],
     );
 }

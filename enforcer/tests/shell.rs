@@ -56,6 +56,7 @@ const COMMANDS: &[(&str, Kind)] = &[
     ("roles", Lists("roles")),
     ("run", Does),
     ("save", Does),
+    ("refresh", Does),
     ("simulate", Lists("simulate SITE CAPTURE --local 10.1.1.10")),
     ("status", ListsInForce),
     ("suggest", ListsInForce),

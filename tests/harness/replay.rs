@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
-use enforcer::dataplane::{self, BpfLog, Ending, HookChoice, Plan, PlannedInterface, Protects, Said};
+use enforcer::dataplane::{self, BpfLog, Caller, Ending, HookChoice, Plan, PlannedInterface, Protects, Said};
 use enforcer::fixtures::sites::every_role;
 use enforcer::judge::capture::{self, End, LinkType};
 use enforcer::judge::host::Host;
@@ -109,6 +109,7 @@ pub fn replay(folder: &Path, hook: HookChoice) -> Report {
             confirm_within: None,
             source: Source::default(),
             bpf_log: BpfLog::Off,
+            caller: Caller::Operator,
         };
         let applied = dataplane::apply(&plan).unwrap_or_else(|error| panic!("apply: {error:?}"));
         let programs =

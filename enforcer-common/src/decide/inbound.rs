@@ -18,23 +18,29 @@ const IN: Direction = Direction::Inbound;
 /// Judges a frame. `Ok` and `Err` both carry the outcome; `Err` is the early one.
 #[inline(always)]
 pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T) -> Result<Outcome, Outcome> {
-    if tables.has(Config::SCOPE_HOST) && tables.has(Config::BRIDGE_PORT) && is_bridged(frame, tables) {
-        return Ok(Outcome::new(Reason::Forwarded));
+    // Before anything is read: where a link header would be, the IP header is. On the way to a guest there is one again.
+    if frame.is_looped() && !tables.has(Config::GUEST) {
+        cold_path();
+        return Ok(Outcome::new(Reason::Loopback));
     }
-    let link = packet::link(frame)?;
+    let is_bridged = tables.has(Config::SCOPE_HOST) && tables.has(Config::BRIDGE_PORT) && is_bridged(frame, tables);
+    // What a bridge passes to another station may be as broken as it likes.
+    let broken = |outcome| if is_bridged { Outcome::new(Reason::Forwarded) } else { outcome };
+    let link = packet::link(frame).map_err(broken)?;
     match link.ethertype {
         packet::IPV4 => {
-            let network = packet::ipv4(frame, link.at)?;
-            pass_on(frame, tables, &network)?;
+            let network = packet::ipv4(frame, link.at).map_err(broken)?;
+            pass_on(frame, tables, &network, is_bridged)?;
             judge_network(frame, tables, &network)
         }
         packet::IPV6 => {
-            let network = packet::ipv6(frame, link.at)?;
+            let network = packet::ipv6(frame, link.at).map_err(broken)?;
             // What is for somebody else passes whatever extension headers it has: they are not ours to judge.
-            pass_on(frame, tables, &network)?;
+            pass_on(frame, tables, &network, is_bridged)?;
             let network = packet::extensions(frame, network)?;
             judge_network(frame, tables, &network)
         }
+        _ if is_bridged => Ok(Outcome::new(Reason::Forwarded)),
         _ => Ok(judge_link(frame, tables, IN, &link)),
     }
 }
@@ -47,19 +53,42 @@ fn is_bridged<F: Frame, T: Tables>(frame: &F, tables: &T) -> bool {
     let Some(header) = frame.header::<14>(0) else { return false };
     let destination = u64::from(header.word::<0>()) | (u64::from(header.be16::<4>().to_be()) << 32);
     let is_unicast = header.u8::<0>() & 1 == 0;
-    is_unicast && destination != tables.config().mac::<0>() && destination != tables.config().mac::<1>()
+    is_unicast && !tables.is_own_hardware(destination)
 }
 
-/// Ends the judgement of what is for somebody else.
+/// Ends the judgement of what is for somebody else. A source that cannot come from the wire is refused all the same: forwarded, the
+/// packet would leave this host in this host's name.
 ///
 /// # Errors
-/// `forwarded`.
+/// `forwarded`, or `martian`.
 #[inline(always)]
-fn pass_on<A: Address, F: Frame, T: Tables>(frame: &F, tables: &T, network: &Network<A>) -> Result<(), Outcome> {
-    if tables.has(Config::SCOPE_HOST) && is_for_somebody_else(frame, tables, network) {
-        return Err(Outcome::new(Reason::Forwarded));
+fn pass_on<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    is_bridged: bool,
+) -> Result<(), Outcome> {
+    if !tables.has(Config::SCOPE_HOST) || !is_for_somebody_else(frame, tables, network, is_bridged) {
+        return Ok(());
     }
-    Ok(())
+    let source = network.source;
+    let is_martian = source.is_loopback()
+        || source.is_multicast()
+        || tables.is_own(source.mapped()) && !defends_an_address(frame, network);
+    Err(Outcome::new(if is_martian { Reason::Martian } else { Reason::Forwarded }))
+}
+
+/// Whether a packet is a neighbour advertisement from the link itself: who defends an address that this host also has answers from
+/// that address (RFC 4862, section 5.4.4; RFC 4861, section 7.1.2).
+#[inline(always)]
+fn defends_an_address<A: Address, F: Frame>(frame: &F, network: &Network<A>) -> bool {
+    use crate::frame::Header;
+    const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+    A::FAMILY == 6
+        && network.end > network.header + 40
+        && frame.header::<41>(network.header).is_some_and(|header| {
+            header.u8::<6>() == ICMPV6 && header.u8::<7>() == 255 && header.u8::<40>() == NEIGHBOUR_ADVERTISEMENT
+        })
 }
 
 /// A source that is our own address, loopback, multicast or broadcast is none. The unspecified address is judged by what it is used
@@ -96,7 +125,7 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
     if suspect | u32::from(network.fragment.more) != 0 {
         cold_path();
         outcome = outcome.map(|word| frame.blur(word));
-        if suspect != 0 && tables.is_own_indeed(network.source.mapped()) {
+        if suspect != 0 && tables.is_own_indeed(network.source.mapped()) && !defends_an_address(frame, network) {
             // Nothing is remembered of it: that would stop our own datagram of this number.
             return Ok(Outcome::new(Reason::Martian));
         }
@@ -108,11 +137,38 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
 /// Scope `host`: multicast and broadcast are always ours; of unicast the address table decides, and the kernel where it does
 /// not know. Whatever is not certainly forwarded is judged.
 #[inline(always)]
-fn is_for_somebody_else<A: Address, F: Frame, T: Tables>(frame: &F, tables: &T, network: &Network<A>) -> bool {
+fn is_for_somebody_else<A: Address, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    network: &Network<A>,
+    is_bridged: bool,
+) -> bool {
     let (source, destination) = (network.source, network.destination(frame));
-    !destination.is_multicast()
+    (is_bridged || !destination.is_multicast())
         && !tables.is_own(destination.mapped())
-        && tables.would_forward(A::FAMILY, source.mapped(), destination.mapped())
+        && (is_bridged || tables.would_forward(A::FAMILY, source.mapped(), destination.mapped()))
+}
+
+/// Whether this host decrypted the packet, and is meant to: what is inside IPsec is not judged where the policy lets IPsec in from that
+/// peer.
+#[inline(always)]
+pub(super) fn is_decrypted<F: Frame, T: Tables>(frame: &F, tables: &T) -> bool {
+    const ESP: u8 = 50;
+    // RFC 3948: ESP in UDP.
+    const NAT_TRAVERSAL: u16 = 4500;
+    let Some(outer) = frame.decrypted_from() else { return false };
+    let ways = [ServiceIndex::protocol(ESP), ServiceIndex::udp(NAT_TRAVERSAL)].map(|index| tables.service(IN, index));
+    let is = |entry: Entry, kind: EntryKind| entry.kind() as u8 == kind as u8;
+    if is(ways[0], EntryKind::Permit) || is(ways[1], EntryKind::Permit) {
+        return true;
+    }
+    if !tables.has(Config::SCOPED_IN) {
+        return false;
+    }
+    let column = if outer.family == 4 { outer.remote[3].column(tables, IN) } else { outer.remote.column(tables, IN) };
+    let permits =
+        |way: Entry| is(way, EntryKind::Scoped) && is(tables.scoped(IN, way.number(), column), EntryKind::Permit);
+    permits(ways[0]) || permits(ways[1])
 }
 
 #[inline(always)]

@@ -13,7 +13,7 @@ mod see;
 use core::hint::cold_path;
 
 use crate::frame::Frame;
-use crate::layout::Counter;
+use crate::layout::{Config, Counter};
 use crate::outcome::Outcome;
 use crate::seen::Seen;
 use crate::tables::Tables;
@@ -53,7 +53,11 @@ pub fn inbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Jud
         tables.count_rule(rule, size(frame, segments));
         return Judgement { outcome, dropped: 0 };
     }
-    let outcome = outcome.map(|word| frame.blur(word));
+    let mut outcome = outcome.map(|word| frame.blur(word));
+    if !outcome.passes() && tables.has(Config::DECRYPTS) && inbound::is_decrypted(frame, tables) {
+        cold_path();
+        outcome = Outcome::new(Reason::Decrypted);
+    }
     if outcome.passes() {
         count_pass(tables, Direction::Inbound, outcome, size(frame, segments));
         return Judgement { outcome, dropped: 0 };
@@ -91,7 +95,7 @@ pub fn outbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Ju
         if tells {
             tables.report(Direction::Outbound, enforced != 0, outcome, &seen, size);
         }
-        if enforced == 0 && seen.has(Seen::CONVERSATION) {
+        if enforced == 0 && seen.has(Seen::CONVERSATION) && !outbound::is_forged(frame, tables, seen.local) {
             flows::track(tables, &seen);
         }
     }

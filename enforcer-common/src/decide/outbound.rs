@@ -21,6 +21,10 @@ const NTP: u16 = 123;
 /// It is tracked here and not behind the judgement, because here the headers are in registers.
 #[inline(always)]
 pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T) -> Result<Outcome, Outcome> {
+    // What leaves a guest comes in here, and so does what this machine sent to itself on that interface.
+    if tables.has(Config::GUEST) && frame.is_looped() {
+        return Ok(Outcome::new(Reason::Loopback));
+    }
     let (Ok(outcome) | Err(outcome)) = judge_frame(frame, tables);
     // Where nothing is refused the verifier sees a constant, and removes all that follows a refusal.
     if !tables.has(Config::OUTBOUND_JUDGED | Config::OUTBOUND_DENIES | Config::SCOPE_HOST) {
@@ -52,16 +56,26 @@ fn judge_frame<F: Frame, T: Tables>(frame: &F, tables: &T) -> Result<Outcome, Ou
     }
 }
 
-/// Ends the judgement of what this host only passes on.
+/// Ends the judgement of what this host only passes on. What it routes with one of its own addresses as the source it has translated
+/// (masquerade), so the answers are its own to judge; a bridge translates nothing.
 ///
 /// # Errors
 /// `forwarded`.
 #[inline(always)]
 fn pass_on<A: Address, F: Frame, T: Tables>(frame: &F, tables: &T, network: &Network<A>) -> Result<(), Outcome> {
-    if tables.has(Config::SCOPE_HOST) && frame.is_forwarded() && !tables.is_own(network.source.mapped()) {
+    if tables.has(Config::SCOPE_HOST)
+        && frame.is_forwarded()
+        && (frame.is_bridged() || !tables.is_own(network.source.mapped()))
+    {
         return Err(Outcome::new(Reason::Forwarded));
     }
     Ok(())
+}
+
+/// Whether a packet that another station sent over a bridge of this host claims to be from this host: it makes no flow.
+#[inline(always)]
+pub(super) fn is_forged<F: Frame, T: Tables>(frame: &F, tables: &T, source: [u32; 4]) -> bool {
+    frame.is_forwarded() && frame.is_bridged() && !tables.has(Config::GUEST) && tables.is_own(source)
 }
 
 #[inline(always)]
@@ -88,6 +102,7 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
     if let Ok(segment) = segment
         && segment.flags & Seen::CONVERSATION != 0
         && (outcome.passes() || !judged && !outcome.is(Reason::Denied))
+        && !is_forged(frame, tables, network.source.mapped())
     {
         flows::track(tables, &Seen::of(frame, network, OUT, segment));
     }

@@ -19,6 +19,15 @@ pub const fn mapped(address: u32) -> [u32; 4] {
     [0, 0, 0xffff_u32.to_be(), address]
 }
 
+/// A hardware address, the six bytes in the low 48 bits as they stand in the frame, as it stands among the host's own addresses: an
+/// IPv6 address that nobody has.
+#[must_use]
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "each half goes into a word of its own")]
+pub const fn hardware(address: u64) -> [u32; 4] {
+    [u32::MAX, u32::MAX - 1, address as u32, (address >> 32) as u32]
+}
+
 /// A range of remote IPv4 addresses up to the next one, or to the last address of all.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]

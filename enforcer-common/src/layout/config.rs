@@ -16,8 +16,6 @@ pub struct Control {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Config {
-    /// Hardware addresses of the interface and of the bridge above it, low 48 bits as they stand in the frame; 0: none.
-    pub macs: [u64; 2],
     /// [`Config::SCOPED_IN`] and so on.
     pub features: u32,
     /// Index of the interface this program judges for.
@@ -59,6 +57,8 @@ impl Config {
     pub const SCOPE_HOST: u32 = 1 << 5;
     /// The interface is a bridge port.
     pub const BRIDGE_PORT: u32 = 1 << 6;
+    /// Somebody may send IPsec to this host, and the kernel tells what it decrypted.
+    pub const DECRYPTS: u32 = 1 << 7;
     /// The protected host is behind this interface: the packet's ingress interface says nothing.
     pub const GUEST: u32 = 1 << 8;
     /// The programs write lines about what they judge.
@@ -73,26 +73,23 @@ impl Config {
 
     /// The whole of it as numbers, for a record.
     #[must_use]
-    pub fn to_words(&self) -> [u64; 14] {
-        let Self { macs, features, interface, columns_in, columns_out, hz, .. } = *self;
+    pub fn to_words(&self) -> [u64; 12] {
+        let Self { features, interface, columns_in, columns_out, hz, .. } = *self;
         let timeouts = [self.timeout_tcp, self.timeout_tcp_closing, self.timeout_udp, self.timeout_icmp];
         let [tcp, closing, udp, icmp] = timeouts.map(u64::from);
         let [features, interface, columns_in, columns_out, hz] =
             [features, interface, columns_in, columns_out, hz].map(u64::from);
         let [first, last, events] = [self.ephemeral_first, self.ephemeral_last, self.events_per_second].map(u64::from);
-        let [mac, bridge] = macs;
-        [mac, bridge, features, interface, columns_in, columns_out, hz, tcp, closing, udp, icmp, first, last, events]
+        [features, interface, columns_in, columns_out, hz, tcp, closing, udp, icmp, first, last, events]
     }
 
     /// Back from [`Self::to_words`].
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "each number goes back to where it came from")]
-    pub fn from_words(words: [u64; 14]) -> Self {
-        let [mac, bridge, numbers @ ..] = words;
+    pub fn from_words(words: [u64; 12]) -> Self {
         let [features, interface, columns_in, columns_out, hz, tcp, closing, udp, icmp, first, last, events] =
-            numbers.map(|number| number as u32);
+            words.map(|number| number as u32);
         Self {
-            macs: [mac, bridge],
             features,
             interface,
             columns_in,
@@ -106,14 +103,6 @@ impl Config {
             ephemeral_last: last,
             events_per_second: events,
         }
-    }
-
-    /// Hardware address number 0 or 1.
-    #[must_use]
-    #[inline(always)]
-    pub fn mac<const N: usize>(&self) -> u64 {
-        const { assert!(N < 2) };
-        load(&self.macs[N])
     }
 }
 

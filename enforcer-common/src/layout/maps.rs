@@ -52,7 +52,8 @@ pub mod map {
     pub const LISTENERS: &str = "LISTENERS";
     /// A Bloom-like filter over [`OWN`]: one byte for each address, see [`own_slot`](crate::layout::own_slot).
     pub const OWN_FILTER: &str = "OWN_FILTER";
-    /// Addresses of this host, and the broadcast addresses of its networks.
+    /// Addresses of this host, the broadcast addresses of its networks, and the [`hardware`](crate::layout::hardware) addresses by
+    /// which its bridges deliver to it.
     pub const OWN: &str = "OWN";
     /// Ring buffer of [`Event`](crate::layout::Event)s.
     pub const EVENTS: &str = "EVENTS";

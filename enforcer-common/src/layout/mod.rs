@@ -12,7 +12,7 @@ mod flow;
 mod maps;
 mod report;
 
-pub use address::{OWN_FILTER_BYTES, Range4, mapped, own_slot};
+pub use address::{OWN_FILTER_BYTES, Range4, hardware, mapped, own_slot};
 pub use config::{Config, Control, load};
 pub use count::{Counter, OUTCOMES, REASON_SLOTS, RULE_SLOTS, RuleCounter, STATISTICS, Statistic, reason_index};
 pub use flow::{
@@ -23,10 +23,10 @@ pub use maps::{Direct, Parts, map};
 pub use report::{Bucket, DeniedKey, DeniedState, Event};
 
 /// Version of everything in this module; part of the pin path (`v<LAYOUT>`).
-pub const LAYOUT_VERSION: u32 = 6;
+pub const LAYOUT_VERSION: u32 = 7;
 /// Digest of the text of this module. Its test fails when the text changes, and prints the new digest.
 #[cfg(test)]
-const LAYOUT_DIGEST: u64 = 0xf426_7d35_379a_5079;
+const LAYOUT_DIGEST: u64 = 0x179b_cbb0_24a1_12c5;
 
 macro_rules! plain {
     ($($type:ty: $size:literal),* $(,)?) => {
@@ -42,7 +42,7 @@ macro_rules! plain {
 plain! {
     FlowKey4: 16, FlowKey6: 24, FlowState: 16, FlowState6: 32, HotFlow4: 32, HotFlow6: 64,
     FragmentKey4: 16, FragmentKey6: 40, FragmentState: 16, Control: 24,
-    Counter: 16, RuleCounter: 24, Bucket: 64, DeniedKey: 28, DeniedState: 48, Event: 64, Config: 64,
+    Counter: 16, RuleCounter: 24, Bucket: 64, DeniedKey: 28, DeniedState: 48, Event: 64, Config: 48,
 }
 
 // SAFETY: `repr(transparent)` over u32.

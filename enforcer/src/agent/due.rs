@@ -60,7 +60,11 @@ impl Due {
                 let first = *self.changed.get_or_insert(now);
                 self.set(Work::Read, (now + QUIET).min(first + PATIENCE));
             }
-            Event::Links => self.no_later(Work::Protect, now + LINKS),
+            Event::Links => {
+                self.no_later(Work::Protect, now + LINKS);
+                // Hardware addresses may be others.
+                self.no_later(Work::Addresses, now + ADDRESSES);
+            }
             Event::Addresses => self.no_later(Work::Addresses, now + ADDRESSES),
             Event::Reload | Event::Stop => {}
         }

@@ -11,7 +11,9 @@ use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::Output;
 use crate::cli::print::note::note;
 use crate::cli::print::usage::Usage;
-use crate::dataplane::{self, Applied, BpfLog, Ending, HookChoice, Plan, PlannedInterface, Resulting};
+use crate::dataplane::{
+    self, Applied, BpfLog, Caller, Ending, HookChoice, Plan, PlannedInterface, Resulting, refuse_bridge_ports,
+};
 use crate::failure::Failure;
 use crate::host::links::{children, links};
 use crate::policy::compile::Compiled;
@@ -95,7 +97,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         confirm_within: args.confirm_within,
         source: args.policy.named().source(&site, args.hook),
         bpf_log: args.bpf_log,
+        caller: Caller::Operator,
     };
+    refuse_bridge_ports(&plan, &links()?)?;
     refuse_unscoped_forwarding(&plan)?;
     let links = links()?;
     if let Some(why) = refusal_for_children(&plan, &links, &children(&links)) {

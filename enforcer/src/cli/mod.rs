@@ -26,6 +26,7 @@ pub mod output;
 pub mod preflight;
 pub mod print;
 pub mod readiness;
+pub mod refresh;
 pub mod report;
 pub mod restore;
 pub mod role;
@@ -83,6 +84,7 @@ enum Command {
     Status(status::Args),
     Counters(counters::Args),
     Save(save::Args),
+    Refresh(refresh::Args),
     Denied(denied::Args),
     Events(events::Args),
     Readiness(readiness::Args),
@@ -186,6 +188,7 @@ impl Command {
             | Self::Mode(_)
             | Self::Confirm(_)
             | Self::Save(_)
+            | Self::Refresh(_)
             | Self::Detach(_) => Touch::Changes,
         }
     }
@@ -219,6 +222,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Status(args) => status::run(args, output),
         Command::Counters(args) => counters::run(args, output),
         Command::Save(args) => save::run(args, output),
+        Command::Refresh(args) => refresh::run(args, output),
         Command::Denied(args) => denied::run(args, output),
         Command::Events(args) => events::run(args, output),
         Command::Readiness(args) => readiness::run(args, output),

@@ -9,7 +9,7 @@ use crate::cli::args::live::cut_table;
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::{Format, Output};
 use crate::cli::print::table::table;
-use crate::dataplane::{Ending, HookChoice, Modes, Outlook, Plan, Protects};
+use crate::dataplane::{Caller, Ending, HookChoice, Modes, Outlook, Plan, Protects};
 use crate::failure::Failure;
 use crate::host::sockets::Owners;
 use crate::policy::compile::Compiled;
@@ -62,6 +62,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         confirm_within: None,
         source: crate::policy::source::Source::default(),
         bpf_log: crate::dataplane::BpfLog::Off,
+        caller: Caller::Operator,
     };
     let moment = Moment::now()?;
     let facts = Facts::read(moment.links.clone());

@@ -1,9 +1,12 @@
 //! `enforcer suggest`: suggests changes of the site that would permit denied flows.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use enforcer_common::Direction;
 use jiff::Zoned;
 
 use crate::cli::args::in_force::{Whole, chosen};
@@ -11,8 +14,9 @@ use crate::cli::args::interfaces::InterfaceArgs;
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::Output;
 use crate::cli::print::table::{print, source_rows, table};
-use crate::dataplane;
+use crate::dataplane::{self, Asked, AttachMode, DeniedFlow, Protected};
 use crate::failure::Failure;
+use crate::host::links::addresses;
 use crate::host::trusted::{Pipes, read_named};
 use crate::observe::suggest::{Base, Class, Denied, Flow, Options, Suggestion, Suggestions, Unexplained, suggest};
 use crate::policy::site::COMMAND_LINE;
@@ -76,7 +80,12 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Some(path) => listed(path)?,
         None => {
             let protected = InterfaceArgs { interface: chosen(&args.policy) }.some_protected()?;
-            dataplane::denied(&protected)?.flows.iter().filter_map(Denied::of).collect()
+            let looped = looped_ethertypes(&protected)?;
+            let is_none = |flow: &&DeniedFlow| {
+                flow.direction == Direction::Inbound
+                    && matches!(flow.asked, Asked::Ethertype(found) if looped.contains(&found))
+            };
+            dataplane::denied(&protected)?.flows.iter().filter(|flow| !is_none(flow)).filter_map(Denied::of).collect()
         }
     };
     let base = Base::new(&whole.site, &whole.tree, &whole.catalogue, &whole.ruleset, Zoned::now().date());
@@ -99,6 +108,22 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         }
         SuggestFormat::Text => show(&found, output),
     }
+}
+
+/// What stands in the place of an ethertype in packets that this host sent to itself: at generic XDP they come without a link header,
+/// and bytes of their source are read as one. Nobody needs a rule for that.
+fn looped_ethertypes(protected: &[Protected]) -> Result<BTreeSet<u16>, Failure> {
+    if protected.iter().all(|one| one.record.inbound.attach_mode != AttachMode::Generic) {
+        return Ok(BTreeSet::new());
+    }
+    let own = addresses().map_err(anyhow::Error::from)?.own;
+    Ok(own
+        .iter()
+        .map(|address| match address {
+            IpAddr::V4(address) => u16::from_be_bytes([address.octets()[0], address.octets()[1]]),
+            IpAddr::V6(address) => address.segments()[2],
+        })
+        .collect())
 }
 
 /// Reads what `enforcer denied --format json` printed.

@@ -63,6 +63,17 @@ pub struct Plan<'a> {
     pub source: Source,
     /// What the programs write lines about. Not kept: at the next boot it is nothing.
     pub bpf_log: BpfLog,
+    /// Who wants it.
+    pub caller: Caller,
+}
+
+/// Who wants a plan in force.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Caller {
+    /// An operator, who can choose something else.
+    Operator,
+    /// Boot or the agent. They put in force what was in force: to refuse that would leave the host open.
+    Keeper,
 }
 
 /// What the programs write lines about.

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 pub struct Host {
     /// Addresses of this host, and the broadcast addresses of its networks.
     pub addresses: BTreeSet<IpAddr>,
-    /// Hardware addresses of the interface and of the bridge above it; at most two.
+    /// Hardware addresses by which a bridge delivers to this host: its own, and those of what is stacked on it.
     pub macs: Vec<[u8; 6]>,
     /// Whether the interface is a bridge port.
     pub bridge_port: bool,

@@ -68,8 +68,19 @@ impl Ruleset {
             ),
             // Of the rules, not of the service table: where a connection depends on the remote address, the matrix has the flag.
             (outbound().any(|rule| rule.answer_any), Config::ANSWER_ANY),
+            (self.lets_ipsec_in(), Config::DECRYPTS),
         ];
         wanted.iter().filter(|(is_wanted, _)| *is_wanted).fold(0, |features, (_, feature)| features | feature)
+    }
+
+    /// Whether somebody may send IPsec to this host: ESP, or ESP in UDP.
+    #[must_use]
+    pub fn lets_ipsec_in(&self) -> bool {
+        let services = &self.table(Direction::Inbound).services;
+        [ServiceIndex::protocol(50), ServiceIndex::udp(4500)].iter().any(|index| {
+            let entry = services.get(index);
+            entry.is_some_and(|entry| matches!(entry.kind(), EntryKind::Permit | EntryKind::Scoped))
+        })
     }
 
     /// What the tables say, wherever they come from.

@@ -10,7 +10,8 @@ use enforcer_common::Mode;
 use jiff::Zoned;
 
 use crate::dataplane::{
-    self, Applied, BpfLog, DataplaneError, Ending, HookChoice, Plan, PlannedInterface, Protects, Said, here, protected,
+    self, Applied, BpfLog, Caller, DataplaneError, Ending, HookChoice, Plan, PlannedInterface, Protects, Said, here,
+    protected,
 };
 use crate::host::links::{LinksError, links};
 use crate::host::netns::NetnsError;
@@ -154,6 +155,7 @@ fn apply(source: &Source, group: &[LastGood], done: &mut Done) -> Result<Vec<App
         confirm_within: None,
         source: source.clone(),
         bpf_log: BpfLog::Off,
+        caller: Caller::Keeper,
     };
     let applied = dataplane::apply(&plan).map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
     for one in group.iter().filter(|one| one.policy_hash != ruleset.hash) {

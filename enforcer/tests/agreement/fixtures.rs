@@ -6,7 +6,7 @@ use enforcer::judge::host::Host;
 use enforcer::judge::reference::Reference;
 use enforcer::judge::tables::HostTables;
 use enforcer::policy::ruleset::Ruleset;
-use enforcer_common::frame::Bytes;
+use enforcer_common::frame::{Bytes, Outer};
 use enforcer_common::{Direction, Mode, Reason};
 
 #[test]
@@ -74,6 +74,36 @@ fn a_spoofed_fragment_does_not_stop_the_datagram_of_this_host() {
         let frame = Bytes::new(&frame);
         assert_eq!(tables.judge(direction, &frame).outcome.reason(), reason, "decided");
         assert_eq!(reference.judge(direction, frame).reason, reason, "read");
+    }
+}
+
+#[test]
+fn what_never_came_from_the_wire_is_not_judged_on_its_way_to_this_host() {
+    let peer = [10, 1, 0, 5];
+    let from = |octets: [u8; 4]| Outer { family: 4, remote: [0, 0, 0, u32::from_ne_bytes(octets)] };
+    let esp = "  - {name: ipsec, protocol: esp, from: [monitoring]}\n";
+    let udp = "  - {name: nat-traversal, protocol: udp, ports: [4500], from: [10.1.0.5]}\n";
+    let refused = ethernet(OUR_MAC, &[], IPV4, &V4::new(STRANGER, HOST, 6).build(&frame::tcp(40_000, 4444, 2)));
+    let permitted = ethernet(OUR_MAC, &[], IPV4, &V4::new(STRANGER, HOST, 6).build(&frame::tcp(40_000, 443, 2)));
+    // Without a link header the source would be read as an ethertype: this one is IPv4's.
+    let looped = V4::new([8, 0, 0, 1].into(), [239, 1, 2, 3].into(), 17).build(&frame::udp(40_000, 5000, b"hello"));
+    let plain = Bytes::new(&refused);
+    let decrypted = |octets| Bytes { decrypted_from: Some(from(octets)), ..plain };
+    for (rules, guest, frame, reason) in [
+        (esp, false, decrypted(peer), Reason::Decrypted),
+        (udp, false, decrypted(peer), Reason::Decrypted),
+        (esp, false, decrypted([10, 9, 0, 5]), Reason::NoRule),
+        ("", false, decrypted(peer), Reason::NoRule),
+        (esp, true, decrypted(peer), Reason::NoRule),
+        (esp, false, Bytes { bytes: &permitted, ..decrypted(peer) }, Reason::Rule),
+        ("", false, Bytes { is_looped: true, ..Bytes::new(&looped) }, Reason::Loopback),
+        ("", true, Bytes { is_looped: true, ..plain }, Reason::NoRule),
+    ] {
+        let ruleset = compiled(&SITE.replace("deny:\n", &format!("{rules}deny:\n")));
+        let host = Host { guest, ..Host::with_addresses([HOST.into(), HOST6.into()]) };
+        let (tables, mut reference) = (HostTables::new(&ruleset, &host), Reference::new(&ruleset, &host));
+        assert_eq!(tables.judge(Direction::Inbound, &frame).outcome.reason(), reason, "decided: {rules}{guest}");
+        assert_eq!(reference.judge(Direction::Inbound, frame).reason, reason, "read: {rules}{guest}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use enforcer::judge::frame::{self, Extension, OUR_MAC, V4};
 use enforcer_common::Direction;
-use enforcer_common::frame::Bytes;
+use enforcer_common::frame::{Bytes, Outer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -52,6 +52,9 @@ pub(crate) struct Packet {
     tag_taken_out: bool,
     is_super_packet: bool,
     is_forwarded: bool,
+    is_bridged: bool,
+    is_looped: bool,
+    decrypted_from: Option<IpAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -137,6 +140,9 @@ impl Packet {
             tag_taken_out: self.tag_taken_out,
             is_super_packet: self.is_super_packet,
             is_forwarded: self.is_forwarded,
+            is_bridged: self.is_bridged,
+            is_looped: self.is_looped,
+            decrypted_from: self.decrypted_from.map(outer),
         }
     }
 
@@ -193,6 +199,18 @@ impl Packet {
     }
 }
 
+/// The other end of a tunnel as the hook tells it.
+fn outer(remote: IpAddr) -> Outer {
+    match remote {
+        IpAddr::V4(remote) => Outer { family: 4, remote: [0, 0, 0, u32::from_ne_bytes(remote.octets())] },
+        IpAddr::V6(remote) => {
+            let octets = remote.octets();
+            let word = |at: usize| u32::from_ne_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]]);
+            Outer { family: 6, remote: [word(0), word(4), word(8), word(12)] }
+        }
+    }
+}
+
 pub(crate) fn flags() -> impl Strategy<Value = u8> {
     select(FLAGS)
 }
@@ -202,18 +220,26 @@ pub(crate) fn packet() -> impl Strategy<Value = Packet> {
     let mac = prop_oneof![8 => Just(OUR_MAC), 1 => Just([0xff; 6]), 1 => Just([2, 0, 0, 0, 0, 9])];
     let tags = prop_oneof![6 => Just(Vec::new()), 1 => vec(select(&[0x8100_u16, 0x88a8][..]), 0..4)];
     let bent = prop_oneof![5 => Just(Vec::new()), 2 => vec(bend(), 1..3)];
-    let hook = (prop::bool::weighted(0.05), prop::bool::weighted(0.05), prop::bool::weighted(0.2));
+    let rarely = || prop::bool::weighted(0.05);
+    let peer = prop::option::weighted(0.05, prop_oneof![address(THEIRS), address(THEIRS6)]);
+    let hook = (rarely(), rarely(), prop::bool::weighted(0.2), any::<bool>(), prop::bool::weighted(0.02), peer);
     (direction, mac, tags, network(), upper(), bent, hook).prop_map(
-        |(direction, mac, tags, network, upper, bent, (tag_taken_out, is_super_packet, is_forwarded))| Packet {
-            direction,
-            mac,
-            tags,
-            network,
-            upper,
-            bent,
-            tag_taken_out,
-            is_super_packet,
-            is_forwarded,
+        |(direction, mac, tags, network, upper, bent, hook)| {
+            let (tag_taken_out, is_super_packet, is_forwarded, is_bridged, is_looped, decrypted_from) = hook;
+            Packet {
+                direction,
+                mac,
+                tags,
+                network,
+                upper,
+                bent,
+                tag_taken_out,
+                is_super_packet,
+                is_forwarded,
+                is_bridged: is_forwarded && is_bridged,
+                is_looped,
+                decrypted_from,
+            }
         },
     )
 }

@@ -11,7 +11,7 @@ use proptest::sample::{select, subsequence};
 
 /// Ports that rules and packets use.
 pub(crate) const PORTS: &[u16] =
-    &[0, 22, 53, 67, 68, 69, 80, 123, 443, 500, 546, 547, 5000, 5001, 32768, 40000, 40001, 60999, 61000, 65535];
+    &[0, 22, 53, 67, 68, 69, 80, 123, 443, 500, 546, 547, 4500, 5000, 5001, 32768, 40000, 40001, 60999, 61000, 65535];
 
 const PREFIXES: &[&str] = &[
     "0.0.0.0/0",
@@ -106,7 +106,7 @@ fn matches() -> impl Strategy<Value = Match> {
         .prop_map(|(protocol, ranges)| Match::Ports { protocol, ports: merged(ranges) });
     prop_oneof![
         12 => ports,
-        2 => select(&[1_u8, 2, 6, 47, 50, 51, 58, 59, 112][..]).prop_map(Match::Protocol),
+        2 => select(&[1_u8, 2, 6, 47, 50, 50, 50, 51, 58, 59, 112][..]).prop_map(Match::Protocol),
         1 => select(&[0x0842_u16, 0x8864, 0x0806, 0x0800, 0x0100][..]).prop_map(Match::Ethertype),
         2 => Just(Match::Echo),
     ]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use enforcer::dataplane::{self, BpfLog, Ending, HookChoice, Plan, PlannedInterface, Protects, Said};
+use enforcer::dataplane::{self, BpfLog, Caller, Ending, HookChoice, Plan, PlannedInterface, Protects, Said};
 use enforcer::judge::host::Host;
 use enforcer::policy::ruleset::Ruleset;
 use enforcer::policy::source::Source;
@@ -109,6 +109,7 @@ impl World {
                 confirm_within: None,
                 source: Source::default(),
                 bpf_log: BpfLog::Off,
+                caller: Caller::Operator,
             };
             dataplane::apply(&plan).unwrap_or_else(|error| panic!("apply: {error:?}"));
         });

@@ -160,7 +160,8 @@ fn every_reason_is_reached(hook: &str, by: By) {
         met.insert((direction, reason));
     }
     for (direction, never) in [(In, NEVER_IN), (Out, NEVER_OUT)] {
-        for reason in Reason::ALL {
+        // Those need traffic: `loopback` and `decrypted` have tests of their own.
+        for reason in Reason::ALL.iter().filter(|reason| !matches!(reason, Reason::Loopback | Reason::Decrypted)) {
             let reached = met.contains(&(direction, *reason));
             assert_ne!(reached, never.contains(reason), "{direction:?} {reason:?}");
         }

@@ -15,6 +15,7 @@ mod mistakes;
 mod mode;
 mod names;
 mod overdue;
+mod own;
 mod picture;
 mod renamed;
 mod totals;

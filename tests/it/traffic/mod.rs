@@ -3,7 +3,9 @@
 mod cluster;
 mod flow;
 mod hook;
+mod ipsec;
 mod mode;
+mod own;
 
 use std::net::IpAddr;
 

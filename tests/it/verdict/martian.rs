@@ -56,6 +56,15 @@ fn duplicate_address_detection_has_no_source_address_and_passes() {
 }
 
 #[test]
+fn a_neighbour_that_defends_an_address_of_ours_is_heard() {
+    let judge = Judge::new();
+    let advertisement =
+        |hop_limit, kind| Packet::new().ipv6(HOST[1], "ff02::1").hop_limit(hop_limit).icmpv6(kind, 0).payload(&[0; 16]);
+    judge.passes("icmp", &[advertisement(255, 136)]);
+    judge.drops("martian", &[advertisement(254, 136), advertisement(255, 135), advertisement(255, 134)]);
+}
+
+#[test]
 fn a_neighbour_is_no_martian() {
     let judge = Judge::new();
     judge.passes("rule", &MEMBER.map(from));

@@ -15,7 +15,7 @@ use crate::{shell, workspace};
 /// Programs that the tests start. What is not there is missed by the test that needs it.
 const TOOLS: &[&str] = &["ip", "tc", "bpftool", "ethtool", "dnsmasq", "tftp", "nft"];
 
-/// Modules of what the tests make (cables, VLANs, bridges, filters), and of what those need.
+/// Modules of what the tests make (cables, VLANs, bridges, filters, tunnels), and of what those need.
 const MODULES: &[&str] = &[
     "veth",
     "sch_ingress",
@@ -30,6 +30,27 @@ const MODULES: &[&str] = &[
     "inet_diag",
     "tcp_diag",
     "udp_diag",
+    "macvlan",
+    // Translation of addresses.
+    "libcrc32c",
+    "nfnetlink",
+    "nf_tables",
+    "nf_defrag_ipv4",
+    "nf_defrag_ipv6",
+    "nf_conntrack",
+    "nf_nat",
+    "nft_chain_nat",
+    "nft_masq",
+    // IPsec.
+    "xfrm_algo",
+    "xfrm_user",
+    "esp4",
+    "esp6",
+    "gf128mul",
+    "ghash-generic",
+    "ctr",
+    "gcm",
+    "seqiv",
 ];
 
 /// Makes the archive, of the tests and `enforcer`, and says where it is.

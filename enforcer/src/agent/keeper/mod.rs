@@ -15,7 +15,7 @@ use super::options::Options;
 use super::policy::Followed;
 use super::targets::{Target, targets};
 use crate::dataplane::{
-    self, Applied, DataplaneError, Ending, Kind, Pending, Plan, PlannedInterface, Protected, modes_after_apply,
+    self, Applied, Caller, DataplaneError, Ending, Kind, Pending, Plan, PlannedInterface, Protected, modes_after_apply,
     modes_in_force, pending, protected,
 };
 use crate::failure::Failure;
@@ -310,6 +310,7 @@ impl<'a> Keeper<'a> {
             confirm_within: None,
             source: followed.source.clone(),
             bpf_log: self.options.bpf_log,
+            caller: Caller::Keeper,
         }
     }
 

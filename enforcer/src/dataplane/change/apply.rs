@@ -3,8 +3,6 @@
 
 use std::fs;
 
-use rtnetlink::packet_route::link::InfoKind;
-
 use super::renamed;
 use super::switch::sweep;
 use crate::dataplane::change::stage::{Applied, Target, stage_and_switch};
@@ -14,15 +12,16 @@ use crate::dataplane::hook::choose::choose;
 use crate::dataplane::load::object;
 use crate::dataplane::pin::bpffs::check_bpffs;
 use crate::dataplane::pin::lock::lock;
-use crate::dataplane::pin::pins::{self, HostPins};
+use crate::dataplane::pin::pins::{self, HostPins, InterfacePins};
 use crate::dataplane::pin::protected::all_protected;
 use crate::dataplane::pin::slots;
-use crate::dataplane::plan::{Plan, PlannedInterface};
+use crate::dataplane::plan::{Caller, Plan, PlannedInterface};
 use crate::dataplane::read::totals;
 use crate::dataplane::sys::kernel::on_old_kernels;
-use crate::host::links::{Link, links};
+use crate::host::links::{Link, bridge_of, links};
 use crate::host::netns;
 use crate::policy::ruleset::Protects;
+use crate::state::last_good::State;
 
 /// Puts a ruleset in force.
 ///
@@ -33,6 +32,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     check_bpffs()?;
     object::read_ahead();
     let links = links().doing(|| "cannot look at the interfaces".to_owned())?;
+    refuse_bridge_ports(plan, &links)?;
     let targets = plan.interfaces.iter().map(|one| target(one, &links, plan)).collect::<Result<Vec<_>, _>>()?;
     let _lock = lock()?;
     refuse_overdue()?;
@@ -76,6 +76,43 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     Ok(applied)
 }
 
+/// Refuses to protect this host at a port of a bridge, unless it was protected there and nobody is there to choose otherwise.
+///
+/// # Errors
+/// The refusal, with the line that works; and when it cannot be found out what was protected.
+pub fn refuse_bridge_ports(plan: &Plan<'_>, links: &[Link]) -> Result<(), DataplaneError> {
+    for planned in plan.interfaces.iter().filter(|planned| planned.protects == Protects::Host) {
+        let Some(link) = links.iter().find(|link| link.name == planned.name) else { continue };
+        let Some(bridge) = bridge_of(link, links) else { continue };
+        let was_in_force = was_in_force(link)?;
+        if was_in_force && plan.caller == Caller::Keeper {
+            continue;
+        }
+        let stays = if was_in_force {
+            format!(
+                "; what is in force on {0} stays until `enforcer detach --interface {0}`, which you can run after that",
+                link.name
+            )
+        } else {
+            String::new()
+        };
+        return Err(DataplaneError::Refused(format!(
+            "{0} is a port of the bridge {1}, and a port cannot know which frames the bridge delivers to this host; protect the bridge: \
+             `interfaces: [{1}]` in the site file, or `--interface {1}`{stays}",
+            link.name, bridge.name
+        )));
+    }
+    Ok(())
+}
+
+/// Whether this host is protected at an interface, or was before the reboot.
+fn was_in_force(link: &Link) -> Result<bool, DataplaneError> {
+    let pins = InterfacePins::of(&link.name, netns::own()?)?;
+    Ok(pins.exists()
+        || State::of(pins.name()).good().is_some()
+        || all_protected()?.iter().any(|one| one.record.index == link.index))
+}
+
 fn target<'a>(planned: &'a PlannedInterface, links: &'a [Link], plan: &Plan<'_>) -> Result<Target<'a>, DataplaneError> {
     let Some(link) = links.iter().find(|link| link.name == planned.name) else {
         let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).filter(|name| *name != "lo").collect();
@@ -93,18 +130,6 @@ fn target<'a>(planned: &'a PlannedInterface, links: &'a [Link], plan: &Plan<'_>)
     }
     if !link.is_ethernet {
         return Err(unsuitable("its frames have no Ethernet header; protect the interface below it"));
-    }
-    let is_bridge = |master: &&Link| Some(master.index) == link.master && master.kind == Some(InfoKind::Bridge);
-    let scope = planned.scope.or(plan.ruleset.settings.scope);
-    if let Some(bridge) = links.iter().find(is_bridge)
-        && scope.is_none()
-        && planned.protects == Protects::Host
-    {
-        return Err(DataplaneError::Refused(format!(
-            "{} is a port of the bridge {}, and the policy does not say whether what is bridged to others is judged; add \
-             `scope: host` (only what is addressed to this host) or `scope: all` (everything) to the site file",
-            link.name, bridge.name
-        )));
     }
     let (mode, fallback, why) = choose(link, planned.protects, plan.hook)?;
     Ok(Target { planned, link, mode, fallback, why })

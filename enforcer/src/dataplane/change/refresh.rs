@@ -4,9 +4,10 @@ use aya::maps::{Map, MapData};
 use enforcer_common::layout::map;
 
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::load::own::{doing_own, own_addresses, write_listeners, write_own, write_own_filter};
+use crate::dataplane::load::own::{Own, doing_own, write_listeners, write_own, write_own_filter};
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::HostPins;
+use crate::dataplane::pin::protected::all_protected;
 use crate::host::netns;
 use crate::host::snapshot::LiveError;
 use crate::host::sockets::Sockets;
@@ -25,7 +26,8 @@ pub fn refresh_addresses() -> Result<(), DataplaneError> {
     }
     let own = MapData::from_pin(host.map(map::OWN)).doing(doing_own)?;
     let filter = MapData::from_pin(host.map(map::OWN_FILTER)).doing(doing_own)?;
-    let now = own_addresses()?;
+    let protected = all_protected()?.into_iter().map(|one| one.record.index).collect();
+    let now = Own::read(&protected)?.keys()?;
     write_own(Map::from_map_data(own).and_then(TryInto::try_into).doing(doing_own)?, &now)?;
     write_own_filter(&filter, &now)
 }

@@ -1,6 +1,7 @@
 //! Making everything of a policy beside what runs, and switching to it hook by hook.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::thread;
 
 use enforcer_common::layout::{Config, Direct};
@@ -15,6 +16,7 @@ use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::hook::aside::finish_interrupted;
 use crate::dataplane::hook::attach;
 use crate::dataplane::hook::choose::choose_outbound;
+use crate::dataplane::hook::found::judged_again;
 use crate::dataplane::hook::programs::{Wanted, load_all};
 use crate::dataplane::kinds::{AttachMode, Attached, Hook, hook_of};
 use crate::dataplane::load::fill::fill;
@@ -32,7 +34,7 @@ use crate::dataplane::pin::slots;
 use crate::dataplane::plan::{Plan, PlannedInterface};
 use crate::dataplane::read::drift;
 use crate::dataplane::sys::clock::Clock;
-use crate::host::links::Link;
+use crate::host::links::{Link, bridge_of};
 use crate::host::netns;
 use crate::host::snapshot::Snapshot;
 use crate::policy::ruleset::{Modes, Protects, Scope};
@@ -110,6 +112,8 @@ pub(super) fn stage_and_switch<'a>(
     let assignment = slots::assign(host, &plan.ruleset.rules, &in_force, now)?;
     make_dir(&host.generation(generation))?;
     let sockets = snapshot()?.sockets;
+    let of_protected = all_protected()?.into_iter().map(|one| one.record.index);
+    let indices: BTreeSet<u32> = of_protected.chain(targets.iter().map(|target| target.link.index)).collect();
     let mut objects = Vec::new();
     for (position, (target, config)) in targets.into_iter().zip(&configs).enumerate() {
         let (load, wanted) = stage(plan, links, target, host, netns, generation, clock.hz, staged)?;
@@ -121,7 +125,7 @@ pub(super) fn stage_and_switch<'a>(
         if position == 0 {
             // The maps that all of them share.
             fill(&object, plan.ruleset, &assignment.slots)?;
-            own::write_own_addresses(&mut object)?;
+            own::write_own_addresses(&mut object, &indices)?;
             own::write_listeners(object.direct.map(Direct::Listeners), &sockets)?;
         }
         crate::dataplane::read::counted::zero(&load.interface, &assignment.reused)?;
@@ -203,7 +207,10 @@ pub(super) fn stage_and_switch<'a>(
             deadline: Pending::read(&one.pins)?.filter(Pending::is_armed),
             lifted: one.old.as_ref().and_then(|old| old.pending.clone()).filter(Pending::is_armed),
             pin: one.pins.program(Direction::Inbound),
-            warnings: Vec::new(),
+            warnings: judged_again(plan.ruleset, one.protects, one.inbound.attach_mode)
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
         });
     }
     for one in staged.iter() {
@@ -373,7 +380,7 @@ pub(super) fn stage<'a>(
     let load = Load {
         ruleset: plan.ruleset,
         link,
-        master: link.master.and_then(|index| links.iter().find(|link| link.index == index)),
+        is_bridge_port: bridge_of(link, links).is_some(),
         is_guest: planned.protects == Protects::Guest,
         scope: planned.scope.or(plan.ruleset.settings.scope).unwrap_or(Scope::All),
         interface: pins,

@@ -51,7 +51,8 @@ pub(super) fn wanted(
         (HookChoice::Generic, Protects::Host) => Ok((
             AttachMode::Generic,
             None,
-            "generic XDP, as asked: slower than native XDP and than tc, because every packet is linearised first"
+            "generic XDP, as asked: slower than native XDP and than tc, because every packet is linearised first; what this host \
+             sends to itself by multicast or broadcast cannot be told from a frame of the wire there, and may be refused"
                 .to_owned(),
         )),
         (HookChoice::Tc, _) => Ok((AttachMode::Tcx, Some(AttachMode::Clsact), "tc, as asked".to_owned())),

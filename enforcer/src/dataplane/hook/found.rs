@@ -14,7 +14,9 @@ use crate::dataplane::kinds::{AttachMode, Hook, hook_of};
 use crate::dataplane::pin::bpffs::wrong_bpffs_here;
 use crate::dataplane::pin::protected::all_protected;
 use crate::dataplane::plan::PlannedInterface;
+use crate::dataplane::sys::kernel::tells_decrypted;
 use crate::host::links::{Filter, Link, filters};
+use crate::policy::ruleset::{Protects, Ruleset};
 use crate::policy::source::HookChoice;
 
 /// How inbound would be attached.
@@ -77,6 +79,23 @@ pub fn expected_hook(
 ) -> Result<ExpectedHook, DataplaneError> {
     let (mode, fallback, why) = choose(link, planned.protects, choice)?;
     Ok(ExpectedHook { mode, fallback, why })
+}
+
+/// Why packets that this host decrypts are judged a second time where a policy lets IPsec in; `None`: they are not.
+#[must_use]
+pub fn judged_again(ruleset: &Ruleset, protects: Protects, mode: AttachMode) -> Option<&'static str> {
+    if !ruleset.lets_ipsec_in() || protects == Protects::Guest {
+        return None;
+    }
+    match mode {
+        AttachMode::Native => None,
+        AttachMode::Generic => Some(
+            "what comes out of an IPsec tunnel is judged again: generic XDP cannot tell it from what was on the wire; use --hook tc",
+        ),
+        AttachMode::Tcx | AttachMode::Clsact => (tells_decrypted() == Some(false)).then_some(
+            "what comes out of an IPsec tunnel is judged again: this kernel does not say which packets it decrypted (CONFIG_XFRM)",
+        ),
+    }
 }
 
 /// Looks at the hooks of an interface.

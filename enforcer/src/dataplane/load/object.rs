@@ -15,6 +15,7 @@ use crate::dataplane::error::{DataplaneError, Doing as _, error_number};
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::plan::BpfLog;
+use crate::dataplane::sys::kernel::tells_decrypted;
 use crate::dataplane::sys::open::open_map;
 use crate::host::links::Link;
 use crate::policy::ruleset::{Ruleset, Scope};
@@ -37,7 +38,7 @@ const EVENTS: u32 = 1 << 20;
 pub(in crate::dataplane) struct Load<'a> {
     pub(in crate::dataplane) ruleset: &'a Ruleset,
     pub(in crate::dataplane) link: &'a Link,
-    pub(in crate::dataplane) master: Option<&'a Link>,
+    pub(in crate::dataplane) is_bridge_port: bool,
     pub(in crate::dataplane) is_guest: bool,
     pub(in crate::dataplane) scope: Scope,
     pub(in crate::dataplane) interface: InterfacePins,
@@ -202,17 +203,20 @@ pub(in crate::dataplane) fn config(load: &Load<'_>) -> Config {
     let table = |direction| load.ruleset.table(direction);
     let settings = &load.ruleset.settings;
     let features = [
-        (Config::SCOPE_HOST, load.scope == Scope::Host),
-        (Config::BRIDGE_PORT, load.master.is_some()),
+        // A word about this machine.
+        (Config::SCOPE_HOST, load.scope == Scope::Host && !load.is_guest),
+        (Config::BRIDGE_PORT, load.is_bridge_port),
         (Config::GUEST, load.is_guest),
         (Config::LOG, load.log != BpfLog::Off),
     ];
     let features =
         features.iter().filter(|(_, on)| *on).fold(load.ruleset.features(), |all, (feature, _)| all | feature);
+    // A program that asks a kernel for what it does not have is refused.
+    let decrypts = if load.is_guest || tells_decrypted() != Some(true) { Config::DECRYPTS } else { 0 };
+    let features = features & !decrypts;
     let (ephemeral_first, ephemeral_last) = ephemeral_range();
     let jiffies = |seconds: u32| seconds.saturating_mul(load.hz);
     Config {
-        macs: [mac(Some(load.link)), mac(load.master)],
         features,
         interface: load.link.index,
         columns_in: table(Direction::Inbound).columns.max(1),
@@ -226,12 +230,6 @@ pub(in crate::dataplane) fn config(load: &Load<'_>) -> Config {
         ephemeral_last,
         events_per_second: EVENTS_PER_SECOND,
     }
-}
-
-/// A hardware address as the programs compare it.
-fn mac(link: Option<&Link>) -> u64 {
-    let Some([a, b, c, d, e, f]) = link.and_then(|link| link.mac) else { return 0 };
-    u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
 }
 
 /// First and last port of `net.ipv4.ip_local_port_range`, which counts for IPv6 as well.

@@ -5,21 +5,136 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use aya::maps::{HashMap, MapData};
-use enforcer_common::layout::{Direct, OWN_FILTER_BYTES, PORT_BITMAP_WORDS, map, own_slot};
+use enforcer_common::layout::{Direct, OWN_FILTER_BYTES, PORT_BITMAP_WORDS, hardware, map, own_slot};
 use enforcer_common::tables::port_bit;
 
 use super::fill::write_words;
 use super::object::OWN_ENTRIES;
 use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::load::object::Object;
-use crate::dataplane::sys::words::mapped_words;
-use crate::host::links::{Addresses, addresses};
+use crate::dataplane::sys::batch::hash_entries;
+use crate::dataplane::sys::words::{address6, mapped_words};
+use crate::host::links::{Addresses, addresses, delivered_by_bridges, links, with_those_above};
 use crate::host::sockets::Sockets;
 
-/// Writes the addresses of this namespace into the maps of an object.
-pub(in crate::dataplane) fn write_own_addresses(object: &mut Object) -> Result<(), DataplaneError> {
+/// What is this host's own, at one moment.
+#[derive(Debug, Default)]
+pub(in crate::dataplane) struct Own {
+    /// Unicast and broadcast addresses.
+    addresses: BTreeSet<IpAddr>,
+    /// Addresses that may become the host's own.
+    tentative: BTreeSet<IpAddr>,
+    /// Hardware addresses by which its bridges deliver to it.
+    hardware: BTreeSet<[u8; 6]>,
+}
+
+/// Where the table of own addresses is not what the kernel has, in words.
+#[derive(Debug, Default)]
+pub(in crate::dataplane) struct Differences {
+    /// They are the host's own, and not in the table.
+    pub(in crate::dataplane) missing: Vec<String>,
+    /// They are in the table, and not the host's own.
+    pub(in crate::dataplane) stale: Vec<String>,
+    /// Addresses of a link alone that are not in the table: nothing that is forwarded can bear them.
+    pub(in crate::dataplane) new_on_link: Vec<String>,
+}
+
+impl Own {
+    /// Looks at the addresses of this namespace. An address of a link alone (`fe80::`) means something else on every link: only those
+    /// of protected interfaces, by their index, and of what stands above them are the host's own there.
+    ///
+    /// # Errors
+    /// When netlink cannot be asked.
+    pub(in crate::dataplane) fn read(protected: &BTreeSet<u32>) -> Result<Self, DataplaneError> {
+        let Addresses { own, broadcasts, interfaces, tentative } = addresses().doing(doing_own)?;
+        let links = links().doing(doing_own)?;
+        let here = with_those_above(&links, protected.clone());
+        let is_here = |address: &IpAddr| interfaces.get(address).is_some_and(|indices| !indices.is_disjoint(&here));
+        let own = own.into_iter().filter(|address| !is_of_link(*address) || is_here(address));
+        let addresses = own.chain(broadcasts.into_iter().map(IpAddr::V4)).collect();
+        Ok(Self { addresses, tentative, hardware: delivered_by_bridges(&links) })
+    }
+
+    /// As it stands in the table. What a bridge delivers is known by its address as well: hardware addresses do without room.
+    ///
+    /// # Errors
+    /// When there are more than the table has room for.
+    pub(in crate::dataplane) fn keys(&self) -> Result<BTreeSet<[u32; 4]>, DataplaneError> {
+        let mut keys: BTreeSet<[u32; 4]> = self.addresses.iter().copied().map(mapped_words).collect();
+        if keys.len() > OWN_ENTRIES as usize {
+            return Err(DataplaneError::NotAllowed(format!(
+                "this host has {} addresses, those of broadcasts included, and the programs can tell no more than {OWN_ENTRIES} from those \
+                 of others; remove some of them",
+                keys.len()
+            )));
+        }
+        let room = (OWN_ENTRIES as usize).saturating_sub(keys.len());
+        keys.extend(self.hardware.iter().take(room).map(|mac| hardware(mac_word(*mac))));
+        Ok(keys)
+    }
+}
+
+/// Compares the table of own addresses with what the kernel has; hardware addresses only where an interface is judged by them.
+pub(in crate::dataplane) fn differences(
+    data: &MapData,
+    own: &Own,
+    with_hardware: bool,
+) -> Result<Differences, DataplaneError> {
+    let doing = || "cannot read the table of the host's own addresses".to_owned();
+    let table: BTreeSet<[u32; 4]> =
+        hash_entries::<[u32; 4], u32>(data).doing(doing)?.into_iter().map(|(key, _)| key).collect();
+    let now = own.keys()?;
+    let mut found = Differences::default();
+    for key in now.difference(&table) {
+        match named(*key) {
+            Named::Hardware(mac) if with_hardware => found.missing.push(mac),
+            Named::Hardware(_) => {}
+            Named::Address(address) if is_of_link(address) => found.new_on_link.push(address.to_string()),
+            Named::Address(address) => found.missing.push(address.to_string()),
+        }
+    }
+    for key in table.difference(&now) {
+        match named(*key) {
+            Named::Hardware(mac) if with_hardware => found.stale.push(mac),
+            // Detection of duplicates runs again after a link was down.
+            Named::Address(address) if !own.tentative.contains(&address) => found.stale.push(address.to_string()),
+            Named::Hardware(_) | Named::Address(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+/// A key of the table.
+enum Named {
+    Address(IpAddr),
+    Hardware(String),
+}
+
+fn named(key: [u32; 4]) -> Named {
+    let [_, _, low, high] = key;
+    if key == hardware(u64::from(low) | u64::from(high) << 32) {
+        let ([a, b, c, d], [e, f, ..]) = (low.to_ne_bytes(), high.to_ne_bytes());
+        return Named::Hardware(format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"));
+    }
+    Named::Address(IpAddr::from(address6(key)).to_canonical())
+}
+
+const fn is_of_link(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// A hardware address as the programs read it.
+const fn mac_word([a, b, c, d, e, f]: [u8; 6]) -> u64 {
+    u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
+}
+
+/// Writes the addresses of this namespace into the maps of an object; `protected` are the interfaces that are protected, or about to be.
+pub(in crate::dataplane) fn write_own_addresses(
+    object: &mut Object,
+    protected: &BTreeSet<u32>,
+) -> Result<(), DataplaneError> {
     let missing = || DataplaneError::NotAllowed("the BPF object has no table of own addresses".to_owned());
-    let now = own_addresses()?;
+    let now = Own::read(protected)?.keys()?;
     let table = object.ebpf.map_mut(map::OWN).ok_or_else(missing)?;
     write_own(HashMap::try_from(table).doing(doing_own)?, &now)?;
     write_own_filter(object.direct.map(Direct::OwnFilter), &now)
@@ -27,19 +142,6 @@ pub(in crate::dataplane) fn write_own_addresses(object: &mut Object) -> Result<(
 
 pub(in crate::dataplane) fn doing_own() -> String {
     "cannot write the host's own addresses".to_owned()
-}
-
-/// Unicast and broadcast addresses of this namespace.
-pub(in crate::dataplane) fn own_addresses() -> Result<BTreeSet<[u32; 4]>, DataplaneError> {
-    let Addresses { own, broadcasts, .. } = addresses().doing(doing_own)?;
-    let all: BTreeSet<_> = own.into_iter().chain(broadcasts.into_iter().map(IpAddr::V4)).map(mapped_words).collect();
-    if all.len() > OWN_ENTRIES as usize {
-        return Err(DataplaneError::NotAllowed(format!(
-            "this host has {} addresses, those of broadcasts included, and the programs can tell no more than {OWN_ENTRIES} from those              of others; remove some of them",
-            all.len()
-        )));
-    }
-    Ok(all)
 }
 
 /// Writes the addresses that are there, and takes out those that are gone.
@@ -78,7 +180,14 @@ pub(in crate::dataplane) fn write_listeners(listeners: &MapData, sockets: &Socke
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataplane::sys::words::address6;
+
+    #[test]
+    fn a_hardware_address_is_no_address() {
+        let mac = [2, 0, 0, 0xab, 0, 0xfe];
+        assert!(matches!(named(hardware(mac_word(mac))), Named::Hardware(text) if text == "02:00:00:ab:00:fe"));
+        let address: IpAddr = "198.18.0.1".parse().unwrap();
+        assert!(matches!(named(mapped_words(address)), Named::Address(found) if found == address));
+    }
 
     #[test]
     fn an_address_survives_the_way_through_a_map() {

@@ -1,23 +1,27 @@
 //! What is in force, read back from the kernel.
 
+use aya::maps::MapData;
 use enforcer_common::Direction;
+use enforcer_common::layout::map;
 
 use super::counters::counters;
 use super::drift;
-use crate::dataplane::error::DataplaneError;
+use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::hook::attach::has_filter;
 use crate::dataplane::hook::programs::program_id;
 use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::kinds::AttachMode;
+use crate::dataplane::load::own::{self, Own};
 use crate::dataplane::mode::control::modes;
 use crate::dataplane::mode::pending::{Kind, Outcome, Pending};
 use crate::dataplane::mode::resulting::held as held_back;
-use crate::dataplane::pin::pins::InterfacePins;
-use crate::dataplane::pin::protected::{Protected, policy};
+use crate::dataplane::pin::pins::{HostPins, InterfacePins};
+use crate::dataplane::pin::protected::{Protected, all_protected, policy};
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::pinned_link::held;
-use crate::policy::ruleset::Modes;
+use crate::host::links::{bridge_of, links};
+use crate::policy::ruleset::{Modes, Protects};
 use crate::state::totals::count::VerdictCounts;
 
 /// The state of one protected interface.
@@ -75,6 +79,9 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
     }
     let pending = Pending::read(pins)?;
     let mut notes: Vec<String> = counters.warning.into_iter().collect();
+    if record.protects == Protects::Host {
+        look_at_host(record, &mut problems, &mut notes)?;
+    }
     if record.bpf_log != BpfLog::Off {
         notes.push(format!(
             "the programs write log lines ({}), which costs time: `enforcer events --bpf-log` shows them, and the next apply \
@@ -108,6 +115,56 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
         notes,
         pending,
     })
+}
+
+/// Compares what the programs know of this host with what it is.
+fn look_at_host(
+    record: &InterfaceRecord,
+    problems: &mut Vec<String>,
+    notes: &mut Vec<String>,
+) -> Result<(), DataplaneError> {
+    let links = links().doing(|| "cannot look at the interfaces".to_owned())?;
+    let link = links.iter().find(|link| link.index == record.index);
+    let bridge = link.and_then(|link| bridge_of(link, &links));
+    if let Some(bridge) = bridge {
+        problems.push(format!(
+            "it is a port of the bridge {0}, and a port cannot know which frames the bridge delivers to this host: they are told apart \
+             by the addresses and hardware addresses of this host; protect the bridge instead: put `interfaces: [{0}]` into the site \
+             file, run `enforcer apply`, then `enforcer detach --interface {1}`",
+            bridge.name, record.interface
+        ));
+    }
+    let data = MapData::from_pin(HostPins::of(record.netns).map(map::OWN))
+        .doing(|| "cannot open the table of the host's own addresses".to_owned())?;
+    let protected = all_protected()?.into_iter().map(|one| one.record.index).collect();
+    let found = own::differences(&data, &Own::read(&protected)?, bridge.is_some())?;
+    let mut said = Vec::new();
+    if !found.missing.is_empty() {
+        said.push(format!("lacks {}", few(&found.missing)));
+    }
+    if !found.stale.is_empty() {
+        said.push(format!("still has {}, whose packets are refused as `martian`", few(&found.stale)));
+    }
+    if !said.is_empty() {
+        problems.push(format!(
+            "the table of this host's own addresses {}; run `enforcer refresh` (the agent, `enforcer run`, does so by itself)",
+            said.join(" and ")
+        ));
+    }
+    if !found.new_on_link.is_empty() {
+        notes.push(format!(
+            "the table of this host's own addresses lacks {}, which came later; `enforcer refresh` adds it",
+            few(&found.new_on_link)
+        ));
+    }
+    Ok(())
+}
+
+/// The first of a list, and how many more there are.
+fn few(all: &[String]) -> String {
+    const MOST: usize = 4;
+    let first = all.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
+    if all.len() > MOST { format!("{first} and {} more", all.len() - MOST) } else { first }
 }
 
 /// Why the programs that were applied are not the ones on the hooks, in sentences. None: they are.

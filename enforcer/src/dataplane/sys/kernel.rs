@@ -1,5 +1,9 @@
 //! Whether this kernel is one of those that were tried.
 
+use std::sync::OnceLock;
+
+use aya::programs::ProgramType;
+use aya::sys::{BpfHelper, is_helper_supported};
 use nix::sys::utsname::uname;
 
 use crate::dataplane::error::DataplaneError;
@@ -17,6 +21,13 @@ pub fn untried_kernel() -> Option<String> {
     is_older(release).then(|| {
         format!("this is Linux {release}, and {major}.{minor} is the oldest kernel that enforcer is tested on")
     })
+}
+
+/// Whether this kernel says which packets it decrypted (`CONFIG_XFRM`); `None` where it does not let us ask.
+pub(in crate::dataplane) fn tells_decrypted() -> Option<bool> {
+    static ANSWER: OnceLock<Option<bool>> = OnceLock::new();
+    *ANSWER
+        .get_or_init(|| is_helper_supported(ProgramType::SchedClassifier, BpfHelper::BPF_FUNC_skb_get_xfrm_state).ok())
 }
 
 /// What an old kernel refuses, it refuses in words that nobody understands.

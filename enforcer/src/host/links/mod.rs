@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use futures_util::TryStreamExt as _;
 use ipnet::Ipv4Net;
 use rtnetlink::RouteMessageBuilder;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressHeader, AddressMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeader, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkXdp};
 use rtnetlink::packet_route::route::RouteAttribute;
 use rtnetlink::packet_route::tc::TcHandle;
@@ -15,9 +15,11 @@ use crate::failure::Failure;
 
 mod children;
 mod filters;
+mod stack;
 
 pub use children::{Child, children};
 pub use filters::{Filter, filters};
+pub use stack::{bridge_of, delivered_by_bridges, with_those_above};
 
 /// Netlink did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +61,11 @@ pub struct Link {
 /// Addresses of this namespace.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Addresses {
-    /// Unicast addresses of all interfaces, loopback's own left out.
+    /// Unicast addresses of all interfaces, loopback's own left out, and those that another host may have as well: of which it is
+    /// not known yet whether one has (tentative), and of which it is (failed).
     pub own: BTreeSet<IpAddr>,
+    /// Those of which it is not known yet.
+    pub tentative: BTreeSet<IpAddr>,
     /// Broadcast addresses of the networks they are in: the last of each, and those that were added as such.
     pub broadcasts: BTreeSet<Ipv4Addr>,
     /// Interfaces by the unicast addresses they have.
@@ -151,8 +156,16 @@ pub fn addresses() -> Result<Addresses, LinksError> {
 fn gathered(messages: Vec<AddressMessage>) -> Addresses {
     let mut addresses = Addresses::default();
     for message in messages {
-        let AddressHeader { index, prefix_len, .. } = message.header;
+        let AddressHeader { index, prefix_len, flags, .. } = message.header;
         let mut ours = |address| {
+            // RFC 4862, section 5.4: it is not the host's before detection of duplicates has ended well.
+            if flags.contains(AddressHeaderFlags::Dadfailed) {
+                return;
+            }
+            if flags.contains(AddressHeaderFlags::Tentative) {
+                addresses.tentative.insert(address);
+                return;
+            }
             addresses.own.insert(address);
             addresses.interfaces.entry(address).or_default().insert(index);
         };
@@ -302,6 +315,20 @@ mod tests {
         let old = AddressAttribute::Broadcast(Ipv4Addr::new(198, 18, 0, 0));
         let found = gathered(vec![message(24, vec![AddressAttribute::Address(address.into()), old])]);
         assert_eq!(found.broadcasts, [[198, 18, 0, 0], [198, 18, 0, 255]].map(Ipv4Addr::from).into());
+    }
+
+    #[test]
+    fn an_address_is_ours_once_nobody_else_has_it() {
+        let address: IpAddr = "2001:db8::50".parse().unwrap();
+        let found = |flags| {
+            let mut message = message(64, vec![AddressAttribute::Address(address)]);
+            message.header.flags = flags;
+            let Addresses { own, tentative, .. } = gathered(vec![message]);
+            (own.contains(&address), tentative.contains(&address))
+        };
+        assert_eq!(found(AddressHeaderFlags::Permanent), (true, false));
+        assert_eq!(found(AddressHeaderFlags::Tentative), (false, true));
+        assert_eq!(found(AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed), (false, false));
     }
 
     #[test]

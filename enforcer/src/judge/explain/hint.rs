@@ -69,6 +69,8 @@ pub fn hint(known: &Known<'_>, tuple: &Tuple, found: Found, rule: Option<&Rule>)
         | Reason::Igmp
         | Reason::Dhcp
         | Reason::Forwarded
+        | Reason::Loopback
+        | Reason::Decrypted
         | Reason::Malformed
         | Reason::Ethertype
         | Reason::VlanDepth

@@ -104,8 +104,16 @@ impl<'a> Reference<'a> {
     pub fn judge(&mut self, direction: Direction, frame: Bytes<'_>) -> Judged {
         let mut read = None;
         let finding = match direction {
+            // Where it comes in, from this machine to itself.
+            Direction::Inbound if frame.is_looped && !self.host.guest => Reason::Loopback.into(),
+            Direction::Outbound if frame.is_looped && self.host.guest => Reason::Loopback.into(),
             Direction::Inbound => self.inbound(frame, &mut read),
             Direction::Outbound => self.outbound(frame, &mut read),
+        };
+        let finding = if direction == Direction::Inbound && self.was_decrypted(finding, frame) {
+            Reason::Decrypted.into()
+        } else {
+            finding
         };
         let refused = finding.reason.verdict() == Verdict::Drop;
         let enforced = self.modes[direction as usize] == Mode::Enforce && !finding.audited;
@@ -121,22 +129,25 @@ impl<'a> Reference<'a> {
     }
 
     fn inbound(&mut self, frame: Bytes<'_>, read: &mut Option<Read>) -> Finding {
-        if self.is_bridged(frame.bytes) {
-            return Reason::Forwarded.into();
-        }
+        let is_bridged = self.is_bridged(frame.bytes);
         let (link, ip) = match self::read(frame) {
+            _ if is_bridged && !Self::is_ip(frame) => return Reason::Forwarded.into(),
             Ok(read) => read,
             Err(reason) => return reason.into(),
         };
         let Some(ip) = ip else { return self.ethertype(Direction::Inbound, &link, frame.bytes.len()) };
-        if self.is_for_somebody_else(ip.source, ip.destination) {
-            return Reason::Forwarded.into();
+        let is_martian = self.is_martian(&ip);
+        if self.is_for_somebody_else(ip.source, ip.destination, is_bridged) {
+            if !is_martian {
+                return Reason::Forwarded.into();
+            }
+            *read = conversation_of(&ip, frame.is_super_packet);
+            return Reason::Martian.into();
         }
         let rest = match ip.rest {
             Ok(rest) => rest,
             Err(reason) => return reason.into(),
         };
-        let is_martian = self.is_martian(ip.source);
         if let Fragment::Later { id, protocol, offset } = rest.fragment {
             return if is_martian { Reason::Martian.into() } else { self.later_fragment(&ip, id, protocol, offset) };
         }
@@ -157,6 +168,24 @@ impl<'a> Reference<'a> {
         finding
     }
 
+    /// Whether a packet that would be refused came by IPsec from somebody who may send it.
+    fn was_decrypted(&self, finding: Finding, frame: Bytes<'_>) -> bool {
+        let Some(outer) = frame.decrypted_from else { return false };
+        let octets = outer.remote.map(u32::to_ne_bytes);
+        let remote = match outer.family {
+            4 => IpAddr::from(octets[3]),
+            _ => {
+                let mut all = [0; 16];
+                all.copy_from_slice(octets.as_flattened());
+                IpAddr::from(all)
+            }
+        };
+        let may_send = |asked| ruling(self.ruleset, Direction::Inbound, asked, Some(remote)).permits();
+        finding.reason.verdict() == Verdict::Drop
+            && !self.host.guest
+            && (may_send(Asked::Protocol(50)) || may_send(Asked::Port { protocol: UDP, port: 4500 }))
+    }
+
     fn outbound(&mut self, frame: Bytes<'_>, read: &mut Option<Read>) -> Finding {
         let finding = self.outbound_finding(frame, read);
         let is_judged = self.ruleset.settings.outbound_judged;
@@ -173,9 +202,11 @@ impl<'a> Reference<'a> {
             Err(reason) => return reason.into(),
         };
         let Some(ip) = ip else { return self.ethertype(Direction::Outbound, &link, frame.bytes.len()) };
-        if self.scope_is_host() && frame.is_forwarded && !self.is_own(ip.source) {
+        if self.scope_is_host() && frame.is_forwarded && (frame.is_bridged || !self.is_own(ip.source)) {
             return Reason::Forwarded.into();
         }
+        // From another station, in the name of this host: judged, but nothing is remembered of it.
+        let is_forged = !self.host.guest && frame.is_forwarded && frame.is_bridged && self.is_own(ip.source);
         let rest = match ip.rest {
             Ok(rest) => rest,
             Err(reason) => return reason.into(),
@@ -188,7 +219,7 @@ impl<'a> Reference<'a> {
             Ok(upper) => {
                 let (remote, local) = (ip.destination, ip.source);
                 let packet = Read { direction: Direction::Outbound, remote, local, protocol: rest.protocol, upper };
-                *read = Some(packet);
+                *read = Some(packet).filter(|_| !is_forged);
                 self.outbound_packet(packet)
             }
         };
@@ -204,28 +235,33 @@ impl<'a> Reference<'a> {
         self.scope_is_host()
             && self.host.bridge_port
             && destination[0] & 1 == 0
-            // No station has this address; what is sent to it is judged.
-            && destination != [0; 6]
             && !self.host.macs.iter().any(|mac| mac == destination)
     }
 
     fn scope_is_host(&self) -> bool {
-        self.ruleset.settings.scope == Some(Scope::Host)
+        self.ruleset.settings.scope == Some(Scope::Host) && !self.host.guest
     }
 
     fn is_own(&self, address: IpAddr) -> bool {
         self.host.addresses.contains(&address.to_canonical())
     }
 
-    fn is_for_somebody_else(&self, source: IpAddr, destination: IpAddr) -> bool {
-        self.scope_is_host()
-            && !is_multicast(destination)
-            && !self.is_own(destination)
-            && self.host.would_forward(source, destination)
+    /// Whether a frame has an IP header that can be read.
+    fn is_ip(frame: Bytes<'_>) -> bool {
+        matches!(read(frame), Ok((_, Some(_))))
     }
 
-    fn is_martian(&self, source: IpAddr) -> bool {
-        source.is_loopback() || is_multicast(source) || !self.host.guest && self.is_own(source)
+    fn is_for_somebody_else(&self, source: IpAddr, destination: IpAddr, is_bridged: bool) -> bool {
+        self.scope_is_host()
+            && !self.is_own(destination)
+            && (is_bridged || !is_multicast(destination) && self.host.would_forward(source, destination))
+    }
+
+    fn is_martian(&self, ip: &Ip<'_>) -> bool {
+        let source = ip.source;
+        // Who defends an address that we also have answers from it.
+        let is_ours = !self.host.guest && self.is_own(source) && !ip.is_advertisement;
+        source.is_loopback() || is_multicast(source) || is_ours
     }
 
     fn ethertype(&self, direction: Direction, link: &Link<'_>, frame: usize) -> Finding {
@@ -384,6 +420,14 @@ fn read(frame: Bytes<'_>) -> Result<(Link<'_>, Option<Ip<'_>>), Reason> {
         _ => None,
     };
     Ok((link, ip))
+}
+
+/// What an inbound packet is read as where nothing has been judged of it.
+fn conversation_of(ip: &Ip<'_>, is_super_packet: bool) -> Option<Read> {
+    let rest = ip.rest.as_ref().ok().filter(|rest| !matches!(rest.fragment, Fragment::Later { .. }))?;
+    let upper = packet::upper(rest, ip.source.is_ipv6(), is_super_packet).ok()?;
+    let (direction, remote, local) = (Direction::Inbound, ip.source, ip.destination);
+    Some(Read { direction, remote, local, protocol: rest.protocol, upper })
 }
 
 /// STP, CDP and the like pass. IP in SNAP does not: it would be a way around the policy.

@@ -15,6 +15,8 @@ pub(super) struct Ip<'p> {
     pub(super) source: IpAddr,
     pub(super) destination: IpAddr,
     pub(super) hop_limit: u8,
+    /// It is a neighbour advertisement that no router has passed on, right behind the IPv6 header.
+    pub(super) is_advertisement: bool,
     /// What is behind the header, and for IPv6 behind the extension headers.
     pub(super) rest: Result<Rest<'p>, Reason>,
 }
@@ -99,6 +101,7 @@ pub(super) fn ipv4(packet: &[u8], is_super_packet: bool) -> Result<Ip<'_>, Reaso
         source: Ipv4Addr::new(packet[12], packet[13], packet[14], packet[15]).into(),
         destination: Ipv4Addr::new(packet[16], packet[17], packet[18], packet[19]).into(),
         hop_limit: packet[8],
+        is_advertisement: false,
         rest: Ok(rest),
     })
 }
@@ -119,7 +122,13 @@ pub(super) fn ipv6(packet: &[u8], is_super_packet: bool) -> Result<Ip<'_>, Reaso
         IpAddr::from(Ipv6Addr::from(octets))
     };
     let payload = payload.get(..length).ok_or(Reason::Malformed)?;
-    Ok(Ip { source: address(8), destination: address(24), hop_limit: packet[7], rest: extensions(packet[6], payload) })
+    Ok(Ip {
+        source: address(8),
+        destination: address(24),
+        hop_limit: packet[7],
+        is_advertisement: packet[6] == 58 && packet[7] == 255 && payload.first() == Some(&136),
+        rest: extensions(packet[6], payload),
+    })
 }
 
 fn extensions(mut next: u8, mut rest: &[u8]) -> Result<Rest<'_>, Reason> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use enforcer_common::Direction;
-use enforcer_common::frame::Frame;
+use enforcer_common::frame::{Frame, Outer};
 
 use crate::judge::capture::{LinkType, Packet};
 
@@ -125,6 +125,18 @@ impl<'a> Frame for Seen<'a> {
 
     fn is_forwarded(&self) -> bool {
         false
+    }
+
+    fn is_bridged(&self) -> bool {
+        false
+    }
+
+    fn is_looped(&self) -> bool {
+        false
+    }
+
+    fn decrypted_from(&self) -> Option<Outer> {
+        None
     }
 
     fn afresh(&self) -> Self {

@@ -54,11 +54,9 @@ impl<'a> HostTables<'a> {
         let mut lengths: Vec<u8> = of_ipv6.map(IpNet::prefix_len).collect();
         lengths.sort_unstable_by(|a, b| b.cmp(a));
         lengths.dedup();
-        let mac = |index: usize| host.macs.get(index).map_or(0, mac_word);
         let config = Config {
-            macs: [mac(0), mac(1)],
-            features: ruleset.features()
-                | if ruleset.settings.scope == Some(Scope::Host) { Config::SCOPE_HOST } else { 0 }
+            features: ruleset.features() & if host.guest { !Config::DECRYPTS } else { u32::MAX }
+                | if ruleset.settings.scope == Some(Scope::Host) && !host.guest { Config::SCOPE_HOST } else { 0 }
                 | if host.bridge_port { Config::BRIDGE_PORT } else { 0 }
                 | if host.guest { Config::GUEST } else { 0 },
             interface: 1,
@@ -231,6 +229,10 @@ impl<'t> Tables for &'t HostTables<'_> {
         self.host.addresses.contains(&HostTables::canonical(address))
     }
 
+    fn is_own_hardware(&self, address: u64) -> bool {
+        self.host.macs.iter().any(|mac| mac_word(mac) == address)
+    }
+
     fn would_forward(&self, family: u8, source: [u32; 4], destination: [u32; 4]) -> bool {
         if family == 4 {
             return self.host.would_forward(HostTables::canonical(source), HostTables::canonical(destination));
@@ -328,7 +330,7 @@ const fn add(counter: &mut Counter, size: Counter) {
     counter.bytes += size.bytes;
 }
 
-/// A hardware address as [`Config`] has it: the six bytes in the low 48 bits, as they stand in the frame.
+/// A hardware address as the decision code has it: the six bytes in the low 48 bits, as they stand in the frame.
 fn mac_word(mac: &[u8; 6]) -> u64 {
     let [a, b, c, d, e, f] = *mac;
     u64::from(u32::from_ne_bytes([a, b, c, d])) | u64::from(u16::from_ne_bytes([e, f])) << 32

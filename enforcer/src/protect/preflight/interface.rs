@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use rtnetlink::packet_route::link::InfoKind;
 
 use super::{Facts, Finding, InterfaceFacts, Level};
-use crate::dataplane::{AttachMode, OnFilter, OnHooks, PlannedInterface, Protects};
-use crate::host::links::Link;
+use crate::dataplane::{AttachMode, OnFilter, OnHooks, PlannedInterface, Protects, judged_again};
+use crate::host::links::{Link, with_those_above};
+use crate::policy::ruleset::Ruleset;
 
 /// Drivers that have native XDP, as of Linux 6.18. A driver that is not here may have it too: `apply` tries.
 const NATIVE: [&str; 32] = [
@@ -49,6 +50,7 @@ const SINGLE_BUFFER: u32 = 3506;
 
 /// What is found about an interface that is to be protected.
 pub(super) fn findings(
+    ruleset: &Ruleset,
     planned: &PlannedInterface,
     link: &Link,
     facts: &Facts,
@@ -69,6 +71,11 @@ pub(super) fn findings(
         add(Level::Warning, "interface", "it is down".to_owned());
     }
     hooks(link, about, &mut add);
+    if let Ok(expected) = &about.expected
+        && let Some(message) = judged_again(ruleset, planned.protects, expected.mode)
+    {
+        add(Level::Warning, "ipsec", message.to_owned());
+    }
     layers(planned, link, facts, protected, &mut add);
 }
 
@@ -90,7 +97,9 @@ fn hooks(link: &Link, about: &InterfaceFacts, add: &mut impl FnMut(Level, &'stat
     }
     add(Level::Note, "hook", text);
     if expected.mode == AttachMode::Generic {
-        add(Level::Warning, "hook", "generic XDP is slower than native XDP and than tc".to_owned());
+        let message = "generic XDP is slower than native XDP and than tc, and cannot tell what this host sends to itself by multicast \
+                       or broadcast from a frame of the wire";
+        add(Level::Warning, "hook", message.to_owned());
     }
     if about.lacks_tcx == Some(true) {
         let message = "the kernel has no tc links (Linux 6.6): enforcer uses filters of a clsact qdisc, which any process with \
@@ -183,7 +192,9 @@ fn layers(
     let find = |index: Option<u32>| facts.links.iter().find(|link| Some(link.index) == index);
     let names = |links: &[&Link]| links.iter().map(|link| link.name.as_str()).collect::<Vec<_>>().join(", ");
     let master = find(link.master);
-    if let Some(master) = master {
+    if let Some((level, message)) = master.and_then(|master| elsewhere(planned.protects, link, master)) {
+        add(level, "layers", message);
+    } else if let Some(master) = master {
         let others: Vec<&Link> = facts
             .links
             .iter()
@@ -215,6 +226,41 @@ fn layers(
     if let Some(lower) = find(link.lower) {
         let message = format!("it is carried by {}, whose other traffic is not filtered", lower.name);
         add(Level::Warning, "layers", message);
+    }
+}
+
+/// Where this host is to be protected, if not at this port of another interface.
+fn elsewhere(protects: Protects, link: &Link, master: &Link) -> Option<(Level, String)> {
+    if protects == Protects::Guest {
+        return None;
+    }
+    let kind = master.kind.as_ref()?.to_string();
+    let (link, above) = (&link.name, &master.name);
+    let at = |why: &str| format!("it is a port of the {kind} {above}, {why}: use `interfaces: [{above}]`");
+    #[expect(clippy::wildcard_enum_match_arm, reason = "of the many kinds of interfaces, these have ports")]
+    match master.kind.as_ref()? {
+        InfoKind::Bridge => {
+            Some((Level::Fix, at("and a port cannot know which frames the bridge delivers to this host")))
+        }
+        InfoKind::Bond | InfoKind::Team => Some((
+            Level::Warning,
+            at("whose other ports carry the same traffic, and which may take this one out at any time"),
+        )),
+        InfoKind::Vrf => Some((
+            Level::Warning,
+            format!(
+                "it is a port of the VRF {above}: under `scope: host` its addresses and routes are looked for in the VRF's table; what comes \
+                 in by other ports of {above} is not filtered unless they are protected as well"
+            ),
+        )),
+        InfoKind::Other(other) if other == "openvswitch" => Some((
+            Level::Warning,
+            format!(
+                "{link} is a port of an Open vSwitch bridge, and a port cannot know which frames that delivers to this host: protect \
+                 its internal interface, which has the host's addresses"
+            ),
+        )),
+        _ => None,
     }
 }
 
@@ -250,17 +296,7 @@ fn seen(facts: &Facts, protected: &[&str]) -> BTreeSet<u32> {
         .filter(|link| link.master.is_some_and(|master| seen.contains(&master)))
         .map(|link| link.index)
         .collect();
-    loop {
-        let above = facts.links.iter().filter(|link| {
-            let on_seen = link.lower.is_some_and(|lower| seen.contains(&lower));
-            on_seen || facts.links.iter().any(|port| port.master == Some(link.index) && seen.contains(&port.index))
-        });
-        let new: Vec<u32> = above.map(|link| link.index).filter(|index| !seen.contains(index)).collect();
-        if new.is_empty() {
-            break;
-        }
-        seen.extend(new);
-    }
+    seen = with_those_above(&facts.links, seen);
     // What carries a protected VLAN has other traffic too, and is told of at the VLAN.
     let lower = facts.links.iter().filter(|link| seen.contains(&link.index)).filter_map(|link| link.lower);
     let lower: Vec<u32> = lower.collect();

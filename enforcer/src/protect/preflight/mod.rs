@@ -139,7 +139,7 @@ pub fn findings(
                 message: "there is no such interface in this network namespace".to_owned(),
             }),
             Some(link) => {
-                interface::findings(planned, link, facts, &look(planned, link), &names, &mut found);
+                interface::findings(plan.ruleset, planned, link, facts, &look(planned, link), &names, &mut found);
                 children::findings(plan, planned, link, facts, &mut found);
             }
         }
@@ -257,6 +257,7 @@ mod tests {
             confirm_within: None,
             source: crate::policy::source::Source::default(),
             bpf_log: crate::dataplane::BpfLog::Off,
+            caller: crate::dataplane::Caller::Operator,
         };
         let found = findings(&plan, facts, |_, _| about.clone());
         let found = found.iter().filter(|finding| finding.level != Level::Note);
@@ -302,8 +303,24 @@ mod tests {
         let facts = Facts { links, ..Facts::default() };
         assert_eq!(
             check(None, &facts, &native()),
-            ["warning eth0 layers", "warning eth1 unprotected", "warning wg0 tunnel", "warning eth2 unprotected"]
+            ["fix eth0 layers", "warning eth1 unprotected", "warning wg0 tunnel", "warning eth2 unprotected"]
         );
+    }
+
+    #[test]
+    fn a_port_of_another_interface_is_told_where_to_be_protected() {
+        for (kind, level) in [
+            (InfoKind::Bridge, "fix"),
+            (InfoKind::Bond, "warning"),
+            (InfoKind::Team, "warning"),
+            (InfoKind::Vrf, "warning"),
+            (InfoKind::Other("openvswitch".to_owned()), "warning"),
+        ] {
+            let mut links = vec![link(1, "eth0", None), link(2, "above0", Some(kind.clone()))];
+            links[0].master = Some(2);
+            let facts = Facts { links, ..Facts::default() };
+            assert_eq!(check(None, &facts, &native()), [format!("{level} eth0 layers")], "{kind}");
+        }
     }
 
     #[test]

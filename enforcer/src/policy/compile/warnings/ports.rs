@@ -151,9 +151,10 @@ impl Lint<'_> {
         let esp = site.rules.iter().find(|rule| !rule.deny && rule.matches == Match::Protocol(ESP));
         if let Some(rule) = esp {
             let message = format!("`{}` permits ESP, and packets inside ESP are not judged", rule.name);
-            out.push(
-                site.text.warning(rule.at, message).with_hint("to judge them, protect the host that decrypts them"),
-            );
+            out.push(site.text.warning(rule.at, message).with_hint(
+                "to judge them, protect the host that decrypts them; on this host, generic XDP and kernels without CONFIG_XFRM cannot tell \
+                 decrypted packets and judge them again (`enforcer preflight` says so)",
+            ));
             return;
         }
         let isakmp = self
