@@ -173,7 +173,10 @@ fn an_apply_over_another_sites_policy_says_what_it_replaces() {
     assert!(!ran.stderr.contains("replace"), "{}", ran.stderr);
     let ran = protected.run(&["apply", &first]).expect_code(0);
     assert!(!ran.stderr.contains("replace"), "the same again: {}", ran.stderr);
-    let text = format!("the policy of {first} (roles: unity-connection) with that of {second} (roles: finesse)");
+    // Finesse includes the ports of a CTI server.
+    let text = format!(
+        "the policy of {first} (roles: unity-connection) with that of {second} (roles: cce-cti-server, finesse)"
+    );
     let ran = protected.run(&["apply", &second, "--dry-run"]).expect_code(0);
     assert!(ran.stderr.contains(&format!("{near}: would replace {text}")), "{}", ran.stderr);
     let ran = protected.run(&["apply", &second]).expect_code(0);

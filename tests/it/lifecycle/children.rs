@@ -63,7 +63,7 @@ fn a_container_that_stands_on_something_else_is_nobody_s_concern() {
     let host = &protected.cable.host;
     let container = Namespace::new();
     // The same index and another namespace: devices are told apart by both.
-    container.batch("link add below type dummy\n");
+    container.batch("link add below type veth peer name beside\n");
     let inner = Namespace::new();
     container.batch(&format!("link add link below name inside netns {} type macvlan mode bridge\n", inner.name()));
     host.batch(&format!("link add vp0 type veth peer name vp1 netns {}\n", container.name()));

@@ -21,7 +21,7 @@ const PORT: u16 = 1502;
 const SAID: &str = "the change was not confirmed by";
 
 fn within() -> String {
-    format!("{}s", 2 * patience())
+    format!("{}s", 4 * patience())
 }
 
 /// Applies another policy over what is in force, kills the restoring process, and waits until the deadline has passed.

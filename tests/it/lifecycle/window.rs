@@ -15,7 +15,7 @@ fn enforcement_is_back_when_the_window_has_closed() {
     let _servers = Servers::start(&cable.host, &[REFUSED_PORT], &[]);
     let ask = || tcp(&cable.remote, IpAddr::from(cable.far.v4), (cable.near.v4, REFUSED_PORT).into());
     assert_eq!(ask(), Reply::Silence);
-    protected.run(&["mode", "audit", "--for", &format!("{}s", 4 * patience())]).expect_code(0);
+    protected.run(&["mode", "audit", "--for", &format!("{}s", 8 * patience())]).expect_code(0);
     assert_eq!(ask(), Reply::Answered);
     let (code, json) = status(&protected);
     assert_eq!(
