@@ -46,6 +46,8 @@ fn a_macvlan_child_in_a_container_is_named_and_apply_asks_for_a_choice() {
     let own = cable.host.run(|| TcpListener::bind((cable.near.v4, REFUSED_PORT)).expect("the port is free"));
     let ask = |address: std::net::IpAddr| tcp(&cable.remote, cable.far.v4.into(), (address, REFUSED_PORT).into());
     wait_for(&Reply::Answered, || ask(CHILD.into()));
+    // As whoever runs containers: only then the kernel tells whose an address is.
+    cable.host.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("root may"));
     for (scope, reply) in [("host", Reply::Answered), ("all", Reply::Silence)] {
         let site = format!("{SITE}scope: {scope}\n");
         protected.try_site(&site, &[]).expect_code(0);

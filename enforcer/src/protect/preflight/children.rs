@@ -47,6 +47,7 @@ fn of<'a>(link: &Link, children: &'a [Child]) -> impl Iterator<Item = &'a Child>
 fn choice(interface: &str, child: &Child) -> String {
     format!(
         "{child} stands on {interface}: its packets come by {interface} and are not this host's, and the policy does not say whether \
-         they are judged; add `scope: host` (only what is addressed to this host) or `scope: all` (everything) to the site file"
+         they are judged; add `scope: all` (they are judged by this policy) or `scope: host` (they pass while this host forwards, \
+         net.ipv4.ip_forward; else they are judged) to the site file"
     )
 }
