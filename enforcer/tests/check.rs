@@ -27,12 +27,12 @@ fn an_open_service_that_other_peers_limit() {
         &expect![[r#"
             2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule permits ESP
                if you use IPsec: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; packets inside ESP are then not judged
+            2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
+               the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: unity-connection/snmp, from: [admin-workstations]}]`
             2: `unity-connection`: no address is bound to `client-workstations`, so it cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444)
                list their addresses under `peers:`
             2: `unity-connection`: no address is bound to `voice-gateways`, so it cannot reach `unity-connection/rtp` (udp 16384-21511)
                list their addresses under `peers:`
-            2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
-               the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: unity-connection/snmp, from: [admin-workstations]}]`
         "#]],
     );
 }
@@ -59,10 +59,10 @@ fn an_ephemeral_range_that_is_opened() {
                with `ephemeral: tracked`, flow tracking lets the replies in without opening the range
             2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule permits ESP
                if you use IPsec: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; packets inside ESP are then not judged
-            2: `unity-connection`: no address is bound to `client-workstations`, so it cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444)
-               list their addresses under `peers:`
             2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
                the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: unity-connection/snmp, from: [admin-workstations]}]`
+            2: `unity-connection`: no address is bound to `client-workstations`, so it cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444)
+               list their addresses under `peers:`
             5: `snmp` closes `unity-connection/snmp` altogether
         "#]],
     );
@@ -75,14 +75,14 @@ fn instances_that_meet() {
         &expect![[r#"
             2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule permits ESP
                if you use IPsec: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; packets inside ESP are then not judged
-            2: `unity-connection`: no address is bound to `cluster`, so nobody can reach `unity-connection/conversation-cluster` (tcp 1935,19003,20500-20502), `unity-connection/licence-server` (tcp 20055), `unity-connection/database` (tcp 1502-1503), `unity-connection/role-manager-rpc` (tcp 22000, udp 22000), `unity-connection/role-manager-heartbeat` (tcp 22001, udp 22001) and 5 more
-               list its members under `peers: {cluster: [...]}`
-            2: `unity-connection`: no address is bound to `https-networking`, so nobody can reach `unity-connection/https-networking` (tcp 8081,8444)
-               list its members under `peers: {https-networking: [...]}`
             2: `unity-connection`: any source may reach the management ports of `unity-connection/port-status` (tcp 5000), `unity-connection/database-proxy` (tcp 20532), `unity-connection/ssh` (tcp 22) and `unity-connection/web` (tcp 80,443,8080,8443-8444)
                list the administrators' addresses under `peers: {admin-workstations: [...]}`; so that only administrators reach them: `limit: [{service: unity-connection/port-status, from: [admin-workstations]}, {service: unity-connection/database-proxy, from: [admin-workstations]}, {service: unity-connection/ssh, from: [admin-workstations]}, {service: unity-connection/web, from: [admin-workstations]}]`
             2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
                the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: unity-connection/snmp, from: [admin-workstations]}]`
+            2: `unity-connection`: no address is bound to `cluster`, so nobody can reach `unity-connection/conversation-cluster` (tcp 1935,19003,20500-20502), `unity-connection/licence-server` (tcp 20055), `unity-connection/database` (tcp 1502-1503), `unity-connection/role-manager-rpc` (tcp 22000, udp 22000), `unity-connection/role-manager-heartbeat` (tcp 22001, udp 22001) and 5 more
+               list its members under `peers: {cluster: [...]}`
+            2: `unity-connection`: no address is bound to `https-networking`, so nobody can reach `unity-connection/https-networking` (tcp 8081,8444)
+               list its members under `peers: {https-networking: [...]}`
             2: tcp 5000 belongs to `unity-connection/port-status` and to `unity-connection/sip`, and only one of them can listen on it
                check the instances and base ports of these roles
             2: `cce-outbound-dialer`: any source may reach the management ports of `windows-authentication/rpc` (tcp 135, udp 135), `windows-authentication/smb` (tcp 445, udp 445) and `windows-authentication/sql-server` (tcp 1433, udp 1434)
@@ -140,10 +140,10 @@ fn connections_that_negotiate_ports() {
                if you use this service, allow the ports that it negotiates: `allow: [{name: ftp-negotiated, direction: out, protocol: tcp, ports: [49152-65535], to: [ftp-servers]}]`
             2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule permits ESP
                if you use IPsec: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; packets inside ESP are then not judged
-            2: `unity-connection`: no address is bound to `client-workstations`, so it cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444)
-               list their addresses under `peers:`
             2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
                the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: unity-connection/snmp, from: [admin-workstations]}]`
+            2: `unity-connection`: no address is bound to `client-workstations`, so it cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444)
+               list their addresses under `peers:`
         "#]],
     );
 }
@@ -172,10 +172,10 @@ fn key_exchange_without_esp() {
         &expect![[r#"
             2: `unity-connection/isakmp` (udp 500) exchanges IPsec keys, but no rule permits ESP
                if you use IPsec: `allow: [{name: esp, protocol: esp, from: [cluster]}, {name: nat-traversal, protocol: udp, ports: [4500], from: [cluster]}]`; packets inside ESP are then not judged
-            2: `unity-connection`: no address is bound to `client-workstations`, so it cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444)
-               list their addresses under `peers:`
             2: `unity-connection`: any source may reach the management ports of `unity-connection/snmp` (udp 161)
                the document names no remote device, so binding a peer does not limit them; so that only administrators reach them: `limit: [{service: unity-connection/snmp, from: [admin-workstations]}]`
+            2: `unity-connection`: no address is bound to `client-workstations`, so it cannot reach `unity-connection/web` (tcp 80,443,8080,8443-8444)
+               list their addresses under `peers:`
         "#]],
     );
 }
