@@ -31,6 +31,12 @@ pub enum DataplaneError {
         /// Why.
         why: String,
     },
+    /// The policies have more rules than there are counters.
+    #[error("more than {most} rules cannot be counted")]
+    TooManyRules {
+        /// Counters.
+        most: u32,
+    },
     /// Nothing of ours is there.
     #[error("{0}")]
     NotProtected(String),
@@ -140,7 +146,9 @@ impl From<NetnsError> for DataplaneError {
 impl From<DataplaneError> for Failure {
     fn from(error: DataplaneError) -> Self {
         match &error {
-            DataplaneError::NoInterface { .. } | DataplaneError::Unsuitable { .. } => Self::BadInput(error.into()),
+            DataplaneError::NoInterface { .. }
+            | DataplaneError::Unsuitable { .. }
+            | DataplaneError::TooManyRules { .. } => Self::BadInput(error.into()),
             DataplaneError::NotAllowed(_) | DataplaneError::Verifier { .. } => Self::NotAllowed(error.into()),
             DataplaneError::Busy { .. } | DataplaneError::Refused(_) => Self::Refused(error.into()),
             DataplaneError::NotProtected(_) | DataplaneError::Taken(_) => Self::Failed(error.into()),
@@ -165,4 +173,14 @@ pub(super) fn error_number(error: &(dyn std::error::Error + 'static)) -> Option<
 /// `path: ` in front of an I/O error.
 pub(crate) fn at(path: PathBuf) -> impl FnOnce(io::Error) -> DataplaneError {
     move |error| DataplaneError::system(format!("cannot use {}", path.display()), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_rules_are_bad_input() {
+        assert_eq!(Failure::from(DataplaneError::TooManyRules { most: 1 }).exit_code(), 2);
+    }
 }

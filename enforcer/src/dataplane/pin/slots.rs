@@ -93,9 +93,7 @@ impl Registry {
             let slot = match self.slots.get(&key) {
                 Some(slot) => *slot,
                 None => {
-                    let number = free.next().ok_or_else(|| {
-                        DataplaneError::NotAllowed(format!("more than {RULE_SLOTS} rules cannot be counted"))
-                    })?;
+                    let number = free.next().ok_or(DataplaneError::TooManyRules { most: RULE_SLOTS })?;
                     let slot = Slot {
                         number,
                         since: now,
@@ -156,5 +154,12 @@ mod tests {
         let second = registry.assign(&[rule("a/0"), rule("b/new")], &[], Timestamp::now()).unwrap();
         assert_eq!(second.slots[0], first.slots[0]);
         assert!(second.reused.iter().any(|slot| slot.number == second.slots[1].number), "it is zeroed first");
+    }
+
+    #[test]
+    fn more_rules_than_counters_are_refused() {
+        let many: Vec<Rule> = (0..=RULE_SLOTS).map(|n| rule(&format!("a/{n}"))).collect();
+        let error = Registry::default().assign(&many, &[], Timestamp::UNIX_EPOCH).err().unwrap();
+        assert!(matches!(error, DataplaneError::TooManyRules { most: RULE_SLOTS }), "{error}");
     }
 }

@@ -10,7 +10,7 @@ use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, Statist
 use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::Protected;
-use crate::dataplane::sys::batch::hash_entries;
+use crate::dataplane::sys::batch::count_entries;
 use crate::dataplane::sys::open::open_map;
 
 /// Bytes of kernel memory, by what they are for.
@@ -101,8 +101,8 @@ pub fn flow_use(protected: &Protected) -> Result<FlowUse, DataplaneError> {
     let total = |statistic: Statistic| -> Result<u64, DataplaneError> {
         Ok(statistics.get(&(statistic as u32), 0).doing(doing)?.iter().sum())
     };
-    let v4 = hash_entries::<FlowKey4, FlowState>(&flows4).doing(doing)?.len() as u64;
-    let v6 = hash_entries::<FlowKey6, FlowState6>(&open(map::FLOWS6)?).doing(doing)?.len() as u64;
+    let v4 = count_entries::<FlowKey4, FlowState>(&flows4).doing(doing)?;
+    let v6 = count_entries::<FlowKey6, FlowState6>(&open(map::FLOWS6)?).doing(doing)?;
     let (made, revived) = (total(Statistic::FlowsMade)?, total(Statistic::FlowsRevived)?);
     Ok(FlowUse {
         most,

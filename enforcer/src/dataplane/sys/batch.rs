@@ -36,9 +36,22 @@ struct Position([u64; 8]);
 pub(in crate::dataplane) fn hash_entries<K: Pod + Default, V: Pod + Default>(
     data: &MapData,
 ) -> io::Result<Vec<(K, V)>> {
+    let mut found = Vec::new();
+    each_batch(data, |keys: &[K], values: &[V]| found.extend(keys.iter().copied().zip(values.iter().copied())))?;
+    Ok(found)
+}
+
+/// How many entries a hash map has. Keeps none of them: whatever the size of the map, it needs memory for [`ROOM`] entries.
+pub(in crate::dataplane) fn count_entries<K: Pod + Default, V: Pod + Default>(data: &MapData) -> io::Result<u64> {
+    let mut count = 0;
+    each_batch(data, |keys: &[K], _: &[V]| count += keys.len() as u64)?;
+    Ok(count)
+}
+
+/// Passes over the entries of a hash map, as many at once as one system call gives.
+fn each_batch<K: Pod + Default, V: Pod + Default>(data: &MapData, mut each: impl FnMut(&[K], &[V])) -> io::Result<()> {
     const { assert!(size_of::<K>() <= size_of::<Position>()) };
     check_sizes::<K>(data, size_of::<V>())?;
-    let mut found = Vec::new();
     let mut room = ROOM;
     let (mut keys, mut values) = (vec![K::default(); room], vec![V::default(); room]);
     let mut from = None;
@@ -47,10 +60,10 @@ pub(in crate::dataplane) fn hash_entries<K: Pod + Default, V: Pod + Default>(
         let step = unsafe { step(data, from.as_ref(), keys.as_mut_ptr().cast(), values.as_mut_ptr().cast(), room) };
         match step {
             Ok(Step { count, next }) => {
-                found.extend(keys.iter().copied().zip(values.iter().copied()).take(count));
+                each(&keys[..count], &values[..count]);
                 match next {
                     Some(next) => from = Some(next),
-                    None => return Ok(found),
+                    None => return Ok(()),
                 }
             }
             // A bucket holds more than there is room for: the same again with more.

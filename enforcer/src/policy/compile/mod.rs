@@ -17,8 +17,9 @@ mod sources;
 mod tables;
 mod warnings;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use enforcer_common::layout::RULE_SLOTS;
 use jiff::civil::Date;
 
 use crate::policy::catalogue::{Catalogue, EvalError};
@@ -44,6 +45,12 @@ pub enum Error {
     /// An entry of a port table names a rule in 16 bits.
     #[error("the site compiles to {0} rules, and 65536 is the most that the port tables can name")]
     TooManyRules(usize),
+    /// Each rule has a counter of its own.
+    #[error(
+        "the site compiles to {0} rules with different names, but at most {RULE_SLOTS} rules can be counted; fewer rules with more \
+         peers, sources or ports permit the same"
+    )]
+    TooManyCounters(usize),
     /// The class matrix would not fit.
     #[error(
         "the rules tell {sources} classes of remote addresses and {services} classes of services apart; their table would \
@@ -96,6 +103,10 @@ pub fn compile(site: &Site, catalogue: &Catalogue, today: Date) -> Result<Compil
 pub fn assemble(rules: Vec<Rule>, settings: Settings) -> Result<Ruleset, Error> {
     if rules.len() > 1 << 16 {
         return Err(Error::TooManyRules(rules.len()));
+    }
+    let counters = rules.iter().map(|rule| (rule.direction, rule.action, &rule.id)).collect::<BTreeSet<_>>().len();
+    if counters > RULE_SLOTS as usize {
+        return Err(Error::TooManyCounters(counters));
     }
     let sources = Sources::of(&rules);
     let (tables, columns) = tables::build(&rules, &sources)?;
