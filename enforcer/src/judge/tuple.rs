@@ -128,12 +128,6 @@ impl Tuple {
         }
     }
 
-    /// Whether it is a ping.
-    #[must_use]
-    pub const fn is_ping(&self) -> bool {
-        matches!(self.protocol, ICMP | ICMPV6)
-    }
-
     /// The packet as a frame.
     #[must_use]
     pub fn frame(&self) -> Vec<u8> {

@@ -344,6 +344,8 @@ fn truth(value: bool) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -361,8 +363,14 @@ mod tests {
 
     #[test]
     fn every_reason_is_a_series_once() {
-        let all: Vec<_> = outcomes().collect();
-        assert_eq!(all.len(), Reason::ALL.len() + 17, "each refusal as a drop and as one that was let through");
+        let series: Vec<_> = outcomes().map(|(reason, let_through)| (reason.name(), reason.verdict(), let_through)).collect();
+        let different: BTreeSet<_> = series.iter().copied().collect();
+        assert_eq!(different.len(), series.len(), "no two series have the same labels");
+        for reason in Reason::ALL {
+            let of_reason = |let_through| different.contains(&(reason.name(), reason.verdict(), let_through));
+            assert!(of_reason(false), "{reason:?} is counted");
+            assert_eq!(of_reason(true), reason.verdict() == Verdict::Drop, "only a refusal can be let through: {reason:?}");
+        }
     }
 
     #[test]

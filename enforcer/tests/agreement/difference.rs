@@ -6,7 +6,7 @@ use enforcer::judge::explain::judge;
 use enforcer::judge::tuple::Tuple;
 use enforcer::policy::diff::{Change, Effect, diff};
 use enforcer::policy::ruleset::Ruleset;
-use enforcer_common::{Direction, Verdict};
+use enforcer_common::{Direction, Verdict, packet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -90,15 +90,17 @@ fn effect(ruleset: &Ruleset, tuple: &Tuple) -> Effect {
 }
 
 fn is_about(change: &Change, tuple: &Tuple) -> bool {
+    // The tuple of an ICMP packet is a ping.
+    let is_ping = matches!(tuple.protocol, packet::ICMP | packet::ICMPV6);
     let protocol =
-        if tuple.is_ping() { "icmp-echo".to_owned() } else { enforcer::policy::site::protocol_name(tuple.protocol) };
+        if is_ping { "icmp-echo".to_owned() } else { enforcer::policy::site::protocol_name(tuple.protocol) };
     let within = |list: &str, number: u16| {
         enforcer::policy::catalogue::parse_ranges(list).expect("ranges").iter().any(|range| range.contains(&number))
     };
     let service = match (&change.ports, &change.numbers, tuple.ports) {
         (Some(ports), _, Some((_, port))) => change.protocol == protocol && within(ports, port),
         (None, Some(numbers), None) => {
-            change.protocol == "protocols" && !tuple.is_ping() && within(numbers, tuple.protocol.into())
+            change.protocol == "protocols" && !is_ping && within(numbers, tuple.protocol.into())
         }
         (None, None, None) => change.protocol == protocol,
         (..) => false,

@@ -306,13 +306,19 @@ mod tests {
     #[test]
     fn a_terminal_that_is_far_too_small_breaks_nothing() {
         let mut app = app();
-        for (width, height) in [(1, 1), (20, 3), (80, 8), (300, 100)] {
-            screen(&app, width, height);
-        }
+        let first_line = |app: &App, width, height| screen(app, width, height).lines().next().unwrap_or_default().to_owned();
+        assert_eq!(first_line(&app, 1, 1), "e");
+        assert_eq!(first_line(&app, 20, 3), "enforcer top  eth0 i");
+        assert_eq!(first_line(&app, 80, 8), "enforcer top  eth0 in audit out enforce until 01:02:03");
+        assert!(screen(&app, 80, 8).ends_with("quit\n"), "the keys stay on the last line");
+        let large = screen(&app, 300, 100);
+        assert!(["site/web", "no-rule", "2001:db8:1:2:3:4:5:6"].iter().all(|row| large.contains(row)), "{large}");
         app.press(Key::Char('?'));
         for (width, height) in [(1, 1), (20, 3), (80, 8)] {
-            screen(&app, width, height);
+            let with_help = screen(&app, width, height);
+            assert_eq!(with_help.lines().count(), usize::from(height), "{with_help}");
         }
+        assert!(screen(&app, 80, 8).contains("quit"), "as much of the help as fits");
     }
 
     #[test]

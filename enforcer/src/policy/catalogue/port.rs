@@ -209,17 +209,6 @@ impl PortExpression {
         }
         parse_range(text).map(Self::Range)
     }
-
-    /// Sorts numbers before formulas before words, each by its value.
-    #[must_use]
-    pub fn sort_key(&self) -> (u8, u16, u16, String) {
-        match self {
-            Self::Range(range) => (0, *range.start(), *range.end(), String::new()),
-            Self::Formula { base: Base::Number(number), factor } => (1, *number, *factor, String::new()),
-            Self::Formula { base: Base::Parameter(name), factor } => (2, 0, *factor, name.clone()),
-            Self::Word(_) => (3, 0, 0, self.to_string()),
-        }
-    }
 }
 
 /// As `catalogue export` writes it: `N`, `A-B`, `N+K*instance`, `N+instance`, `parameter+instance`, or the word.

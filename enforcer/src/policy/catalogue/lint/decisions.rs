@@ -62,12 +62,6 @@ impl Decision {
             && finding.services.iter().all(among)
             && self.ports.as_ref().is_none_or(|ports| Some(ports) == finding.ports.as_ref())
     }
-
-    /// What it is about, for a person.
-    #[must_use]
-    pub fn subject(&self) -> String {
-        format!("{} of {} {}", self.kind, self.services.join(", "), self.ports.as_deref().unwrap_or_default())
-    }
 }
 
 /// Reads the file.
