@@ -13,7 +13,7 @@ use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::load::per_cpu;
 use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::Protected;
-use crate::dataplane::sys::batch::hash_entries;
+use crate::dataplane::sys::batch::{count_entries, hash_entries};
 use crate::dataplane::sys::open::open_map;
 use crate::dataplane::sys::words::address6;
 
@@ -25,7 +25,8 @@ pub fn denied(protected: &[Protected]) -> Result<Denied, DataplaneError> {
     let Some(first) = protected.first() else { return Ok(Denied::default()) };
     // All that is protected in a network namespace shares one table.
     let host = HostPins::of(first.record.netns);
-    let (capacity, entries) = read(&host)?;
+    let data = open(&host)?;
+    let entries: Vec<(DeniedKey, DeniedState)> = hash_entries(&data).doing(doing)?;
     let interfaces: BTreeMap<u32, &Protected> = protected.iter().map(|one| (one.record.index, one)).collect();
     let remembered = entries.len();
     let flows = entries.into_iter().filter_map(|(key, state)| {
@@ -38,7 +39,7 @@ pub fn denied(protected: &[Protected]) -> Result<Denied, DataplaneError> {
             ..flow(&protected.interface, &key, state.local)?
         })
     });
-    let mut denied = Denied { flows: flows.collect(), remembered, capacity, ..Denied::default() };
+    let mut denied = Denied { flows: flows.collect(), remembered, capacity: capacity(&data)?, ..Denied::default() };
     (denied.suppressed, denied.lost) = suppressed(&host)?;
     Ok(denied)
 }
@@ -50,16 +51,24 @@ pub fn denied(protected: &[Protected]) -> Result<Denied, DataplaneError> {
 pub fn denied_use(protected: &[Protected]) -> Result<Denied, DataplaneError> {
     let Some(first) = protected.first() else { return Ok(Denied::default()) };
     let host = HostPins::of(first.record.netns);
-    let (capacity, entries) = read(&host)?;
+    let data = open(&host)?;
+    let remembered = count_entries::<DeniedKey, DeniedState>(&data).doing(doing)?;
+    let remembered = usize::try_from(remembered).unwrap_or(usize::MAX);
     let (suppressed, lost) = suppressed(&host)?;
-    Ok(Denied { flows: Vec::new(), remembered: entries.len(), capacity, suppressed, lost })
+    Ok(Denied { flows: Vec::new(), remembered, capacity: capacity(&data)?, suppressed, lost })
 }
 
-/// The size of the table, and what is in it.
-fn read(host: &HostPins) -> Result<(u32, Vec<(DeniedKey, DeniedState)>), DataplaneError> {
-    let doing = || "cannot read the denied flows".to_owned();
-    let data = MapData::from_pin(host.map(map::DENIED)).doing(doing)?;
-    Ok((data.info().doing(doing)?.max_entries(), hash_entries(&data).doing(doing)?))
+fn open(host: &HostPins) -> Result<MapData, DataplaneError> {
+    MapData::from_pin(host.map(map::DENIED)).doing(doing)
+}
+
+/// Entries at most.
+fn capacity(data: &MapData) -> Result<u32, DataplaneError> {
+    Ok(data.info().doing(doing)?.max_entries())
+}
+
+fn doing() -> String {
+    "cannot read the denied flows".to_owned()
 }
 
 /// Refused packets that were only counted, because more came than are told a second; and events that found the ring full.
