@@ -6,27 +6,14 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::Pod;
 use aya::maps::MapData;
+use aya_obj::generated::bpf_cmd;
 
-const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
-const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
+use super::bpf::{bpf, no_attributes};
+
 /// Entries that are read at once.
 const ROOM: usize = 4096;
 /// Entries of a bucket at most: a map whose bucket is fuller does not exist (the kernel would answer `ENOSPC` for ever).
 const MOST_ROOM: usize = 1 << 22;
-
-/// `struct { .. } batch` of `union bpf_attr` in `linux/bpf.h`.
-#[repr(C)]
-#[derive(Default)]
-struct Attributes {
-    in_batch: u64,
-    out_batch: u64,
-    keys: u64,
-    values: u64,
-    count: u32,
-    map: u32,
-    element_flags: u64,
-    flags: u64,
-}
 
 /// Where a reading has come to: opaque, at most as long as the longest key.
 #[derive(Clone, Copy, Default)]
@@ -109,20 +96,14 @@ pub(in crate::dataplane) fn write_entries<K: Pod, V: Pod>(data: &MapData, entrie
     for entries in entries.chunks(ROOM) {
         let keys: Vec<K> = entries.iter().map(|(key, _)| *key).collect();
         let values: Vec<V> = entries.iter().map(|(_, value)| *value).collect();
-        let mut attributes = Attributes {
-            keys: keys.as_ptr().expose_provenance() as u64,
-            values: values.as_ptr().expose_provenance() as u64,
-            count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
-            map: data.fd().as_fd().as_raw_fd().cast_unsigned(),
-            ..Attributes::default()
-        };
-        // SAFETY: the attributes are as long as is said; both buffers live until after the call and hold `count` elements of the
-        // sizes that the map has, as was checked above. The kernel only reads them.
-        let answer =
-            unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_UPDATE_BATCH, &raw mut attributes, size_of::<Attributes>()) };
-        if answer != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let mut attributes = no_attributes();
+        attributes.batch.keys = keys.as_ptr().expose_provenance() as u64;
+        attributes.batch.values = values.as_ptr().expose_provenance() as u64;
+        attributes.batch.count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        attributes.batch.map_fd = data.fd().as_fd().as_raw_fd().cast_unsigned();
+        // SAFETY: both buffers live until after the call and hold `count` elements of the sizes that the map has, as was checked
+        // above. The kernel only reads them.
+        unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_BATCH, &mut attributes)? };
     }
     Ok(())
 }
@@ -153,27 +134,22 @@ unsafe fn step(
     room: usize,
 ) -> io::Result<Step> {
     let mut next = Position::default();
-    let mut attributes = Attributes {
-        in_batch: from.map_or(0, |from| from.0.as_ptr().expose_provenance() as u64),
-        out_batch: next.0.as_mut_ptr().expose_provenance() as u64,
-        keys: keys.expose_provenance() as u64,
-        values: values.expose_provenance() as u64,
-        count: u32::try_from(room).unwrap_or(u32::MAX),
-        map: data.fd().as_fd().as_raw_fd().cast_unsigned(),
-        ..Attributes::default()
-    };
-    // SAFETY: the attributes are as long as is said, the pointers in them are to memory of ours that outlives the call, and the
-    // caller promises that there is room for what the kernel writes.
-    let answer =
-        unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_LOOKUP_BATCH, &raw mut attributes, size_of::<Attributes>()) };
-    let count = attributes.count as usize;
-    if answer == 0 {
-        return Ok(Step { count: count.min(room), next: Some(next) });
+    let mut attributes = no_attributes();
+    attributes.batch.in_batch = from.map_or(0, |from| from.0.as_ptr().expose_provenance() as u64);
+    attributes.batch.out_batch = next.0.as_mut_ptr().expose_provenance() as u64;
+    attributes.batch.keys = keys.expose_provenance() as u64;
+    attributes.batch.values = values.expose_provenance() as u64;
+    attributes.batch.count = u32::try_from(room).unwrap_or(u32::MAX);
+    attributes.batch.map_fd = data.fd().as_fd().as_raw_fd().cast_unsigned();
+    // SAFETY: the addresses in the attributes are those of memory of ours that outlives the call, and the caller promises that there
+    // is room for what the kernel writes.
+    let answer = unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attributes) };
+    // SAFETY: the attributes are those of this command, which also writes the number.
+    let count = (unsafe { attributes.batch.count } as usize).min(room);
+    match answer {
+        Ok(_) => Ok(Step { count, next: Some(next) }),
+        // The end of the map, together with the last entries.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Step { count, next: None }),
+        Err(error) => Err(error),
     }
-    let error = io::Error::last_os_error();
-    // The end of the map, together with the last entries.
-    if error.raw_os_error() == Some(libc::ENOENT) {
-        return Ok(Step { count: count.min(room), next: None });
-    }
-    Err(error)
 }

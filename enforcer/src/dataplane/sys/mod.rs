@@ -1,6 +1,7 @@
 //! System calls and facts of the kernel that aya lacks.
 
 pub(super) mod batch;
+mod bpf;
 pub(super) mod clock;
 pub(super) mod kernel;
 pub(super) mod mapped;

@@ -8,11 +8,9 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-// Commands of bpf(2).
-const OBJ_GET: libc::c_long = 7;
-const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
-const LINK_GET_FD_BY_ID: libc::c_long = 30;
-const LINK_DETACH: libc::c_long = 34;
+use aya_obj::generated::{bpf_cmd, bpf_link_info};
+
+use super::bpf::{bpf, no_attributes, no_link_info};
 
 /// What a link of ours holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,35 +23,17 @@ pub(in crate::dataplane) struct Held {
 
 /// What a pinned link holds on its hook; `None`: there is no link.
 pub(in crate::dataplane) fn held(path: &Path) -> Option<Held> {
-    /// The beginning of `struct bpf_link_info`, as far as it is the same for XDP and TCX, with room for the rest.
-    #[derive(Default)]
-    #[repr(C)]
-    struct Info {
-        kind: u32,
-        id: u32,
-        program: u32,
-        padding: u32,
-        interface: u32,
-        rest: [u32; 31],
-    }
-    #[repr(C)]
-    struct GetInfo {
-        fd: u32,
-        length: u32,
-        info: u64,
-    }
-
     let fd = open(path).ok()?;
-    let mut info = Info::default();
-    let get = GetInfo {
-        fd: u32::try_from(fd.as_raw_fd()).ok()?,
-        length: u32::try_from(size_of::<Info>()).ok()?,
-        info: (&raw mut info).expose_provenance() as u64,
-    };
-    // SAFETY: the attributes are those of this command, their true size is given, and the answer goes where there is room for as
-    // much as they say.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET_INFO_BY_FD, &raw const get, size_of::<GetInfo>()) };
-    (result == 0).then_some(Held { program: info.program, interface: info.interface })
+    let mut info = no_link_info();
+    let mut attributes = no_attributes();
+    attributes.info.bpf_fd = u32::try_from(fd.as_raw_fd()).ok()?;
+    attributes.info.info_len = u32::try_from(size_of::<bpf_link_info>()).ok()?;
+    attributes.info.info = (&raw mut info).expose_provenance() as u64;
+    // SAFETY: the answer goes where there is room for as much as is said.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attributes).ok()? };
+    // SAFETY: integers, whatever the kind of the link is. That of XDP and that of TCX begin with the interface.
+    let interface = unsafe { info.__bindgen_anon_1.tcx.ifindex };
+    Some(Held { program: info.prog_id, interface })
 }
 
 /// Takes the program of a pinned link off its hook, and removes the pin. That there is none is fine.
@@ -68,54 +48,37 @@ pub(in crate::dataplane) fn end(path: &Path) -> io::Result<()> {
 
 /// Takes the program of a link off its hook that was closed without a pin, and that somebody else may have open.
 pub(in crate::dataplane) fn end_by_id(id: u32) {
-    /// `struct { .. }` with a link's id of `union bpf_attr`.
-    #[repr(C)]
-    struct ById {
-        id: u32,
-        next: u32,
-        flags: u32,
-    }
-    let by_id = ById { id, next: 0, flags: 0 };
-    // SAFETY: the attributes are those of this command, and their true size is given.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, LINK_GET_FD_BY_ID, &raw const by_id, size_of::<ById>()) };
+    let mut attributes = no_attributes();
+    attributes.__bindgen_anon_6.__bindgen_anon_1.link_id = id;
+    // SAFETY: the attributes hold no address.
+    let fd = unsafe { bpf(bpf_cmd::BPF_LINK_GET_FD_BY_ID, &mut attributes) };
     // Nobody has it: it has ended.
-    if let Ok(fd) = owned(fd) {
+    if let Ok(fd) = fd.and_then(owned) {
         let _ = detach(&fd);
     }
 }
 
 fn open(path: &Path) -> io::Result<OwnedFd> {
-    /// `struct { .. }` with a path of `union bpf_attr`.
-    #[repr(C)]
-    struct Get {
-        path: u64,
-        fd: u32,
-        flags: u32,
-    }
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let get = Get { path: path.as_ptr().expose_provenance() as u64, fd: 0, flags: 0 };
-    // SAFETY: the attributes are those of this command, their true size is given, and the path outlives the call.
-    owned(unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET, &raw const get, size_of::<Get>()) })
+    let mut attributes = no_attributes();
+    attributes.__bindgen_anon_4.pathname = path.as_ptr().expose_provenance() as u64;
+    // SAFETY: the path outlives the call, and ends with a zero.
+    owned(unsafe { bpf(bpf_cmd::BPF_OBJ_GET, &mut attributes)? })
 }
 
 fn detach(link: &OwnedFd) -> io::Result<()> {
-    let fd = u32::try_from(link.as_raw_fd()).map_err(io::Error::other)?;
-    // SAFETY: the attributes of this command are the descriptor alone, and its size is given.
-    if unsafe { libc::syscall(libc::SYS_bpf, LINK_DETACH, &raw const fd, size_of::<u32>()) } == 0 {
-        return Ok(());
-    }
-    match io::Error::last_os_error() {
+    let mut attributes = no_attributes();
+    attributes.link_detach.link_fd = u32::try_from(link.as_raw_fd()).map_err(io::Error::other)?;
+    // SAFETY: the attributes hold no address.
+    match unsafe { bpf(bpf_cmd::BPF_LINK_DETACH, &mut attributes) } {
         // What is no link, or one that cannot do this: it ends when it is closed.
-        error if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => Ok(()),
-        error => Err(error),
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
 fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
     let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
     // SAFETY: the kernel has just made the descriptor, and it belongs to nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

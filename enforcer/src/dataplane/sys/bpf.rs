@@ -1,0 +1,31 @@
+//! The system call `bpf` itself, with the structures of `linux/bpf.h` as aya has them.
+
+use std::io;
+
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info};
+
+/// Attributes of any command: nothing but zeros, which mean "not given". The kernel wants zeros in what a command does not use.
+pub(super) const fn no_attributes() -> bpf_attr {
+    // SAFETY: a union of structures of integers, of which zero is a value.
+    unsafe { std::mem::zeroed() }
+}
+
+/// Room for what the kernel says of a link.
+pub(super) const fn no_link_info() -> bpf_link_info {
+    // SAFETY: integers, and a union of structures of integers.
+    unsafe { std::mem::zeroed() }
+}
+
+/// One call. What it answers: 0 or a descriptor, by the command.
+///
+/// # Errors
+/// What the kernel answered.
+///
+/// # Safety
+/// Every address in the attributes leads to memory of ours that outlives the call, with room for what this command writes there.
+pub(super) unsafe fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<libc::c_long> {
+    // SAFETY: the attributes are as long as is said; the caller answers for what they lead to.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, &raw mut *attributes, size_of::<bpf_attr>()) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
