@@ -98,7 +98,16 @@ pub struct RuleTotal {
 /// registry of slots, which is pinned, has the same names.
 #[must_use]
 pub fn rule_key(direction: &str, action: Action, id: &str) -> String {
-    format!("{direction} {action:?} {id}")
+    format!("{direction} {} {id}", key_word(action))
+}
+
+/// The word for an action in [`rule_key`]. Files of totals outlive versions: these words are in all of them, and never change.
+const fn key_word(action: Action) -> &'static str {
+    match action {
+        Action::Deny => "Deny",
+        Action::Permit => "Permit",
+        Action::Internal => "Internal",
+    }
 }
 
 /// The name of a reason among the counters.
@@ -218,6 +227,15 @@ mod tests {
         let mut sum = totals.earlier(life, now);
         sum.add(now);
         (sum.rules["inbound Permit a/x"].count.packets, sum.reasons["inbound pass rule"].packets)
+    }
+
+    #[test]
+    fn names_in_files_are_those_of_every_version() {
+        let key = |action| rule_key(Direction::Inbound.name(), action, "site/web");
+        let keys = [Action::Deny, Action::Permit, Action::Internal].map(key);
+        assert_eq!(keys, ["inbound Deny site/web", "inbound Permit site/web", "inbound Internal site/web"]);
+        assert_eq!(reason_key(Direction::Outbound, Reason::NoConnection, false), "outbound drop no-connection");
+        assert_eq!(reason_key(Direction::Outbound, Reason::NoConnection, true), "outbound would_drop no-connection");
     }
 
     #[test]
