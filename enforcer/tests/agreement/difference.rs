@@ -14,8 +14,8 @@ use proptest::sample::select;
 use crate::policies::{PORTS, world};
 
 /// A port that no rule of the tests names by itself.
-const CLIENT: u16 = 50_000;
-const REMOTES: &[&str] = &[
+pub(crate) const CLIENT: u16 = 50_000;
+pub(crate) const REMOTES: &[&str] = &[
     "10.1.1.5",
     "10.1.1.6",
     "10.1.0.5",
@@ -92,8 +92,7 @@ fn effect(ruleset: &Ruleset, tuple: &Tuple) -> Effect {
 fn is_about(change: &Change, tuple: &Tuple) -> bool {
     // The tuple of an ICMP packet is a ping.
     let is_ping = matches!(tuple.protocol, packet::ICMP | packet::ICMPV6);
-    let protocol =
-        if is_ping { "icmp-echo".to_owned() } else { enforcer::policy::site::protocol_name(tuple.protocol) };
+    let protocol = if is_ping { "icmp-echo".to_owned() } else { enforcer::policy::site::protocol_name(tuple.protocol) };
     let within = |list: &str, number: u16| {
         enforcer::policy::catalogue::parse_ranges(list).expect("ranges").iter().any(|range| range.contains(&number))
     };

@@ -2,6 +2,7 @@
 //!
 //! A run judges some 10^5 packets. `ENFORCER_CASES` sets the number of conversations, of about 30 packets each.
 
+mod cut;
 mod difference;
 mod fixtures;
 mod frames;
