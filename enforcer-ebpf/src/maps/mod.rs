@@ -1,107 +1,36 @@
 //! The maps, private, behind the typed questions of [`Tables`].
 
+mod clock;
+mod count;
+mod flow;
+mod report;
+mod route;
+mod statics;
+
 use core::ffi::c_void;
 use core::ptr::{read_volatile, write_volatile};
 
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_fib_lookup as FibLookup};
-use aya_ebpf::helpers::generated::{bpf_fib_lookup, bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_ktime_get_ns};
-use aya_ebpf::macros::map;
-use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
+use aya_ebpf::maps::lpm_trie::Key;
 use enforcer_common::layout::{
-    self, Bucket, Config, Control, Counter, DeniedKey, DeniedState, Direct, Event, FlowKey4, FlowKey6, FlowState,
-    FlowState6, FragmentKey4, FragmentKey6, FragmentState, HotFlow4, HotFlow6, Range4, RuleCounter, Statistic,
+    self, Config, Counter, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState,
+    HotFlow4, HotFlow6, Statistic,
 };
 use enforcer_common::outcome::Outcome;
 use enforcer_common::seen::Seen;
-use enforcer_common::tables::{Flow, Tables};
+use enforcer_common::tables::Tables;
 use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass, ranges};
 
-use crate::direct::{DirectArray, DirectPerCpuArray, DirectRanges, masked};
+pub(crate) use clock::tell_time;
 
-/// Written into the object at load; the verifier sees constants.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".rodata")]
-static CONFIG: Config = Config {
-    features: 0,
-    interface: 0,
-    columns_in: 1,
-    columns_out: 1,
-    hz: 1000,
-    timeout_tcp: 0,
-    timeout_tcp_closing: 0,
-    timeout_udp: 0,
-    timeout_icmp: 0,
-    ephemeral_first: 0,
-    ephemeral_last: 0,
-    events_per_second: 0,
+use crate::direct::{DirectArray, masked};
+use count::add;
+use flow::FlowPointer;
+use statics::{
+    CONFIG, CONTROL, DENIALS4, DENIALS6, FLOW_PORTS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, HOT_FLOWS4, HOT_FLOWS6,
+    LISTENERS, MATRIX_IN, MATRIX_OUT, OWN, OWN_FILTER, PREFIXES6, RANGE_INDEX4, RANGES4, REASONS, RULES, SERVICES_IN,
+    SERVICES_OUT, STATISTICS,
 };
-
-// --- the policy: made anew for each ruleset, never edited live; arrays are filled through a mapping ---
-static SERVICES_IN: DirectArray<u32, { Direct::ServicesIn as u32 }, { ServiceIndex::COUNT }> = DirectArray::new();
-static SERVICES_OUT: DirectArray<u32, { Direct::ServicesOut as u32 }, { ServiceIndex::COUNT }> = DirectArray::new();
-static RANGES4: DirectRanges<Range4, { Direct::Ranges4 as u32 }> = DirectRanges::new();
-static RANGE_INDEX4: DirectArray<u32, { Direct::RangeIndex4 as u32 }, { ranges::INDEX }> = DirectArray::new();
-#[map]
-static PREFIXES6: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
-#[map]
-static MATRIX_IN: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-static MATRIX_OUT: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-
-// --- of the interface: survive a change of policy ---
-static CONTROL: DirectArray<Control, { Direct::Control as u32 }, 1> = DirectArray::new();
-#[map]
-static RULES: PerCpuArray<RuleCounter> = PerCpuArray::with_max_entries(layout::RULE_SLOTS, 0);
-static REASONS: DirectPerCpuArray<Counter, { Direct::Reasons as u32 }, { layout::REASON_SLOTS - 1 }> =
-    DirectPerCpuArray::new();
-
-// --- of the host: shared by all interfaces, because an answer may arrive on another one ---
-#[map]
-static FLOWS4: LruHashMap<FlowKey4, FlowState> = LruHashMap::with_max_entries(1, 0);
-#[map]
-static FLOWS6: LruHashMap<FlowKey6, FlowState6> = LruHashMap::with_max_entries(1, 0);
-#[map]
-static HOT_FLOWS4: PerCpuArray<HotFlow4> = PerCpuArray::with_max_entries(layout::HOT_FLOWS, 0);
-#[map]
-static HOT_FLOWS6: PerCpuArray<HotFlow6> = PerCpuArray::with_max_entries(layout::HOT_FLOWS, 0);
-#[map]
-static DENIALS4: LruHashMap<FlowKey4, u64> = LruHashMap::with_max_entries(1, 0);
-#[map]
-static DENIALS6: LruHashMap<FlowKey6, u64> = LruHashMap::with_max_entries(1, 0);
-#[map]
-static FRAGMENTS4: LruHashMap<FragmentKey4, FragmentState> = LruHashMap::with_max_entries(1, 0);
-#[map]
-static FRAGMENTS6: LruHashMap<FragmentKey6, FragmentState> = LruHashMap::with_max_entries(1, 0);
-static FLOW_PORTS: DirectArray<u64, { Direct::FlowPorts as u32 }, { layout::PORT_BITMAP_WORDS }> = DirectArray::new();
-static LISTENERS: DirectArray<u64, { Direct::Listeners as u32 }, { layout::PORT_BITMAP_WORDS }> = DirectArray::new();
-static OWN_FILTER: DirectArray<u8, { Direct::OwnFilter as u32 }, { layout::OWN_FILTER_BYTES }> = DirectArray::new();
-#[map]
-static OWN: HashMap<[u32; 4], u32> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
-#[map]
-static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
-#[map]
-static DENIED: LruHashMap<DeniedKey, DeniedState> = LruHashMap::with_max_entries(1, 0);
-static BUCKET: DirectPerCpuArray<Bucket, { Direct::Bucket as u32 }, 0> = DirectPerCpuArray::new();
-#[map]
-static STATISTICS: PerCpuArray<u64> = PerCpuArray::with_max_entries(layout::STATISTICS, 0);
-
-/// Jiffies and nanoseconds of the monotonic clock, for the loader.
-#[map]
-static CLOCK: Array<u64> = Array::with_max_entries(2, 0);
-
-/// Writes both clocks.
-#[inline(always)]
-pub(crate) fn tell_time() {
-    // SAFETY: helpers without arguments.
-    let times = unsafe { [bpf_jiffies64(), bpf_ktime_get_ns()] };
-    for (index, time) in times.iter().enumerate() {
-        if let Some(slot) = CLOCK.get_ptr_mut(index as u32) {
-            // SAFETY: a map value that was found is valid as long as the program runs.
-            unsafe { write_volatile(slot, *time) };
-        }
-    }
-}
 
 /// The maps of this program, and the context that some helpers want.
 pub(crate) struct Maps {
@@ -119,32 +48,6 @@ impl Maps {
     #[inline(always)]
     fn is_within_a_second(&self, last: u64) -> bool {
         self.now().wrapping_sub(last) < u64::from(layout::load(&CONFIG.hz))
-    }
-}
-
-/// A flow in its map.
-#[derive(Clone, Copy)]
-pub(crate) struct FlowPointer(*mut FlowState);
-
-impl Flow for FlowPointer {
-    #[inline(always)]
-    fn state(&self) -> FlowState {
-        // SAFETY: a map value that was found is valid as long as the program runs; other CPUs may write it meanwhile, word by word.
-        unsafe { *self.0 }
-    }
-
-    #[inline(always)]
-    fn refresh(&self, now: u64) {
-        // SAFETY: as above.
-        unsafe { write_volatile(&raw mut (*self.0).last, now) };
-    }
-
-    #[inline(always)]
-    fn close(&self, timeout: u32, flags: u32) {
-        // SAFETY: as above.
-        unsafe { write_volatile(&raw mut (*self.0).timeout, timeout) };
-        // SAFETY: as above.
-        unsafe { write_volatile(&raw mut (*self.0).flags, flags) };
     }
 }
 
@@ -201,8 +104,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn now(&self) -> u64 {
-        // SAFETY: a helper without arguments.
-        unsafe { bpf_jiffies64() }
+        clock::now()
     }
 
     #[inline(always)]
@@ -265,32 +167,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn would_forward(&self, family: u8, source: [u32; 4], destination: [u32; 4]) -> bool {
-        const AF_INET: u8 = 2;
-        const AF_INET6: u8 = 10;
-        const SUCCESS: i64 = 0;
-        const NO_NEIGHBOUR: i64 = 7;
-        const FRAGMENTATION_NEEDED: i64 = 8;
-        // Word by word: `zeroed` would become a call to a byte loop.
-        let mut words = [0_u64; size_of::<FibLookup>() / 8];
-        for word in &mut words {
-            // SAFETY: a reference is valid. Volatile: so that the stores are not merged into that call.
-            unsafe { write_volatile(word, 0) };
-        }
-        // SAFETY: as large, and aligned as strictly; any bits are a valid value of this structure of integers.
-        let question = unsafe { &mut *words.as_mut_ptr().cast::<FibLookup>() };
-        question.ifindex = layout::load(&CONFIG.interface);
-        if family == 4 {
-            question.family = AF_INET;
-            question.__bindgen_anon_3.ipv4_src = source[3];
-            question.__bindgen_anon_4.ipv4_dst = destination[3];
-        } else {
-            question.family = AF_INET6;
-            question.__bindgen_anon_3.ipv6_src = source;
-            question.__bindgen_anon_4.ipv6_dst = destination;
-        }
-        // SAFETY: the context is the program's, the structure lives on the stack and its size is given.
-        let answer = unsafe { bpf_fib_lookup(self.context, question, size_of::<FibLookup>() as i32, 0) } as i64;
-        matches!(answer, SUCCESS | NO_NEIGHBOUR | FRAGMENTATION_NEEDED)
+        route::would_forward(self.context, family, source, destination)
     }
 
     #[inline(always)]
@@ -469,59 +346,12 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn may_report(&self) -> bool {
-        // SAFETY: the only entry of this CPU; a program is not interrupted by itself on its CPU.
-        let bucket = unsafe { &mut *BUCKET.at(0) };
-        let now = self.now();
-        if now.wrapping_sub(bucket.last) >= u64::from(layout::load(&CONFIG.hz)) {
-            bucket.last = now;
-            bucket.tokens = u64::from(layout::load(&CONFIG.events_per_second));
-        }
-        if bucket.tokens == 0 {
-            bucket.suppressed += 1;
-            return false;
-        }
-        bucket.tokens -= 1;
-        true
+        report::may_report()
     }
 
     #[inline(always)]
     fn report(&self, direction: Direction, enforced: bool, outcome: Outcome, seen: &Seen, size: Counter) {
-        // SAFETY: as above.
-        let bucket = unsafe { &mut *BUCKET.at(0) };
-        let now = self.now();
-        let denied = DeniedKey {
-            remote: seen.remote,
-            interface: layout::load(&CONFIG.interface),
-            port: seen.asked,
-            protocol: seen.protocol,
-            reason: outcome.reason_number(),
-            direction: direction as u8,
-            enforced: u8::from(enforced),
-            family: seen.family,
-            zero: 0,
-        };
-        if let Some(state) = DENIED.get_ptr_mut(&denied) {
-            // SAFETY: a map value that was found is valid as long as the program runs. Two CPUs may add at once and lose one
-            // of the packets: this table is a sample within the token bucket, the counters are exact.
-            unsafe { add(&raw mut (*state).counter, size) };
-            // SAFETY: as above.
-            unsafe { write_volatile(&raw mut (*state).last, now) };
-        } else {
-            let state = DeniedState { counter: size, first: now, last: now, local: seen.local };
-            let _ = DENIED.insert(&denied, &state, 0);
-        }
-        let event = Event {
-            at: now,
-            denied,
-            bytes: size.bytes as u32,
-            local: seen.local,
-            remote_port: seen.remote_port,
-            local_port: seen.local_port,
-            suppressed: bucket.suppressed as u32,
-        };
-        if EVENTS.output::<Event>(&event, 0).is_err() {
-            bucket.lost += 1;
-        }
+        report::report(direction, enforced, outcome, seen, size);
     }
 }
 
@@ -529,14 +359,4 @@ impl Tables for Maps {
 #[inline(always)]
 const fn differs([a, b, c, d]: [u32; 4], [e, f, g, h]: [u32; 4]) -> u32 {
     (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h)
-}
-
-/// # Safety
-/// `counter` is valid, and of this CPU.
-#[inline(always)]
-unsafe fn add(counter: *mut Counter, size: Counter) {
-    // SAFETY: as the caller promises.
-    unsafe { (*counter).packets += size.packets };
-    // SAFETY: as the caller promises.
-    unsafe { (*counter).bytes += size.bytes };
 }
