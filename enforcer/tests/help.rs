@@ -10,6 +10,7 @@ use enforcer::cli::help::markdown::{Block, Span, plain, read};
 use enforcer::cli::help::terminal;
 use enforcer::cli::help::topics::TOPICS;
 use enforcer_common::Reason;
+use enforcer_common::layout::{LAYOUT_VERSION, MAPS};
 
 #[test]
 fn every_topic_is_listed_and_printed() {
@@ -132,8 +133,15 @@ fn the_documents_have_every_reason_and_exit_code_in_the_words_of_the_program() {
 }
 
 #[test]
+fn the_documents_have_every_table_with_its_owner_and_purpose() {
+    let rows = table("docs/how-it-works.md", "Tables");
+    let wanted = MAPS.iter().map(|row| [row.name, row.owner.name(), row.sentence].map(str::to_owned).to_vec());
+    assert_eq!(rows, wanted.collect::<Vec<_>>());
+}
+
+#[test]
 fn the_pins_in_the_documents_have_the_layout_of_this_program() {
-    let layout = format!("v{}", enforcer_common::layout::LAYOUT_VERSION);
+    let layout = format!("v{}", LAYOUT_VERSION);
     let rows = table("docs/how-it-works.md", "Pins and files");
     for folder in ["IF", "host:NETNS"].map(|owner| format!("/sys/fs/bpf/enforcer/{owner}/{layout}")) {
         assert!(rows.iter().any(|row| row[0] == folder), "{folder}: {rows:?}");

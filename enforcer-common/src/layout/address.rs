@@ -1,5 +1,9 @@
 //! Addresses: which are this host's own, and the ranges of remote ones.
 
+/// Entries of the table of own addresses: more than a host has, so that adding never fails half-way. They take memory only when
+/// they are there.
+pub const OWN_ENTRIES: u32 = 16_384;
+
 /// Bytes of the filter over the host's own addresses, each 0 or 1: a bit of a word takes twice as long to find.
 pub const OWN_FILTER_BYTES: u32 = 4096;
 

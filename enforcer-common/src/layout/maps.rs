@@ -1,114 +1,243 @@
-//! The maps: their names, and which of them are looked up in without a call into the kernel.
+//! The maps: one table of them all.
+//!
+//! A new map is a row here and a static in the programs. From the row follow its name, where it is pinned, its size, which part of the
+//! memory it is counted under, and its line in docs/how-it-works.md; tests compare the rows with the object and with the document.
 
-use super::address::{OWN_FILTER_BYTES, Range4};
+use super::address::{OWN_ENTRIES, OWN_FILTER_BYTES, Range4};
 use super::config::Control;
-use super::count::{Counter, REASON_SLOTS};
-use super::flow::PORT_BITMAP_WORDS;
+use super::count::{Counter, REASON_SLOTS, RULE_SLOTS, STATISTICS};
+use super::flow::{HOT_FLOWS, PORT_BITMAP_WORDS};
 use super::report::Bucket;
 use crate::entry::ServiceIndex;
 use crate::ranges;
+use crate::verdict::Direction;
 
-/// Names of the maps in the BPF object. At most 15 characters, as the kernel keeps no more.
-pub mod map {
-    /// Inbound service table: an [`Entry`](crate::Entry) for each [`ServiceIndex`](crate::ServiceIndex).
-    pub const SERVICES_IN: &str = "SERVICES_IN";
-    /// Outbound service table.
-    pub const SERVICES_OUT: &str = "SERVICES_OUT";
-    /// [`Range4`](crate::layout::Range4)s of remote IPv4 addresses, in ascending order, each with its [`SourceClass`](crate::SourceClass).
-    pub const RANGES4: &str = "RANGES4";
-    /// Where those of each /16 begin: see [`ranges`](crate::ranges).
-    pub const RANGE_INDEX4: &str = "RANGE_INDEX4";
-    /// Longest-prefix match over IPv6 remote addresses, giving a [`SourceClass`](crate::SourceClass).
-    pub const PREFIXES6: &str = "PREFIXES6";
-    /// Decisions for a service class (row) and a source class (column), inbound.
-    pub const MATRIX_IN: &str = "MATRIX_IN";
-    /// The same for outbound.
-    pub const MATRIX_OUT: &str = "MATRIX_OUT";
-    /// One [`Control`](crate::layout::Control): the modes and the deadline.
-    pub const CONTROL: &str = "CONTROL";
-    /// Per-CPU [`RuleCounter`](crate::layout::RuleCounter)s, by counter slot.
-    pub const RULES: &str = "RULES";
-    /// For each CPU, [`Counter`](crate::layout::Counter)s by [`reason_index`](crate::layout::reason_index).
-    pub const REASONS: &str = "REASONS";
-    /// Tracked conversations, IPv4.
-    pub const FLOWS4: &str = "FLOWS4";
-    /// Tracked conversations, IPv6.
-    pub const FLOWS6: &str = "FLOWS6";
-    /// Flows that this CPU found not long ago, IPv4: a per-CPU array of [`HotFlow4`](crate::layout::HotFlow4).
-    pub const HOT_FLOWS4: &str = "HOT_FLOWS4";
-    /// The same for IPv6, of [`HotFlow6`](crate::layout::HotFlow6).
-    pub const HOT_FLOWS6: &str = "HOT_FLOWS6";
-    /// Conversations that enforcement would have refused, IPv4: jiffies of the last refused packet.
-    pub const DENIALS4: &str = "DENIALS4";
-    /// The same for IPv6.
-    pub const DENIALS6: &str = "DENIALS6";
-    /// Verdicts of first fragments, IPv4.
-    pub const FRAGMENTS4: &str = "FRAGMENTS4";
-    /// The same for IPv6.
-    pub const FRAGMENTS6: &str = "FRAGMENTS6";
-    /// A bit for each local port that any flow has used since the map was made: TCP, UDP, SCTP.
-    pub const FLOW_PORTS: &str = "FLOW_PORTS";
-    /// A bit for each local port that has a listener.
-    pub const LISTENERS: &str = "LISTENERS";
-    /// A Bloom-like filter over [`OWN`]: one byte for each address, see [`own_slot`](crate::layout::own_slot).
-    pub const OWN_FILTER: &str = "OWN_FILTER";
-    /// Addresses of this host, the broadcast addresses of its networks, and the [`hardware`](crate::layout::hardware) addresses by
-    /// which its bridges deliver to it.
-    pub const OWN: &str = "OWN";
-    /// Ring buffer of [`Event`](crate::layout::Event)s.
-    pub const EVENTS: &str = "EVENTS";
-    /// Denied flows, aggregated.
-    pub const DENIED: &str = "DENIED";
-    /// For each CPU, a token bucket in front of [`EVENTS`] and [`DENIED`].
-    pub const BUCKET: &str = "BUCKET";
-    /// Per-CPU numbers about the tables themselves, by [`Statistic`](crate::layout::Statistic).
-    pub const STATISTICS: &str = "STATISTICS";
-    /// The read-only configuration symbol (not a map of its own).
-    pub const CONFIG: &str = "CONFIG";
+/// One map.
+#[derive(Clone, Copy, Debug)]
+pub struct MapRow {
+    /// Its name in the BPF object and below the pins. At most 15 characters, as the kernel keeps no more.
+    pub name: &'static str,
+    /// What it belongs to, and so where it is pinned.
+    pub owner: MapOwner,
+    /// What its memory is for.
+    pub purpose: Purpose,
+    /// Who writes it.
+    pub writer: Writer,
+    /// How large it is.
+    pub room: Room,
+    /// What it is for, as a sentence.
+    pub sentence: &'static str,
 }
 
-/// Maps of one value, whose address is written into the programs: an array of one element is a constant to a program, and what
-/// is in it takes one load.
+impl MapRow {
+    /// Whether copies of the programs, which are only asked for their judgement, look into the same map: it is the policy's or the
+    /// host's, and the programs do not write it.
+    #[must_use]
+    pub const fn is_shared_with_copies(&self) -> bool {
+        matches!((self.owner, self.writer), (MapOwner::Policy | MapOwner::Host, Writer::Loader))
+    }
+}
+
+/// What a map belongs to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u32)]
-pub enum Direct {
-    /// [`map::SERVICES_IN`].
-    ServicesIn = 0,
-    /// [`map::SERVICES_OUT`].
-    ServicesOut = 1,
-    /// [`map::CONTROL`].
-    Control = 2,
-    /// [`map::FLOW_PORTS`].
-    FlowPorts = 3,
-    /// [`map::LISTENERS`].
-    Listeners = 4,
-    /// [`map::OWN_FILTER`].
-    OwnFilter = 5,
-    /// [`map::REASONS`].
-    Reasons = 6,
-    /// [`map::BUCKET`].
-    Bucket = 7,
-    /// [`map::RANGE_INDEX4`].
-    RangeIndex4 = 8,
-    /// [`map::RANGES4`].
-    Ranges4 = 9,
+pub enum MapOwner {
+    /// A policy: made anew for each, and never edited while it is in force.
+    Policy,
+    /// An interface: it survives a change of policy.
+    Interface,
+    /// The host: all interfaces share it, because an answer may arrive on another one.
+    Host,
+}
+
+impl MapOwner {
+    /// The word used in the documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Interface => "interface",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// What the memory of a map is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// Tracked conversations.
+    Flows,
+    /// Refused conversations and fragments that are remembered.
+    Memory,
+    /// Port tables, prefixes, matrices.
+    Policy,
+    /// Counters of rules and reasons, and the mode.
+    Counters,
+    /// Denied flows and the stream of events.
+    Events,
+    /// Addresses, listeners, bitmaps, statistics.
+    Host,
+}
+
+/// Who writes a map.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Writer {
+    /// User space alone.
+    Loader,
+    /// The programs.
+    Programs,
+}
+
+/// How large a map is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Room {
+    /// One value, as large as [`Direct`] says.
+    Direct(Direct),
+    /// So many entries, which the programs know.
+    Program(u32),
+    /// So many entries.
+    Entries(u32),
+    /// A ring buffer of so many bytes.
+    Bytes(u32),
+    /// Entries for the flows that the site asks for.
+    Flows,
+    /// Entries for the class matrix of the policy.
+    Matrix(Direction),
+    /// Entries for the IPv6 prefixes of the policy.
+    Prefixes6,
+}
+
+macro_rules! maps {
+    (
+        direct {
+            $($variant:ident = $direct:ident, $direct_owner:ident, $direct_purpose:ident, $direct_writer:ident, $parts:ident * $bytes:expr,
+                $direct_sentence:literal;)*
+        }
+        called {
+            $($called:ident, $owner:ident, $purpose:ident, $writer:ident, $room:expr, $sentence:literal;)*
+        }
+    ) => {
+        /// Names of the maps in the BPF object.
+        pub mod map {
+            $(#[doc = $direct_sentence] pub const $direct: &str = stringify!($direct);)*
+            $(#[doc = $sentence] pub const $called: &str = stringify!($called);)*
+            /// The read-only configuration symbol (not a map of its own).
+            pub const CONFIG: &str = "CONFIG";
+        }
+
+        /// Every map that is pinned.
+        pub const MAPS: &[MapRow] = &[
+            $(MapRow {
+                name: map::$direct,
+                owner: MapOwner::$direct_owner,
+                purpose: Purpose::$direct_purpose,
+                writer: Writer::$direct_writer,
+                room: Room::Direct(Direct::$variant),
+                sentence: $direct_sentence,
+            },)*
+            $(MapRow {
+                name: map::$called,
+                owner: MapOwner::$owner,
+                purpose: Purpose::$purpose,
+                writer: Writer::$writer,
+                room: $room,
+                sentence: $sentence,
+            },)*
+        ];
+
+        /// Maps of one value, whose address is written into the programs: an array of one element is a constant to a program, and
+        /// what is in it takes one load.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        #[repr(u32)]
+        pub enum Direct {
+            $(#[doc = $direct_sentence] $variant,)*
+        }
+
+        impl Direct {
+            /// All of them, in the order of their numbers.
+            pub const ALL: [Self; [$(map::$direct),*].len()] = [$(Self::$variant),*];
+
+            /// How many parts its value has.
+            #[must_use]
+            pub const fn parts(self) -> Parts {
+                match self {
+                    $(Self::$variant => Parts::$parts,)*
+                }
+            }
+
+            /// Bytes of a part of its value. What belongs to a CPU is of whole cache lines.
+            #[must_use]
+            #[expect(clippy::cast_possible_truncation, reason = "these structures are small")]
+            pub const fn size(self) -> u32 {
+                match self {
+                    $(Self::$variant => $bytes as u32,)*
+                }
+            }
+        }
+    };
+}
+
+maps! {
+    // Looked up in by the address of their only value: the first rows of MAPS, in the order of the numbers of `Direct`.
+    direct {
+        ServicesIn = SERVICES_IN, Policy, Policy, Loader, One * ServiceIndex::COUNT * 4,
+            "The decision for each inbound port, protocol and ethertype.";
+        ServicesOut = SERVICES_OUT, Policy, Policy, Loader, One * ServiceIndex::COUNT * 4,
+            "The same for outbound packets.";
+        Control = CONTROL, Interface, Counters, Loader, One * size_of::<Control>(),
+            "The modes, and the deadline.";
+        FlowPorts = FLOW_PORTS, Host, Host, Programs, One * PORT_BITMAP_WORDS * 8,
+            "A bit for each local port that a flow has used.";
+        Listeners = LISTENERS, Host, Host, Loader, One * PORT_BITMAP_WORDS * 8,
+            "A bit for each local port that has a listener.";
+        OwnFilter = OWN_FILTER, Host, Host, Loader, One * OWN_FILTER_BYTES,
+            "A filter in front of the table of own addresses.";
+        Reasons = REASONS, Interface, Counters, Programs, Cpus * size_of::<Counter>() as u32 * REASON_SLOTS,
+            "Packets and bytes for each reason and CPU.";
+        Bucket = BUCKET, Host, Events, Programs, Cpus * size_of::<Bucket>(),
+            "How many denied packets each CPU may still report in this second.";
+        RangeIndex4 = RANGE_INDEX4, Policy, Policy, Loader, One * ranges::INDEX * 4,
+            "Where the ranges of each IPv4 /16 begin.";
+        Ranges4 = RANGES4, Policy, Policy, Loader, Ranges * size_of::<Range4>(),
+            "Ranges of remote IPv4 addresses, each with its class.";
+    }
+    // Looked up in by a call into the kernel.
+    called {
+        PREFIXES6, Policy, Policy, Loader, Room::Prefixes6,
+            "IPv6 prefixes, each with its class.";
+        MATRIX_IN, Policy, Policy, Loader, Room::Matrix(Direction::Inbound),
+            "The decision for each class of inbound services and remote addresses.";
+        MATRIX_OUT, Policy, Policy, Loader, Room::Matrix(Direction::Outbound),
+            "The same for outbound services.";
+        RULES, Interface, Counters, Programs, Room::Program(RULE_SLOTS),
+            "Packets, bytes and last match for each rule and CPU.";
+        FLOWS4, Host, Flows, Programs, Room::Flows,
+            "Flows over IPv4.";
+        FLOWS6, Host, Flows, Programs, Room::Flows,
+            "Flows over IPv6.";
+        HOT_FLOWS4, Host, Flows, Programs, Room::Program(HOT_FLOWS),
+            "IPv4 flows that each CPU found within the last second.";
+        HOT_FLOWS6, Host, Flows, Programs, Room::Program(HOT_FLOWS),
+            "The same for IPv6.";
+        DENIALS4, Host, Memory, Programs, Room::Entries(32_768),
+            "IPv4 conversations that were refused and let through, in audit.";
+        DENIALS6, Host, Memory, Programs, Room::Entries(32_768),
+            "The same for IPv6.";
+        FRAGMENTS4, Host, Memory, Programs, Room::Entries(16_384),
+            "Verdicts of the first fragments of IPv4 datagrams.";
+        FRAGMENTS6, Host, Memory, Programs, Room::Entries(16_384),
+            "The same for IPv6.";
+        OWN, Host, Host, Loader, Room::Entries(OWN_ENTRIES),
+            "Addresses of this host, the broadcast addresses of its networks, and the hardware addresses by which its bridges deliver to it.";
+        EVENTS, Host, Events, Programs, Room::Bytes(1 << 20),
+            "The stream of denied packets.";
+        DENIED, Host, Events, Programs, Room::Entries(65_536),
+            "Denied flows, with packets and bytes.";
+        STATISTICS, Host, Host, Programs, Room::Program(STATISTICS),
+            "Numbers about the flow tables, for each CPU.";
+    }
 }
 
 impl Direct {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
-        Self::ServicesIn,
-        Self::ServicesOut,
-        Self::Control,
-        Self::FlowPorts,
-        Self::Listeners,
-        Self::OwnFilter,
-        Self::Reasons,
-        Self::Bucket,
-        Self::RangeIndex4,
-        Self::Ranges4,
-    ];
-
     /// The one with this number.
     ///
     /// # Panics
@@ -118,53 +247,16 @@ impl Direct {
         Self::ALL[number as usize]
     }
 
+    /// Its row.
+    #[must_use]
+    pub const fn row(self) -> &'static MapRow {
+        &MAPS[self as usize]
+    }
+
     /// Name of the map.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::ServicesIn => map::SERVICES_IN,
-            Self::ServicesOut => map::SERVICES_OUT,
-            Self::Control => map::CONTROL,
-            Self::FlowPorts => map::FLOW_PORTS,
-            Self::Listeners => map::LISTENERS,
-            Self::OwnFilter => map::OWN_FILTER,
-            Self::Reasons => map::REASONS,
-            Self::Bucket => map::BUCKET,
-            Self::RangeIndex4 => map::RANGE_INDEX4,
-            Self::Ranges4 => map::RANGES4,
-        }
-    }
-
-    /// How many parts its value has.
-    #[must_use]
-    pub const fn parts(self) -> Parts {
-        match self {
-            Self::ServicesIn
-            | Self::ServicesOut
-            | Self::Control
-            | Self::FlowPorts
-            | Self::Listeners
-            | Self::OwnFilter
-            | Self::RangeIndex4 => Parts::One,
-            Self::Reasons | Self::Bucket => Parts::Cpus,
-            Self::Ranges4 => Parts::Ranges,
-        }
-    }
-
-    /// Bytes of a part of its value. What belongs to a CPU is of whole cache lines.
-    #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "these structures are small")]
-    pub const fn size(self) -> u32 {
-        match self {
-            Self::ServicesIn | Self::ServicesOut => ServiceIndex::COUNT * 4,
-            Self::Control => size_of::<Control>() as u32,
-            Self::FlowPorts | Self::Listeners => PORT_BITMAP_WORDS * 8,
-            Self::OwnFilter => OWN_FILTER_BYTES,
-            Self::Reasons => size_of::<Counter>() as u32 * REASON_SLOTS,
-            Self::Bucket => size_of::<Bucket>() as u32,
-            Self::RangeIndex4 => ranges::INDEX * 4,
-            Self::Ranges4 => size_of::<Range4>() as u32,
-        }
+        self.row().name
     }
 
     /// What stands in the object in the place of its address: a number that means nothing else.
@@ -214,6 +306,15 @@ mod tests {
     fn every_number_leads_back_to_its_map() {
         for (number, direct) in (0..).zip(Direct::ALL) {
             assert_eq!((direct as u32, Direct::from_number(number)), (number, direct));
+            assert_eq!(direct.row().room, Room::Direct(direct));
+        }
+    }
+
+    #[test]
+    fn the_kernel_keeps_each_name_whole_and_apart() {
+        for (i, one) in MAPS.iter().enumerate() {
+            assert!(one.name.len() <= 15, "{}", one.name);
+            assert!(MAPS[i + 1..].iter().all(|other| other.name != one.name), "{}", one.name);
         }
     }
 

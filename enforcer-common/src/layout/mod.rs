@@ -12,14 +12,14 @@ mod flow;
 mod maps;
 mod report;
 
-pub use address::{OWN_FILTER_BYTES, Range4, hardware, mapped, own_slot};
+pub use address::{OWN_ENTRIES, OWN_FILTER_BYTES, Range4, hardware, mapped, own_slot};
 pub use config::{Config, Control, load};
 pub use count::{Counter, OUTCOMES, REASON_SLOTS, RULE_SLOTS, RuleCounter, STATISTICS, Statistic, reason_index};
 pub use flow::{
     FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState, HOT_FLOWS, HotFlow4,
     HotFlow6, PORT_BITMAP_WORDS, Ports,
 };
-pub use maps::{Direct, Parts, map};
+pub use maps::{Direct, MAPS, MapOwner, MapRow, Parts, Purpose, Room, Writer, map};
 pub use report::{Bucket, DeniedKey, DeniedState, Event};
 
 /// Version of everything in this module; part of the pin path (`v<LAYOUT>`).

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
 use aya_obj::generated::{BPF_F_MMAPABLE, BPF_PSEUDO_MAP_VALUE, bpf_map_type};
-use enforcer_common::layout::{Direct, Parts};
+use enforcer_common::layout::{Direct, MapRow, Parts};
 
 use super::per_cpu;
 use crate::dataplane::error::{DataplaneError, Doing as _};
@@ -65,11 +65,11 @@ impl DirectMaps {
     /// When one cannot be opened, made or pinned, or is none of ours; or the kernel does not tell how many CPUs there can be.
     pub(in crate::dataplane) fn open_or_make(
         ranges: u32,
-        place: impl Fn(Direct) -> Place,
+        place: impl Fn(&MapRow) -> Place,
     ) -> Result<Self, DataplaneError> {
         let counts = Counts { cpus: per_cpu::parts()?, ranges: Parts::of(ranges) };
         let open_or_make = |direct: Direct| {
-            let path = match place(direct) {
+            let path = match place(direct.row()) {
                 Place::Pinned(path) => path,
                 Place::Found(path) => return open(direct, counts, &path),
                 Place::Unpinned => return make(direct, counts),

@@ -8,11 +8,11 @@ use std::thread::{self, JoinHandle};
 use aya::maps::MapData;
 use aya::{Ebpf, EbpfLoader};
 use enforcer_common::Direction;
-use enforcer_common::layout::{self, Config, Direct, map};
+use enforcer_common::layout::{Config, MAPS, MapRow, Room, map};
 
 use super::direct::{DirectMaps, Place, room_for_ranges};
 use crate::dataplane::error::{DataplaneError, Doing as _, error_number};
-use crate::dataplane::pin::pins::{HostPins, InterfacePins};
+use crate::dataplane::pin::pins::{HostPins, InterfacePins, pin_of};
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::kernel::tells_decrypted;
@@ -25,14 +25,6 @@ pub(in crate::dataplane) static OBJECT: &[u8] =
 
 /// Denied packets a second and CPU that are told in full: enough to see what happens, little enough to cost nothing.
 const EVENTS_PER_SECOND: u32 = 1000;
-/// Refused conversations remembered, for each of IPv4 and IPv6.
-const DENIALS: u32 = 32768;
-/// Datagrams in fragments, likewise.
-const FRAGMENTS: u32 = 16384;
-/// Denied flows remembered.
-const DENIED: u32 = 65536;
-/// Bytes of the ring buffer.
-const EVENTS: u32 = 1 << 20;
 
 /// Everything that decides how an object is loaded.
 pub(in crate::dataplane) struct Load<'a> {
@@ -99,27 +91,25 @@ pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, Datapl
     let host = HostPins::of(protected.record.netns);
     let of_policy = host.generation(protected.record.generation);
     let ranges = room_for_ranges(&of_policy.join(map::RANGES4))?;
-    let direct = DirectMaps::open_or_make(ranges, |direct| match direct {
-        Direct::ServicesIn | Direct::ServicesOut | Direct::RangeIndex4 | Direct::Ranges4 => {
-            Place::Found(of_policy.join(direct.name()))
-        }
-        Direct::Listeners | Direct::OwnFilter => Place::Found(host.map(direct.name())),
-        Direct::Control | Direct::FlowPorts | Direct::Reasons | Direct::Bucket => Place::Unpinned,
+    let pinned = |row: &MapRow| pin_of(row, &protected.pins, &host, protected.record.generation);
+    let direct = DirectMaps::open_or_make(ranges, |row| {
+        if row.is_shared_with_copies() { Place::Found(pinned(row)) } else { Place::Unpinned }
     })?;
-    let policy = [map::MATRIX_IN, map::MATRIX_OUT, map::PREFIXES6];
     let mut loader = EbpfLoader::new();
     loader.override_global(map::CONFIG, &config, true).override_global(aya_log::LEVEL, BpfLog::Off.level(), true);
-    for (name, path) in
-        policy.map(|name| (name, of_policy.join(name))).into_iter().chain([(map::OWN, host.map(map::OWN))])
-    {
-        let entries =
-            open_map(&path)?.info().doing(|| format!("cannot look at the map {}", path.display()))?.max_entries();
-        loader.map_max_entries(name, entries).map_pin_path(name, path);
-    }
-    for name in [map::FLOWS4, map::FLOWS6, map::DENIALS4, map::DENIALS6, map::FRAGMENTS4, map::FRAGMENTS6, map::DENIED]
-    {
-        // LRU maps of a few entries have none to give on some CPUs.
-        loader.map_max_entries(name, 1024);
+    for row in MAPS {
+        match row.room {
+            Room::Direct(_) | Room::Program(_) | Room::Bytes(_) => {}
+            Room::Entries(_) | Room::Flows | Room::Matrix(_) | Room::Prefixes6 if row.is_shared_with_copies() => {
+                let path = pinned(row);
+                let info = open_map(&path)?.info().doing(|| format!("cannot look at the map {}", path.display()))?;
+                loader.map_max_entries(row.name, info.max_entries()).map_pin_path(row.name, path);
+            }
+            Room::Entries(_) | Room::Flows | Room::Matrix(_) | Room::Prefixes6 => {
+                // LRU maps of a few entries have none to give on some CPUs.
+                loader.map_max_entries(row.name, 1024);
+            }
+        }
     }
     load_object(&mut loader, direct)
 }
@@ -136,50 +126,32 @@ pub(in crate::dataplane) fn check_kernel() -> Result<(), DataplaneError> {
 }
 
 fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) -> Result<Object, DataplaneError> {
-    let of_policy = load.host.generation(load.generation);
-    let flows = load.ruleset.settings.flows.entries;
-    let matrix = |direction| u32::try_from(load.ruleset.table(direction).matrix.len().max(1)).unwrap_or(u32::MAX);
-    let prefixes6 = load.ruleset.prefixes.keys().filter(|net| net.addr().is_ipv6()).count();
-    let policy = [
-        (map::MATRIX_IN, matrix(Direction::Inbound)),
-        (map::MATRIX_OUT, matrix(Direction::Outbound)),
-        (map::PREFIXES6, u32::try_from(prefixes6.max(1)).unwrap_or(u32::MAX)),
-    ];
-    let host = [
-        (map::FLOWS4, flows),
-        (map::FLOWS6, flows),
-        (map::HOT_FLOWS4, layout::HOT_FLOWS),
-        (map::HOT_FLOWS6, layout::HOT_FLOWS),
-        (map::DENIALS4, DENIALS),
-        (map::DENIALS6, DENIALS),
-        (map::FRAGMENTS4, FRAGMENTS),
-        (map::FRAGMENTS6, FRAGMENTS),
-        (map::OWN, OWN_ENTRIES),
-        (map::EVENTS, EVENTS),
-        (map::DENIED, DENIED),
-        (map::STATISTICS, layout::STATISTICS),
-    ];
-
+    let pinned = |row: &MapRow| pin_of(row, &load.interface, load.host, load.generation);
     loader.override_global(map::CONFIG, config, true).override_global(aya_log::LEVEL, load.log.level(), true);
-    for (name, entries) in policy {
-        loader.map_max_entries(name, entries).map_pin_path(name, of_policy.join(name));
+    for row in MAPS {
+        let Some(entries) = entries(row.room, load.ruleset) else { continue };
+        let path = pinned(row);
+        loader.map_max_entries(row.name, reused(&path, entries)?).map_pin_path(row.name, path);
     }
-    for (name, entries) in host {
-        loader.map_max_entries(name, reused(&load.host.map(name), entries)?).map_pin_path(name, load.host.map(name));
-    }
-    let rules = load.interface.map(map::RULES);
-    loader.map_max_entries(map::RULES, reused(&rules, layout::RULE_SLOTS)?).map_pin_path(map::RULES, rules);
     let ranges = u32::try_from(load.ruleset.ranges.ranges.len()).unwrap_or(u32::MAX);
-    let direct = DirectMaps::open_or_make(ranges, |direct| {
-        Place::Pinned(match direct {
-            Direct::ServicesIn | Direct::ServicesOut | Direct::RangeIndex4 | Direct::Ranges4 => {
-                of_policy.join(direct.name())
-            }
-            Direct::Control | Direct::Reasons => load.interface.map(direct.name()),
-            Direct::FlowPorts | Direct::Listeners | Direct::OwnFilter | Direct::Bucket => load.host.map(direct.name()),
-        })
-    })?;
+    let direct = DirectMaps::open_or_make(ranges, |row| Place::Pinned(pinned(row)))?;
     load_object(loader, direct)
+}
+
+/// How many entries aya makes a map with, for this policy; `None` where the map is not aya's to make.
+fn entries(room: Room, ruleset: &Ruleset) -> Option<u32> {
+    match room {
+        Room::Direct(_) => None,
+        Room::Program(entries) | Room::Entries(entries) | Room::Bytes(entries) => Some(entries),
+        Room::Flows => Some(ruleset.settings.flows.entries),
+        Room::Matrix(direction) => at_least_one(ruleset.table(direction).matrix.len()),
+        Room::Prefixes6 => at_least_one(ruleset.prefixes.keys().filter(|net| net.addr().is_ipv6()).count()),
+    }
+}
+
+/// No map is without entries.
+fn at_least_one(entries: usize) -> Option<u32> {
+    Some(u32::try_from(entries.max(1)).unwrap_or(u32::MAX))
 }
 
 fn load_object(loader: &mut EbpfLoader<'_>, direct: DirectMaps) -> Result<Object, DataplaneError> {
@@ -241,6 +213,28 @@ pub(in crate::dataplane) fn ephemeral_range() -> (u32, u32) {
     numbers.next().zip(numbers.next()).unwrap_or(DEFAULT)
 }
 
-/// Entries of the table of own addresses: more than a host has, so that adding never fails half-way. They take memory only when
-/// they are there.
-pub(in crate::dataplane) const OWN_ENTRIES: u32 = 16_384;
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_object_has_the_maps_of_the_table_and_no_others() {
+        let object = aya_obj::Object::parse(OBJECT).unwrap();
+        let of_aya = |name: &&str| !name.starts_with('.') && *name != "AYA_LOGS";
+        let found: BTreeSet<&str> = object.maps.keys().map(String::as_str).filter(of_aya).collect();
+        let by_call = MAPS.iter().filter(|row| !matches!(row.room, Room::Direct(_)));
+        // The clock is no table: nothing of it is pinned.
+        let wanted = by_call.clone().map(|row| row.name).chain(["CLOCK"]).collect();
+        assert_eq!(found, wanted);
+        for row in by_call {
+            let entries = object.maps[row.name].max_entries();
+            if let Room::Program(wanted) = row.room {
+                assert_eq!(entries, wanted, "{}", row.name);
+            } else {
+                assert!([1, 4096].contains(&entries), "{} has no size of its own: the table says it", row.name);
+            }
+        }
+    }
+}

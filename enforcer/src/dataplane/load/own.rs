@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use aya::maps::{HashMap, MapData};
-use enforcer_common::layout::{Direct, OWN_FILTER_BYTES, PORT_BITMAP_WORDS, hardware, map, own_slot};
+use enforcer_common::layout::{Direct, OWN_ENTRIES, OWN_FILTER_BYTES, PORT_BITMAP_WORDS, hardware, map, own_slot};
 use enforcer_common::tables::port_bit;
 
 use super::fill::write_words;
-use super::object::OWN_ENTRIES;
 use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::load::object::Object;
 use crate::dataplane::sys::batch::hash_entries;

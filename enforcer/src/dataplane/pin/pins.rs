@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use enforcer_common::Direction;
-use enforcer_common::layout::LAYOUT_VERSION;
+use enforcer_common::layout::{LAYOUT_VERSION, MapOwner, MapRow};
 use serde::{Deserialize, Serialize};
 
 use super::record::InterfaceRecord;
@@ -277,6 +277,20 @@ impl HostPins {
 pub(in crate::dataplane) fn all() -> Vec<InterfacePins> {
     let names = names_in(Path::new(ROOT)).into_iter().filter(|name| !name.starts_with("host:"));
     names.map(|name| InterfacePins::in_folder(&name).found()).collect()
+}
+
+/// Where a map is pinned: with the policy, the interface or the host that it belongs to.
+pub(in crate::dataplane) fn pin_of(
+    map: &MapRow,
+    interface: &InterfacePins,
+    host: &HostPins,
+    generation: u64,
+) -> PathBuf {
+    match map.owner {
+        MapOwner::Policy => host.generation(generation).join(map.name),
+        MapOwner::Interface => interface.map(map.name),
+        MapOwner::Host => host.map(map.name),
+    }
 }
 
 #[cfg(test)]

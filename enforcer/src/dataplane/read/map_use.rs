@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aya::maps::{Map, MapData, PerCpuArray};
-use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, Statistic, map};
+use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, MAPS, Purpose, Statistic, map};
 
 use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::pin::pins::HostPins;
+use crate::dataplane::pin::pins::{HostPins, pin_of};
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::sys::batch::count_entries;
 use crate::dataplane::sys::open::open_map;
@@ -64,26 +64,21 @@ pub struct FlowUse {
 pub fn memory(protected: &Protected) -> Result<Memory, DataplaneError> {
     let (_reading, protected) = &protected.now()?;
     let host = HostPins::of(protected.record.netns);
-    let of_policy = host.generation(protected.record.generation);
-    let of_host = |names: &[&str]| sum(names.iter().map(|name| host.map(name)));
-    Ok(Memory {
-        flows: of_host(&[map::FLOWS4, map::FLOWS6, map::HOT_FLOWS4, map::HOT_FLOWS6])?,
-        memory: of_host(&[map::DENIALS4, map::DENIALS6, map::FRAGMENTS4, map::FRAGMENTS6])?,
-        policy: sum([
-            map::SERVICES_IN,
-            map::SERVICES_OUT,
-            map::MATRIX_IN,
-            map::MATRIX_OUT,
-            map::RANGES4,
-            map::RANGE_INDEX4,
-            map::PREFIXES6,
-            "ruleset",
-        ]
-        .map(|name| of_policy.join(name)))?,
-        counters: sum([map::RULES, map::REASONS, map::CONTROL].map(|name| protected.pins.map(name)))?,
-        events: of_host(&[map::EVENTS, map::DENIED, map::BUCKET])?,
-        host: of_host(&[map::FLOW_PORTS, map::LISTENERS, map::OWN, map::OWN_FILTER, map::STATISTICS])?,
-    })
+    let generation = protected.record.generation;
+    // The record of the policy is no map of the programs.
+    let mut memory = Memory { policy: bytes(&host.generation(generation).join("ruleset"))?, ..Memory::default() };
+    for row in MAPS {
+        let part = match row.purpose {
+            Purpose::Flows => &mut memory.flows,
+            Purpose::Memory => &mut memory.memory,
+            Purpose::Policy => &mut memory.policy,
+            Purpose::Counters => &mut memory.counters,
+            Purpose::Events => &mut memory.events,
+            Purpose::Host => &mut memory.host,
+        };
+        *part += bytes(&pin_of(row, &protected.pins, &host, generation))?;
+    }
+    Ok(memory)
 }
 
 /// How the flow table is used.
@@ -113,10 +108,6 @@ pub fn flow_use(protected: &Protected) -> Result<FlowUse, DataplaneError> {
         gone_estimate: (made + revived).saturating_sub(v4 + v6),
         denials_remembered: total(Statistic::DenialsRemembered)?,
     })
-}
-
-fn sum(paths: impl IntoIterator<Item = PathBuf>) -> Result<u64, DataplaneError> {
-    paths.into_iter().map(|path| bytes(&path)).sum()
 }
 
 /// What the kernel charges for all maps in a folder of pins and in those below it.
