@@ -1,5 +1,6 @@
 //! What the port tables hold: one word an entry, so that a decision for any source is a single read.
 
+use crate::numbers::{SCTP, TCP, UDP};
 use crate::verdict::Direction;
 
 /// What an [`Entry`] says.
@@ -126,14 +127,14 @@ impl ServiceIndex {
         Self(4 * 65536 + protocol as u32)
     }
 
-    /// The table of ports of an IP protocol that has ports (6, 17, 132).
+    /// The table of ports of an IP protocol that has ports: TCP, UDP, SCTP.
     #[must_use]
     #[inline(always)]
     pub const fn port(protocol: u8, port: u16) -> Option<Self> {
         match protocol {
-            6 => Some(Self::tcp(port)),
-            17 => Some(Self::udp(port)),
-            132 => Some(Self::sctp(port)),
+            TCP => Some(Self::tcp(port)),
+            UDP => Some(Self::udp(port)),
+            SCTP => Some(Self::sctp(port)),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod entry;
 pub mod frame;
 pub mod layout;
+pub mod numbers;
 pub mod outcome;
 pub mod packet;
 pub mod ranges;

@@ -60,10 +60,14 @@ mod tests {
         for entries in [[0, u32::MAX], [u32::MAX, 0], [7, 3]] {
             let steps = Cell::new(0);
             // What it finds means nothing; the program cuts it to what there is.
-            let _ = find(u32::MAX, |_| entries, |_| {
-                steps.set(steps.get() + 1);
-                0
-            });
+            let _ = find(
+                u32::MAX,
+                |_| entries,
+                |_| {
+                    steps.set(steps.get() + 1);
+                    0
+                },
+            );
             assert!(steps.get() <= STEPS, "{entries:?}: {} steps", steps.get());
         }
     }

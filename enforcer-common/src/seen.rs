@@ -1,6 +1,7 @@
 //! What was seen of a packet: for the report, the memory of denials and the flows.
 
 use crate::frame::Frame;
+use crate::numbers::TCP;
 
 /// What is to be seen of a packet: as much as its headers give away.
 ///
@@ -64,7 +65,7 @@ impl Seen {
     #[must_use]
     #[inline(always)]
     pub const fn is_bare_syn(&self) -> bool {
-        self.protocol == 6 && self.flags & (Self::SYN | Self::ACK) == Self::SYN
+        self.protocol == TCP && self.flags & (Self::SYN | Self::ACK) == Self::SYN
     }
 
     /// Whether all of these flags are set.

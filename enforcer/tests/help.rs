@@ -141,7 +141,7 @@ fn the_documents_have_every_table_with_its_owner_and_purpose() {
 
 #[test]
 fn the_pins_in_the_documents_have_the_layout_of_this_program() {
-    let layout = format!("v{}", LAYOUT_VERSION);
+    let layout = format!("v{LAYOUT_VERSION}");
     let rows = table("docs/how-it-works.md", "Pins and files");
     for folder in ["IF", "host:NETNS"].map(|owner| format!("/sys/fs/bpf/enforcer/{owner}/{layout}")) {
         assert!(rows.iter().any(|row| row[0] == folder), "{folder}: {rows:?}");

@@ -1,15 +1,11 @@
 //! Flows: made by what leaves the host, and only when the answer would not be permitted without one.
 
 use crate::layout::{Config, FlowKey4, FlowKey6, FlowState, FlowState6, Ports, Statistic, load};
+use crate::numbers::{DHCP_CLIENT, DHCP_SERVER, DHCPV6_CLIENT, DHCPV6_SERVER};
 use crate::packet::{Address, ICMP, ICMPV6, TCP, UDP};
 use crate::seen::Seen;
 use crate::tables::{Flow, Tables, port_bit};
 use crate::{Direction, Entry, EntryKind, ServiceIndex};
-
-pub(super) const DHCP_SERVER: u16 = 67;
-pub(super) const DHCP_CLIENT: u16 = 68;
-const DHCPV6_SERVER: u16 = 547;
-const DHCPV6_CLIENT: u16 = 546;
 
 /// Whether an inbound packet answers a flow; refreshes it then.
 #[inline(always)]

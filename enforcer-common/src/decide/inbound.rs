@@ -3,10 +3,11 @@
 use core::hint::cold_path;
 
 use super::entries::{judge_link, look_up, permit_or_refuse, refuse};
-use super::flows::{self, DHCP_CLIENT, DHCP_SERVER};
+use super::flows;
 use super::fragments::{judge_later_fragment, remember_first_fragment};
 use crate::frame::Frame;
 use crate::layout::Config;
+use crate::numbers::{DHCP_CLIENT, DHCP_SERVER};
 use crate::outcome::Outcome;
 use crate::packet::{self, Address, ICMP, ICMPV6, IGMP, Network, SCTP, Segment, TCP, UDP};
 use crate::seen::Seen;

@@ -6,6 +6,7 @@ use super::flows;
 use super::fragments::{judge_later_fragment, remember_first_fragment};
 use crate::frame::Frame;
 use crate::layout::Config;
+use crate::numbers::{DHCP_CLIENT, DHCP_SERVER, DHCPV6_CLIENT, DHCPV6_SERVER, DNS, NTP};
 use crate::outcome::Outcome;
 use crate::packet::{self, Address, ICMP, ICMPV6, IGMP, Network, SCTP, Segment, TCP, UDP};
 use crate::seen::Seen;
@@ -13,8 +14,6 @@ use crate::tables::Tables;
 use crate::{Direction, EntryKind, Reason, ServiceIndex};
 
 const OUT: Direction = Direction::Outbound;
-const DNS: u16 = 53;
-const NTP: u16 = 123;
 
 /// Judges a frame, and tracks the conversation of one that passes. `Ok` and `Err` both carry the outcome.
 ///
@@ -161,8 +160,10 @@ fn judge_port<A: Address, F: Frame, T: Tables>(
     match (network.protocol, seen.remote_port) {
         // The host's own name resolution, time and address assignment always leave.
         (TCP | UDP, DNS) | (UDP, NTP) => return Outcome::new(Reason::Open),
-        (UDP, 67) if A::FAMILY == 4 && seen.local_port == 68 => return Outcome::new(Reason::Dhcp),
-        (UDP, 547) if A::FAMILY == 6 && seen.local_port == 546 => return Outcome::new(Reason::Dhcp),
+        (UDP, DHCP_SERVER) if A::FAMILY == 4 && seen.local_port == DHCP_CLIENT => return Outcome::new(Reason::Dhcp),
+        (UDP, DHCPV6_SERVER) if A::FAMILY == 6 && seen.local_port == DHCPV6_CLIENT => {
+            return Outcome::new(Reason::Dhcp);
+        }
         _ => {}
     }
     if entry.has(crate::Entry::AUDIT) {

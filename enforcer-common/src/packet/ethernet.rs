@@ -5,23 +5,9 @@ use core::hint::cold_path;
 use super::network::{MALFORMED, blur_offset};
 use crate::Reason;
 use crate::frame::{Frame, Header};
+use crate::numbers::{ARP, EAPOL, FIRST_ETHERTYPE, IPV4, LLDP, PROVIDER_VLAN, PTP, SLOW_PROTOCOLS, VLAN};
 use crate::outcome::Outcome;
 
-/// Ethertype of IPv4.
-pub const IPV4: u16 = 0x0800;
-/// Ethertype of ARP.
-pub const ARP: u16 = 0x0806;
-/// Ethertype of IPv6.
-pub const IPV6: u16 = 0x86dd;
-const VLAN: u16 = 0x8100;
-const PROVIDER_VLAN: u16 = 0x88a8;
-const EAPOL: u16 = 0x888e;
-/// LACP, marker and OAM (IEEE 802.3 annex 57A).
-const SLOW_PROTOCOLS: u16 = 0x8809;
-const LLDP: u16 = 0x88cc;
-const PTP: u16 = 0x88f7;
-/// Ethertypes begin here; below it the field is a length and an LLC header follows (IEEE 802.3, 3.2.6).
-const FIRST_ETHERTYPE: u16 = 0x0600;
 const ETHERNET: usize = 14;
 const TAG: usize = 4;
 const MOST_TAGS: u32 = 2;

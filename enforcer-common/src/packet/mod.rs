@@ -12,8 +12,10 @@ mod seen;
 mod transport;
 
 pub use address::Address;
-pub use ethernet::{ARP, IPV4, IPV6, Link, link, link_control};
+pub use ethernet::{Link, link, link_control};
 pub use ipv4::ipv4;
 pub use ipv6::{extensions, ipv6};
 pub use network::{Fragment, MALFORMED, Network};
-pub use transport::{ICMP, ICMPV6, IGMP, SCTP, Segment, TCP, UDP, transport};
+pub use transport::{Segment, transport};
+
+pub use crate::numbers::{ARP, ICMP, ICMPV6, IGMP, IPV4, IPV6, SCTP, TCP, UDP};

@@ -3,21 +3,10 @@
 use super::address::Address;
 use super::network::Network;
 use crate::frame::{Frame, Header};
+use crate::numbers::{ICMP, ICMPV6, IGMP, SCTP, TCP, UDP};
 use crate::outcome::Outcome;
 use crate::seen::Seen;
 
-/// IP protocol number of ICMP.
-pub const ICMP: u8 = 1;
-/// IP protocol number of IGMP.
-pub const IGMP: u8 = 2;
-/// IP protocol number of TCP.
-pub const TCP: u8 = 6;
-/// IP protocol number of UDP.
-pub const UDP: u8 = 17;
-/// IP protocol number of ICMPv6.
-pub const ICMPV6: u8 = 58;
-/// IP protocol number of SCTP.
-pub const SCTP: u8 = 132;
 const TCP_SHORTEST: usize = 20;
 const UDP_HEADER: usize = 8;
 const SCTP_HEADER: usize = 12;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use enforcer_common::Direction;
+use enforcer_common::numbers::{ICMP, ICMPV6, SCTP, TCP, UDP};
 
 use crate::judge::frame::{self, IPV4, IPV6, OUR_MAC, V4};
 use crate::policy::site::{parse_protocol, protocol_name};
@@ -11,11 +12,6 @@ use crate::text::decimal;
 use crate::text::diagnostic::{Diagnostic, Position, Text};
 use crate::text::nearest::did_you_mean;
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const SCTP: u8 = 132;
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
 /// Where a port is left out: one that a client may have.
 const CLIENT_PORT: u16 = 50_000;
 

@@ -363,13 +363,18 @@ mod tests {
 
     #[test]
     fn every_reason_is_a_series_once() {
-        let series: Vec<_> = outcomes().map(|(reason, let_through)| (reason.name(), reason.verdict(), let_through)).collect();
+        let series: Vec<_> =
+            outcomes().map(|(reason, let_through)| (reason.name(), reason.verdict(), let_through)).collect();
         let different: BTreeSet<_> = series.iter().copied().collect();
         assert_eq!(different.len(), series.len(), "no two series have the same labels");
         for reason in Reason::ALL {
             let of_reason = |let_through| different.contains(&(reason.name(), reason.verdict(), let_through));
             assert!(of_reason(false), "{reason:?} is counted");
-            assert_eq!(of_reason(true), reason.verdict() == Verdict::Drop, "only a refusal can be let through: {reason:?}");
+            assert_eq!(
+                of_reason(true),
+                reason.verdict() == Verdict::Drop,
+                "only a refusal can be let through: {reason:?}"
+            );
         }
     }
 

@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use enforcer::dataplane::Modes;
 use enforcer::host::links::Addresses;
+use enforcer::host::snapshot::Snapshot;
 use enforcer::host::sockets::{Socket, Sockets, State, TCP, UDP};
 use enforcer::judge::explain::judge;
 use enforcer::judge::tuple::Tuple;
 use enforcer::policy::ruleset::Ruleset;
-use enforcer::protect::live::{Coverage, Snapshot, cuts};
+use enforcer::protect::live::{Coverage, cuts};
 use enforcer_common::{Direction, Mode, Reason, Verdict};
 use proptest::collection::vec;
 use proptest::prelude::*;

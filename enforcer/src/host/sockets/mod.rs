@@ -10,10 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub(crate) use owners::socket_inodes;
 pub use owners::{Owners, Process};
 
-/// Protocol number of TCP.
-pub const TCP: u8 = 6;
-/// Protocol number of UDP.
-pub const UDP: u8 = 17;
+pub use enforcer_common::numbers::{TCP, UDP};
 
 /// The sockets could not be read.
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,7 @@ mod locals;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use enforcer_common::numbers::{SCTP, TCP, UDP};
 use enforcer_common::{Direction, Reason, Verdict};
 use serde::Serialize;
 
@@ -264,7 +265,7 @@ fn service(looked: Option<&Looked>, frame: &[u8], by_kind: bool) -> String {
 /// The packet as `explain` would ask for it.
 fn tuple(direction: Direction, looked: &Looked) -> Option<Tuple> {
     let protocol = looked.protocol?;
-    let has_ports = matches!(protocol, 6 | 17 | 132);
+    let has_ports = matches!(protocol, TCP | UDP | SCTP);
     (has_ports == looked.ports.is_some()).then_some(Tuple {
         direction,
         protocol,

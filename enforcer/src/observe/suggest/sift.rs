@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use enforcer_common::numbers::FIRST_ETHERTYPE;
 use enforcer_common::{Direction, Reason, Verdict};
 
 use super::{Base, Class, Denied, Flow, Tried, Unexplained};
 
 /// Ports that no rule names, tried by one address, from which on it looks for open ones.
 const SCAN: usize = 20;
-/// Below it an ethertype is a length.
-const FIRST_ETHERTYPE: u16 = 0x0600;
 
 /// Denied flows, in two heaps.
 #[derive(Debug, Default)]

@@ -306,7 +306,8 @@ mod tests {
     #[test]
     fn a_terminal_that_is_far_too_small_breaks_nothing() {
         let mut app = app();
-        let first_line = |app: &App, width, height| screen(app, width, height).lines().next().unwrap_or_default().to_owned();
+        let first_line =
+            |app: &App, width, height| screen(app, width, height).lines().next().unwrap_or_default().to_owned();
         assert_eq!(first_line(&app, 1, 1), "e");
         assert_eq!(first_line(&app, 20, 3), "enforcer top  eth0 i");
         assert_eq!(first_line(&app, 80, 8), "enforcer top  eth0 in audit out enforce until 01:02:03");

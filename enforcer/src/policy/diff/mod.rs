@@ -8,6 +8,10 @@ mod sources;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use enforcer_common::numbers::{
+    ARP, DNS, EAPOL, FIRST_ETHERTYPE, ICMP, ICMPV6, IGMP, IPV4, IPV6, LLDP, NTP, PROVIDER_VLAN, PTP, SCTP,
+    SLOW_PROTOCOLS, TCP, UDP, VLAN,
+};
 use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex, SourceClass};
 use serde::Serialize;
 
@@ -16,12 +20,6 @@ use crate::policy::ruleset::{Ruleset, Scope, SourceRow};
 use crate::policy::site::protocol_name;
 use sources::Partition;
 pub use sources::Sources;
-
-const UDP: u8 = 17;
-const SCTP: u8 = 132;
-const TCP: u8 = 6;
-const DNS: u16 = 53;
-const NTP: u16 = 123;
 
 /// What becomes of a new conversation.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -146,11 +144,9 @@ fn always_leaves(service: ServiceIndex) -> bool {
 }
 
 /// Protocols that are judged by their ports or types.
-const BY_PORT_OR_TYPE: [u8; 6] = [1, 2, TCP, UDP, 58, SCTP];
+const BY_PORT_OR_TYPE: [u8; 6] = [ICMP, IGMP, TCP, UDP, ICMPV6, SCTP];
 /// IP, tags, and what always passes: ARP, LLDP, LACP, EAPOL, PTP.
-const BY_CONTENT: [u16; 9] = [0x0800, 0x0806, 0x8100, 0x86dd, 0x8809, 0x888e, 0x88a8, 0x88cc, 0x88f7];
-/// Below it an ethertype is a length.
-const FIRST_ETHERTYPE: u16 = 0x0600;
+const BY_CONTENT: [u16; 9] = [IPV4, ARP, VLAN, IPV6, SLOW_PROTOCOLS, EAPOL, PROVIDER_VLAN, LLDP, PTP];
 
 /// Services that rules do not decide about: their packets are judged by what they are.
 fn is_judged_by_kind(direction: Direction, service: ServiceIndex) -> bool {

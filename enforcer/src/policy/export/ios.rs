@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::ops::RangeInclusive;
 
 use enforcer_common::Direction;
+use enforcer_common::numbers::SCTP;
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
@@ -261,7 +262,7 @@ impl Acl<'_> {
                     Some(name) => ports.iter().map(|ports| (name.to_owned(), port(ports), reflect.as_str())).collect(),
                     None => continue,
                 },
-                Match::Protocol(protocol) if port_protocol(*protocol).is_some() || *protocol == 132 => continue,
+                Match::Protocol(protocol) if port_protocol(*protocol).is_some() || *protocol == SCTP => continue,
                 Match::Protocol(protocol) if self.family == Family::V6 && EXTENSIONS.contains(protocol) => continue,
                 Match::Protocol(protocol) => vec![(protocol.to_string(), String::new(), "")],
                 Match::Ethertype(_) => continue,

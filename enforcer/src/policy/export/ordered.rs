@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use enforcer_common::numbers::{SCTP, TCP, UDP};
 use enforcer_common::{Direction, Mode, Reason};
 use ipnet::IpNet;
 
@@ -78,7 +79,7 @@ pub(super) struct Refusal {
 }
 
 /// Protocols with ports, and their names in all targets.
-pub(super) const PORT_PROTOCOLS: [(u8, &str); 3] = [(6, "tcp"), (17, "udp"), (132, "sctp")];
+pub(super) const PORT_PROTOCOLS: [(u8, &str); 3] = [(TCP, "tcp"), (UDP, "udp"), (SCTP, "sctp")];
 
 /// Headers that the decision code walks over in IPv6, so that no rule for a protocol ever sees them.
 pub(super) const EXTENSIONS: [u8; 6] = [0, 43, 44, 51, 60, 135];

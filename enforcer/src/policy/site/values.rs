@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use enforcer_common::Mode;
+use enforcer_common::numbers::{ESP, ICMP, ICMPV6, IGMP, SCTP, TCP, UDP};
 use ipnet::IpNet;
 use jiff::civil::Date;
 
@@ -17,12 +18,12 @@ const PROTOCOLS: [(&str, u8); 22] = [
     ("dccp", 33),
     ("egp", 8),
     ("eigrp", 88),
-    ("esp", 50),
+    ("esp", ESP),
     ("etherip", 97),
     ("gre", 47),
-    ("icmp", 1),
-    ("icmpv6", 58),
-    ("igmp", 2),
+    ("icmp", ICMP),
+    ("icmpv6", ICMPV6),
+    ("igmp", IGMP),
     ("ipcomp", 108),
     ("ipip", 4),
     ("ipv6", 41),
@@ -30,9 +31,9 @@ const PROTOCOLS: [(&str, u8); 22] = [
     ("ospf", 89),
     ("pim", 103),
     ("rsvp", 46),
-    ("sctp", 132),
-    ("tcp", 6),
-    ("udp", 17),
+    ("sctp", SCTP),
+    ("tcp", TCP),
+    ("udp", UDP),
     ("udplite", 136),
     ("vrrp", 112),
 ];

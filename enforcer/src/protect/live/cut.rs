@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use enforcer_common::numbers::{DNS, NTP};
 use enforcer_common::{Direction, Entry, EntryKind, Reason, ServiceIndex};
 
 use super::Coverage;
@@ -75,8 +76,6 @@ pub(super) fn inbound(
 
 /// Why what this host sends in a conversation that it opened would be refused; mirrors `decide/outbound.rs`.
 fn outbound(policy: Lookup<'_>, socket: &Socket) -> Option<(Direction, Reason, Entry)> {
-    const DNS: u16 = 53;
-    const NTP: u16 = 123;
     let Socket { protocol, local, remote, state, .. } = *socket;
     let entry = policy.entry(Direction::Outbound, ServiceIndex::port(protocol, remote.port())?, remote.ip());
     let answered_by_rule = state != State::Asking

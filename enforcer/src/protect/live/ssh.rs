@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 
+use enforcer_common::numbers::SSH;
 use enforcer_common::{Direction, Entry, EntryKind, Reason};
 
 use super::Coverage;
@@ -24,9 +25,6 @@ pub struct Session {
     /// The client.
     pub remote: SocketAddr,
 }
-
-/// The port of SSH, where nothing tells which one it is.
-const SSH: u16 = 22;
 
 /// A process above this one that carries SSH sessions.
 struct Server {

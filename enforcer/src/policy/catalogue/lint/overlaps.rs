@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use enforcer_common::numbers::TCP;
+
 use super::{Finding, Kind};
 use crate::policy::catalogue::{
     Catalogue, Kind as ParameterKind, PortExpression, Role, Service, Setting, Settings, format_ranges, merge_ranges,
@@ -166,7 +168,7 @@ fn finding(
     protocol: u8,
     ranges: &[RangeInclusive<u16>],
 ) -> Finding {
-    let name = if protocol == 6 { "tcp" } else { "udp" };
+    let name = if protocol == TCP { "tcp" } else { "udp" };
     let ports = format!("{name} {}", format_ranges(ranges));
     let (first, second) = (format!("{}/{}", one_role.name, one.name), format!("{}/{}", other_role.name, other.name));
     let message = match kind {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use enforcer_common::numbers::{ESP, ISAKMP, UDP};
+
 use super::super::remote::are_limited;
 use super::{ByProtocol, Lint, Used, some};
 use crate::policy::catalogue::Exposure;
@@ -146,7 +148,6 @@ impl Lint<'_> {
 
     /// Key exchange without what it is for, and what ESP hides.
     pub(super) fn ipsec(&self, out: &mut Vec<Diagnostic>) {
-        const ESP: u8 = 50;
         let site = self.site;
         let esp = site.rules.iter().find(|rule| !rule.deny && rule.matches == Match::Protocol(ESP));
         if let Some(rule) = esp {
@@ -160,7 +161,7 @@ impl Lint<'_> {
         let isakmp = self
             .services
             .iter()
-            .find(|used| used.ports.get(&17).is_some_and(|ranges| ranges.iter().any(|range| range.contains(&500))));
+            .find(|used| used.ports.get(&UDP).is_some_and(|ranges| ranges.iter().any(|range| range.contains(&ISAKMP))));
         if let Some(used) = isakmp {
             let from = match used.service.peers.as_slice() {
                 [] => String::new(),

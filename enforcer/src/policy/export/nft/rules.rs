@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use enforcer_common::numbers::{SCTP, UDP};
 use enforcer_common::{Direction, Reason};
 
 use super::text::{Text, braced, shortened};
@@ -31,7 +32,7 @@ pub(super) fn rules(plan: &Plan<'_>, direction: Direction, protocol: u8, name: &
 pub(super) fn answers_from_any_port<'a>(plan: &'a Plan<'_>) -> impl Iterator<Item = &'a Rule> {
     plan.rules(Direction::Outbound, Action::Permit).filter(|rule| {
         // TCP has no such servers.
-        rule.answer_any && matches!(rule.matches, Match::Ports { protocol: 17 | 132, .. })
+        rule.answer_any && matches!(rule.matches, Match::Ports { protocol: UDP | SCTP, .. })
     })
 }
 
