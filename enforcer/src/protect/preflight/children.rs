@@ -16,10 +16,11 @@ pub(super) fn findings(
     for child in of(link, &facts.children) {
         let (level, message) = match planned.scope.or(plan.ruleset.settings.scope) {
             None if planned.protects == Protects::Host => (Level::Fix, choice(&link.name, child)),
-            Some(Scope::Host) => {
+            Some(Scope::Host) if facts.forwards => {
                 (Level::Warning, format!("{child} stands on it: its packets are not filtered with `scope: host`"))
             }
-            None | Some(Scope::All) => {
+            // Without forwarding the kernel does not say that an address is somebody else's.
+            None | Some(Scope::All | Scope::Host) => {
                 (Level::Warning, format!("{child} stands on it: its packets are judged by this policy"))
             }
         };
