@@ -51,6 +51,9 @@ const MODULES: &[&str] = &[
     "ctr",
     "gcm",
     "seqiv",
+    "sha512_generic",
+    "jitterentropy_rng",
+    "drbg",
 ];
 
 /// Makes the archive, of the tests and `enforcer`, and says where it is.
