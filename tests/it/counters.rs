@@ -8,8 +8,10 @@ use std::process::{Command, Stdio};
 use enforcer_common::Reason;
 use enforcer_common::layout::{LAYOUT_VERSION, map};
 use harness::bpf;
-use harness::enforcer::enforcer_with_input;
+use harness::enforcer::{Protected, enforcer_with_input};
+use harness::netns::Cable;
 use harness::packet::Packet;
+use harness::program::Outcome;
 use harness::skip::skip;
 
 use crate::stage::Stage;
@@ -224,4 +226,54 @@ fn a_map_of_another_size_in_the_place_of_ours_is_one_clear_error() {
     assert_eq!(ran.code, Some(3), "{}", ran.stderr);
     let told = format!("the map {} holds 4 bytes and not ", path.display());
     assert!(ran.stderr.contains(&told) && !ran.stderr.contains("verif"), "{}", ran.stderr);
+}
+
+/// A site with so many rules of its own, a port each.
+fn many(letter: char, rules: u16) -> String {
+    let rule = |number: u16| format!("  - {{name: {letter}{number:05}, protocol: tcp, ports: [{}]}}\n", 1001 + number);
+    format!("interfaces: [IF]\nmode: enforce\nroles: []\nallow:\n{}", (0..rules).map(rule).collect::<String>())
+}
+
+#[test]
+fn thousands_of_rules_replace_thousands_of_others_and_each_counts_its_own() {
+    let protected = Protected::apply_site(Cable::new(), &many('a', 9000), &[]);
+    let send = |ports: std::ops::Range<u16>| {
+        let packets: Vec<Packet> =
+            ports.map(|port| Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, port)).collect();
+        protected.expect(Outcome::Passed, "rule", &packets);
+    };
+    // Packets of each rule, and of the reason under which all of them are counted.
+    let counted = || {
+        let json = protected.run(&["counters", "--format", "json"]).expect_code(0).json();
+        let one = &json["interfaces"][0];
+        let rules = one["rules"].as_array().expect("a list").iter();
+        let packets = |rule: &serde_json::Value| (rule["id"].as_str().map(str::to_owned), rule["packets"].as_u64());
+        let hit: BTreeMap<_, _> = rules.map(packets).filter(|(_, packets)| *packets != Some(0)).collect();
+        let reasons = one["reasons"].as_array().expect("a list").iter();
+        let of_rule = |one: &&serde_json::Value| one["reason"] == "rule" && one["direction"] == "inbound";
+        (hit, reasons.filter(of_rule).filter_map(|one| one["packets"].as_u64()).sum::<u64>())
+    };
+    let of = |letter: char, numbers: std::ops::Range<u16>, packets: u64| -> BTreeMap<Option<String>, Option<u64>> {
+        numbers.map(|number| (Some(format!("site/{letter}{number:05}")), Some(packets))).collect()
+    };
+    send(1001..1101);
+    assert_eq!(counted(), (of('a', 0..100, 1), 100));
+
+    // With a deadline the old policy may come back, and keeps its counters; what to do then is said, and works.
+    let other = many('b', 10_000);
+    let ran = protected.try_site(&other, &["--confirm-within", "60s"]).expect_code(2);
+    assert!(ran.stderr.contains("apply it without --confirm-within"), "{}", ran.stderr);
+    assert_eq!(counted(), (of('a', 0..100, 1), 100), "nothing was changed");
+    protected.try_site(&other, &[]).expect_code(0);
+    assert_eq!(counted(), (BTreeMap::new(), 100), "what others have counted is not theirs");
+    send(1001..1201);
+    assert_eq!(counted(), (of('b', 0..200, 1), 300));
+
+    // And back: what the old rules have counted goes on.
+    protected.try_site(&many('a', 9000), &[]).expect_code(0);
+    assert_eq!(counted(), (of('a', 0..100, 1), 300));
+    send(1001..1101);
+    assert_eq!(counted(), (of('a', 0..100, 2), 400));
+    let json = protected.run(&["status", "--format", "json"]).expect_code(0).json();
+    assert_eq!(json["interfaces"][0]["drift"], false);
 }

@@ -18,6 +18,7 @@ pub use crate::host::netns::here;
 pub use crate::policy::ruleset::{ModeChange, Modes, Protects};
 pub use crate::policy::source::HookChoice;
 pub use crate::state::totals::count::{Count, VerdictCounts};
+pub use change::applied::Applied;
 pub use change::apply::{apply, refuse_bridge_ports};
 pub use change::deadline::{Changed, Confirmation, Until, confirm, set_modes};
 pub use change::detach::{Removed, detach, forget_kept};
@@ -26,7 +27,6 @@ pub use change::outlook::{Outlook, Replaced, modes_after_apply, policies_after_c
 pub use change::refresh::{refresh_addresses, refresh_listeners};
 pub use change::restorer::restore;
 pub use change::seed::seed_protected;
-pub use change::stage::Applied;
 pub use change::way_back::{End, WayBack, finish_way_back, overdue};
 pub use error::DataplaneError;
 pub use hook::choose::lacks_tcx;

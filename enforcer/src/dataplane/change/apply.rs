@@ -5,7 +5,8 @@ use std::fs;
 
 use super::renamed;
 use super::switch::sweep;
-use crate::dataplane::change::stage::{Applied, Target, stage_and_switch};
+use crate::dataplane::change::applied::Applied;
+use crate::dataplane::change::stage::{Target, stage_and_switch};
 use crate::dataplane::change::way_back::refuse_overdue;
 use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::hook::choose::choose;

@@ -1,6 +1,8 @@
 //! Changing what is in force: staging, switching, taking over, deadlines and the way back, detaching.
 
+pub(super) mod applied;
 pub(super) mod apply;
+pub(super) mod counting;
 pub(super) mod deadline;
 pub(super) mod detach;
 pub(super) mod gone;

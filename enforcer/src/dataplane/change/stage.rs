@@ -8,6 +8,8 @@ use enforcer_common::layout::{Config, Direct};
 use enforcer_common::{Direction, Mode};
 use jiff::Timestamp;
 
+use crate::dataplane::change::applied::Applied;
+use crate::dataplane::change::counting::{begin_at_zero_elsewhere, in_force};
 use crate::dataplane::change::deadline::Deadline;
 use crate::dataplane::change::seed::seed;
 use crate::dataplane::change::switch::{ORDER, Old, Staged, direction_record, publish, sweep};
@@ -25,13 +27,15 @@ use crate::dataplane::load::own;
 use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::{Kind, Pending};
 use crate::dataplane::mode::resulting::{Known, Resulting, Why, kept_known};
+use crate::dataplane::pin::bases::Bases;
 use crate::dataplane::pin::document::write_record;
 use crate::dataplane::pin::folder::make_dir;
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
-use crate::dataplane::pin::protected::{all_protected, policy};
+use crate::dataplane::pin::protected::all_protected;
 use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord, RecordedRule};
 use crate::dataplane::pin::slots;
 use crate::dataplane::plan::{Plan, PlannedInterface};
+use crate::dataplane::read::counted::{take_over, zero};
 use crate::dataplane::read::drift;
 use crate::dataplane::sys::clock::Clock;
 use crate::host::links::{Link, bridge_of};
@@ -42,33 +46,6 @@ use crate::state::last_good::{LastGood, State};
 
 /// Objects that are held open at the same time, so that the programs in them are loaded side by side.
 pub(super) const OBJECTS_AT_ONCE: usize = 8;
-
-/// What was done on one interface.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Applied {
-    /// Its name.
-    pub interface: String,
-    /// Inbound, with why this hook.
-    pub inbound: Attached,
-    /// Outbound.
-    pub outbound: Attached,
-    /// Modes that were in force before; `None`: it was not protected.
-    pub before: Option<Modes>,
-    /// Modes in force now.
-    pub modes: Modes,
-    /// Why they are so.
-    pub resulting: Resulting,
-    /// Flows made for conversations that this host had opened before; of the host, the same on every interface.
-    pub seeded: usize,
-    /// The deadline that is armed now.
-    pub deadline: Option<Pending>,
-    /// The deadline that was armed before.
-    pub lifted: Option<Pending>,
-    /// The pin of the inbound program.
-    pub pin: std::path::PathBuf,
-    /// What went wrong beside, in sentences.
-    pub warnings: Vec<String>,
-}
 
 /// An interface that was found, with its hook.
 pub(super) struct Target<'a> {
@@ -87,6 +64,8 @@ pub(super) struct Upcoming {
     config: Config,
     /// A change window is open and stays open; these are the modes that it returns to.
     window: Option<Modes>,
+    /// What is subtracted from its counters.
+    bases: Bases,
 }
 
 pub(super) fn stage_and_switch<'a>(
@@ -108,8 +87,8 @@ pub(super) fn stage_and_switch<'a>(
     };
     make_dir(&host.state())?;
     let generation = host.generations().last().map_or(1, |last| last + 1);
-    let in_force = all_protected()?.iter().filter_map(|one| policy(&one.record).ok()).collect::<Vec<_>>();
-    let assignment = slots::assign(host, &plan.ruleset.rules, &in_force, now)?;
+    let assignment = slots::assign(host, &plan.ruleset.rules, &in_force(plan)?, now)?;
+    begin_at_zero_elsewhere(plan, &assignment)?;
     make_dir(&host.generation(generation))?;
     let sockets = snapshot()?.sockets;
     let of_protected = all_protected()?.into_iter().map(|one| one.record.index);
@@ -128,7 +107,10 @@ pub(super) fn stage_and_switch<'a>(
             own::write_own_addresses(&mut object, &indices)?;
             own::write_listeners(object.direct.map(Direct::Listeners), &sockets)?;
         }
-        crate::dataplane::read::counted::zero(&load.interface, &assignment.reused)?;
+        if let Some(one) = staged.last_mut() {
+            zero(&load.interface, &assignment.reused, &one.bases)?;
+            one.bases.forget(&assignment.reused);
+        }
         objects.push((object, wanted));
         // An object has some thirty maps open.
         if objects.len() == OBJECTS_AT_ONCE {
@@ -160,6 +142,10 @@ pub(super) fn stage_and_switch<'a>(
         None => None,
     };
 
+    for one in staged.iter_mut().filter(|one| one.staged.old.is_some()) {
+        take_over(&mut one.bases, &one.staged.pins, &assignment.taken_over)?;
+        one.bases.write(&one.staged.pins, generation)?;
+    }
     // From here on packets are judged by the new policy, hook by hook.
     for one in staged.iter_mut() {
         before_switch(one, deadline.as_ref())?;
@@ -355,13 +341,14 @@ pub(super) fn stage<'a>(
     };
     let (outbound, outbound_why) = choose_outbound(link, mode);
     let attached = [Attached { attach_mode: mode, why }, Attached { attach_mode: outbound, why: outbound_why }];
+    let bases = old.as_ref().map(|old| Bases::read(&pins, old.record.generation)).transpose()?.unwrap_or_default();
     let mut next = Staged::new(link, planned.protects, &pins, generation, attached, old);
     if let Some(predecessor) = predecessor {
         next.take_over(predecessor);
     }
     next.fallback = fallback;
     let is_new = next.old.is_none();
-    staged.push(Upcoming { staged: next, modes, resulting, config: Config::default(), window });
+    staged.push(Upcoming { staged: next, modes, resulting, config: Config::default(), window, bases });
     make_dir(&pins.state())?;
     if is_new {
         pins.write_owner(&link.name, netns, link.index)?;

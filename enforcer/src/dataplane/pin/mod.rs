@@ -1,5 +1,6 @@
 //! What is pinned, where, under which lock, and the records beside it.
 
+pub(super) mod bases;
 pub(super) mod bpffs;
 pub(super) mod document;
 pub(super) mod folder;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::load::per_cpu;
+use crate::dataplane::pin::bases::Bases;
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord, RecordedRule, Slot};
@@ -73,8 +74,15 @@ pub(in crate::dataplane) struct Counted {
 impl Counted {
     pub(in crate::dataplane) fn read(protected: &Protected) -> Result<Self, DataplaneError> {
         let Protected { pins, record, .. } = protected;
-        let (slots, names) = (read_slots(pins)?, slots::all(&HostPins::of(record.netns))?);
-        let reasons = read_reasons(pins, permitted(&slots, &names))?;
+        let (mut slots, names) = (read_slots(pins)?, slots::all(&HostPins::of(record.netns))?);
+        let bases = Bases::read(pins, record.generation)?;
+        subtract(&bases, &mut slots);
+        let permitted = permitted(&slots, &names);
+        let permitted = Direction::ALL.map(|direction| {
+            let direction = direction as usize;
+            permitted[direction].plus(bases.permitted[direction])
+        });
+        let reasons = read_reasons(pins, permitted)?;
         Ok(Self { slots, names, reasons, since: record.since, clock: record.clock })
     }
 
@@ -100,7 +108,7 @@ pub(in crate::dataplane) fn outcomes() -> impl Iterator<Item = (Direction, Reaso
 }
 
 /// Sets the counters of slots that get another rule to zero. What they counted stays in the count of their reason.
-pub(in crate::dataplane) fn zero(pins: &InterfacePins, slots: &[Slot]) -> Result<(), DataplaneError> {
+pub(in crate::dataplane) fn zero(pins: &InterfacePins, slots: &[Slot], bases: &Bases) -> Result<(), DataplaneError> {
     if slots.is_empty() {
         return Ok(());
     }
@@ -112,6 +120,7 @@ pub(in crate::dataplane) fn zero(pins: &InterfacePins, slots: &[Slot]) -> Result
         if slot.permits {
             let reason = reason_index(direction(*slot), false, Reason::Rule);
             let count = values.iter().fold(Count::default(), |sum, one| add(sum, one.counter));
+            let count = count.minus(bases.of(slot.number));
             // The programs count what a rule permits under the rule alone.
             per_cpu::add(&reasons, Direct::Reasons, reason as usize * 2, &[count.packets, count.bytes])?;
         }
@@ -127,6 +136,31 @@ pub(super) const fn direction(slot: Slot) -> Direction {
 
 /// What a slot has counted on all CPUs, and jiffies of the last match.
 pub(super) type Slots = Vec<(Count, u64)>;
+
+/// What each slot has counted for the rule that has it now.
+fn subtract(bases: &Bases, slots: &mut Slots) {
+    for (number, (count, last)) in (0..).zip(slots) {
+        let base = bases.of(number);
+        if base != Count::default() {
+            *count = count.minus(base);
+            // Until the rule that has it now matches, the last match was the other's.
+            *last = if count.packets == 0 { 0 } else { *last };
+        }
+    }
+}
+
+/// Gives slots to other rules, while programs count with them until they are switched.
+pub(in crate::dataplane) fn take_over(
+    bases: &mut Bases,
+    pins: &InterfacePins,
+    slots: &[Slot],
+) -> Result<(), DataplaneError> {
+    if !slots.is_empty() {
+        let counted = read_slots(pins)?;
+        bases.give(slots, |number| slot(&counted, number).0);
+    }
+    Ok(())
+}
 
 /// Reads every slot, with a few system calls whatever the number of rules.
 pub(super) fn read_slots(pins: &InterfacePins) -> Result<Slots, DataplaneError> {

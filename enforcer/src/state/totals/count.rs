@@ -18,6 +18,12 @@ impl Count {
     pub const fn plus(self, other: Self) -> Self {
         Self { packets: self.packets.saturating_add(other.packets), bytes: self.bytes.saturating_add(other.bytes) }
     }
+
+    /// What is left of it.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self { packets: self.packets.saturating_sub(other.packets), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
 }
 
 /// Each packet is in exactly one of these.
