@@ -16,6 +16,8 @@ mod counters;
 mod denied;
 /// Commands in the documents and examples of `--help`, run.
 mod documents;
+/// Names that others have chosen, on a terminal and in a log.
+mod escapes;
 /// Denied packets, told one by one and summed up, both bounded.
 mod events;
 /// Policies for other firewalls: what their own tools say of them.

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::Write as _;
 
+use crate::text::escape::message;
+
 /// How much a line matters, by its number in syslog(3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Priority {
@@ -40,6 +42,7 @@ impl Log {
 
     fn line(self, priority: Priority, text: &impl Display) {
         let text = text.to_string();
+        let text = message(&text);
         let mut stderr = std::io::stderr().lock();
         for line in text.lines() {
             // A log that nobody can read any more is no reason to stop protecting.

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
+use crate::text::escape::line;
+
 /// The service manager.
 #[derive(Debug)]
 pub(super) struct Systemd {
@@ -41,7 +43,8 @@ impl Systemd {
     pub(super) fn status(&mut self, text: &str) {
         if self.status != text {
             text.clone_into(&mut self.status);
-            tell(&[NotifyState::Status(text)]);
+            // A line break in it would begin another message to the manager.
+            tell(&[NotifyState::Status(&line(text))]);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::policy::catalogue::{Decision, Finding, FindingKind, Record, export, lint};
 use crate::policy::source::{Error, load_catalogue};
 use crate::text::diagnostic::count;
+use crate::text::escape::verbatim;
 use crate::text::nearest::one_of;
 
 /// Export or check the catalogue.
@@ -67,7 +68,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     };
     match &args.command {
         Command::Export { format: ExportFormat::Json } => output.json(&export(&catalogue)),
-        Command::Export { format: ExportFormat::Csv } => csv(&export(&catalogue), output.out),
+        Command::Export { format: ExportFormat::Csv } => verbatim(|| csv(&export(&catalogue), output.out)),
         Command::Lint { kind, format } => {
             let mut findings = lint(&catalogue);
             findings.retain(|finding| kind.is_empty() || kind.contains(&finding.kind));

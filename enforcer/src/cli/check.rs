@@ -9,6 +9,7 @@ use crate::cli::output::{Format, Output};
 use crate::failure::Failure;
 use crate::policy::compile::compile;
 use crate::text::diagnostic::{Diagnostic, count};
+use crate::text::escape::line;
 
 /// Check a policy for errors and warnings.
 ///
@@ -50,7 +51,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Ok((policy, compiled)) => {
             let summary = format!(
                 "{}: {}, {}, {}",
-                policy.site.text.name,
+                line(&policy.site.text.name),
                 count(policy.site.roles.len(), "role"),
                 count(compiled.ruleset.rules.len(), "rule"),
                 count(compiled.warnings.len(), "warning")

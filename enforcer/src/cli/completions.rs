@@ -16,6 +16,7 @@ use crate::cli::output::Output;
 use crate::failure::Failure;
 use crate::host::links::links;
 use crate::policy::catalogue::{Catalogue, Kind, embedded};
+use crate::text::escape::verbatim;
 
 /// The variable with which a shell asks for completions. Another program might set clap's default, `COMPLETE`.
 const VARIABLE: &str = "ENFORCER_COMPLETE";
@@ -56,7 +57,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let mut script = Vec::new();
     // By name, not by path: what stands in the path then is asked, after an update too.
     shell.write_registration(VARIABLE, "enforcer", "enforcer", "enforcer", &mut script)?;
-    Ok(output.out.write_all(&script)?)
+    Ok(verbatim(|| output.out.write_all(&script))?)
 }
 
 /// Answers a shell that asks for completions, and ends the process then. To be called before anything else.

@@ -14,6 +14,7 @@ use crate::dataplane::{InterfaceCounters, Protected, counters};
 use crate::failure::Failure;
 use crate::observe::metrics::Metrics;
 use crate::observe::rates::Rates;
+use crate::text::escape::verbatim;
 
 /// Show counters by rule and by reason.
 #[derive(Debug, clap::Args)]
@@ -81,11 +82,11 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Format::Table => read(&interfaces, output)?.iter().try_for_each(|one| show::show(output, one, args.all, None)),
         Format::Csv => {
             let counted = read(&interfaces, output)?;
-            listing::csv(output.out, &counted)
+            verbatim(|| listing::csv(output.out, &counted))
         }
         Format::Prometheus => {
             let text = Metrics::read(&interfaces)?.text().map_err(anyhow::Error::from)?;
-            Ok(output.out.write_all(text.as_bytes())?)
+            Ok(verbatim(|| output.out.write_all(text.as_bytes()))?)
         }
     }
 }

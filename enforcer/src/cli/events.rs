@@ -12,6 +12,7 @@ use crate::dataplane::{DeniedEvent, EventStream};
 use crate::failure::Failure;
 use crate::observe::denied::Filter;
 use crate::observe::events::{Format, wait, write_event, write_suppressed};
+use crate::text::escape::verbatim;
 
 /// Interval at which the number of suppressed events is printed and the stream is checked.
 const ROUND: Duration = Duration::from_secs(1);
@@ -62,7 +63,8 @@ pub struct Args {
 /// When somebody else reads the events, or they cannot be read.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     if args.bpf_log {
-        return bpf_log::run(&args.interfaces, args.count, args.format, output);
+        let mut run = || bpf_log::run(&args.interfaces, args.count, args.format, output);
+        return if args.format == Format::Json { verbatim(run) } else { run() };
     }
     let protected = args.interfaces.some_protected()?;
     interrupt::catch()?;
@@ -79,9 +81,8 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let mut told = Told { start: stream.suppressed()?, shown: 0, last: (0, 0), at: Instant::now() };
     // Line by line would be a system call each; what is there is written at once.
     let mut out = BufWriter::with_capacity(1 << 16, out);
-    let result = follow(args, &names, &mut stream, &mut told, &mut out);
-    out.flush()?;
-    result?;
+    let mut write = || follow(args, &names, &mut stream, &mut told, &mut out).and(Ok(out.flush()?));
+    if args.format == Format::Json { verbatim(write) } else { write() }?;
     let (suppressed, lost) = told.now(&stream).unwrap_or(told.last);
     writeln!(err, "{} events; {suppressed} refused packets suppressed, {lost} events lost meanwhile", told.shown)?;
     Ok(())

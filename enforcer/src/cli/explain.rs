@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::judge::explain::{self, Explanation, Found};
 use crate::judge::tuple::Tuple;
 use crate::policy::ruleset::Ruleset;
+use crate::text::escape::line;
 
 /// Explain the verdict on one packet.
 ///
@@ -117,7 +118,7 @@ fn print(explanation: &Explanation, mode: Mode, output: &mut Output<'_>) -> Resu
         writeln!(output.out, "source  {}", source_rows(&explanation.sources))?;
     }
     if let Some(summary) = &explanation.summary {
-        writeln!(output.out, "        {summary}")?;
+        writeln!(output.out, "        {}", line(summary))?;
     }
     if explanation.verdict == Verdict::Drop.name() {
         if explanation.audited {

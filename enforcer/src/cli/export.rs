@@ -10,6 +10,7 @@ use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::Output;
 use crate::failure::Failure;
 use crate::policy::export::{Target, export};
+use crate::text::escape::verbatim;
 
 /// Write a policy for another firewall.
 ///
@@ -53,7 +54,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Some(path) => {
             std::fs::write(path, &exported.text).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        None => output.out.write_all(exported.text.as_bytes())?,
+        None => verbatim(|| output.out.write_all(exported.text.as_bytes()))?,
     }
     Ok(())
 }

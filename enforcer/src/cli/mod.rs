@@ -39,7 +39,7 @@ pub mod status;
 pub mod suggest;
 pub mod top;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use args::verbosity::Verbosity;
@@ -47,6 +47,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::cli::output::{Output, Terminal};
 use crate::failure::Failure;
+use crate::text::escape::Guard;
 
 /// Opens exactly the ports that a host's role needs, and drops the rest.
 #[derive(Debug, Parser)]
@@ -102,11 +103,22 @@ enum Command {
 pub fn main() -> ExitCode {
     definition::set(Cli::command);
     completions::answer();
-    let cli = Cli::parse();
-    let (stdout, mut errors) = (io::stdout(), io::stderr());
-    let mut messages = cli.verbosity.messages();
-    let mut output =
-        Output { out: &mut stdout.lock(), err: &mut *messages, errors: &mut errors, terminal: Terminal::detect() };
+    let terminal = Terminal::detect();
+    let mut errors = Guard::new(io::stderr(), terminal.color_err);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            let text = error.render();
+            let text = if terminal.color_err { text.ansi().to_string() } else { text.to_string() };
+            // Nothing is left to be done if standard error is closed.
+            let _ = errors.write_all(text.as_bytes());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+        Err(help) => help.exit(),
+    };
+    let mut messages = cli.verbosity.messages(terminal.color_err);
+    let mut out = Guard::new(io::stdout().lock(), terminal.color_out);
+    let mut output = Output { out: &mut out, err: &mut *messages, errors: &mut errors, terminal };
     let code = run_and_tell(&cli, &mut output);
     ExitCode::from(code)
 }

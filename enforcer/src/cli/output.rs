@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::text::diagnostic::Diagnostic;
+use crate::text::escape::verbatim;
 
 /// Where a command writes: results to `out`, messages for people to `err`, what must not be overlooked to `errors`.
 pub struct Output<'a> {
@@ -58,8 +59,10 @@ impl Output<'_> {
     ///
     /// Standard output cannot be written to.
     pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        serde_json::to_writer_pretty(&mut *self.out, value).map_err(io::Error::from)?;
-        Ok(writeln!(self.out)?)
+        verbatim(|| {
+            serde_json::to_writer_pretty(&mut *self.out, value).map_err(io::Error::from)?;
+            Ok(writeln!(self.out)?)
+        })
     }
 
     /// Prints errors for a person.

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::readiness::ThresholdArgs;
 use crate::cli::args::evidence::Evidence;
@@ -15,6 +16,7 @@ use crate::cli::print::table::source_rows;
 use crate::failure::Failure;
 use crate::observe::report::{CutPart, Parts, PolicyPart, Report, span_parts};
 use crate::state::history::{Entry, Event, spans, this_boot};
+use crate::text::escape::{line, verbatim};
 
 /// Write a report page about this host.
 ///
@@ -68,9 +70,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         ReportFormat::Html => report.html()?,
         ReportFormat::Json => serde_json::to_string_pretty(&report).map_err(io::Error::from)? + "\n",
     };
-    let Some(file) = file else { return Ok(output.out.write_all(text.as_bytes())?) };
+    let Some(file) = file else { return Ok(verbatim(|| output.out.write_all(text.as_bytes()))?) };
     replace(file, text.as_bytes()).map_err(|error| anyhow::anyhow!("cannot write {}: {error}", file.display()))?;
-    Ok(writeln!(output.err, "{} written, {} bytes", file.display(), text.len())?)
+    Ok(writeln!(output.err, "{} written, {} bytes", line(&file.to_string_lossy()), text.len())?)
 }
 
 fn report(args: &Args, output: &mut Output<'_>) -> Result<Report, Failure> {
@@ -120,8 +122,21 @@ fn report(args: &Args, output: &mut Output<'_>) -> Result<Report, Failure> {
     })
 }
 
-/// Writes a file beside the one that is meant and puts it in its place: who reads meanwhile reads the old or the new one.
+/// Writes a file beside the one that is meant and puts it in its place: who reads meanwhile reads the old or the new one. A device or a
+/// pipe stays what it is, and is written to.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => return Err(io::Error::from_raw_os_error(libc::EISDIR)),
+        Ok(meta) if !meta.is_file() => {
+            // Nobody waits until somebody reads a pipe; once it is read, it is written to its end.
+            let mut file = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+            fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+            return file.write_all(bytes);
+        }
+        // What a link stands for, such as /dev/stdout.
+        Ok(_) => &fs::canonicalize(path)?,
+        Err(_) => path,
+    };
     let name = path.file_name().ok_or_else(|| io::Error::other("it has no name"))?.to_string_lossy().into_owned();
     let new = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let write = || {
@@ -134,4 +149,37 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         // Part of a page is of no use to anybody.
         let _ = fs::remove_file(&new);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{FileTypeExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_device_stays_one_and_a_link_too() {
+        let folder = std::env::temp_dir().join(format!("enforcer-report-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (page, link, nothing) = (folder.join("page"), folder.join("link"), folder.join("nothing"));
+        symlink(&page, &link).unwrap();
+        symlink("/dev/null", &nothing).unwrap();
+        for text in ["first", "second"] {
+            replace(&page, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&page).unwrap(), text);
+        }
+        replace(&link, b"third").unwrap();
+        assert_eq!(fs::read_to_string(&page).unwrap(), "third");
+        replace(&nothing, b"gone").unwrap();
+        for kept in [&link, &nothing] {
+            assert!(fs::symlink_metadata(kept).unwrap().is_symlink(), "{}", kept.display());
+        }
+        assert!(fs::metadata(&nothing).unwrap().file_type().is_char_device());
+        let pipe = folder.join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(replace(&pipe, b"nobody reads").is_err());
+        assert!(replace(&folder, b"x").is_err());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 4, "nothing is left beside it");
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

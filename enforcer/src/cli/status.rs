@@ -10,6 +10,7 @@ use crate::cli::print::table::table;
 use crate::cli::print::usage::Usage;
 use crate::dataplane::{InterfaceStatus, status};
 use crate::failure::Failure;
+use crate::text::escape::line;
 
 /// Show active policies, modes and problems.
 #[derive(Debug, clap::Args)]
@@ -141,8 +142,9 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], all: Option<&Usa
         let InterfaceStatus { record, origin, rules, problems, notes, .. } = status;
         writeln!(
             output.out,
-            "{}: {rules} rules of {origin}, policy {}, protected since {:.0}, applied {:.0}",
+            "{}: {rules} rules of {}, policy {}, protected since {:.0}, applied {:.0}",
             record.interface,
+            line(origin),
             record.policy_hash.get(..16).unwrap_or(&record.policy_hash),
             record.since,
             record.applied

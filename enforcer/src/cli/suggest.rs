@@ -21,6 +21,7 @@ use crate::host::trusted::{Pipes, read_named};
 use crate::observe::suggest::{Base, Class, Denied, Flow, Options, Suggestion, Suggestions, Unexplained, suggest};
 use crate::policy::site::COMMAND_LINE;
 use crate::text::diagnostic::count;
+use crate::text::escape::{line, verbatim};
 
 /// Maximum size of a list of denied flows: twice the size of 65536 flows.
 const MOST_BYTES: usize = 64 << 20;
@@ -101,10 +102,10 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
                 writeln!(
                     output.err,
                     "the suggestions could not be added to the text of {}; this is the same site in a new text, without its comments",
-                    whole.site.text.name
+                    line(&whole.site.text.name)
                 )?;
             }
-            Ok(output.out.write_all(found.site.as_bytes())?)
+            Ok(verbatim(|| output.out.write_all(found.site.as_bytes()))?)
         }
         SuggestFormat::Text => show(&found, output),
     }

@@ -6,6 +6,8 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
+use super::escape::{is_hostile, line as in_one_line};
+
 /// A text that a person wrote, and the name under which errors show it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Text {
@@ -158,8 +160,9 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
+        let file = self.file.as_deref().map(in_one_line);
         let mut group = level.primary_title(self.message.as_str()).elements(std::iter::empty::<Origin<'_>>());
-        match (&self.file, self.line, &self.excerpt) {
+        match (&file, self.line, &self.excerpt) {
             (Some(file), Some(line), Some(excerpt)) => {
                 let annotation = AnnotationKind::Primary.span(excerpt.span.clone());
                 let mut snippet =
@@ -167,13 +170,13 @@ impl Diagnostic {
                 if excerpt.cut {
                     // The column that the snippet would print is that of the shortened line.
                     let column = self.column.unwrap_or_default() as usize;
-                    group = group.element(Origin::path(file.as_str()).line(line as usize).char_column(column));
+                    group = group.element(Origin::path(file.as_ref()).line(line as usize).char_column(column));
                 } else {
-                    snippet = snippet.path(file.as_str());
+                    snippet = snippet.path(file.as_ref());
                 }
                 group = group.element(snippet);
             }
-            (Some(file), ..) => group = group.element(Origin::path(file.as_str())),
+            (Some(file), ..) => group = group.element(Origin::path(file.as_ref())),
             (None, ..) => {}
         }
         if let Some(hint) = &self.hint {
@@ -188,7 +191,7 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
-            write!(f, "{file}:")?;
+            write!(f, "{}:", in_one_line(file))?;
             if let (Some(line), Some(column)) = (self.line, self.column) {
                 write!(f, "{line}:{column}:")?;
             }
@@ -234,11 +237,11 @@ impl Excerpt {
 
 /// Control characters and escape sequences of a file must not reach the terminal.
 fn harmless(c: char) -> char {
-    if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
+    if is_hostile(c) { char::REPLACEMENT_CHARACTER } else { c }
 }
 
 fn printable(text: String) -> String {
-    if text.contains(char::is_control) { text.chars().map(harmless).collect() } else { text }
+    if text.contains(is_hostile) { text.chars().map(harmless).collect() } else { text }
 }
 
 /// `1 rule`, `2 rules`.

@@ -2,5 +2,6 @@
 
 pub mod decimal;
 pub mod diagnostic;
+pub mod escape;
 pub mod nearest;
 pub mod yaml;

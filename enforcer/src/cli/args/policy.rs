@@ -13,6 +13,7 @@ use crate::host::trusted::Pipes;
 use crate::policy::compile::{self, Compiled};
 use crate::policy::source::{Error, Flags, Named, Policy};
 use crate::text::diagnostic::count;
+use crate::text::escape::line;
 
 /// A site file, or the same as options.
 #[derive(Clone, Debug, Default, Args)]
@@ -86,7 +87,7 @@ impl PolicyArgs {
         let compiled = compile::compile(&policy.site, &policy.catalogue, Zoned::now().date()).map_err(Error::from)?;
         if !compiled.warnings.is_empty() {
             let warnings = count(compiled.warnings.len(), "warning");
-            writeln!(output.err, "{}: {warnings}; `enforcer check` shows them", policy.site.text.name)?;
+            writeln!(output.err, "{}: {warnings}; `enforcer check` shows them", line(&policy.site.text.name))?;
         }
         Ok((policy, compiled))
     }

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
+use crate::text::escape::{Guard, message};
+
 /// How much is said beside results.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Verbosity {
@@ -18,8 +20,8 @@ const HEADING: &str = "Messages";
 
 impl Verbosity {
     /// Where messages go that are no errors.
-    pub(in crate::cli) fn messages(self) -> Box<dyn Write> {
-        if self.quiet { Box::new(io::sink()) } else { Box::new(io::stderr()) }
+    pub(in crate::cli) fn messages(self, has_colors: bool) -> Box<dyn Write> {
+        if self.quiet { Box::new(io::sink()) } else { Box::new(Guard::new(io::stderr(), has_colors)) }
     }
 
     /// What anybody wants to know who helps from afar.
@@ -51,10 +53,10 @@ impl Verbosity {
     pub(in crate::cli) fn error(self, error: &crate::failure::Failure) -> String {
         match error.chain() {
             Some(chain) if self.verbose => {
-                let causes: Vec<String> = chain.map(ToString::to_string).collect();
+                let causes: Vec<String> = chain.map(|cause| message(&cause.to_string()).into_owned()).collect();
                 causes.join("\n  because: ")
             }
-            _ => error.to_string(),
+            _ => message(&error.to_string()).into_owned(),
         }
     }
 }

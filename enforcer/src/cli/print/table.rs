@@ -4,10 +4,28 @@ use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, 
 
 use crate::cli::output::Terminal;
 use crate::policy::ruleset::SourceRow;
+use crate::text::escape::line;
+
+/// Rows of cells below a header. Names of others stand in cells: each is one line, and obeyed by no terminal.
+#[derive(Clone, Debug)]
+pub struct Rows(Table);
+
+impl Rows {
+    /// Adds a row.
+    pub fn add_row(&mut self, cells: impl IntoIterator<Item: AsRef<str>>) {
+        self.0.add_row(cells.into_iter().map(|cell| line(cell.as_ref()).into_owned()));
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn row_count(&self) -> usize {
+        self.0.row_count()
+    }
+}
 
 /// A table with a header, to be filled with rows and printed with [`print`]. The first column is never wrapped.
 #[must_use]
-pub fn table(terminal: Terminal, header: &[&str]) -> Table {
+pub fn table(terminal: Terminal, header: &[&str]) -> Rows {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if let Some(width) = terminal.width {
@@ -25,14 +43,14 @@ pub fn table(terminal: Terminal, header: &[&str]) -> Table {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
-    table
+    Rows(table)
 }
 
 /// The table as lines without trailing blanks. Lines break between words, and within one only if it is very long; columns of
 /// few characters do not break at all where there is room.
 #[must_use]
-pub fn print(table: &Table) -> String {
-    let mut table = table.clone();
+pub fn print(rows: &Rows) -> String {
+    let mut table = rows.0.clone();
     let columns = 0..table.column_count();
     let whole: Vec<u16> = columns.clone().map(|index| longest(&table, index, false)).collect();
     let words: Vec<u16> = columns.map(|index| longest(&table, index, true).min(LONG)).collect();
@@ -108,6 +126,17 @@ mod tests {
                 198.18.90.2  in tcp 3306 (mysql)  A sentence about what this is good for.
             "#]],
         );
+    }
+
+    #[test]
+    fn a_name_of_somebody_else_neither_begins_a_row_nor_moves_the_cursor() {
+        let mut rows = table(Terminal::default(), &["PROCESS", "WHY"]);
+        rows.add_row(["x\x1b[1A\x1b[2K\nroot (1)", "no-rule"]);
+        expect![[r"
+            PROCESS                        WHY
+            x\u{1b}[1A\u{1b}[2K\nroot (1)  no-rule
+        "]]
+        .assert_eq(&print(&rows));
     }
 
     fn check(width: Option<u16>, expected: &Expect) {

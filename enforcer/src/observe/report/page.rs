@@ -11,6 +11,7 @@ use super::series::Bars;
 use super::{ReasonPart, Report, RulePart, axis, count, short};
 use crate::observe::readiness::WouldDrop;
 use crate::state::history::DirectionTotals;
+use crate::text::escape;
 
 /// Rows that the page's longest tables have at most; JSON has all.
 const ROWS: usize = 200;
@@ -72,7 +73,7 @@ impl Report {
             report: self,
             zone,
         };
-        Ok(page.render()? + "\n")
+        Ok(escape::page(page.render()? + "\n"))
     }
 
     /// Packets of all interfaces.
