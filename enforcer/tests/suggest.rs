@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 use enforcer::judge::explain::judge;
 use enforcer::judge::tuple::Tuple;
-use enforcer::observe::suggest::{Base, Denied, Options, Suggestions, Tried, suggest};
+use enforcer::observe::suggest::{Base, suggest};
+use enforcer::observe::suggest::{Denied, Options, Suggestions, Tried};
 use enforcer::policy::catalogue::embedded;
 use enforcer::policy::compile::compile;
 use enforcer::policy::diff::diff;

@@ -5,7 +5,8 @@ use enforcer::observe::readiness::{AuditEvidence, Check, Readiness, Thresholds, 
 use enforcer::observe::report::{
     CutPart, FlowCounts, InterfacePart, Interval, LastSeen, PolicyPart, ReasonPart, Report, RulePart, SpanPart,
 };
-use enforcer::observe::suggest::{AlsoOpens, Suggestions};
+use enforcer::observe::suggest::AlsoOpens;
+use enforcer::observe::suggest::Suggestions;
 use enforcer::state::history::{DirectionTotals, Entry, Event, ModeWords};
 use jiff::{SignedDuration, Timestamp};
 

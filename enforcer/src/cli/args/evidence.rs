@@ -11,7 +11,8 @@ use crate::cli::output::Output;
 use crate::dataplane::{self, ModeChange, Protected, counters, denied, status};
 use crate::failure::Failure;
 use crate::observe::readiness::{Facts, InterfaceFacts, Readiness, Thresholds, judge};
-use crate::observe::suggest::{Base, Denied, Options, Suggestions, suggest};
+use crate::observe::suggest::{Base, suggest};
+use crate::observe::suggest::{Denied, Options, Suggestions};
 use crate::protect::live::moment::{CutConnection, Moment};
 use crate::state::history::{History, Log, audit_time, spans, this_boot};
 

@@ -6,18 +6,18 @@
 use std::time::Duration;
 
 use enforcer_common::{Direction, Mode};
-use jiff::Timestamp;
 
 use super::restorer;
-use super::switch::{Old, sweep};
-use super::way_back::{finish, refuse_overdue};
+use super::switch::Old;
+use super::way_back::refuse_overdue;
+use crate::dataplane::change::switch::sweep_unused;
 use crate::dataplane::error::DataplaneError;
 use crate::dataplane::mode::control;
-use crate::dataplane::mode::pending::{Before, Kind, Outcome, Pending};
+use crate::dataplane::mode::pending::{Before, Kind, Pending};
 use crate::dataplane::mode::resulting::settled_by;
 use crate::dataplane::pin::document::write_record;
 use crate::dataplane::pin::lock::lock;
-use crate::dataplane::pin::pins::{HostPins, InterfacePins};
+use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::clock;
@@ -54,24 +54,6 @@ pub struct Changed {
     pub never_confirmed: bool,
 }
 
-/// What `confirm` found on one interface.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Confirmation {
-    /// The deadline is lifted.
-    Confirmed {
-        /// Why the next boot will not know of it.
-        not_kept: Option<String>,
-    },
-    /// Nothing waits to be confirmed.
-    Nothing,
-    /// A change window, which needs no confirmation, ends at this time.
-    Window(Timestamp),
-    /// The deadline had passed.
-    TooLate(Timestamp, Option<Outcome>),
-    /// It could not be confirmed, and why.
-    Failed(String),
-}
-
 /// Changes the mode of protected interfaces.
 ///
 /// # Errors
@@ -103,34 +85,6 @@ pub fn set_modes(interfaces: &[Protected], change: ModeChange, until: Until) -> 
     kept.into_iter().flatten().for_each(last_good::Before::forget);
     sweep_unused(interfaces);
     Ok(changed)
-}
-
-/// Lifts the deadline of what waits to be confirmed. What fails on one interface is no reason not to confirm the others.
-///
-/// # Errors
-/// When the lock cannot be taken.
-pub fn confirm(interfaces: &[Protected]) -> Result<Vec<Confirmation>, DataplaneError> {
-    let _lock = lock()?;
-    finish(Pending::is_overdue)?;
-    let failed = |error| Confirmation::Failed(format!("{:#}", anyhow::Error::from(error)));
-    let found = interfaces.iter().map(|one| confirm_one(&one.pins).unwrap_or_else(failed)).collect();
-    sweep_unused(interfaces);
-    Ok(found)
-}
-
-fn confirm_one(pins: &InterfacePins) -> Result<Confirmation, DataplaneError> {
-    let Some(pending) = Pending::read(pins)? else { return Ok(Confirmation::Nothing) };
-    Ok(match (pending.kind, pending.is_armed()) {
-        (Kind::Window, true) => Confirmation::Window(pending.at()),
-        (Kind::Window, false) => Confirmation::Nothing,
-        (Kind::Unconfirmed, true) => {
-            control::lift(pins)?;
-            Pending::remove(pins)?;
-            let kept = State::of(pins.name()).keep();
-            Confirmation::Confirmed { not_kept: kept.err().map(|error| format!("{:#}", anyhow::Error::from(error))) }
-        }
-        (Kind::Unconfirmed, false) => Confirmation::TooLate(pending.at(), pending.outcome),
-    })
 }
 
 /// A deadline for what has to be confirmed, and the process that will act at it.
@@ -411,11 +365,4 @@ fn keep_modes(pins: &InterfacePins, old: &Old, modes: Modes, change: Option<Mode
     let result = state.stage(&LastGood { modes, settled_modes, ..known });
     let result = if change.is_some() { result.and_then(|()| state.keep()) } else { result };
     result.err().map(|error| format!("{:#}", anyhow::Error::from(error)))
-}
-
-/// The change is done: what cannot be removed is tried again by the next command.
-fn sweep_unused(interfaces: &[Protected]) {
-    if let Some(one) = interfaces.first() {
-        let _ = sweep(&HostPins::of(one.record.netns));
-    }
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod applied;
 pub(super) mod apply;
+pub(super) mod confirm;
 pub(super) mod counting;
 pub(super) mod deadline;
 pub(super) mod detach;

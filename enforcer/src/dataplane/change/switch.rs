@@ -281,3 +281,10 @@ pub(in crate::dataplane) fn sweep(host: &HostPins) -> Result<(), DataplaneError>
 pub(in crate::dataplane) const fn direction_record(attached: &Attached) -> DirectionRecord {
     DirectionRecord { hook: hook_of(attached.attach_mode), attach_mode: attached.attach_mode }
 }
+
+/// The change is done: what cannot be removed is tried again by the next command.
+pub(super) fn sweep_unused(interfaces: &[Protected]) {
+    if let Some(one) = interfaces.first() {
+        let _ = sweep(&HostPins::of(one.record.netns));
+    }
+}

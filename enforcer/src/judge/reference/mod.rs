@@ -3,10 +3,12 @@
 //! It parses packets by itself, reads the rules instead of the tables, and keeps its own memory: with the decision code it
 //! shares the names of directions, modes, verdicts and reasons, and nothing else. It is not fast and need not be.
 
+mod finding;
 mod look;
 mod memory;
 mod packet;
 mod policy;
+mod read;
 mod track;
 
 use std::collections::HashMap;
@@ -14,12 +16,17 @@ use std::net::IpAddr;
 
 use enforcer_common::frame::Bytes;
 use enforcer_common::{Direction, Mode, Reason, Verdict};
-
-use crate::judge::host::Host;
-use crate::policy::ruleset::{Ruleset, Scope};
-pub use look::{Looked, ethertype, look};
 use memory::{Conversation, Datagram, First, Flows};
 use packet::{Fragment, Ip, Link, Rest, Upper};
+
+use crate::judge::host::Host;
+use crate::judge::reference::finding::Finding;
+use crate::judge::reference::read::{
+    Read, conversation_of, is_dhcp_answer, is_multicast, logical_link_control, may_be_unspecified, read,
+};
+use crate::policy::ruleset::{Ruleset, Scope};
+
+pub use look::{Looked, ethertype, look};
 pub use policy::{Asked, Ruling, is_for, ruling};
 
 const TCP: u8 = 6;
@@ -49,30 +56,6 @@ pub struct Reference<'a> {
     /// Refused conversations that went on all the same: when the last packet came.
     denials: HashMap<Conversation, u64>,
     fragments: HashMap<Datagram, First>,
-}
-
-/// What a packet was judged to be, before the mode has its say.
-#[derive(Clone, Copy)]
-struct Finding {
-    reason: Reason,
-    rule: Option<usize>,
-    audited: bool,
-}
-
-impl From<Reason> for Finding {
-    fn from(reason: Reason) -> Self {
-        Self { reason, rule: None, audited: false }
-    }
-}
-
-/// A packet with everything that was read of it.
-#[derive(Clone, Copy)]
-struct Read {
-    direction: Direction,
-    remote: IpAddr,
-    local: IpAddr,
-    protocol: u8,
-    upper: Upper,
 }
 
 impl<'a> Reference<'a> {
@@ -395,73 +378,4 @@ impl<'a> Reference<'a> {
             (Ruling::Nothing | Ruling::Permit { .. }, ..) => Reason::NoConnection.into(),
         }
     }
-}
-
-impl Finding {
-    /// What a ruling means where nothing but rules permits.
-    fn of(ruling: Ruling, unlisted: Reason) -> Self {
-        let (reason, rule, audited) = match ruling {
-            Ruling::Permit { rule, .. } => (Reason::Rule, rule, false),
-            Ruling::Deny { rule, audit } => (Reason::Denied, rule, audit),
-            Ruling::Peer { rule, audit } => (Reason::Peer, rule, audit),
-            Ruling::Internal { rule, audit } => (Reason::Internal, rule, audit),
-            Ruling::Nothing => return unlisted.into(),
-        };
-        Self { reason, rule: Some(rule), audited }
-    }
-}
-
-/// The link header, and the IP header where there is one.
-fn read(frame: Bytes<'_>) -> Result<(Link<'_>, Option<Ip<'_>>), Reason> {
-    let link = packet::link(frame.bytes, frame.tag_taken_out)?;
-    let ip = match link.ethertype {
-        0x0800 => Some(packet::ipv4(link.payload, frame.is_super_packet)?),
-        0x86dd => Some(packet::ipv6(link.payload, frame.is_super_packet)?),
-        _ => None,
-    };
-    Ok((link, ip))
-}
-
-/// What an inbound packet is read as where nothing has been judged of it.
-fn conversation_of(ip: &Ip<'_>, is_super_packet: bool) -> Option<Read> {
-    let rest = ip.rest.as_ref().ok().filter(|rest| !matches!(rest.fragment, Fragment::Later { .. }))?;
-    let upper = packet::upper(rest, ip.source.is_ipv6(), is_super_packet).ok()?;
-    let (direction, remote, local) = (Direction::Inbound, ip.source, ip.destination);
-    Some(Read { direction, remote, local, protocol: rest.protocol, upper })
-}
-
-/// STP, CDP and the like pass. IP in SNAP does not: it would be a way around the policy.
-fn logical_link_control(link: &Link<'_>, frame: usize) -> Reason {
-    let header = frame - link.payload.len();
-    match link.payload {
-        _ if header + usize::from(link.ethertype) > frame => Reason::Malformed,
-        [0xaa, 0xaa, _, 0, 0, 0, _, _, ..] => Reason::Ethertype,
-        [0xaa, 0xaa, _, _, _, _, _, _, ..] => Reason::LinkControl,
-        [0xaa, 0xaa, _, ..] | [] | [_] | [_, _] => Reason::Malformed,
-        [..] => Reason::LinkControl,
-    }
-}
-
-/// Multicast, and the limited broadcast of IPv4.
-fn is_multicast(address: IpAddr) -> bool {
-    address.is_multicast() || address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
-}
-
-/// Who has no address yet asks for one, makes sure that nobody else has it (RFC 4862), asks for routers and reports its
-/// groups; a snooping switch asks for groups.
-fn may_be_unspecified(packet: Read) -> bool {
-    match packet.upper {
-        Upper::Igmp => true,
-        Upper::Icmp { kind, .. } => packet.remote.is_ipv6() && matches!(kind, 130..=133 | 135 | 143),
-        Upper::Ports { source, destination, .. } => {
-            packet.remote.is_ipv4() && packet.protocol == UDP && (source, destination) == (68, 67)
-        }
-        Upper::Other => false,
-    }
-}
-
-fn is_dhcp_answer(packet: Read) -> bool {
-    let Upper::Ports { source, destination, .. } = packet.upper else { return false };
-    let ports = if packet.remote.is_ipv4() { (67, 68) } else { (547, 546) };
-    packet.protocol == UDP && (source, destination) == ports
 }

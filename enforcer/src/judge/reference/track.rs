@@ -5,7 +5,8 @@ use enforcer_common::Direction;
 use super::memory::Conversation;
 use super::packet::{Flags, Upper};
 use super::policy::{Asked, Ruling, ruling};
-use super::{Read, Reference, TCP, is_dhcp_answer, is_multicast};
+use super::{Reference, TCP};
+use crate::judge::reference::read::{Read, is_dhcp_answer, is_multicast};
 
 impl Reference<'_> {
     /// Whether an inbound packet answers a flow.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use enforcer_common::Direction;
 
-use super::Tried;
+use super::kinds::Tried;
 use crate::policy::site::protocol_name;
 use crate::text::diagnostic::Position;
 use crate::text::yaml::{Node, Value};

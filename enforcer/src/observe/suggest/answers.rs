@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use enforcer_common::packet::UDP;
 use enforcer_common::{Direction, Reason};
 
-use super::{Class, Denied, Flow, MOST_REMOTES, Tried, Unexplained};
+use super::MOST_REMOTES;
+use super::kinds::{Class, Denied, Flow, Tried, Unexplained};
 
 /// The first port that Linux gives to clients, and the last (`ip_local_port_range`).
 const CLIENT_PORTS: std::ops::RangeInclusive<u16> = 32768..=60999;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use enforcer_common::{Direction, Mode, Reason, Verdict};
 use serde::Deserialize;
 
-use super::{Denied, Tried};
+use super::kinds::{Denied, Tried};
 use crate::dataplane::{Asked, DeniedFlow};
 use crate::policy::site::parse_protocol;
 

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use enforcer_common::{Direction, Reason, SourceClass, Verdict};
 
 use super::additions::Additions;
+use super::kinds::{Denied, Kind, Tried};
 use super::risk::opened;
-use super::{Base, Denied, Draft, Kind, Tried};
+use super::{Base, Draft};
 use crate::judge::explain::peers_of;
 use crate::judge::reference::{Asked, Ruling, ruling};
 use crate::policy::catalogue::OWN_GROUPS;

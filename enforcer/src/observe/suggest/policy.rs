@@ -7,7 +7,7 @@ use enforcer_common::frame::Bytes;
 use jiff::civil::Date;
 
 use super::additions::Additions;
-use super::{Denied, Tried};
+use super::kinds::{Denied, Tried};
 use crate::judge::explain::Found;
 use crate::judge::host::Host;
 use crate::judge::tables::HostTables;

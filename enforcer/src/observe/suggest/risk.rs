@@ -7,7 +7,7 @@ use enforcer_common::{Direction, ServiceIndex};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::{Denied, Kind, Tried};
+use super::kinds::{Denied, Kind, Tried};
 use crate::policy::catalogue::parse_ranges;
 use crate::policy::diff::{Change, Difference, Effect, Sources, diff};
 use crate::policy::ruleset::Ruleset;

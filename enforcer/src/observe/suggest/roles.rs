@@ -6,9 +6,9 @@ use std::ops::RangeInclusive;
 use enforcer_common::{Direction, Verdict};
 
 use super::additions::{Additions, RoleEntry};
-use super::{Base, Denied, Draft, Kind, Tried};
-use crate::policy::catalogue::{Exposure, Printed, Settings};
-use crate::policy::catalogue::{Kind as ParameterKind, Setting};
+use super::kinds::{Denied, Kind, Tried};
+use super::{Base, Draft};
+use crate::policy::catalogue::{Exposure, Kind as ParameterKind, Printed, Setting, Settings};
 
 /// Roles that are suggested at most: a host has few.
 const MOST: usize = 8;

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use enforcer_common::numbers::FIRST_ETHERTYPE;
 use enforcer_common::{Direction, Reason, Verdict};
 
-use super::{Base, Class, Denied, Flow, Tried, Unexplained};
+use super::Base;
+use super::kinds::{Class, Denied, Flow, Tried, Unexplained};
 
 /// Ports that no rule names, tried by one address, from which on it looks for open ones.
 const SCAN: usize = 20;

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use enforcer_common::Verdict;
 
 use super::additions::Additions;
+use super::kinds::{Class, Denied, Flow, Kind, Suggestion, Unexplained};
 use super::policy::Changed;
-use super::{Base, Class, Denied, Draft, Flow, Kind, Suggestion, Unexplained};
+use super::{Base, Draft};
 use crate::judge::explain::Found;
 
 /// A suggestion and what it was made of.

@@ -1,0 +1,59 @@
+//! Confirming a change before its deadline.
+
+use jiff::Timestamp;
+
+use crate::dataplane::change::switch::sweep_unused;
+use crate::dataplane::change::way_back::finish;
+use crate::dataplane::error::DataplaneError;
+use crate::dataplane::mode::control;
+use crate::dataplane::mode::pending::{Kind, Outcome, Pending};
+use crate::dataplane::pin::lock::lock;
+use crate::dataplane::pin::pins::InterfacePins;
+use crate::dataplane::pin::protected::Protected;
+use crate::state::last_good::State;
+
+/// What `confirm` found on one interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Confirmation {
+    /// The deadline is lifted.
+    Confirmed {
+        /// Why the next boot will not know of it.
+        not_kept: Option<String>,
+    },
+    /// Nothing waits to be confirmed.
+    Nothing,
+    /// A change window, which needs no confirmation, ends at this time.
+    Window(Timestamp),
+    /// The deadline had passed.
+    TooLate(Timestamp, Option<Outcome>),
+    /// It could not be confirmed, and why.
+    Failed(String),
+}
+
+/// Lifts the deadline of what waits to be confirmed. What fails on one interface is no reason not to confirm the others.
+///
+/// # Errors
+/// When the lock cannot be taken.
+pub fn confirm(interfaces: &[Protected]) -> Result<Vec<Confirmation>, DataplaneError> {
+    let _lock = lock()?;
+    finish(Pending::is_overdue)?;
+    let failed = |error| Confirmation::Failed(format!("{:#}", anyhow::Error::from(error)));
+    let found = interfaces.iter().map(|one| confirm_one(&one.pins).unwrap_or_else(failed)).collect();
+    sweep_unused(interfaces);
+    Ok(found)
+}
+
+pub(super) fn confirm_one(pins: &InterfacePins) -> Result<Confirmation, DataplaneError> {
+    let Some(pending) = Pending::read(pins)? else { return Ok(Confirmation::Nothing) };
+    Ok(match (pending.kind, pending.is_armed()) {
+        (Kind::Window, true) => Confirmation::Window(pending.at()),
+        (Kind::Window, false) => Confirmation::Nothing,
+        (Kind::Unconfirmed, true) => {
+            control::lift(pins)?;
+            Pending::remove(pins)?;
+            let kept = State::of(pins.name()).keep();
+            Confirmation::Confirmed { not_kept: kept.err().map(|error| format!("{:#}", anyhow::Error::from(error))) }
+        }
+        (Kind::Unconfirmed, false) => Confirmation::TooLate(pending.at(), pending.outcome),
+    })
+}
