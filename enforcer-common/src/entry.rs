@@ -23,7 +23,8 @@ pub enum EntryKind {
 
 /// A decision in one word: kind, flags and a number of 16 bits.
 ///
-/// Bits 0 to 15 are the number, bits 16 to 18 the kind, bit 19 [`Entry::AUDIT`], bit 20 [`Entry::ANSWER_ANY`].
+/// Bits 0 to 15 are the number, bits 16 to 18 the kind, bit 19 [`Entry::AUDIT`], bit 20 [`Entry::ANSWER_ANY`], bit 21
+/// [`Entry::ENDED`].
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct Entry(pub u32);
@@ -35,6 +36,9 @@ impl Entry {
     pub const AUDIT: u32 = 1 << 19;
     /// Outbound only: the server answers from another port, the flow is keyed without the remote port.
     pub const ANSWER_ANY: u32 = 1 << 20;
+    /// Inbound only: the policy before this one let it pass, and this one does not. For a while after the switch, what the host sends
+    /// there makes no flow.
+    pub const ENDED: u32 = 1 << 21;
 
     /// An entry of this kind with this number and no flags.
     #[must_use]

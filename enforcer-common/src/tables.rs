@@ -1,8 +1,8 @@
 //! What the decision code looks up and remembers. The kernel answers from BPF maps, the host from collections.
 
 use crate::layout::{
-    Config, Counter, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState, Statistic,
-    hardware,
+    Config, Counter, DenialKey4, DenialKey6, DenialState, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4,
+    FragmentKey6, FragmentState, Statistic, hardware,
 };
 use crate::outcome::Outcome;
 use crate::seen::Seen;
@@ -12,8 +12,10 @@ use crate::{Direction, Entry, ServiceIndex};
 pub trait Flow: Copy {
     /// What is known of it now.
     fn state(&self) -> FlowState;
-    /// Notes a packet at `now` (jiffies).
+    /// Notes a packet that left at `now` (jiffies).
     fn refresh(&self, now: u64);
+    /// Notes a packet that came in at `now`.
+    fn hear(&self, now: u64);
     /// Changes timeout (jiffies) and flags.
     fn close(&self, timeout: u32, flags: u32);
 }
@@ -88,26 +90,26 @@ pub trait Tables {
     /// Looks up a flow over IPv6, and makes sure that it is this local address's.
     fn flow6(&self, key: &FlowKey6, local: [u32; 4]) -> Option<Self::Flow>;
 
-    /// Whether this CPU found the flow within the last second, so that looking it up would tell nothing new. Tables that need no
-    /// such shortcut have none.
+    /// Whether this CPU found the flow within the last second, and a packet of this direction need not be noted, so that looking it
+    /// up would tell nothing new. Tables that need no such shortcut have none.
     #[inline(always)]
-    fn is_hot4(&self, _: &FlowKey4) -> bool {
+    fn is_hot4(&self, _: &FlowKey4, _: Direction) -> bool {
         false
     }
 
     /// The same over IPv6, of a local address.
     #[inline(always)]
-    fn is_hot6(&self, _: &FlowKey6, _: [u32; 4]) -> bool {
+    fn is_hot6(&self, _: &FlowKey6, _: [u32; 4], _: Direction) -> bool {
         false
     }
 
-    /// Notes a flow that was found; `last` as it stands in the table now.
+    /// Notes a flow that was found; its times as they stand in the table now.
     #[inline(always)]
-    fn note_hot4(&self, _: &FlowKey4, _: u64) {}
+    fn note_hot4(&self, _: &FlowKey4, _: u64, _: u32) {}
 
     /// The same over IPv6, of a local address.
     #[inline(always)]
-    fn note_hot6(&self, _: &FlowKey6, _: [u32; 4], _: u64) {}
+    fn note_hot6(&self, _: &FlowKey6, _: [u32; 4], _: u64, _: u32) {}
 
     /// Makes or replaces a flow over IPv4.
     fn make_flow4(&self, key: &FlowKey4, state: &FlowState);
@@ -115,17 +117,23 @@ pub trait Tables {
     /// Makes or replaces a flow over IPv6.
     fn make_flow6(&self, key: &FlowKey6, state: &FlowState6);
 
-    /// Jiffies of the last refused packet of this conversation, if it is remembered.
-    fn denial4(&self, key: &FlowKey4) -> Option<u64>;
+    /// What is remembered of a conversation that was refused and let through.
+    fn denial4(&self, key: &DenialKey4) -> Option<DenialState>;
 
     /// The same over IPv6.
-    fn denial6(&self, key: &FlowKey6) -> Option<u64>;
+    fn denial6(&self, key: &DenialKey6) -> Option<DenialState>;
 
     /// Remembers a refused conversation.
-    fn remember_denial4(&self, key: &FlowKey4, now: u64);
+    fn remember_denial4(&self, key: &DenialKey4, state: &DenialState);
 
     /// The same over IPv6.
-    fn remember_denial6(&self, key: &FlowKey6, now: u64);
+    fn remember_denial6(&self, key: &DenialKey6, state: &DenialState);
+
+    /// Jiffies until which refused conversations are asked for although inbound enforces.
+    fn memory_until(&self) -> u64;
+
+    /// Jiffies until which [`Entry::ENDED`] counts.
+    fn ended_until(&self) -> u64;
 
     /// What became of the first fragment of a datagram.
     fn fragment4(&self, key: &FragmentKey4) -> Option<FragmentState>;

@@ -46,6 +46,7 @@ const COMMANDS: &[(&str, Kind)] = &[
     ("events", ListsInForce),
     ("explain", Lists("explain SITE in~tcp~10.30.0.5:40000~->~:8443")),
     ("export", Prints("export nft SITE")),
+    ("flows", ListsInForce),
     ("help", Prints("help policy")),
     ("mode", Does),
     ("preflight", ListsInForce),

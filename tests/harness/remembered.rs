@@ -9,8 +9,9 @@ use aya::Pod;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf};
 use aya::util::nr_cpus;
 use enforcer_common::layout::{
-    DeniedKey, DeniedState, Direct, Event, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6,
-    FragmentState, HOT_FLOWS, HotFlow4, HotFlow6, LAYOUT_VERSION, PORT_BITMAP_WORDS, Statistic, map,
+    DenialKey4, DenialKey6, DenialState, DeniedKey, DeniedState, Direct, Event, FlowKey4, FlowKey6, FlowState,
+    FlowState6, FragmentKey4, FragmentKey6, FragmentState, HOT_FLOWS, HotFlow4, HotFlow6, LAYOUT_VERSION,
+    PORT_BITMAP_WORDS, Statistic, map,
 };
 use enforcer_common::tables::port_bit;
 use enforcer_common::{Entry, ServiceIndex};
@@ -115,8 +116,8 @@ impl Tables {
     pub fn forget(&self) {
         self.clear::<FlowKey4, FlowState>(map::FLOWS4);
         self.clear::<FlowKey6, FlowState6>(map::FLOWS6);
-        self.clear::<FlowKey4, u64>(map::DENIALS4);
-        self.clear::<FlowKey6, u64>(map::DENIALS6);
+        self.clear::<DenialKey4, DenialState>(map::DENIALS4);
+        self.clear::<DenialKey6, DenialState>(map::DENIALS6);
         self.clear::<FragmentKey4, FragmentState>(map::FRAGMENTS4);
         self.clear::<FragmentKey6, FragmentState>(map::FRAGMENTS6);
         self.cool();

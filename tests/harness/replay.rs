@@ -255,7 +255,8 @@ fn ruleset() -> Ruleset {
     let (_, text) = every_role(catalogue, "eth0").pop().expect("there are sites");
     let site = site::read(Text::new("site.yaml", &text), catalogue).unwrap_or_else(|error| panic!("{error}"));
     let mut ruleset = compile(&site, catalogue, jiff::civil::date(2026, 8, 1)).expect("it compiles").ruleset;
-    ruleset.settings.flows = FlowSettings { entries: 131_072, tcp: 7500, tcp_closing: 7500, udp: 7500, icmp: 7500 };
+    ruleset.settings.flows =
+        FlowSettings { entries: 131_072, tcp: 7500, tcp_closing: 7500, udp: 7500, one_way: 7500, icmp: 7500 };
     ruleset
 }
 

@@ -95,7 +95,7 @@ fn compare(hook: HookChoice, seed: u8) {
         // XDP does not see what goes to a guest. The clock of the kernel goes on: nothing may run out meanwhile.
         world.host.guest &= hook != HookChoice::Native;
         world.ruleset.settings.flows =
-            FlowSettings { entries: 131_072, tcp: 7500, tcp_closing: 7500, udp: 7500, icmp: 7500 };
+            FlowSettings { entries: 131_072, tcp: 7500, tcp_closing: 7500, udp: 7500, one_way: 7500, icmp: 7500 };
         if number < 3 {
             world.ruleset.settings.scope = Some(Scope::Host);
         }

@@ -1,27 +1,30 @@
 //! Flows: made by what leaves the host, and only when the answer would not be permitted without one.
 
+use super::denials::{self, Memory};
 use crate::layout::{Config, FlowKey4, FlowKey6, FlowState, FlowState6, Ports, Statistic, load};
 use crate::numbers::{DHCP_CLIENT, DHCP_SERVER, DHCPV6_CLIENT, DHCPV6_SERVER};
-use crate::packet::{Address, ICMP, ICMPV6, TCP, UDP};
+use crate::packet::{Address, ICMP, ICMPV6, SCTP, TCP, UDP};
 use crate::seen::Seen;
 use crate::tables::{Flow, Tables, port_bit};
 use crate::{Direction, Entry, EntryKind, ServiceIndex};
 
-/// Whether an inbound packet answers a flow; refreshes it then.
+/// Whether an inbound packet answers a flow; notes it then.
 #[inline(always)]
 pub(super) fn answers<T: Tables>(tables: &T, seen: &Seen) -> bool {
     let closes = seen.protocol == TCP && seen.flags & Seen::FIN != 0;
-    if !closes && is_hot(tables, seen) {
+    if !closes && is_hot(tables, seen, Direction::Inbound) {
         return true;
     }
-    if let Some(flow) = live(tables, seen) {
+    if let Some(flow) = answered(tables, seen) {
         if closes {
             close(tables, flow, FlowState::FIN_IN);
         }
         return true;
     }
     // A server that answers from another port: only datagrams do (TFTP, RFC 1350, section 4).
-    seen.protocol != TCP && tables.has(Config::ANSWER_ANY) && live(tables, &Seen { remote_port: 0, ..*seen }).is_some()
+    seen.protocol != TCP
+        && tables.has(Config::ANSWER_ANY)
+        && answered(tables, &Seen { remote_port: 0, ..*seen }).is_some()
 }
 
 /// Whether an outbound packet belongs to a conversation that may go on whatever the connections say: one whose server answers
@@ -29,19 +32,7 @@ pub(super) fn answers<T: Tables>(tables: &T, seen: &Seen) -> bool {
 #[inline(always)]
 pub(super) fn goes_on<T: Tables>(tables: &T, seen: &Seen) -> bool {
     seen.protocol != TCP && tables.has(Config::ANSWER_ANY) && is_live(tables, &Seen { remote_port: 0, ..*seen })
-        || is_denied(tables, seen)
-}
-
-/// Remembers a conversation that was refused and let through in audit.
-#[inline(always)]
-pub(super) fn remember_denial<T: Tables>(tables: &T, seen: &Seen) {
-    let now = tables.now();
-    if seen.family == 4 {
-        tables.remember_denial4(&key4(seen), now);
-    } else {
-        tables.remember_denial6(&key6(seen), now);
-    }
-    tables.note(Statistic::DenialsRemembered);
+        || !denials::memory(tables, seen).is(Memory::Nothing)
 }
 
 /// Tracks an outbound packet: makes, refreshes, closes or revives its flow.
@@ -50,8 +41,11 @@ pub(super) fn track<T: Tables>(tables: &T, seen: &Seen) {
     if seen.protocol == TCP {
         track_tcp(tables, seen);
     } else if seen.protocol == ICMP || seen.protocol == ICMPV6 {
-        if seen.has(Seen::ECHO_REQUEST) && !is_hot(tables, seen) && live(tables, seen).is_none() {
-            make(tables, seen, load(&tables.config().timeout_icmp), 0);
+        if seen.has(Seen::ECHO_REQUEST)
+            && !is_hot(tables, seen, Direction::Outbound)
+            && refreshed(tables, seen).is_none()
+        {
+            make(tables, seen, load(&tables.config().timeout_icmp), 0, 0);
             tables.note(Statistic::FlowsMade);
         }
     } else {
@@ -66,16 +60,16 @@ fn track_tcp<T: Tables>(tables: &T, seen: &Seen) {
     if seen.is_bare_syn() && seen.flags & Seen::RST == 0 {
         // A new conversation replaces whatever the same ports stood for before.
         if !answer_is_permitted(tables, seen) {
-            make(tables, seen, load(&config.timeout_tcp), bit);
+            make(tables, seen, load(&config.timeout_tcp), 0, bit);
             tables.note(Statistic::FlowsMade);
         }
         return;
     }
-    if seen.flags & (Seen::FIN | Seen::RST) == 0 && is_hot(tables, seen) {
+    if seen.flags & (Seen::FIN | Seen::RST) == 0 && is_hot(tables, seen, Direction::Outbound) {
         return;
     }
     if tables.flow_uses_port(bit)
-        && let Some(flow) = live(tables, seen)
+        && let Some(flow) = refreshed(tables, seen)
     {
         if seen.flags & Seen::RST != 0 {
             flow.close(load(&config.timeout_tcp_closing), FlowState::FIN_IN | FlowState::FIN_OUT);
@@ -90,10 +84,15 @@ fn track_tcp<T: Tables>(tables: &T, seen: &Seen) {
         && port >= load(&config.ephemeral_first)
         && port <= load(&config.ephemeral_last)
         && !tables.has_listener(bit)
-        && !answer_is_permitted(tables, seen)
-        && !is_denied(tables, seen)
     {
-        make(tables, seen, load(&config.timeout_tcp), bit);
+        let answer = answer(tables, seen);
+        if answer.kind() as u8 == EntryKind::Permit as u8
+            || denials::has_ended(tables, answer)
+            || !denials::memory(tables, seen).is(Memory::Nothing)
+        {
+            return;
+        }
+        make(tables, seen, load(&config.timeout_tcp), 0, bit);
         tables.note(Statistic::FlowsRevived);
     }
 }
@@ -101,45 +100,70 @@ fn track_tcp<T: Tables>(tables: &T, seen: &Seen) {
 #[inline(always)]
 fn track_datagram<T: Tables>(tables: &T, seen: &Seen) {
     let config = tables.config();
-    if is_hot(tables, seen) {
+    if is_hot(tables, seen, Direction::Outbound) {
         return;
     }
     let Some(bit) = port_bit(seen.protocol, seen.local_port) else { return };
+    let mut was_in_doubt = false;
     if tables.flow_uses_port(bit) {
-        if live(tables, seen).is_some() {
-            return;
+        if let Some(flow) = refreshed(tables, seen) {
+            was_in_doubt = flow.state().flags & FlowState::IN_DOUBT != 0;
+            if !was_in_doubt {
+                return;
+            }
         }
-        if tables.has(Config::ANSWER_ANY) && live(tables, &Seen { remote_port: 0, ..*seen }).is_some() {
+        if tables.has(Config::ANSWER_ANY) && refreshed(tables, &Seen { remote_port: 0, ..*seen }).is_some() {
             return;
         }
     }
-    if is_multicast(seen) || answer_passes(tables, seen) || is_denied(tables, seen) {
+    if is_multicast(seen) {
         return;
     }
+    let answer = answer(tables, seen);
+    if passes(answer, seen) || denials::has_ended(tables, answer) {
+        return;
+    }
+    let memory = denials::memory(tables, seen);
+    if memory.is(Memory::Answer) {
+        return;
+    }
+    let flags = if memory.is(Memory::Doubt) { FlowState::IN_DOUBT } else { 0 };
     let timeout = load(&config.timeout_udp);
     if tables.has(Config::ANSWER_ANY) && answers_from_any_port(tables, seen) {
-        make(tables, &Seen { remote_port: 0, ..*seen }, timeout, bit);
+        make(tables, &Seen { remote_port: 0, ..*seen }, timeout, 0, bit);
     } else if seen.remote_port != 0 {
         // Nobody answers from port 0, and in a key it stands for any.
-        make(tables, seen, timeout, bit);
+        make(tables, seen, timeout, flags, bit);
     } else {
         return;
     }
-    tables.note(Statistic::FlowsMade);
+    if !was_in_doubt {
+        tables.note(Statistic::FlowsMade);
+    }
+}
+
+/// Whether a protocol has ports and no notion of a connection that is needed here.
+#[inline(always)]
+pub(super) const fn is_datagram(protocol: u8) -> bool {
+    protocol == UDP || protocol == SCTP
 }
 
 /// Whether the answer to this outbound packet would pass by an inbound rule, without a flow.
 #[inline(always)]
 pub(super) fn answer_is_permitted<T: Tables>(tables: &T, seen: &Seen) -> bool {
-    let Some(index) = ServiceIndex::port(seen.protocol, seen.local_port) else { return false };
-    look_up(tables, Direction::Inbound, index, seen).kind() as u8 == EntryKind::Permit as u8
+    answer(tables, seen).kind() as u8 == EntryKind::Permit as u8
 }
 
-/// The same of a datagram, which may be one that needs no rule: a DHCP request.
+/// What the policy says of the answer to this outbound packet.
 #[inline(always)]
-fn answer_passes<T: Tables>(tables: &T, seen: &Seen) -> bool {
-    let Some(index) = ServiceIndex::port(seen.protocol, seen.local_port) else { return false };
-    let entry = look_up(tables, Direction::Inbound, index, seen);
+fn answer<T: Tables>(tables: &T, seen: &Seen) -> Entry {
+    let Some(index) = ServiceIndex::port(seen.protocol, seen.local_port) else { return Entry::NONE };
+    look_up(tables, Direction::Inbound, index, seen)
+}
+
+/// Whether an answer passes by such an entry; or because it needs no rule: that to a DHCP request.
+#[inline(always)]
+fn passes(entry: Entry, seen: &Seen) -> bool {
     entry.kind() as u8 == EntryKind::Permit as u8 || entry.kind() as u8 != EntryKind::Deny as u8 && is_dhcp_answer(seen)
 }
 
@@ -172,41 +196,76 @@ fn is_multicast(seen: &Seen) -> bool {
     if seen.family == 4 { seen.remote[3].is_multicast() } else { seen.remote.is_multicast() }
 }
 
-/// The flow of a conversation, if it has not timed out. Refreshed, at most once a second.
+/// The flow that an inbound packet answers, if it has not expired. Datagrams are noted, at most once a second; nothing else that comes
+/// in prolongs a flow.
 #[inline(always)]
-fn live<T: Tables>(tables: &T, seen: &Seen) -> Option<T::Flow> {
+fn answered<T: Tables>(tables: &T, seen: &Seen) -> Option<T::Flow> {
     let flow = entry(tables, seen)?;
     let state = flow.state();
     let now = tables.now();
-    let age = now.wrapping_sub(state.last);
+    let hz = load(&tables.config().hz);
+    if !state.is_alive(now, load(&tables.config().one_way)) {
+        return None;
+    }
+    if state.flags & FlowState::IN_DOUBT != 0 {
+        return if state.silence(now) <= hz / FlowState::ANSWERED { Some(flow) } else { None };
+    }
     let mut last = state.last;
-    if age >= u64::from(load(&tables.config().hz)) {
-        if age > u64::from(state.timeout) {
-            return None;
-        }
-        flow.refresh(now);
+    if is_datagram(seen.protocol) && now.wrapping_sub(last) >= u64::from(hz) {
+        flow.hear(now);
         last = now;
     }
-    if seen.family == 4 {
-        tables.note_hot4(&key4(seen), last);
-    } else {
-        tables.note_hot6(&key6(seen), seen.local, last);
-    }
+    note_hot(tables, seen, last, state.last_out);
     Some(flow)
 }
 
-/// Whether the flow was found within the last second: it lives, and there is nothing to refresh.
+/// The flow of an outbound packet, if it has not expired. Refreshed, at most once a second.
 #[inline(always)]
-fn is_hot<T: Tables>(tables: &T, seen: &Seen) -> bool {
-    if seen.family == 4 { tables.is_hot4(&key4(seen)) } else { tables.is_hot6(&key6(seen), seen.local) }
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is kept")]
+fn refreshed<T: Tables>(tables: &T, seen: &Seen) -> Option<T::Flow> {
+    let flow = entry(tables, seen)?;
+    let state = flow.state();
+    let now = tables.now();
+    if !state.is_alive(now, load(&tables.config().one_way)) {
+        return None;
+    }
+    if state.flags & FlowState::IN_DOUBT != 0 {
+        return Some(flow);
+    }
+    let (mut last, mut last_out) = (state.last, state.last_out);
+    if state.silence(now) >= load(&tables.config().hz) {
+        flow.refresh(now);
+        (last, last_out) = (now, now as u32);
+    }
+    note_hot(tables, seen, last, last_out);
+    Some(flow)
 }
 
-/// Whether there is such a flow, and it has not timed out.
+#[inline(always)]
+fn note_hot<T: Tables>(tables: &T, seen: &Seen, last: u64, last_out: u32) {
+    if seen.family == 4 {
+        tables.note_hot4(&key4(seen), last, last_out);
+    } else {
+        tables.note_hot6(&key6(seen), seen.local, last, last_out);
+    }
+}
+
+/// Whether the flow was found within the last second: it lives, and there is nothing to note.
+#[inline(always)]
+fn is_hot<T: Tables>(tables: &T, seen: &Seen, direction: Direction) -> bool {
+    if seen.family == 4 {
+        tables.is_hot4(&key4(seen), direction)
+    } else {
+        tables.is_hot6(&key6(seen), seen.local, direction)
+    }
+}
+
+/// Whether there is such a flow, and it has not expired.
 #[inline(always)]
 fn is_live<T: Tables>(tables: &T, seen: &Seen) -> bool {
     let Some(flow) = entry(tables, seen) else { return false };
     let state = flow.state();
-    tables.now().wrapping_sub(state.last) <= u64::from(state.timeout)
+    state.is_alive(tables.now(), load(&tables.config().one_way))
 }
 
 #[inline(always)]
@@ -223,13 +282,18 @@ fn close<T: Tables>(tables: &T, flow: T::Flow, fin: u32) {
         return;
     }
     let both = FlowState::FIN_IN | FlowState::FIN_OUT;
-    let timeout = if flags & both == both { load(&tables.config().timeout_tcp_closing) } else { state.timeout };
-    flow.close(timeout, flags);
+    if flags & both == both {
+        // From now on, also where the last packet that left is older than that.
+        flow.refresh(tables.now());
+        flow.close(load(&tables.config().timeout_tcp_closing), flags);
+    } else {
+        flow.close(state.timeout, flags);
+    }
 }
 
 #[inline(always)]
-fn make<T: Tables>(tables: &T, seen: &Seen, timeout: u32, bit: u32) {
-    let state = FlowState { last: tables.now(), timeout, flags: 0 };
+fn make<T: Tables>(tables: &T, seen: &Seen, timeout: u32, flags: u32, bit: u32) {
+    let state = FlowState::new(tables.now(), timeout, flags);
     if seen.family == 4 {
         tables.make_flow4(&key4(seen), &state);
     } else {
@@ -238,16 +302,6 @@ fn make<T: Tables>(tables: &T, seen: &Seen, timeout: u32, bit: u32) {
     if seen.protocol != ICMP && seen.protocol != ICMPV6 && !tables.flow_uses_port(bit) {
         tables.note_flow_port(bit);
     }
-}
-
-/// Whether this conversation was refused inbound not long ago. A conversation that the host opens by itself later, from the
-/// same ports (NTP speaks from 123 to 123), is not held back for ever.
-#[inline(always)]
-fn is_denied<T: Tables>(tables: &T, seen: &Seen) -> bool {
-    let last = if seen.family == 4 { tables.denial4(&key4(seen)) } else { tables.denial6(&key6(seen)) };
-    let config = tables.config();
-    let lifetime = if seen.protocol == TCP { load(&config.timeout_tcp) } else { load(&config.timeout_udp) };
-    last.is_some_and(|last| tables.now().wrapping_sub(last) <= u64::from(lifetime))
 }
 
 #[inline(always)]

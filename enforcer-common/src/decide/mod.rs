@@ -3,6 +3,7 @@
 //! [`inbound`] and [`outbound`] read, decide, count and remember, and say whether the packet goes on. What the policy says
 //! ([`Judgement::outcome`]) does not depend on the mode; whether it is carried out does.
 
+mod denials;
 mod entries;
 mod flows;
 mod fragments;
@@ -71,9 +72,9 @@ pub fn inbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Jud
         if tells {
             tables.report(Direction::Inbound, enforced != 0, outcome, &seen, size);
         }
-        if enforced == 0 && seen.has(Seen::CONVERSATION) {
+        if enforced == 0 {
             // The host will answer what enforcement would have dropped: that answer must not make a flow.
-            flows::remember_denial(tables, &seen);
+            denials::remember(tables, &seen, outcome);
         }
     }
     Judgement { outcome, dropped: enforced }

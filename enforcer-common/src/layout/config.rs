@@ -1,6 +1,6 @@
 //! What a program is told: constants at load, and the modes at any time.
 
-/// The modes in force. Looked at only when a packet is about to be dropped. Each field is written by itself, in one store.
+/// The modes in force, looked at only when a packet is about to be dropped, and until when what was in force before has a say. Each field is written by itself, in one store.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Control {
@@ -10,6 +10,11 @@ pub struct Control {
     pub deadline: u64,
     /// The modes past the deadline.
     pub modes_after: u64,
+    /// Jiffies until which the memory of denials is looked at although inbound enforces: a little beyond the moment at which that
+    /// began or, in a change window, will begin.
+    pub memory_until: u64,
+    /// Jiffies until which [`Entry::ENDED`](crate::Entry::ENDED) counts.
+    pub ended_until: u64,
 }
 
 /// What a program is told once, at load. The verifier sees constants and removes what a policy does not use.
@@ -40,6 +45,10 @@ pub struct Config {
     pub ephemeral_last: u32,
     /// Denied packets a second and CPU that are told in full.
     pub events_per_second: u32,
+    /// For how long after the last packet that left inbound datagrams prolong a flow, in jiffies.
+    pub one_way: u32,
+    /// Slot of the protected host; 0: this one.
+    pub slot: u32,
 }
 
 impl Config {
@@ -63,6 +72,8 @@ impl Config {
     pub const GUEST: u32 = 1 << 8;
     /// The programs write lines about what they judge.
     pub const LOG: u32 = 1 << 9;
+    /// Some inbound rule is in audit by itself.
+    pub const RULES_IN_AUDIT: u32 = 1 << 10;
 
     /// Whether any of these features is on. Read as volatile: the value is written into the object at load.
     #[must_use]
@@ -73,22 +84,36 @@ impl Config {
 
     /// The whole of it as numbers, for a record.
     #[must_use]
-    pub fn to_words(&self) -> [u64; 12] {
-        let Self { features, interface, columns_in, columns_out, hz, .. } = *self;
+    pub fn to_words(&self) -> [u64; 14] {
+        let Self { features, interface, columns_in, columns_out, hz, one_way, slot, .. } = *self;
         let timeouts = [self.timeout_tcp, self.timeout_tcp_closing, self.timeout_udp, self.timeout_icmp];
         let [tcp, closing, udp, icmp] = timeouts.map(u64::from);
-        let [features, interface, columns_in, columns_out, hz] =
-            [features, interface, columns_in, columns_out, hz].map(u64::from);
+        let [features, interface, columns_in, columns_out, hz, one_way, slot] =
+            [features, interface, columns_in, columns_out, hz, one_way, slot].map(u64::from);
         let [first, last, events] = [self.ephemeral_first, self.ephemeral_last, self.events_per_second].map(u64::from);
-        [features, interface, columns_in, columns_out, hz, tcp, closing, udp, icmp, first, last, events]
+        [features, interface, columns_in, columns_out, hz, tcp, closing, udp, icmp, first, last, events, one_way, slot]
     }
 
     /// Back from [`Self::to_words`].
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "each number goes back to where it came from")]
-    pub fn from_words(words: [u64; 12]) -> Self {
-        let [features, interface, columns_in, columns_out, hz, tcp, closing, udp, icmp, first, last, events] =
-            words.map(|number| number as u32);
+    pub fn from_words(words: [u64; 14]) -> Self {
+        let [
+            features,
+            interface,
+            columns_in,
+            columns_out,
+            hz,
+            tcp,
+            closing,
+            udp,
+            icmp,
+            first,
+            last,
+            events,
+            one_way,
+            slot,
+        ] = words.map(|number| number as u32);
         Self {
             features,
             interface,
@@ -102,6 +127,8 @@ impl Config {
             ephemeral_first: first,
             ephemeral_last: last,
             events_per_second: events,
+            one_way,
+            slot,
         }
     }
 }

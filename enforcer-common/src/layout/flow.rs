@@ -92,11 +92,15 @@ impl Ports {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct FlowState {
-    /// Jiffies of the last packet that refreshed it, at most once a second.
+    /// Jiffies of the last packet that refreshed it, at most once a second: one that left, or for UDP and SCTP one that came in.
     pub last: u64,
-    /// Jiffies without a packet after which it is over.
+    /// The same of the last packet that left: the low half of the jiffies, which begins anew after 49 days at the least.
+    pub last_out: u32,
+    /// When it was made, in units of [`FlowState::MADE_UNIT`] jiffies.
+    pub made: u32,
+    /// Jiffies without a packet after which it expires.
     pub timeout: u32,
-    /// [`FlowState::FIN_IN`], [`FlowState::FIN_OUT`].
+    /// [`FlowState::FIN_IN`] and so on in the low half; the high half is for the slot (0: this host).
     pub flags: u32,
 }
 
@@ -115,6 +119,38 @@ impl FlowState {
     pub const FIN_IN: u32 = 1;
     /// This host has sent a FIN.
     pub const FIN_OUT: u32 = 2;
+    /// The peer may have opened it: it was refused and let through before. Only what comes soon after a packet that left answers it.
+    pub const IN_DOUBT: u32 = 4;
+    /// Jiffies a second, divided by this: the time within which a flow in doubt is answered.
+    pub const ANSWERED: u32 = 2;
+    /// Jiffies in the unit of [`FlowState::made`].
+    pub const MADE_UNIT: u64 = 256;
+
+    /// A flow that a packet makes at `now`.
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is kept")]
+    pub const fn new(now: u64, timeout: u32, flags: u32) -> Self {
+        Self { last: now, last_out: now as u32, made: (now / Self::MADE_UNIT) as u32, timeout, flags }
+    }
+
+    /// Jiffies since a packet left. True while the flow is alive; later the low half of them.
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "compared with the low half")]
+    pub const fn silence(&self, now: u64) -> u32 {
+        (now as u32).wrapping_sub(self.last_out)
+    }
+
+    /// Whether it has not expired: a packet has left within its timeout, or, where what comes in prolongs it, within `one_way`
+    /// jiffies and one has come within the timeout.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_alive(&self, now: u64, one_way: u32) -> bool {
+        // The first question also tells an old `last_out` from one that looks young because its clock went round.
+        now.wrapping_sub(self.last) <= self.timeout as u64
+            && (self.silence(now) <= self.timeout || self.silence(now) <= one_way)
+    }
 }
 
 impl From<FlowState6> for FlowState {
@@ -133,10 +169,12 @@ impl From<FlowState6> for FlowState {
 pub struct HotFlow4 {
     /// The conversation.
     pub key: FlowKey4,
-    /// Jiffies of the last packet that refreshed the flow; 0: nothing is here.
+    /// [`FlowState::last`] as it was found; 0: nothing is here.
     pub last: u64,
+    /// [`FlowState::last_out`] as it was found.
+    pub last_out: u32,
     /// Always 0.
-    pub zero: u64,
+    pub zero: u32,
 }
 
 impl HotFlow4 {
@@ -156,10 +194,12 @@ pub struct HotFlow6 {
     pub key: FlowKey6,
     /// The local address, of which the key has a digest.
     pub local: [u32; 4],
-    /// Jiffies of the last packet that refreshed the flow; 0: nothing is here.
+    /// [`FlowState::last`] as it was found; 0: nothing is here.
     pub last: u64,
+    /// [`FlowState::last_out`] as it was found.
+    pub last_out: u32,
     /// Always 0.
-    pub zero: [u64; 2],
+    pub zero: [u32; 3],
 }
 
 impl HotFlow6 {
@@ -219,4 +259,29 @@ impl FragmentState {
     pub const AUDITED: u64 = 2;
     /// Seconds for which a first fragment is remembered: Linux keeps fragments for 30 (`ipfrag_time`).
     pub const SECONDS: u32 = 30;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_in_prolongs_a_flow_for_one_way_and_no_longer() {
+        let flow = FlowState::new(1000, 100, 0);
+        assert!(flow.is_alive(1100, 500) && !flow.is_alive(1101, 500));
+        let heard = FlowState { last: 1450, ..flow };
+        assert!(heard.is_alive(1500, 500));
+        assert!(!heard.is_alive(1501, 500), "nothing has left for longer than `one_way`");
+        assert!(!FlowState { last: 1390, ..flow }.is_alive(1491, 500), "nothing has come within the timeout");
+        // A `one_way` that is shorter than the timeout does not shorten it.
+        assert!(flow.is_alive(1100, 10));
+    }
+
+    #[test]
+    fn a_flow_does_not_come_back_to_life_when_the_low_half_of_the_clock_goes_round() {
+        let now = u64::from(u32::MAX) - 10;
+        let flow = FlowState::new(now, 100, 0);
+        assert!(flow.is_alive(now + 100, 0), "across the end of the low half");
+        assert!(!flow.is_alive(now + (1 << 32) + 5, u32::MAX));
+    }
 }

@@ -6,6 +6,7 @@
 mod address;
 mod config;
 mod count;
+mod denial;
 #[cfg(test)]
 mod digest;
 mod flow;
@@ -15,6 +16,7 @@ mod report;
 pub use address::{OWN_ENTRIES, OWN_FILTER_BYTES, Range4, hardware, mapped, own_slot};
 pub use config::{Config, Control, load};
 pub use count::{Counter, OUTCOMES, REASON_SLOTS, RULE_SLOTS, RuleCounter, STATISTICS, Statistic, reason_index};
+pub use denial::{DenialKey4, DenialKey6, DenialState};
 pub use flow::{
     FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState, HOT_FLOWS, HotFlow4,
     HotFlow6, PORT_BITMAP_WORDS, Ports,
@@ -26,7 +28,7 @@ pub use report::{Bucket, DeniedKey, DeniedState, Event};
 pub const LAYOUT_VERSION: u32 = 7;
 /// Digest of the text of this module. Its test fails when the text changes, and prints the new digest.
 #[cfg(test)]
-const LAYOUT_DIGEST: u64 = 0x08af_bf9c_b690_f624;
+const LAYOUT_DIGEST: u64 = 0x6b7d_f11c_0fb8_b813;
 
 macro_rules! plain {
     ($($type:ty: $size:literal),* $(,)?) => {
@@ -40,9 +42,10 @@ macro_rules! plain {
 }
 
 plain! {
-    FlowKey4: 16, FlowKey6: 24, FlowState: 16, FlowState6: 32, HotFlow4: 32, HotFlow6: 64,
-    FragmentKey4: 16, FragmentKey6: 40, FragmentState: 16, Control: 24,
-    Counter: 16, RuleCounter: 24, Bucket: 64, DeniedKey: 28, DeniedState: 48, Event: 64, Config: 48,
+    FlowKey4: 16, FlowKey6: 24, FlowState: 24, FlowState6: 40, HotFlow4: 32, HotFlow6: 64,
+    FragmentKey4: 16, FragmentKey6: 40, FragmentState: 16, Control: 40,
+    DenialKey4: 12, DenialKey6: 24, DenialState: 16,
+    Counter: 16, RuleCounter: 24, Bucket: 64, DeniedKey: 28, DeniedState: 48, Event: 64, Config: 56,
 }
 
 // SAFETY: `repr(transparent)` over u32.

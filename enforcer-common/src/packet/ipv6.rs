@@ -87,8 +87,10 @@ const fn byte(protocol: u32) -> u8 {
     protocol as u8
 }
 
+/// Whether it is an extension header that is walked.
+#[must_use]
 #[inline(always)]
-const fn is_extension(protocol: u32) -> bool {
+pub const fn is_extension(protocol: u32) -> bool {
     matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY)
 }
 

@@ -14,7 +14,7 @@ mod transport;
 pub use address::Address;
 pub use ethernet::{Link, link, link_control};
 pub use ipv4::ipv4;
-pub use ipv6::{extensions, ipv6};
+pub use ipv6::{extensions, ipv6, is_extension};
 pub use network::{Fragment, MALFORMED, Network};
 pub use transport::{Segment, transport};
 

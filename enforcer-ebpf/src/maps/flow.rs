@@ -18,6 +18,13 @@ impl Flow for FlowPointer {
 
     #[inline(always)]
     fn refresh(&self, now: u64) {
+        self.hear(now);
+        // SAFETY: as above.
+        unsafe { write_volatile(&raw mut (*self.0).last_out, now as u32) };
+    }
+
+    #[inline(always)]
+    fn hear(&self, now: u64) {
         // SAFETY: as above.
         unsafe { write_volatile(&raw mut (*self.0).last, now) };
     }

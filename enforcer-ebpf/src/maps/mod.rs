@@ -13,8 +13,8 @@ use core::ptr::{read_volatile, write_volatile};
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::maps::lpm_trie::Key;
 use enforcer_common::layout::{
-    self, Config, Counter, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState,
-    HotFlow4, HotFlow6, Statistic,
+    self, Config, Counter, DenialKey4, DenialKey6, DenialState, FlowKey4, FlowKey6, FlowState, FlowState6,
+    FragmentKey4, FragmentKey6, FragmentState, HotFlow4, HotFlow6, Statistic,
 };
 use enforcer_common::outcome::Outcome;
 use enforcer_common::seen::Seen;
@@ -45,9 +45,14 @@ impl Maps {
         Self { context, features: layout::load(&CONFIG.features) }
     }
 
+    /// Whether a flow with these times needs no look into the table, for a packet of this direction: it was refreshed within a second.
     #[inline(always)]
-    fn is_within_a_second(&self, last: u64) -> bool {
-        self.now().wrapping_sub(last) < u64::from(layout::load(&CONFIG.hz))
+    fn is_fresh(&self, last: u64, last_out: u32, direction: Direction) -> bool {
+        let now = self.now();
+        match direction {
+            Direction::Inbound => now.wrapping_sub(last) < u64::from(layout::load(&CONFIG.hz)),
+            Direction::Outbound => (now as u32).wrapping_sub(last_out) < layout::load(&CONFIG.hz),
+        }
     }
 }
 
@@ -209,20 +214,20 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn is_hot4(&self, key: &FlowKey4) -> bool {
+    fn is_hot4(&self, key: &FlowKey4, direction: Direction) -> bool {
         let Some(hot) = HOT_FLOWS4.get_ptr(HotFlow4::index(key)) else { return false };
         // SAFETY: a map value that was found is valid as long as the program runs; it is this CPU's alone.
-        let HotFlow4 { key: found, last, .. } = unsafe { *hot };
+        let HotFlow4 { key: found, last, last_out, .. } = unsafe { *hot };
         // Without a branch for each word.
         let differs = (found.remote ^ key.remote)
             | (found.local ^ key.local)
             | (found.ports.word() ^ key.ports.word())
             | (found.protocol ^ key.protocol);
-        differs == 0 && self.is_within_a_second(last)
+        differs == 0 && self.is_fresh(last, last_out, direction)
     }
 
     #[inline(always)]
-    fn is_hot6(&self, key: &FlowKey6, local: [u32; 4]) -> bool {
+    fn is_hot6(&self, key: &FlowKey6, local: [u32; 4], direction: Direction) -> bool {
         let Some(hot) = HOT_FLOWS6.get_ptr(HotFlow6::index(key)) else { return false };
         // SAFETY: as above.
         let hot = unsafe { *hot };
@@ -230,25 +235,26 @@ impl Tables for Maps {
             | differs(hot.local, local)
             | (hot.key.ports.word() ^ key.ports.word())
             | (hot.key.protocol_and_local ^ key.protocol_and_local);
-        differs == 0 && self.is_within_a_second(hot.last)
+        differs == 0 && self.is_fresh(hot.last, hot.last_out, direction)
     }
 
     #[inline(always)]
-    fn note_hot4(&self, key: &FlowKey4, last: u64) {
+    fn note_hot4(&self, key: &FlowKey4, last: u64, last_out: u32) {
         if let Some(hot) = HOT_FLOWS4.get_ptr_mut(HotFlow4::index(key)) {
             // SAFETY: as above; a program is not interrupted by itself on its CPU.
-            unsafe { *hot = HotFlow4 { key: *key, last, zero: 0 } };
+            unsafe { *hot = HotFlow4 { key: *key, last, last_out, zero: 0 } };
         }
     }
 
     #[inline(always)]
-    fn note_hot6(&self, key: &FlowKey6, local: [u32; 4], last: u64) {
+    fn note_hot6(&self, key: &FlowKey6, local: [u32; 4], last: u64, last_out: u32) {
         if let Some(hot) = HOT_FLOWS6.get_ptr_mut(HotFlow6::index(key)) {
             // SAFETY: as above. Not as a whole: two zeros in a row would be written by a call, byte by byte.
             unsafe {
                 (*hot).key = *key;
                 (*hot).local = local;
                 (*hot).last = last;
+                (*hot).last_out = last_out;
             }
         }
     }
@@ -264,23 +270,35 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn denial4(&self, key: &FlowKey4) -> Option<u64> {
+    fn denial4(&self, key: &DenialKey4) -> Option<DenialState> {
         lookup!(DENIALS4, key)
     }
 
     #[inline(always)]
-    fn denial6(&self, key: &FlowKey6) -> Option<u64> {
+    fn denial6(&self, key: &DenialKey6) -> Option<DenialState> {
         lookup!(DENIALS6, key)
     }
 
     #[inline(always)]
-    fn remember_denial4(&self, key: &FlowKey4, now: u64) {
-        insert!(DENIALS4, key, now);
+    fn remember_denial4(&self, key: &DenialKey4, state: &DenialState) {
+        insert!(DENIALS4, key, state);
     }
 
     #[inline(always)]
-    fn remember_denial6(&self, key: &FlowKey6, now: u64) {
-        insert!(DENIALS6, key, now);
+    fn remember_denial6(&self, key: &DenialKey6, state: &DenialState) {
+        insert!(DENIALS6, key, state);
+    }
+
+    #[inline(always)]
+    fn memory_until(&self) -> u64 {
+        // SAFETY: the map has this value, and lives as long as the program. Volatile: the host writes it.
+        unsafe { read_volatile(&raw const (*CONTROL.first()).memory_until) }
+    }
+
+    #[inline(always)]
+    fn ended_until(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { read_volatile(&raw const (*CONTROL.first()).ended_until) }
     }
 
     #[inline(always)]

@@ -5,8 +5,9 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::LpmTrie;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::layout::{
-    self, Bucket, Config, Control, Counter, DeniedKey, DeniedState, Direct, FlowKey4, FlowKey6, FlowState, FlowState6,
-    FragmentKey4, FragmentKey6, FragmentState, HotFlow4, HotFlow6, Range4, RuleCounter,
+    self, Bucket, Config, Control, Counter, DenialKey4, DenialKey6, DenialState, DeniedKey, DeniedState, Direct,
+    FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState, HotFlow4, HotFlow6, Range4,
+    RuleCounter,
 };
 use enforcer_common::{ServiceIndex, ranges};
 
@@ -28,6 +29,8 @@ pub(super) static CONFIG: Config = Config {
     ephemeral_first: 0,
     ephemeral_last: 0,
     events_per_second: 0,
+    one_way: 0,
+    slot: 0,
 };
 
 // --- the policy: made anew for each ruleset, never edited live; arrays are filled through a mapping ---
@@ -62,9 +65,9 @@ pub(super) static HOT_FLOWS4: PerCpuArray<HotFlow4> = PerCpuArray::with_max_entr
 #[map]
 pub(super) static HOT_FLOWS6: PerCpuArray<HotFlow6> = PerCpuArray::with_max_entries(layout::HOT_FLOWS, 0);
 #[map]
-pub(super) static DENIALS4: LruHashMap<FlowKey4, u64> = LruHashMap::with_max_entries(1, 0);
+pub(super) static DENIALS4: LruHashMap<DenialKey4, DenialState> = LruHashMap::with_max_entries(1, 0);
 #[map]
-pub(super) static DENIALS6: LruHashMap<FlowKey6, u64> = LruHashMap::with_max_entries(1, 0);
+pub(super) static DENIALS6: LruHashMap<DenialKey6, DenialState> = LruHashMap::with_max_entries(1, 0);
 #[map]
 pub(super) static FRAGMENTS4: LruHashMap<FragmentKey4, FragmentState> = LruHashMap::with_max_entries(1, 0);
 #[map]

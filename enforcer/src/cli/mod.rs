@@ -18,6 +18,7 @@ pub mod diff;
 pub mod events;
 pub mod explain;
 pub mod export;
+pub mod flows;
 pub mod help;
 pub mod man;
 pub mod mode;
@@ -88,6 +89,7 @@ enum Command {
     Refresh(refresh::Args),
     Denied(denied::Args),
     Events(events::Args),
+    Flows(flows::Args),
     Readiness(readiness::Args),
     Report(report::Args),
     Top(top::Args),
@@ -194,11 +196,13 @@ impl Command {
             | Self::Top(_)
             | Self::Suggest(_) => Touch::Reads,
             Self::Apply(args) if args.is_dry_run() => Touch::Reads,
+            Self::Flows(args) if !args.ends() => Touch::Reads,
             Self::Apply(_)
             | Self::Run(_)
             | Self::Boot(_)
             | Self::Mode(_)
             | Self::Confirm(_)
+            | Self::Flows(_)
             | Self::Save(_)
             | Self::Refresh(_)
             | Self::Detach(_) => Touch::Changes,
@@ -237,6 +241,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Refresh(args) => refresh::run(args, output),
         Command::Denied(args) => denied::run(args, output),
         Command::Events(args) => events::run(args, output),
+        Command::Flows(args) => flows::run(args, output),
         Command::Readiness(args) => readiness::run(args, output),
         Command::Report(args) => report::run(args, output),
         Command::Top(args) => top::run(args, output),

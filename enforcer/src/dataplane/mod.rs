@@ -49,6 +49,7 @@ pub use read::counted::{InterfaceCounters, ReasonCount, RuleCount};
 pub use read::counters::counters;
 pub use read::denied::{Asked, Denied, DeniedEvent, DeniedFlow, denied, denied_use};
 pub use read::events::EventStream;
+pub use read::flows::{Flow, FlowPhase, end_flows, flows};
 pub use read::log::{LogLine, LogStream};
 pub use read::map_use::{FlowUse, Memory, flow_use, memory};
 pub use read::readback::{Loaded, readback};

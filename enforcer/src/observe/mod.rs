@@ -3,6 +3,7 @@
 
 pub mod denied;
 pub mod events;
+pub mod flows;
 pub mod metrics;
 pub mod names;
 pub mod rates;

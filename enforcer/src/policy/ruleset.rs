@@ -66,6 +66,10 @@ impl Ruleset {
                 !self.settings.outbound_judged && outbound().any(|rule| rule.action == Action::Deny),
                 Config::OUTBOUND_DENIES,
             ),
+            (
+                self.rules.iter().any(|rule| rule.direction == Direction::Inbound && rule.mode == Some(Mode::Audit)),
+                Config::RULES_IN_AUDIT,
+            ),
             // Of the rules, not of the service table: where a connection depends on the remote address, the matrix has the flag.
             (outbound().any(|rule| rule.answer_any), Config::ANSWER_ANY),
             (self.lets_ipsec_in(), Config::DECRYPTS),
@@ -259,14 +263,22 @@ pub struct FlowSettings {
     pub tcp_closing: u32,
     /// UDP and SCTP.
     pub udp: u32,
+    /// For how long after the last packet that left, what comes in prolongs a flow of UDP or SCTP.
+    #[serde(default = "one_way")]
+    pub one_way: u32,
     /// ICMP echo.
     pub icmp: u32,
 }
 
 impl Default for FlowSettings {
     fn default() -> Self {
-        Self { entries: 131_072, tcp: 7500, tcp_closing: 30, udp: 180, icmp: 30 }
+        Self { entries: 131_072, tcp: 7500, tcp_closing: 30, udp: 180, one_way: one_way(), icmp: 30 }
     }
+}
+
+/// An hour.
+const fn one_way() -> u32 {
+    3600
 }
 
 fn direction_name<S: serde::Serializer>(direction: &Direction, serializer: S) -> Result<S::Ok, S::Error> {

@@ -59,6 +59,7 @@ fn listed(ruleset: &Ruleset, first: &Tuple) -> Option<Reason> {
         uid: 0,
         inode: 1,
         only_v6: false,
+        opener: None,
     };
     let unspecified =
         |ip: IpAddr| -> IpAddr { if ip.is_ipv4() { "0.0.0.0" } else { "::" }.parse().expect("an address") };

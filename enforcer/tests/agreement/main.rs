@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 
 use enforcer::judge::reference::{Judged, Reference};
 use enforcer::judge::tables::HostTables;
+use enforcer::policy::compile::mark_ended;
+use enforcer::policy::ruleset::Ruleset;
 use enforcer_common::{Direction, Mode, Reason};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -44,8 +46,10 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let port = prop_oneof![3 => Just(None), 1 => select(PORTS).prop_map(Some)];
-    let times =
-        &[1_u64, 999, 1000, 1001, 4000, 5000, 6000, 9999, 10_001, 20_000, 20_001, 29_999, 30_001, 100_000, 100_001];
+    let times = &[
+        1_u64, 124, 125, 249, 250, 500, 501, 999, 1000, 1001, 4000, 5000, 6000, 9999, 10_001, 19_000, 20_000, 20_001,
+        29_999, 30_001, 49_000, 100_000, 100_001,
+    ];
     let direction = prop_oneof![Just(Direction::Inbound), Just(Direction::Outbound)];
     let mode = prop_oneof![Just(Mode::Audit), Just(Mode::Enforce)];
     let step = prop_oneof![
@@ -73,24 +77,36 @@ fn the_decision_code_agrees_with_the_plain_reading() {
     };
     let mut runner = TestRunner::new(config);
     let reached = RefCell::new(BTreeSet::new());
-    let outcome = runner.run(&(world(), steps()), |(world, steps)| run(&world, &steps, &reached));
+    let before = prop_oneof![Just(None), world().prop_map(|world| Some(world.ruleset))];
+    let outcome = runner
+        .run(&(world(), before, steps()), |(world, before, steps)| run(&world, before.as_ref(), &steps, &reached));
     match outcome {
         // A reason that no packet met would not have been compared.
         Ok(()) => assert!(cases < CASES || reached.borrow().len() == Reason::ALL.len(), "only {reached:?}"),
         // The message says all; the policy's tables would bury it.
-        Err(TestError::Fail(message, (_, steps))) => panic!("{message}\nafter {steps:?}"),
+        Err(TestError::Fail(message, (_, _, steps))) => panic!("{message}\nafter {steps:?}"),
         Err(TestError::Abort(message)) => panic!("{message}"),
     }
 }
 
 /// Lets both judge the same packets, one after the other.
-fn run(world: &World, steps: &[Step], reached: &RefCell<BTreeSet<Reason>>) -> Result<(), TestCaseError> {
-    let tables = HostTables::new(&world.ruleset, &world.host);
+fn run(
+    world: &World,
+    before: Option<&Ruleset>,
+    steps: &[Step],
+    reached: &RefCell<BTreeSet<Reason>>,
+) -> Result<(), TestCaseError> {
+    let marked = before.and_then(|before| mark_ended(&world.ruleset, before.lookup()));
+    let tables = HostTables::new(marked.as_ref().unwrap_or(&world.ruleset), &world.host);
     let mut reference = Reference::new(&world.ruleset, &world.host);
     let mut packets: Vec<Packet> = Vec::new();
     let mut now = 1_000_000;
     tables.set_time(now);
     reference.set_time(now);
+    if let Some(before) = before {
+        tables.policy_has_changed();
+        reference.follows(before);
+    }
     for step in steps {
         let earlier = |index: &Index| (!packets.is_empty()).then(|| index.get(&packets).clone());
         let packet = match step {

@@ -50,7 +50,7 @@ fn settings() -> impl Strategy<Value = Settings> {
         outbound_judged,
         scope,
         // Short, so that time steps of a test run them out.
-        flows: FlowSettings { entries: 1024, tcp: 100, tcp_closing: 5, udp: 20, icmp: 10 },
+        flows: FlowSettings { entries: 1024, tcp: 100, tcp_closing: 5, udp: 20, one_way: 50, icmp: 10 },
     })
 }
 

@@ -1,5 +1,9 @@
 //! Flows, sentence by sentence of the design: who makes one, who may answer by it, and when it is over.
 
+mod denials;
+mod end;
+mod ended;
+mod one_way;
 mod outbound;
 mod tftp;
 mod traffic;

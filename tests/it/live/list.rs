@@ -1,5 +1,7 @@
 //! The connections that would be cut are listed before they are, and may be a reason to stop.
 
+use std::io::Write as _;
+
 use harness::enforcer::Protected;
 use harness::netns::Cable;
 
@@ -43,6 +45,34 @@ fn nothing_is_listed_in_audit_or_twice() {
     assert!(first.stderr.contains("1 live connection would be cut"), "{}", first.stderr);
     let again = protected.apply_again(&["--role", "unity-connection", "--mode", "enforce", "--abort-if-cut"]);
     assert!(!again.stderr.contains("would be cut"), "what is cut already is no news: {}", again.stderr);
+}
+
+#[test]
+fn what_a_listener_accepted_before_it_went_is_listed_and_cut() {
+    // A port of servers, and one that this host's own connections may have.
+    for port in [UNLISTED, 45_000] {
+        for begins in ["audit", "enforce"] {
+            let cable = Cable::new();
+            let mut intruder = Conversation::from_peer_once(&cable, port);
+            let mut own = Conversation::from_host(&cable, cable.far.v4);
+            intruder.exchange();
+            let protected = Protected { cable };
+            let applied = protected.apply_again(&["--role", "unity-connection", "--mode", begins]);
+            let told = if begins == "audit" {
+                intruder.exchange();
+                protected.run(&["mode", "enforce", "--yes", "--interface", &protected.cable.near.interface])
+            } else {
+                applied
+            };
+            let told = told.expect_code(0).stderr;
+            assert!(told.contains("1 live connection would be cut"), "{port}: {told}");
+            assert!(told.contains(&intruder.remote().to_string()), "{port}: {told}");
+            // What the host says revives nothing.
+            intruder.host.write_all(b"still here").expect("the connection is open on this side");
+            assert!(intruder.is_cut(), "{port}, from {begins}");
+            own.exchange();
+        }
+    }
 }
 
 #[test]

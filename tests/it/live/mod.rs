@@ -18,6 +18,8 @@ use harness::sockets::tcp_stream;
 const PERMITTED: u16 = 22;
 /// A port that no rule names.
 const UNLISTED: u16 = 4444;
+/// A port of the remote side that this host asks.
+const SERVER: u16 = 5004;
 
 /// How long a packet may take that arrives at all.
 const SOON: Duration = Duration::from_secs(5);
@@ -37,6 +39,18 @@ impl Conversation {
         let peer = tcp_stream(&cable.remote, (cable.near.v4, port).into());
         let (host, _) = listener.accept().expect("the client has connected");
         Self::of(host, peer, listener)
+    }
+
+    /// The same, with a listener that is gone when it has accepted, as that of `nc -l`.
+    #[track_caller]
+    fn from_peer_once(cable: &Cable, port: u16) -> Self {
+        let listener = cable.host.run(|| TcpListener::bind(("::", port)).expect("the port is free"));
+        let peer = tcp_stream(&cable.remote, (cable.near.v4, port).into());
+        let (host, _) = listener.accept().expect("the client has connected");
+        drop(listener);
+        // Another listener, so that there is one to hold.
+        let unused = cable.remote.run(|| TcpListener::bind(("::1", 0)).expect("a port of the loopback interface"));
+        Self::of(host, peer, unused)
     }
 
     /// One that the host opened to a port of the remote side.
@@ -94,7 +108,8 @@ impl Datagrams {
     fn from_host(cable: &Cable, to: impl Into<std::net::IpAddr>) -> Self {
         let to = to.into();
         let any: std::net::IpAddr = if to.is_ipv4() { cable.near.v4.into() } else { cable.near.v6.into() };
-        let peer = cable.remote.run(|| UdpSocket::bind((to, 0)).expect("an address of the remote side"));
+        // A port of a server: between two ports of the ephemeral range, either end may have opened the conversation.
+        let peer = cable.remote.run(|| UdpSocket::bind((to, SERVER)).expect("an address of the remote side"));
         let host = cable.host.run(|| UdpSocket::bind((any, 0)).expect("an address of the host"));
         host.connect(peer.local_addr().expect("it is bound")).expect("UDP connects to anything");
         peer.connect(host.local_addr().expect("it is bound")).expect("UDP connects to anything");

@@ -1,6 +1,7 @@
 //! Putting a ruleset in force. Everything is made beside what runs, and comes into force by one update a hook; until the last
 //! step nothing of the old policy is touched, and what fails leaves all interfaces as they were.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use super::renamed;
@@ -14,14 +15,16 @@ use crate::dataplane::load::object;
 use crate::dataplane::pin::bpffs::check_bpffs;
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::{self, HostPins, InterfacePins};
-use crate::dataplane::pin::protected::all_protected;
+use crate::dataplane::pin::protected::{Protected, all_protected};
 use crate::dataplane::pin::slots;
 use crate::dataplane::plan::{Caller, Plan, PlannedInterface};
+use crate::dataplane::read::readback::loaded;
 use crate::dataplane::read::totals;
 use crate::dataplane::sys::kernel::on_old_kernels;
 use crate::host::links::{Link, bridge_of, links};
 use crate::host::netns;
-use crate::policy::ruleset::Protects;
+use crate::policy::compile::mark_ended;
+use crate::policy::ruleset::{Protects, Ruleset};
 use crate::state::last_good::State;
 
 /// Puts a ruleset in force.
@@ -41,6 +44,8 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     renamed::follow_names(netns)?;
     let host = HostPins::of(netns);
     let slots = slots::read(&host)?;
+    let marked = ended(plan, &all_protected()?);
+    let plan = &Plan { ruleset: marked.as_ref().unwrap_or(plan.ruleset), ..plan.clone() };
     let mut staged = Vec::new();
     // Before slots change hands: what a rule has counted that is about to lose its own is known by name here for the last time.
     let mut said = totals::save_each(&all_protected()?);
@@ -112,6 +117,20 @@ fn was_in_force(link: &Link) -> Result<bool, DataplaneError> {
     Ok(pins.exists()
         || State::of(pins.name()).good().is_some()
         || all_protected()?.iter().any(|one| one.record.index == link.index))
+}
+
+/// The ruleset with marks for what the policies let pass that it replaces; `None`: it lets pass all of that.
+fn ended(plan: &Plan<'_>, protected: &[Protected]) -> Option<Ruleset> {
+    let planned = |one: &&Protected| plan.interfaces.iter().any(|planned| planned.name == one.interface);
+    let generations: BTreeMap<u64, &Protected> =
+        protected.iter().filter(planned).map(|one| (one.record.generation, one)).collect();
+    let mut marked: Option<Ruleset> = None;
+    for one in generations.into_values() {
+        // Where the policy before cannot be read, nothing is known of what it permitted.
+        let Ok(before) = loaded(&one.record) else { continue };
+        marked = mark_ended(marked.as_ref().unwrap_or(plan.ruleset), before.lookup()).or(marked);
+    }
+    marked
 }
 
 fn target<'a>(planned: &'a PlannedInterface, links: &'a [Link], plan: &Plan<'_>) -> Result<Target<'a>, DataplaneError> {

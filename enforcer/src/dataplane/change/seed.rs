@@ -1,5 +1,5 @@
 //! Flows for the conversations that this host opened before the programs could see it, so that the first enforcement cuts none
-//! of them. Conversations that peers opened live only by a rule.
+//! of them. Conversations that peers opened live only by a rule: what the host says in them later must not revive them.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::Pod;
 use aya::maps::{HashMap, Map, MapData, MapError};
-use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, Ports, map};
+use enforcer_common::layout::{
+    DenialKey4, DenialKey6, DenialState, FlowKey4, FlowKey6, FlowState, FlowState6, Ports, map,
+};
 use enforcer_common::tables::port_bit;
 use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
 
@@ -50,26 +52,31 @@ pub(in crate::dataplane) fn seed(
     settings: &FlowSettings,
     clock: &Clock,
 ) -> Result<usize, DataplaneError> {
-    let wanted: Vec<Seed> = snapshot
-        .on_the_wire()
-        .filter(|socket| snapshot.sockets.opened_here(socket))
-        .filter_map(|socket| Seed::of(socket, policy, settings))
-        .collect();
-    let mut v4 = FlowTable::<FlowKey4, FlowState>::open(host, map::FLOWS4, map::DENIALS4)?;
-    let mut v6 = FlowTable::<FlowKey6, FlowState6>::open(host, map::FLOWS6, map::DENIALS6)?;
+    let mut v4 = FlowTable::<FlowKey4, FlowState, DenialKey4>::open(host, map::FLOWS4, map::DENIALS4)?;
+    let mut v6 = FlowTable::<FlowKey6, FlowState6, DenialKey6>::open(host, map::FLOWS6, map::DENIALS6)?;
     let ports = MapData::from_pin(host.map(map::FLOW_PORTS)).doing(|| doing(map::FLOW_PORTS))?;
     let mut made = Vec::new();
-    for seed in wanted {
+    for socket in snapshot.on_the_wire() {
+        let Some(seed) = Seed::of(socket, policy, settings) else { continue };
         // Two ticks back: a flow from the future would count as one that is long over.
         let now = clock.jiffies_now().saturating_sub(2);
         let ticks = |seconds: u32| seconds.saturating_mul(clock.hz);
-        let state = FlowState { last: now, timeout: ticks(seed.timeout), flags: seed.flags };
+        if !snapshot.sockets.opened_here(socket) {
+            if socket.protocol == TCP && socket.is_live() {
+                match seed.key {
+                    Key::V4(key) => v4.refuse(denial4(&key), now)?,
+                    Key::V6(key, _) => v6.refuse(denial6(&key), now)?,
+                }
+            }
+            continue;
+        }
+        let state = FlowState::new(now, ticks(seed.timeout), seed.flags);
         // A conversation that was refused not long ago, and let through in audit, is a peer's. Only a question of our own, on its
         // way right now, is certainly ours.
         let memory = if seed.is_question { None } else { Some(ticks(seed.memory)) };
         let is_new = match seed.key {
-            Key::V4(key) => v4.plant(key, state, state, memory)?,
-            Key::V6(key, local) => v6.plant(key, state, FlowState6 { state, local }, memory)?,
+            Key::V4(key) => v4.plant(key, denial4(&key), state, state, memory)?,
+            Key::V6(key, local) => v6.plant(key, denial6(&key), state, FlowState6 { state, local }, memory)?,
         };
         if is_new {
             made.push(seed.port_bit);
@@ -147,19 +154,35 @@ fn key(protocol: u8, local: SocketAddr, remote: SocketAddr, remote_port: u16) ->
     }
 }
 
-/// The flows of one family, and the refusals that are remembered.
-struct FlowTable<K: Pod, V: Pod> {
-    flows: HashMap<MapData, K, V>,
-    denials: HashMap<MapData, K, u64>,
+/// How a refusal of the same conversation is remembered.
+fn denial4(key: &FlowKey4) -> DenialKey4 {
+    DenialKey4 { remote: key.remote, ports: key.ports, protocol: key.protocol }
 }
 
-impl<K: Pod, V: Pod + Into<FlowState>> FlowTable<K, V> {
+fn denial6(key: &FlowKey6) -> DenialKey6 {
+    DenialKey6 { remote: key.remote, ports: key.ports, protocol: u32::from(key.protocol()) }
+}
+
+/// The flows of one family, and the refusals that are remembered.
+struct FlowTable<K: Pod, V: Pod, D: Pod> {
+    flows: HashMap<MapData, K, V>,
+    denials: HashMap<MapData, D, DenialState>,
+}
+
+impl<K: Pod, V: Pod + Into<FlowState>, D: Pod> FlowTable<K, V, D> {
     fn open(host: &HostPins, flows: &str, denials: &str) -> Result<Self, DataplaneError> {
         Ok(Self { flows: table(host, flows)?, denials: table(host, denials)? })
     }
 
     /// Makes a flow, unless there is a live one, or a refusal younger than `memory`.
-    fn plant(&mut self, key: K, state: FlowState, value: V, memory: Option<u32>) -> Result<bool, DataplaneError> {
+    fn plant(
+        &mut self,
+        key: K,
+        denial: D,
+        state: FlowState,
+        value: V,
+        memory: Option<u32>,
+    ) -> Result<bool, DataplaneError> {
         let age = |last: u64| state.last.saturating_sub(last);
         if let Some(known) = found(self.flows.get(&key, 0))?.map(Into::into)
             && age(known.last) <= u64::from(known.timeout)
@@ -167,13 +190,19 @@ impl<K: Pod, V: Pod + Into<FlowState>> FlowTable<K, V> {
             return Ok(false);
         }
         if let Some(memory) = memory
-            && let Some(last) = found(self.denials.get(&key, 0))?
-            && age(last) <= u64::from(memory)
+            && let Some(refused) = found(self.denials.get(&denial, 0))?
+            && age(refused.last) <= u64::from(memory)
         {
             return Ok(false);
         }
         self.flows.insert(key, value, 0).doing(|| "cannot make a flow".to_owned())?;
         Ok(true)
+    }
+
+    /// Remembers a conversation as refused.
+    fn refuse(&mut self, denial: D, now: u64) -> Result<(), DataplaneError> {
+        let state = DenialState { last: now, flags: 0 };
+        self.denials.insert(denial, state, 0).doing(|| "cannot remember a conversation as refused".to_owned())
     }
 }
 
@@ -210,7 +239,7 @@ mod tests {
 
     fn socket(protocol: u8, local: &str, remote: &str, state: State) -> Socket {
         let [local, remote] = [local, remote].map(|text| text.parse().unwrap());
-        Socket { protocol, local, remote, state, uid: 0, inode: 1, only_v6: false }
+        Socket { protocol, local, remote, state, uid: 0, inode: 1, only_v6: false, opener: None }
     }
 
     #[test]

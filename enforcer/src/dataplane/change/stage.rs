@@ -147,8 +147,11 @@ pub(super) fn stage_and_switch<'a>(
         one.bases.write(&one.staged.pins, generation)?;
     }
     // From here on packets are judged by the new policy, hook by hook.
+    let ends_for = plan.ruleset.settings.flows.udp;
     for one in staged.iter_mut() {
         before_switch(one, deadline.as_ref())?;
+        // Now, for what is answered between the two hooks; and again when both are switched.
+        control::end_for(&one.staged.pins, &clock, ends_for)?;
     }
     let mut seeded = 0;
     for direction in ORDER {
@@ -162,6 +165,7 @@ pub(super) fn stage_and_switch<'a>(
     }
     let mut applied = Vec::new();
     for one in staged.iter() {
+        control::end_for(&one.staged.pins, &clock, ends_for)?;
         after_switch(one, deadline.as_ref())?;
         let Upcoming { staged: one, modes, config, resulting, .. } = one;
         let record = InterfaceRecord {

@@ -84,7 +84,7 @@ pub(in crate::dataplane) fn with_slot(entry: Entry, slots: &[Slot]) -> Entry {
         }
     };
     let mut moved = Entry::new(entry.kind(), number);
-    for flag in [Entry::AUDIT, Entry::ANSWER_ANY] {
+    for flag in [Entry::AUDIT, Entry::ANSWER_ANY, Entry::ENDED] {
         if entry.has(flag) {
             moved = moved.with(flag);
         }

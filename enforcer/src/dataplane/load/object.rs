@@ -1,6 +1,6 @@
 //! The BPF object: embedded, and loaded once for each interface with the constants of that interface.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -18,6 +18,7 @@ use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::kernel::tells_decrypted;
 use crate::dataplane::sys::open::open_map;
 use crate::host::links::Link;
+use crate::host::sockets::ephemeral_ports;
 use crate::policy::ruleset::{Ruleset, Scope};
 
 pub(in crate::dataplane) static OBJECT: &[u8] =
@@ -186,7 +187,7 @@ pub(in crate::dataplane) fn config(load: &Load<'_>) -> Config {
     // A program that asks a kernel for what it does not have is refused.
     let decrypts = if load.is_guest || tells_decrypted() != Some(true) { Config::DECRYPTS } else { 0 };
     let features = features & !decrypts;
-    let (ephemeral_first, ephemeral_last) = ephemeral_range();
+    let ephemeral = ephemeral_ports();
     let jiffies = |seconds: u32| seconds.saturating_mul(load.hz);
     Config {
         features,
@@ -198,19 +199,12 @@ pub(in crate::dataplane) fn config(load: &Load<'_>) -> Config {
         timeout_tcp_closing: jiffies(settings.flows.tcp_closing),
         timeout_udp: jiffies(settings.flows.udp),
         timeout_icmp: jiffies(settings.flows.icmp),
-        ephemeral_first,
-        ephemeral_last,
+        ephemeral_first: u32::from(*ephemeral.start()),
+        ephemeral_last: u32::from(*ephemeral.end()),
         events_per_second: EVENTS_PER_SECOND,
+        one_way: jiffies(settings.flows.one_way),
+        slot: 0,
     }
-}
-
-/// First and last port of `net.ipv4.ip_local_port_range`, which counts for IPv6 as well.
-pub(in crate::dataplane) fn ephemeral_range() -> (u32, u32) {
-    // The kernel's own default, where /proc does not tell.
-    const DEFAULT: (u32, u32) = (32768, 60999);
-    let Ok(text) = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range") else { return DEFAULT };
-    let mut numbers = text.split_whitespace().filter_map(|number| number.parse().ok());
-    numbers.next().zip(numbers.next()).unwrap_or(DEFAULT)
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@
 
 use aya::maps::{Array, Map, MapData, MapInfo};
 use aya::programs::ProgramInfo;
-use enforcer_common::Direction;
-use enforcer_common::layout::{Control, map};
+use enforcer_common::layout::{Control, DenialState, map};
+use enforcer_common::{Direction, Mode};
 
 use crate::dataplane::error::{DataplaneError, Doing as _};
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::pin::record::InterfaceRecord;
-use crate::dataplane::sys::clock;
+use crate::dataplane::sys::clock::{self, Clock};
 use crate::policy::ruleset::Modes;
 
 impl From<Modes> for u64 {
@@ -100,18 +100,43 @@ pub(in crate::dataplane) fn put_back(pins: &InterfacePins, control: &Control) ->
     open(pins)?.set(0, *control, 0).doing(|| doing(pins))
 }
 
+/// Lets conversations end that the policy before let pass, for so many seconds from now on.
+pub(in crate::dataplane) fn end_for(pins: &InterfacePins, clock: &Clock, seconds: u32) -> Result<(), DataplaneError> {
+    store(pins, &[Store::Ended(later(clock, seconds))])
+}
+
+/// Has the programs look at the memory of denials for so many seconds from now on, at least.
+pub(in crate::dataplane) fn look_at_memory_for(
+    pins: &InterfacePins,
+    clock: &Clock,
+    seconds: u32,
+) -> Result<(), DataplaneError> {
+    let until = later(clock, seconds).max(read(pins)?.memory_until);
+    store(pins, &[Store::Memory(until)])
+}
+
+fn later(clock: &Clock, seconds: u32) -> u64 {
+    clock.jiffies_now().saturating_add(u64::from(seconds) * u64::from(clock.hz))
+}
+
 enum Store {
     Modes(Modes),
     Deadline(u64),
     After(Modes),
+    Memory(u64),
+    Ended(u64),
 }
 
 /// Changes one field after the other. The kernel copies the whole entry each time, and the other fields onto themselves.
 fn store(pins: &InterfacePins, stores: &[Store]) -> Result<(), DataplaneError> {
     let mut map = open(pins)?;
     let mut control = map.get(&0, 0).doing(|| doing(pins))?;
-    for one in stores {
+    // Before anything is enforced: answers to what was let through may be on their way.
+    let memory = memory_until(pins, &control, stores)?.map(Store::Memory);
+    for one in memory.iter().chain(stores) {
         match one {
+            Store::Memory(until) => control.memory_until = *until,
+            Store::Ended(until) => control.ended_until = *until,
             Store::Modes(modes) => control.modes = modes.bits(),
             Store::Deadline(deadline) => control.deadline = *deadline,
             Store::After(modes) => control.modes_after = modes.bits(),
@@ -119,6 +144,38 @@ fn store(pins: &InterfacePins, stores: &[Store]) -> Result<(), DataplaneError> {
         map.set(0, control, 0).doing(|| doing(pins))?;
     }
     Ok(())
+}
+
+/// Until when the memory of denials has to be looked at because of these stores: where inbound begins to enforce, now or at the
+/// deadline, answers to what was refused and let through before may still be on their way.
+fn memory_until(pins: &InterfacePins, control: &Control, stores: &[Store]) -> Result<Option<u64>, DataplaneError> {
+    let now = clock::since_boot();
+    let mut next = *control;
+    for one in stores {
+        match one {
+            Store::Modes(modes) => next.modes = modes.bits(),
+            Store::Deadline(deadline) => next.deadline = *deadline,
+            Store::After(modes) => next.modes_after = modes.bits(),
+            Store::Memory(_) | Store::Ended(_) => {}
+        }
+    }
+    let Some(begins) = enforcement_begins(control, &next, now) else { return Ok(None) };
+    // Without a record nothing was protected here, so nothing was refused.
+    let Some(record) = pins.record()? else { return Ok(None) };
+    let clock = record.clock;
+    let ticks = u128::from(begins - now) * u128::from(clock.hz) / 1_000_000_000;
+    let grace = u64::from(clock.hz / DenialState::ON_THE_WAY);
+    Ok(Some(clock.jiffies_now().saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX)).saturating_add(grace)))
+}
+
+/// When inbound begins to enforce, on the boot clock, if it does: now, or at the deadline.
+fn enforcement_begins(before: &Control, next: &Control, now: u64) -> Option<u64> {
+    let enforces = |control| in_force(control, now).inbound == Mode::Enforce;
+    if enforces(next) {
+        return if enforces(before) { None } else { Some(now) };
+    }
+    let ends_audit = next.deadline > now && matches!(Modes::from_bits(next.modes_after).inbound, Mode::Enforce);
+    if ends_audit { Some(next.deadline) } else { None }
 }
 
 fn open(pins: &InterfacePins) -> Result<Array<MapData, Control>, DataplaneError> {
@@ -133,15 +190,29 @@ fn doing(pins: &InterfacePins) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use enforcer_common::Mode;
 
     #[test]
     fn past_the_deadline_other_modes_count() {
         let (audit, enforce) = (Modes::both(Mode::Audit), Modes::both(Mode::Enforce));
-        let control = Control { modes: enforce.bits(), deadline: 10, modes_after: audit.bits() };
+        let control = Control { modes: enforce.bits(), deadline: 10, modes_after: audit.bits(), ..Control::default() };
         assert_eq!(in_force(&control, 9), enforce);
         assert_eq!(in_force(&control, 10), audit);
         assert_eq!(in_force(&Control { deadline: 0, ..control }, 10), enforce);
+    }
+
+    #[test]
+    fn enforcement_begins_now_or_at_the_end_of_a_window() {
+        let [audit, enforce] =
+            [Mode::Audit, Mode::Enforce].map(|mode| Control { modes: Modes::both(mode).bits(), ..Control::default() });
+        assert_eq!(enforcement_begins(&audit, &enforce, 5), Some(5));
+        assert_eq!(enforcement_begins(&enforce, &enforce, 5), None);
+        assert_eq!(enforcement_begins(&enforce, &audit, 5), None);
+        let window = Control { deadline: 100, modes_after: enforce.modes, ..audit };
+        assert_eq!(enforcement_begins(&enforce, &window, 5), Some(100));
+        assert_eq!(enforcement_begins(&window, &enforce, 200), None, "the window had ended by itself");
+        let unconfirmed = Control { deadline: 100, modes_after: audit.modes, ..enforce };
+        assert_eq!(enforcement_begins(&audit, &unconfirmed, 5), Some(5));
+        assert_eq!(enforcement_begins(&unconfirmed, &audit, 200), None);
     }
 
     #[test]

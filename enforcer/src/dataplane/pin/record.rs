@@ -38,7 +38,7 @@ pub struct InterfaceRecord {
     /// For turning jiffies into time.
     pub clock: Clock,
     /// The constants of the programs, as [`Config::to_words`](enforcer_common::layout::Config::to_words) gives them.
-    pub config: [u64; 12],
+    pub config: [u64; 14],
     /// What the programs write lines about.
     #[serde(default)]
     pub bpf_log: BpfLog,

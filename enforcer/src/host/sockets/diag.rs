@@ -12,7 +12,7 @@ use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, 
 use netlink_sys::Socket as Netlink;
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 
-use super::{Socket, State, TCP, UDP};
+use super::{Opener, Socket, State, TCP, UDP};
 
 /// No message of a dump is longer (`NLMSG_GOODSIZE` and what the kernel makes of a large receive buffer).
 const BUFFER: usize = 1 << 16;
@@ -41,7 +41,8 @@ fn dump(netlink: &Netlink, protocol: u8, family: u8, found: &mut Vec<Socket>) ->
     let request = InetRequest {
         family,
         protocol,
-        extensions: ExtensionFlags::empty(),
+        // `struct tcp_info`, from which follows who opened a conversation.
+        extensions: if protocol == TCP { ExtensionFlags::INFO } else { ExtensionFlags::empty() },
         states: StateFlags::all(),
         socket_id: if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() },
     };
@@ -80,6 +81,7 @@ fn dump(netlink: &Netlink, protocol: u8, family: u8, found: &mut Vec<Socket>) ->
 fn socket(protocol: u8, answer: &InetResponse) -> Option<Socket> {
     let InetResponse { header, nlas } = answer;
     let id = &header.socket_id;
+    let info = nlas.iter().find_map(|nla| if let Nla::TcpInfo(info) = nla { Some(info.as_slice()) } else { None });
     Some(Socket {
         protocol,
         local: SocketAddr::new(id.source_address, id.source_port),
@@ -88,6 +90,7 @@ fn socket(protocol: u8, answer: &InetResponse) -> Option<Socket> {
         uid: header.uid,
         inode: header.inode.into(),
         only_v6: nlas.iter().any(|nla| matches!(nla, Nla::SkV6Only(true))),
+        opener: info.and_then(|info| Opener::of(info, header.send_queue, header.state)),
     })
 }
 

@@ -1,12 +1,16 @@
 //! TCP and UDP sockets of this network namespace: what listens, what is connected, and who opened it.
 
 mod diag;
+mod opener;
 mod owners;
 mod proc;
 
 use std::collections::HashSet;
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
+pub use opener::Opener;
 pub(crate) use owners::socket_inodes;
 pub use owners::{Owners, Process};
 
@@ -39,6 +43,8 @@ pub struct Socket {
     pub inode: u64,
     /// A listener on `::` that does not take IPv4.
     pub only_v6: bool,
+    /// TCP: which end opened the conversation, where the kernel's counters tell.
+    pub opener: Option<Opener>,
 }
 
 /// What a socket is doing.
@@ -92,10 +98,18 @@ impl Socket {
 }
 
 /// All sockets at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Sockets {
     all: Vec<Socket>,
     listening: HashSet<(u8, SocketAddr)>,
+    /// Local ports that the kernel gives to connections of this host.
+    ephemeral: RangeInclusive<u16>,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self::of(Vec::new())
+    }
 }
 
 impl Sockets {
@@ -105,10 +119,10 @@ impl Sockets {
     /// When neither can be read.
     pub fn read() -> Result<Self, SocketsError> {
         let found = diag::read().or_else(|diag| proc::read().map_err(|proc| SocketsError { diag, proc }))?;
-        Ok(Self::of(found))
+        Ok(Self { ephemeral: ephemeral_ports(), ..Self::of(found) })
     }
 
-    /// These sockets.
+    /// These sockets, on a host with the usual ephemeral range.
     #[must_use]
     pub fn of(found: Vec<Socket>) -> Self {
         let all: Vec<Socket> = found.into_iter().map(Socket::canonical).collect();
@@ -120,7 +134,7 @@ impl Sockets {
                 listening.insert((protocol, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), local.port())));
             }
         }
-        Self { all, listening }
+        Self { all, listening, ephemeral: EPHEMERAL }
     }
 
     /// Every socket.
@@ -142,7 +156,8 @@ impl Sockets {
             || self.listening.contains(&(protocol, SocketAddr::new(any, local.port())))
     }
 
-    /// Whether this host opened the conversation: it is asking for it now, or nobody listens where its own end is.
+    /// Whether this host opened the conversation, for certain. A listener may be gone while what it accepted goes on, so that nobody
+    /// listens at the local end now proves little; where nothing proves more, a peer is taken to have opened it.
     #[must_use]
     pub fn opened_here(&self, socket: &Socket) -> bool {
         match socket.state {
@@ -150,9 +165,35 @@ impl Sockets {
             State::Listening | State::Asked => false,
             State::Open | State::ClosedHere | State::ClosedThere | State::Closing => {
                 !self.has_listener(socket.protocol, socket.local)
+                    && !is_in_accept_queue(socket)
+                    && match socket.opener {
+                        Some(opener) => opener == Opener::Host,
+                        // A client has a port of this range, and asks at one that is not.
+                        None => {
+                            self.ephemeral.contains(&socket.local.port())
+                                && !self.ephemeral.contains(&socket.remote.port())
+                        }
+                    }
             }
         }
     }
+}
+
+/// What a listener has not accepted yet belongs to no process.
+const fn is_in_accept_queue(socket: &Socket) -> bool {
+    socket.protocol == TCP && socket.inode == 0 && matches!(socket.state, State::Open | State::ClosedThere)
+}
+
+/// The kernel's own default of `net.ipv4.ip_local_port_range`.
+const EPHEMERAL: RangeInclusive<u16> = 32768..=60999;
+
+/// The local ports that the kernel gives to connections of this host (`net.ipv4.ip_local_port_range`, which counts for IPv6 as
+/// well).
+#[must_use]
+pub fn ephemeral_ports() -> RangeInclusive<u16> {
+    let Ok(text) = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range") else { return EPHEMERAL };
+    let mut numbers = text.split_whitespace().filter_map(|number| number.parse().ok());
+    numbers.next().zip(numbers.next()).map_or(EPHEMERAL, |(first, last)| first..=last)
 }
 
 struct SocketKey {
@@ -171,7 +212,7 @@ mod tests {
 
     fn socket(local: &str, remote: &str, state: State) -> Socket {
         let [local, remote] = [local, remote].map(|text| text.parse().unwrap());
-        Socket { protocol: TCP, local, remote, state, uid: 0, inode: 1, only_v6: false }
+        Socket { protocol: TCP, local, remote, state, uid: 0, inode: 1, only_v6: false, opener: None }
     }
 
     fn listener(local: &str) -> Socket {
@@ -187,7 +228,25 @@ mod tests {
             assert!(!sockets.opened_here(&ssh), "{local}");
             assert!(sockets.opened_here(&own), "{local}");
         }
-        assert!(Sockets::of(vec![listener("10.0.0.2:22"), ssh]).opened_here(&ssh), "another address listens");
+        let elsewhere = Sockets::of(vec![listener("10.0.0.2:22"), own]);
+        assert!(!elsewhere.has_listener(TCP, ssh.local), "another address listens");
+    }
+
+    #[test]
+    fn what_a_listener_accepted_before_it_went_was_not_opened_here() {
+        let of = |local: &str, remote: &str, opener, inode| {
+            let socket = Socket { opener, inode, ..socket(local, remote, State::Open) };
+            Sockets::of(vec![socket]).opened_here(&socket)
+        };
+        // `nc -l` stops listening when somebody has connected.
+        assert!(!of("10.0.0.1:4444", "10.0.0.9:50000", Some(Opener::Peer), 1));
+        assert!(!of("10.0.0.1:40000", "10.0.0.9:443", Some(Opener::Peer), 1), "on a port of a client");
+        assert!(!of("10.0.0.1:40000", "10.0.0.9:443", None, 0), "not accepted yet");
+        assert!(of("10.0.0.1:40000", "10.0.0.9:443", None, 1));
+        assert!(!of("10.0.0.1:4444", "10.0.0.9:443", None, 1), "no port of a client");
+        assert!(!of("10.0.0.1:40000", "10.0.0.9:50000", None, 1), "either may be the client");
+        // NFS asks from ports below 1024.
+        assert!(of("10.0.0.1:700", "10.0.0.9:2049", Some(Opener::Host), 1));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(super) fn read() -> Result<Vec<Socket>, ProcError> {
                 uid: entry.uid,
                 inode: entry.inode,
                 only_v6: false,
+                opener: None,
             });
         }
     }
@@ -32,6 +33,7 @@ pub(super) fn read() -> Result<Vec<Socket>, ProcError> {
                 uid: entry.uid,
                 inode: entry.inode,
                 only_v6: false,
+                opener: None,
             });
         }
     }

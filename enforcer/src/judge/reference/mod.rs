@@ -16,13 +16,13 @@ use std::net::IpAddr;
 
 use enforcer_common::frame::Bytes;
 use enforcer_common::{Direction, Mode, Reason, Verdict};
-use memory::{Conversation, Datagram, First, Flows};
+use memory::{Datagram, First, Flows, Refusal, Refused};
 use packet::{Fragment, Ip, Link, Rest, Upper};
 
 use crate::judge::host::Host;
 use crate::judge::reference::finding::Finding;
 use crate::judge::reference::read::{
-    Read, conversation_of, is_dhcp_answer, is_multicast, logical_link_control, may_be_unspecified, read,
+    Extent, Read, conversation_of, is_dhcp_answer, is_multicast, logical_link_control, may_be_unspecified, read,
 };
 use crate::policy::ruleset::{Ruleset, Scope};
 
@@ -49,12 +49,14 @@ pub struct Judged {
 #[derive(Debug)]
 pub struct Reference<'a> {
     ruleset: &'a Ruleset,
+    /// The policy before, and when this one took its place.
+    before: Option<(&'a Ruleset, u64)>,
     host: &'a Host,
     modes: [Mode; 2],
     now: u64,
     flows: Flows,
-    /// Refused conversations that went on all the same: when the last packet came.
-    denials: HashMap<Conversation, u64>,
+    /// What was refused and went on all the same.
+    denials: HashMap<Refused, Refusal>,
     fragments: HashMap<Datagram, First>,
 }
 
@@ -64,10 +66,11 @@ impl<'a> Reference<'a> {
     pub fn new(ruleset: &'a Ruleset, host: &'a Host) -> Self {
         Self {
             ruleset,
+            before: None,
             host,
             modes: [Mode::Audit; 2],
             now: 0,
-            flows: Flows::default(),
+            flows: Flows::new(u64::from(ruleset.settings.flows.one_way) * 1000),
             denials: HashMap::new(),
             fragments: HashMap::new(),
         }
@@ -78,6 +81,11 @@ impl<'a> Reference<'a> {
         self.now = milliseconds;
     }
 
+    /// Says that this policy has now taken the place of another one.
+    pub const fn follows(&mut self, before: &'a Ruleset) {
+        self.before = Some((before, self.now));
+    }
+
     /// Sets the mode of a direction.
     pub const fn set_mode(&mut self, direction: Direction, mode: Mode) {
         self.modes[direction as usize] = mode;
@@ -85,7 +93,7 @@ impl<'a> Reference<'a> {
 
     /// Judges a packet, and remembers what follows from it.
     pub fn judge(&mut self, direction: Direction, frame: Bytes<'_>) -> Judged {
-        let mut read = None;
+        let mut read = Extent::Nothing;
         let finding = match direction {
             // Where it comes in, from this machine to itself.
             Direction::Inbound if frame.is_looped && !self.host.guest => Reason::Loopback.into(),
@@ -101,17 +109,16 @@ impl<'a> Reference<'a> {
         let refused = finding.reason.verdict() == Verdict::Drop;
         let enforced = self.modes[direction as usize] == Mode::Enforce && !finding.audited;
         let goes_on = !refused || !enforced;
-        if let Some(read) = read.filter(|_| goes_on) {
-            match direction {
-                Direction::Inbound if refused => self.remember_denial(read),
-                Direction::Inbound => {}
-                Direction::Outbound => self.track(read),
-            }
+        match (direction, read) {
+            _ if !goes_on => {}
+            (Direction::Inbound, read) if refused => self.remember_denial(read, finding.audited),
+            (Direction::Outbound, Extent::Whole(read)) => self.track(read),
+            (Direction::Inbound, _) | (Direction::Outbound, Extent::Nothing | Extent::NoPorts(_)) => {}
         }
         Judged { reason: finding.reason, rule: finding.rule, audited: refused && finding.audited, goes_on }
     }
 
-    fn inbound(&mut self, frame: Bytes<'_>, read: &mut Option<Read>) -> Finding {
+    fn inbound(&mut self, frame: Bytes<'_>, read: &mut Extent) -> Finding {
         let is_bridged = self.is_bridged(frame.bytes);
         let (link, ip) = match self::read(frame) {
             _ if is_bridged && !Self::is_ip(frame) => return Reason::Forwarded.into(),
@@ -124,15 +131,26 @@ impl<'a> Reference<'a> {
             if !is_martian {
                 return Reason::Forwarded.into();
             }
-            *read = conversation_of(&ip, frame.is_super_packet);
+            *read = match (conversation_of(&ip, frame.is_super_packet), &ip.rest) {
+                (Some(packet), _) => Extent::Whole(packet),
+                (None, Ok(Rest { fragment: Fragment::Later { .. }, .. })) => Extent::Nothing,
+                (None, Ok(rest)) if ![6, 17, 132].contains(&rest.protocol) => Extent::Nothing,
+                (None, _) => Extent::NoPorts(ip.source),
+            };
             return Reason::Martian.into();
         }
         let rest = match ip.rest {
             Ok(rest) => rest,
-            Err(reason) => return reason.into(),
+            Err(reason) => {
+                *read = Extent::NoPorts(ip.source);
+                return reason.into();
+            }
         };
         if let Fragment::Later { id, protocol, offset } = rest.fragment {
             return if is_martian { Reason::Martian.into() } else { self.later_fragment(&ip, id, protocol, offset) };
+        }
+        if [6, 17, 132].contains(&rest.protocol) {
+            *read = Extent::NoPorts(ip.source);
         }
         let finding = match packet::upper(&rest, ip.source.is_ipv6(), frame.is_super_packet) {
             Err(_) if is_martian => return Reason::Martian.into(),
@@ -140,7 +158,7 @@ impl<'a> Reference<'a> {
             Ok(upper) => {
                 let (remote, local) = (ip.source, ip.destination);
                 let packet = Read { direction: Direction::Inbound, remote, local, protocol: rest.protocol, upper };
-                *read = Some(packet);
+                *read = Extent::Whole(packet);
                 if is_martian {
                     return Reason::Martian.into();
                 }
@@ -169,7 +187,7 @@ impl<'a> Reference<'a> {
             && (may_send(Asked::Protocol(50)) || may_send(Asked::Port { protocol: UDP, port: 4500 }))
     }
 
-    fn outbound(&mut self, frame: Bytes<'_>, read: &mut Option<Read>) -> Finding {
+    fn outbound(&mut self, frame: Bytes<'_>, read: &mut Extent) -> Finding {
         let finding = self.outbound_finding(frame, read);
         let is_judged = self.ruleset.settings.outbound_judged;
         if is_judged || matches!(finding.reason, Reason::Denied | Reason::Forwarded) {
@@ -179,7 +197,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    fn outbound_finding(&mut self, frame: Bytes<'_>, read: &mut Option<Read>) -> Finding {
+    fn outbound_finding(&mut self, frame: Bytes<'_>, read: &mut Extent) -> Finding {
         let (link, ip) = match self::read(frame) {
             Ok(read) => read,
             Err(reason) => return reason.into(),
@@ -202,7 +220,7 @@ impl<'a> Reference<'a> {
             Ok(upper) => {
                 let (remote, local) = (ip.destination, ip.source);
                 let packet = Read { direction: Direction::Outbound, remote, local, protocol: rest.protocol, upper };
-                *read = Some(packet).filter(|_| !is_forged);
+                *read = if is_forged { Extent::Nothing } else { Extent::Whole(packet) };
                 self.outbound_packet(packet)
             }
         };
@@ -339,7 +357,7 @@ impl<'a> Reference<'a> {
         if self.answers_a_flow(packet) { Reason::Flow.into() } else { Reason::IcmpType.into() }
     }
 
-    fn outbound_packet(&self, packet: Read) -> Finding {
+    fn outbound_packet(&mut self, packet: Read) -> Finding {
         match packet.upper {
             Upper::Icmp { .. } => Reason::Icmp.into(),
             Upper::Igmp => Reason::Igmp.into(),
@@ -351,7 +369,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    fn outbound_port(&self, packet: Read) -> Finding {
+    fn outbound_port(&mut self, packet: Read) -> Finding {
         let Upper::Ports { source, destination, tcp } = packet.upper else { return Reason::Malformed.into() };
         let asked = Asked::Port { protocol: packet.protocol, port: destination };
         let ruling = ruling(self.ruleset, Direction::Outbound, asked, Some(packet.remote));

@@ -8,6 +8,17 @@ use enforcer_common::{Direction, Reason};
 use super::UDP;
 use super::packet::{self, Fragment, Ip, Link, Upper};
 
+/// How much of a packet was read.
+#[derive(Clone, Copy)]
+pub(super) enum Extent {
+    /// Nothing that matters later.
+    Nothing,
+    /// All but its ports, which it must have; from this address.
+    NoPorts(IpAddr),
+    /// Everything.
+    Whole(Read),
+}
+
 /// A packet with everything that was read of it.
 #[derive(Clone, Copy)]
 pub(super) struct Read {

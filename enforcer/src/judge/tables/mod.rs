@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use enforcer_common::decide::{self, Judgement};
 use enforcer_common::frame::Frame;
 use enforcer_common::layout::{
-    Config, Counter, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState, STATISTICS,
-    Statistic,
+    Config, Counter, DenialKey4, DenialKey6, DenialState, FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4,
+    FragmentKey6, FragmentState, STATISTICS, Statistic,
 };
 use enforcer_common::outcome::Outcome;
 use enforcer_common::seen::Seen;
@@ -38,7 +38,9 @@ pub struct HostTables<'a> {
     modes: [Cell<Mode>; 2],
     flow_ports: RefCell<HashSet<u32>>,
     flows: RefCell<Recent<FlowKey, FlowState6>>,
-    denials: RefCell<Recent<FlowKey, u64>>,
+    denials: RefCell<Recent<DenialKey, DenialState>>,
+    memory_until: Cell<u64>,
+    ended_until: Cell<u64>,
     fragments: RefCell<Recent<FragmentKey, FragmentState>>,
     reasons: RefCell<BTreeMap<(Direction, bool, Reason), Counter>>,
     rules: RefCell<BTreeMap<u16, Counter>>,
@@ -70,6 +72,8 @@ impl<'a> HostTables<'a> {
             ephemeral_first: u32::from(*host.ephemeral.start()),
             ephemeral_last: u32::from(*host.ephemeral.end()),
             events_per_second: 0,
+            one_way: flows.one_way.saturating_mul(HZ),
+            slot: 0,
         };
         Self {
             ruleset,
@@ -81,6 +85,8 @@ impl<'a> HostTables<'a> {
             flow_ports: RefCell::default(),
             flows: RefCell::new(Recent::new(flows.entries as usize)),
             denials: RefCell::new(Recent::new(DENIALS)),
+            memory_until: Cell::new(0),
+            ended_until: Cell::new(0),
             fragments: RefCell::new(Recent::new(FRAGMENTS)),
             reasons: RefCell::default(),
             rules: RefCell::default(),
@@ -104,7 +110,16 @@ impl<'a> HostTables<'a> {
 
     /// Sets the mode of a direction.
     pub fn set_mode(&self, direction: Direction, mode: Mode) {
-        self.modes[direction as usize].set(mode);
+        let before = self.modes[direction as usize].replace(mode);
+        if direction == Direction::Inbound && (before, mode) == (Mode::Audit, Mode::Enforce) {
+            self.memory_until.set(self.now.get() + u64::from(HZ / DenialState::ON_THE_WAY));
+        }
+    }
+
+    /// Says that the policy has come into force now: for a while, conversations end that the one before it let pass and this one does
+    /// not.
+    pub fn policy_has_changed(&self) {
+        self.ended_until.set(self.now.get() + u64::from(self.config.timeout_udp));
     }
 
     /// What has been counted: direction, whether it is `would_drop`, reason.
@@ -164,7 +179,12 @@ impl Flow for HostFlow<'_> {
         self.flows.borrow().get(&self.key).unwrap_or(self.found).state
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is kept")]
     fn refresh(&self, now: u64) {
+        self.write(FlowState { last: now, last_out: now as u32, ..self.state() });
+    }
+
+    fn hear(&self, now: u64) {
         self.write(FlowState { last: now, ..self.state() });
     }
 
@@ -178,6 +198,12 @@ impl Flow for HostFlow<'_> {
 enum FlowKey {
     V4(FlowKey4),
     V6(FlowKey6),
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum DenialKey {
+    V4(DenialKey4),
+    V6(DenialKey6),
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -269,20 +295,28 @@ impl<'t> Tables for &'t HostTables<'_> {
         self.flows.borrow_mut().insert(FlowKey::V6(*key), *state);
     }
 
-    fn denial4(&self, key: &FlowKey4) -> Option<u64> {
-        self.denials.borrow().get(&FlowKey::V4(*key))
+    fn denial4(&self, key: &DenialKey4) -> Option<DenialState> {
+        self.denials.borrow().get(&DenialKey::V4(*key))
     }
 
-    fn denial6(&self, key: &FlowKey6) -> Option<u64> {
-        self.denials.borrow().get(&FlowKey::V6(*key))
+    fn denial6(&self, key: &DenialKey6) -> Option<DenialState> {
+        self.denials.borrow().get(&DenialKey::V6(*key))
     }
 
-    fn remember_denial4(&self, key: &FlowKey4, now: u64) {
-        self.denials.borrow_mut().insert(FlowKey::V4(*key), now);
+    fn remember_denial4(&self, key: &DenialKey4, state: &DenialState) {
+        self.denials.borrow_mut().insert(DenialKey::V4(*key), *state);
     }
 
-    fn remember_denial6(&self, key: &FlowKey6, now: u64) {
-        self.denials.borrow_mut().insert(FlowKey::V6(*key), now);
+    fn remember_denial6(&self, key: &DenialKey6, state: &DenialState) {
+        self.denials.borrow_mut().insert(DenialKey::V6(*key), *state);
+    }
+
+    fn memory_until(&self) -> u64 {
+        self.memory_until.get()
+    }
+
+    fn ended_until(&self) -> u64 {
+        self.ended_until.get()
     }
 
     fn fragment4(&self, key: &FragmentKey4) -> Option<FragmentState> {

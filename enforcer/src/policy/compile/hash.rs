@@ -43,8 +43,8 @@ pub(super) fn policy_hash(rules: &[Rule], settings: &Settings) -> String {
     };
     let flows = settings.flows;
     hasher.update(format!(
-        "outbound {} scope {scope} flows {} {} {} {} {}\n",
-        settings.outbound_judged, flows.entries, flows.tcp, flows.tcp_closing, flows.udp, flows.icmp
+        "outbound {} scope {scope} flows {} {} {} {} {} {}\n",
+        settings.outbound_judged, flows.entries, flows.tcp, flows.tcp_closing, flows.udp, flows.one_way, flows.icmp
     ));
     hex(&hasher.finalize())
 }

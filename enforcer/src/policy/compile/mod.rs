@@ -7,6 +7,7 @@
 //!    port but not this source; 5. `internal`; 6. nothing, which is `no-rule`.
 
 mod elsewhere;
+mod ended;
 mod hash;
 mod inbound;
 mod outbound;
@@ -27,6 +28,7 @@ use crate::policy::ranges::Ranges4;
 use crate::policy::ruleset::{Rule, Ruleset, Settings};
 use crate::policy::site::Site;
 use crate::text::diagnostic::Diagnostic;
+pub use ended::mark_ended;
 use rules::Drafts;
 use sources::Sources;
 

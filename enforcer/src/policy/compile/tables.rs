@@ -10,7 +10,7 @@ use super::sources::Sources;
 use crate::policy::ruleset::{Action, Match, Rule, Table};
 
 /// Entries of a class matrix at most: 16 MiB.
-const MATRIX: usize = 1 << 22;
+pub(super) const MATRIX: usize = 1 << 22;
 const PORT_PROTOCOLS: [u8; 3] = [6, 17, 132];
 
 /// Builds the tables of both directions, and for each the column of every atom.

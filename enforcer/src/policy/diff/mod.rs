@@ -315,12 +315,13 @@ fn settings(first: &Ruleset, second: &Ruleset) -> Vec<SettingChange> {
         move |ruleset: &Ruleset| format!("{}{unit}", setting(&ruleset.settings.flows))
     };
     type Read<'r> = Box<dyn Fn(&Ruleset) -> String + 'r>;
-    let all: [(&'static str, Read<'_>); 6] = [
+    let all: [(&'static str, Read<'_>); 7] = [
         ("scope", Box::new(scope)),
         ("flows.entries", Box::new(of(|flows| flows.entries, ""))),
         ("flows.tcp", Box::new(of(|flows| flows.tcp, "s"))),
         ("flows.tcp_closing", Box::new(of(|flows| flows.tcp_closing, "s"))),
         ("flows.udp", Box::new(of(|flows| flows.udp, "s"))),
+        ("flows.one_way", Box::new(of(|flows| flows.one_way, "s"))),
         ("flows.icmp", Box::new(of(|flows| flows.icmp, "s"))),
     ];
     let changes = all.iter().map(|(setting, read)| SettingChange { setting, before: read(first), after: read(second) });

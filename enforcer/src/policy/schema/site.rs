@@ -207,6 +207,8 @@ pub struct Flows {
     pub tcp_closing: Option<Scalar>,
     /// UDP and SCTP (180s).
     pub udp: Option<Scalar>,
+    /// UDP and SCTP: for how long after the last packet from this host, packets to it prolong a flow (1h).
+    pub one_way: Option<Scalar>,
     /// Ping (30s).
     pub icmp: Option<Scalar>,
 }

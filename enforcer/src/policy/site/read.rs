@@ -174,6 +174,7 @@ fn flows(reader: &Reader<'_>, node: &Node) -> Option<FlowSettings> {
         tcp: timeout("tcp", defaults.tcp),
         tcp_closing: timeout("tcp_closing", defaults.tcp_closing),
         udp: timeout("udp", defaults.udp),
+        one_way: timeout("one_way", defaults.one_way),
         icmp: timeout("icmp", defaults.icmp),
     };
     fields.finish();

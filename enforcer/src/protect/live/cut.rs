@@ -109,7 +109,7 @@ mod tests {
 
     fn socket(local: &str, remote: &str, state: State) -> Socket {
         let [local, remote] = [local, remote].map(|text| text.parse().unwrap());
-        Socket { protocol: TCP, local, remote, state, uid: 0, inode: 7, only_v6: false }
+        Socket { protocol: TCP, local, remote, state, uid: 0, inode: 7, only_v6: false, opener: None }
     }
 
     fn snapshot() -> Snapshot {

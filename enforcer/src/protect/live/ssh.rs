@@ -159,7 +159,7 @@ mod tests {
     fn snapshot() -> Snapshot {
         let socket = |local: &str, remote: &str, state, inode| {
             let [local, remote] = [local, remote].map(|text| text.parse().unwrap());
-            Socket { protocol: TCP, local, remote, state, uid: 0, inode, only_v6: false }
+            Socket { protocol: TCP, local, remote, state, uid: 0, inode, only_v6: false, opener: None }
         };
         let sockets = Sockets::of(vec![
             socket("[::]:22", "[::]:0", State::Listening, 1),
