@@ -36,15 +36,18 @@ proptest! {
 /// The first packet of a conversation that is open now.
 fn conversation() -> impl Strategy<Value = Tuple> {
     let direction = prop_oneof![Just(Direction::Inbound), Just(Direction::Outbound)];
-    (direction, select(&[TCP, UDP][..]), select(REMOTES), select(&PORTS[1..])).prop_map(
-        |(direction, protocol, remote, port)| {
-            let remote: IpAddr = remote.parse().expect("an address");
-            let local: IpAddr =
-                if remote.is_ipv4() { "198.51.100.1" } else { "2001:db8:ffff::1" }.parse().expect("an address");
-            let (source, destination) = if direction == Direction::Inbound { (remote, local) } else { (local, remote) };
-            Tuple { direction, protocol, source, destination, ports: Some((CLIENT, port)) }
-        },
-    )
+    let parts = (direction, select(&[TCP, UDP][..]), select(REMOTES), select(&PORTS[1..]));
+    // Where a datagram goes from a port that clients have to another one, either end may have opened the conversation.
+    let is_told = |(direction, protocol, _, port): &(Direction, u8, &str, u16)| {
+        *direction == Direction::Inbound || *protocol == TCP || !(32768..=60999).contains(port)
+    };
+    parts.prop_filter("either end may have opened it", is_told).prop_map(|(direction, protocol, remote, port)| {
+        let remote: IpAddr = remote.parse().expect("an address");
+        let local: IpAddr =
+            if remote.is_ipv4() { "198.51.100.1" } else { "2001:db8:ffff::1" }.parse().expect("an address");
+        let (source, destination) = if direction == Direction::Inbound { (remote, local) } else { (local, remote) };
+        Tuple { direction, protocol, source, destination, ports: Some((CLIENT, port)) }
+    })
 }
 
 /// Why the list has it.

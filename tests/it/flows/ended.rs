@@ -6,7 +6,8 @@ use harness::packet::{Packet, protocol, tcp};
 use super::{OTHER, from_host, to_host};
 use crate::stage::Stage;
 
-const BASE: &str = "interfaces: [IF]\nmode: enforce\nroles: []\n";
+/// A policy that permits something; more entries of `allow` may follow.
+const BASE: &str = "interfaces: [IF]\nmode: enforce\nroles: []\nallow:\n  - {name: b, protocol: tcp, ports: [2222]}\n";
 
 /// The stage after another policy.
 fn then(stage: Stage, site: &str, hook: &str) -> Stage {
@@ -16,8 +17,8 @@ fn then(stage: Stage, site: &str, hook: &str) -> Stage {
 
 #[test]
 fn an_answer_on_its_way_at_the_switch_makes_no_flow() {
-    let permits = "allow:\n  - {name: a, protocol: udp, ports: [40000]}\n";
-    let some = "allow:\n  - {name: a, protocol: udp, ports: [40000], from: [192.0.2.0/24]}\n";
+    let permits = "  - {name: a, protocol: udp, ports: [40000]}\n";
+    let some = "  - {name: a, protocol: udp, ports: [40000], from: [192.0.2.0/24]}\n";
     let denies = "deny:\n  - {name: d, protocol: udp, ports: [40000]}\n";
     for hook in ["tc", "native"] {
         for (after, reason) in [("", Reason::NoRule), (denies, Reason::Denied), (some, Reason::Peer)] {
@@ -40,7 +41,7 @@ fn an_answer_on_its_way_at_the_switch_makes_no_flow() {
 
 #[test]
 fn only_those_whom_the_policy_before_let_pass_are_marked() {
-    let site = format!("{BASE}allow:\n  - {{name: a, protocol: udp, ports: [40000], from: [{}]}}\n", OTHER[0]);
+    let site = format!("{BASE}  - {{name: a, protocol: udp, ports: [40000], from: [{}]}}\n", OTHER[0]);
     let stage = then(Stage::new(&site, "tc"), BASE, "tc");
     stage.outbound(&from_host(0).udp(40_000, 5000), Reason::Open);
     stage.inbound(&to_host(0).udp(5000, 40_000), Reason::NoRule);
@@ -54,7 +55,7 @@ fn only_those_whom_the_policy_before_let_pass_are_marked() {
 
 #[test]
 fn a_flow_of_the_host_goes_on_through_the_switch() {
-    let site = format!("{BASE}allow:\n  - {{name: a, protocol: udp, ports: [40000], from: [192.0.2.0/24]}}\n");
+    let site = format!("{BASE}  - {{name: a, protocol: udp, ports: [40000], from: [192.0.2.0/24]}}\n");
     let stage = Stage::new(&site, "tc");
     stage.outbound(&from_host(0).udp(40_000, 5000), Reason::Open);
     let stage = then(stage, BASE, "tc");
@@ -64,7 +65,7 @@ fn a_flow_of_the_host_goes_on_through_the_switch() {
 
 #[test]
 fn the_same_policy_once_more_marks_nothing() {
-    let site = format!("{BASE}allow:\n  - {{name: a, protocol: udp, ports: [40000], from: [192.0.2.0/24]}}\n");
+    let site = format!("{BASE}  - {{name: a, protocol: udp, ports: [40000], from: [192.0.2.0/24]}}\n");
     let stage = then(Stage::new(&site, "tc"), &site, "tc");
     stage.outbound(&from_host(0).udp(40_000, 5000), Reason::Open);
     stage.inbound(&to_host(0).udp(5000, 40_000), Reason::Flow);
