@@ -4,7 +4,6 @@
 //! datagram of the host is such an answer or a question of its own cannot be read from it; that it leaves right behind what was
 //! refused tells. So one forged packet does not make a host's own conversations from fixed ports (NTP, SIP, IKE) count as refused.
 
-use super::flows::is_datagram;
 use crate::layout::{Config, DenialKey4, DenialKey6, DenialState, Ports, Statistic, load};
 use crate::outcome::Outcome;
 use crate::packet::{SCTP, TCP, UDP, is_extension};
@@ -48,6 +47,12 @@ pub(super) fn remember<T: Tables>(tables: &T, seen: &Seen, outcome: Outcome) {
         tables.remember_denial6(&key, &state);
     }
     tables.note(Statistic::DenialsRemembered);
+}
+
+/// Whether a protocol has ports and no notion of a connection that is needed here.
+#[inline(always)]
+pub(super) const fn is_datagram(protocol: u8) -> bool {
+    protocol == UDP || protocol == SCTP
 }
 
 /// Whether it was refused before its ports could be read, and has some all the same. Later fragments have none: the host answers

@@ -1,9 +1,9 @@
 //! Flows: made by what leaves the host, and only when the answer would not be permitted without one.
 
-use super::denials::{self, Memory};
+use super::denials::{self, Memory, is_datagram};
 use crate::layout::{Config, FlowKey4, FlowKey6, FlowState, FlowState6, Ports, Statistic, load};
 use crate::numbers::{DHCP_CLIENT, DHCP_SERVER, DHCPV6_CLIENT, DHCPV6_SERVER};
-use crate::packet::{Address, ICMP, ICMPV6, SCTP, TCP, UDP};
+use crate::packet::{Address, ICMP, ICMPV6, TCP, UDP};
 use crate::seen::Seen;
 use crate::tables::{Flow, Tables, port_bit};
 use crate::{Direction, Entry, EntryKind, ServiceIndex};
@@ -140,12 +140,6 @@ fn track_datagram<T: Tables>(tables: &T, seen: &Seen) {
     if !was_in_doubt {
         tables.note(Statistic::FlowsMade);
     }
-}
-
-/// Whether a protocol has ports and no notion of a connection that is needed here.
-#[inline(always)]
-pub(super) const fn is_datagram(protocol: u8) -> bool {
-    protocol == UDP || protocol == SCTP
 }
 
 /// Whether the answer to this outbound packet would pass by an inbound rule, without a flow.
