@@ -17,7 +17,7 @@ use crate::dataplane::{Flow, FlowPhase, Protected, end_flows, flows};
 use crate::failure::Failure;
 use crate::host::links::addresses;
 use crate::observe::flows::{Filter, Order, age, sort};
-use crate::policy::ruleset::Protects;
+use crate::policy::modes::Protects;
 use crate::policy::site::{parse_protocol, protocol_name};
 
 /// Rows of a table unless somebody asks for more: what a person reads.

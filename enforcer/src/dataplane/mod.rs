@@ -15,7 +15,7 @@ mod read;
 mod sys;
 
 pub use crate::host::netns::here;
-pub use crate::policy::ruleset::{ModeChange, Modes, Protects};
+pub use crate::policy::modes::{ModeChange, Modes, Protects};
 pub use crate::policy::source::HookChoice;
 pub use crate::state::totals::count::{Count, VerdictCounts};
 pub use change::applied::Applied;

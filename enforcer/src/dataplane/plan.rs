@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::ruleset::{Protects, Ruleset, Scope};
+use crate::policy::modes::Protects;
+use crate::policy::ruleset::{Ruleset, Scope};
 use crate::policy::site;
 use crate::policy::source::{HookChoice, Source};
 

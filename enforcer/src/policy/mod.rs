@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod compile;
 pub mod diff;
 pub mod export;
+pub mod modes;
 pub mod ranges;
 pub mod ruleset;
 pub mod schema;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::dataplane::kinds::Attached;
 use crate::dataplane::mode::pending::Pending;
 use crate::dataplane::mode::resulting::Resulting;
-use crate::policy::ruleset::Modes;
+use crate::policy::modes::Modes;
 
 /// What was done on one interface.
 #[derive(Clone, Debug, PartialEq)]

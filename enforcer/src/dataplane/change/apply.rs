@@ -24,7 +24,8 @@ use crate::dataplane::sys::kernel::on_old_kernels;
 use crate::host::links::{Link, bridge_of, links};
 use crate::host::netns;
 use crate::policy::compile::mark_ended;
-use crate::policy::ruleset::{Protects, Ruleset};
+use crate::policy::modes::Protects;
+use crate::policy::ruleset::Ruleset;
 use crate::state::last_good::State;
 
 /// Puts a ruleset in force.

@@ -21,7 +21,7 @@ use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::clock;
-use crate::policy::ruleset::{ModeChange, Modes};
+use crate::policy::modes::{ModeChange, Modes};
 use crate::state::last_good::{self, LastGood, State};
 
 /// How long a change of mode lasts.

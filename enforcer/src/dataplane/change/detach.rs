@@ -19,7 +19,7 @@ use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::read::totals;
 use crate::dataplane::sys::pinned_link::held;
 use crate::host::netns::{is_alive, own};
-use crate::policy::ruleset::Modes;
+use crate::policy::modes::Modes;
 use crate::state::last_good::State;
 
 /// What was removed.

@@ -14,7 +14,7 @@ use crate::dataplane::plan::{Ending, Plan, PlannedInterface};
 use crate::dataplane::read::readback::{Loaded, loaded};
 use crate::host::links::Link;
 use crate::host::netns::own;
-use crate::policy::ruleset::{ModeChange, Modes, Protects};
+use crate::policy::modes::{ModeChange, Modes, Protects};
 
 /// An interface with the modes that a change would leave in force on it.
 pub type Outlook = (u32, Modes);

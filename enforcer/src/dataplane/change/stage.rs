@@ -41,7 +41,8 @@ use crate::dataplane::sys::clock::Clock;
 use crate::host::links::{Link, bridge_of};
 use crate::host::netns;
 use crate::host::snapshot::Snapshot;
-use crate::policy::ruleset::{Modes, Protects, Scope};
+use crate::policy::modes::{Modes, Protects};
+use crate::policy::ruleset::Scope;
 use crate::state::last_good::{LastGood, State};
 
 /// Objects that are held open at the same time, so that the programs in them are loaded side by side.

@@ -18,7 +18,7 @@ use crate::dataplane::pin::pins::{HostPins, InterfacePins};
 use crate::dataplane::pin::protected::{Protected, all_protected};
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::host::links::Link;
-use crate::policy::ruleset::{Modes, Protects};
+use crate::policy::modes::{Modes, Protects};
 use crate::state::last_good;
 
 /// Outbound first: the new program makes the flows that the new inbound program will ask for, and the old one has no use for

@@ -14,7 +14,7 @@ use crate::dataplane::pin::document::read_record;
 use crate::dataplane::pin::folder::remove_dir;
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::sys::clock;
-use crate::policy::ruleset::Protects;
+use crate::policy::modes::Protects;
 
 /// What another version has in force on an interface.
 pub(in crate::dataplane) struct Predecessor {

@@ -20,7 +20,7 @@ use crate::dataplane::pin::protected::{Protected, all_protected, policy};
 use crate::dataplane::read::drift;
 use crate::dataplane::read::status::detached;
 use crate::host::links::{Link, links};
-use crate::policy::ruleset::Modes;
+use crate::policy::modes::Modes;
 use crate::state::last_good::State;
 
 /// A change that was not confirmed by its deadline, and what has become of it.

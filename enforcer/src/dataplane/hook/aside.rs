@@ -11,7 +11,7 @@ use crate::dataplane::kinds::{AttachMode, DirectionRecord};
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::pinned_link::{end, held};
-use crate::policy::ruleset::Protects;
+use crate::policy::modes::Protects;
 
 /// Puts the link of the old policy aside, so that another hook can be taken in its place.
 pub(in crate::dataplane) fn set_aside(pins: &InterfacePins, direction: Direction) -> Result<(), DataplaneError> {

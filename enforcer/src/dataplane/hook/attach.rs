@@ -15,7 +15,7 @@ use crate::dataplane::pin::folder::{names_in, remove_dir};
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::sys::pinned_link::{end, end_by_id, held};
 use crate::host::links::{Link, has_clsact_filter, remove_clsact_if_unused};
-use crate::policy::ruleset::Protects;
+use crate::policy::modes::Protects;
 
 /// The sign that the clsact qdisc was made by us.
 pub(in crate::dataplane) const MADE_CLSACT: &str = "made_clsact";

@@ -6,7 +6,7 @@ use rtnetlink::packet_route::link::InfoKind;
 use crate::dataplane::error::{DataplaneError, error_number};
 use crate::dataplane::kinds::AttachMode;
 use crate::host::links::Link;
-use crate::policy::ruleset::Protects;
+use crate::policy::modes::Protects;
 use crate::policy::source::HookChoice;
 
 /// Which hook inbound gets, and why; the second one is tried where the driver cannot do the first. Where the kernel has no tc

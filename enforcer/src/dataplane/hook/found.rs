@@ -16,7 +16,8 @@ use crate::dataplane::pin::protected::all_protected;
 use crate::dataplane::plan::PlannedInterface;
 use crate::dataplane::sys::kernel::tells_decrypted;
 use crate::host::links::{Filter, Link, filters};
-use crate::policy::ruleset::{Protects, Ruleset};
+use crate::policy::modes::Protects;
+use crate::policy::ruleset::Ruleset;
 use crate::policy::source::HookChoice;
 
 /// How inbound would be attached.

@@ -13,7 +13,7 @@ use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::clock::{self, Clock};
-use crate::policy::ruleset::Modes;
+use crate::policy::modes::Modes;
 
 impl From<Modes> for u64 {
     fn from(modes: Modes) -> Self {

@@ -12,7 +12,7 @@ use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::clock;
-use crate::policy::ruleset::Modes;
+use crate::policy::modes::Modes;
 
 /// Why there is a deadline.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

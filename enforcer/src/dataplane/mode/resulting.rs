@@ -11,7 +11,7 @@ use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::plan::{Ending, Said};
 use crate::host::netns;
-use crate::policy::ruleset::{ModeChange, Modes};
+use crate::policy::modes::{ModeChange, Modes};
 use crate::policy::site;
 use crate::state::last_good::State;
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::dataplane::kinds::DirectionRecord;
 use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::clock::Clock;
-use crate::policy::ruleset::{Action, Protects, Rule, Settings, SourceRow};
+use crate::policy::modes::Protects;
+use crate::policy::ruleset::{Action, Rule, Settings, SourceRow};
 use crate::policy::site;
 
 /// How an interface is protected.

@@ -15,7 +15,7 @@ use crate::dataplane::pin::slots;
 use crate::dataplane::sys::batch::per_cpu_elements;
 use crate::dataplane::sys::clock::Clock;
 use crate::dataplane::sys::open::open_map;
-use crate::policy::ruleset::Modes;
+use crate::policy::modes::Modes;
 use crate::state::totals::count::{Count, VerdictCounts};
 use crate::state::totals::{Ledger, RuleTotal, reason_key};
 

@@ -21,7 +21,7 @@ use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::pinned_link::held;
 use crate::host::links::{bridge_of, links};
-use crate::policy::ruleset::{Modes, Protects};
+use crate::policy::modes::{Modes, Protects};
 use crate::state::totals::count::VerdictCounts;
 
 /// The state of one protected interface.
