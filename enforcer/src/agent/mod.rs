@@ -167,7 +167,7 @@ impl Agent<'_> {
             Ok(true) => {}
             Ok(false) => return Err(failure),
             Err(other) => {
-                self.log.error(format!("nor can what was good last be kept up: {other:#}"));
+                self.log.error(format!("the last confirmed policy cannot be used either: {other:#}"));
                 return Err(failure);
             }
         }

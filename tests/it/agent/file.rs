@@ -105,7 +105,7 @@ fn a_policy_that_is_refused_at_the_start_leaves_the_last_good_one_and_an_agent()
     // Whose packets are judged on a host that forwards has to be said.
     host.write(OTHER);
     let agent = host.start(&["--metrics", "127.0.0.1:0", "--check", "1s"]);
-    assert!(agent.log().contains("what was good last is kept up"), "{}", agent.log());
+    assert!(agent.log().contains("the last confirmed policy stays active"), "{}", agent.log());
     assert_eq!((host.status("/policy_hash"), host.status("/inbound/mode")), (first.clone(), "enforce".into()));
     let text = metrics(&host, &agent.log());
     assert!(text.contains("\nenforcer_agent_site_in_force 0\n"), "{text}");
