@@ -22,7 +22,7 @@ fn a_small_policy_for_nftables() {
         &expect![[r##"
             #!/usr/sbin/nft -f
             # nftables, written by `enforcer export` from site.yaml
-            # policy 2f127cf52e1839edfcb18160aead559eba755cef3cbf1130d614e97d20f31bea
+            # policy 322d17b70fdd5f9dfcd3cc6477faf4b80f73f53d5a989f1c188845b9a9319d9e
             # eth0: inbound enforce, outbound enforce
             # eth1: inbound audit, outbound audit
             #
@@ -285,7 +285,7 @@ fn a_small_policy_for_iptables() {
         &expect![[r##"
             #!/bin/sh
             # iptables, written by `enforcer export` from site.yaml
-            # policy 2f127cf52e1839edfcb18160aead559eba755cef3cbf1130d614e97d20f31bea
+            # policy 322d17b70fdd5f9dfcd3cc6477faf4b80f73f53d5a989f1c188845b9a9319d9e
             # eth0: inbound enforce, outbound enforce
             # eth1: inbound audit, outbound audit
             #
@@ -571,7 +571,7 @@ fn a_small_policy_for_windows() {
         Target::Windows,
         &expect![[r#"
             # Windows Firewall, written by `enforcer export` from site.yaml
-            # policy 2f127cf52e1839edfcb18160aead559eba755cef3cbf1130d614e97d20f31bea
+            # policy 322d17b70fdd5f9dfcd3cc6477faf4b80f73f53d5a989f1c188845b9a9319d9e
             # eth0: inbound enforce, outbound enforce
             # eth1: inbound audit, outbound audit
             #
@@ -623,7 +623,7 @@ fn a_small_policy_for_a_router() {
         Target::IosAcl,
         &expect![[r#"
             ! Cisco IOS access lists, written by `enforcer export` from site.yaml
-            ! policy 2f127cf52e1839edfcb18160aead559eba755cef3cbf1130d614e97d20f31bea
+            ! policy 322d17b70fdd5f9dfcd3cc6477faf4b80f73f53d5a989f1c188845b9a9319d9e
             ! eth0: inbound enforce, outbound enforce
             ! eth1: inbound audit, outbound audit
             !
