@@ -161,7 +161,7 @@ fn what_interfaces_share_is_shown_and_counted_once() {
 fn an_apply_over_another_sites_policy_says_what_it_replaces() {
     let protected = Protected { cable: Cable::new() };
     let near = protected.cable.near.interface.clone();
-    let folder = std::env::temp_dir().join(format!("enforcer-replace-{near}"));
+    let folder = std::env::temp_dir().join(format!("enforcer-other-site-{near}"));
     fs::create_dir_all(&folder).expect("the folder can be made");
     let file = |name: &str, role: &str| {
         let path = folder.join(name);
