@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use super::refresh::write_addresses;
 use super::renamed;
 use super::switch::sweep;
 use crate::dataplane::change::applied::Applied;
@@ -57,6 +58,8 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
         }
         slots::put_back(&host, &slots);
         let _ = sweep(&host);
+        // The table counts interfaces that were to be protected, and belongs to the host, so it outlives what was staged.
+        let _ = write_addresses(&host);
         if all_protected().is_ok_and(|left| left.is_empty()) {
             let _ = host.remove_own_layout();
             // Only when no other network namespace has anything there.

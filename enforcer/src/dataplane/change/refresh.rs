@@ -20,7 +20,11 @@ use crate::host::sockets::Sockets;
 pub fn refresh_addresses() -> Result<(), DataplaneError> {
     // An older look at the addresses must not come after a newer one.
     let _lock = lock()?;
-    let host = HostPins::of(netns::own()?);
+    write_addresses(&HostPins::of(netns::own()?))
+}
+
+/// Writes the own addresses that belong to the interfaces protected now. The caller holds the lock.
+pub(super) fn write_addresses(host: &HostPins) -> Result<(), DataplaneError> {
     if !host.map(map::OWN).exists() {
         return Ok(());
     }
