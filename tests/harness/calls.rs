@@ -76,6 +76,7 @@ pub fn watch(command: &mut Command, calls: &[c_long], mut decide: impl FnMut(&Ca
     let output = thread::scope(|scope| {
         let output = scope.spawn(move || child.wait_with_output().expect("it ends"));
         if let Some(listener) = &listener {
+            let _killed = KilledInPanic(&process);
             serve(listener, Some(&process), &mut decide);
         }
         output.join().expect("waiting does not panic")
@@ -85,6 +86,19 @@ pub fn watch(command: &mut Command, calls: &[c_long], mut decide: impl FnMut(&Ca
         thread::spawn(move || serve(&listener, None, &mut |_| Then::GoOn));
     }
     ran(line, &output)
+}
+
+/// Kills the command when the test panics: it waits for an answer that does not come, and the test would wait for it for ever.
+struct KilledInPanic<'a>(&'a OwnedFd);
+
+impl Drop for KilledInPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let none = std::ptr::null::<libc::siginfo_t>();
+            // SAFETY: the descriptor is that of a process, and no information goes with the signal.
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), libc::SIGKILL, none, 0) };
+        }
+    }
 }
 
 /// Answers until the process has ended, or nobody is left to ask.
@@ -196,6 +210,14 @@ fn owned(fd: c_long) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_that_panics_does_not_wait_for_its_command() {
+        let panicked = std::panic::catch_unwind(|| {
+            watch(&mut Command::new("mkdir"), &[libc::SYS_write], |_| panic!("on purpose"))
+        });
+        assert!(panicked.is_err());
+    }
 
     #[test]
     fn a_call_fails_as_it_was_told() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aya::maps::{Array, Map, MapData};
-use enforcer_common::layout::LAYOUT_VERSION;
+use enforcer_common::layout::{Control, LAYOUT_VERSION};
 use harness::calls::{CHANGING, Call, Then, watch};
 use harness::enforcer::{command, enforcer, state_folder};
 
@@ -24,8 +24,8 @@ fn is_rename(call: &Call) -> bool {
 fn modes(interface: &str) -> u64 {
     let path = Path::new("/sys/fs/bpf/enforcer").join(interface).join(format!("v{LAYOUT_VERSION}/CONTROL"));
     let map = Map::from_map_data(MapData::from_pin(path).expect("it is pinned")).expect("a map");
-    let control: Array<MapData, [u64; 3]> = map.try_into().expect("an array of three words");
-    control.get(&0, 0).expect("it has one entry")[0]
+    let control: Array<MapData, Control> = map.try_into().expect("an array");
+    control.get(&0, 0).expect("it has one entry").modes
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn what_cannot_be_kept_for_the_next_boot_does_not_keep_the_rest_from_being_confi
         if renames == 1 && is_rename(call) { Then::Fail(libc::EIO) } else { Then::GoOn }
     });
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    assert!(ran.stderr.contains("the next boot will not know of it"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("it could not be saved for the next boot"), "{}", ran.stderr);
     let json = enforcer(two.host(), &["status", "--format", "json"]).expect_code(0).json();
     let deadlines: Vec<_> = json["interfaces"].as_array().expect("a list").iter().map(|one| &one["deadline"]).collect();
     assert_eq!((deadlines.len(), deadlines.iter().all(|one| one.is_null())), (2, true), "{json}");

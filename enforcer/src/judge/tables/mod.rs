@@ -116,6 +116,13 @@ impl<'a> HostTables<'a> {
         }
     }
 
+    /// Forgets flows, refusals and fragments.
+    pub fn forget(&self) {
+        self.flows.replace(Recent::new(self.ruleset.settings.flows.entries as usize));
+        self.denials.replace(Recent::new(DENIALS));
+        self.fragments.replace(Recent::new(FRAGMENTS));
+    }
+
     /// Says that the policy has come into force now: for a while, conversations end that the one before it let pass and this one does
     /// not.
     pub fn policy_has_changed(&self) {
