@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use enforcer::policy::catalogue::{Kind, PortExpression, Setting, Settings, embedded};
+use enforcer::policy::catalogue::{ParameterKind, PortExpression, Setting, Settings, embedded};
 use enforcer::policy::compile::{Compiled, compile};
 use enforcer::policy::ruleset::{Action, Match, Rule, Ruleset};
 use enforcer::policy::site;
@@ -89,9 +89,9 @@ fn defaults(role: &str) -> Settings {
     let parameters = embedded().unwrap().parameters(role).into_iter();
     let settings = parameters.map(|(name, parameter)| {
         let setting = parameter.default.clone().unwrap_or_else(|| match &parameter.kind {
-            Kind::Integer(range) => Setting::Integer(*range.start()),
-            Kind::Choice(values) => Setting::Choice(values[0].clone()),
-            Kind::Port | Kind::Ports => Setting::Ports(vec![16384..=16384]),
+            ParameterKind::Integer(range) => Setting::Integer(*range.start()),
+            ParameterKind::Choice(values) => Setting::Choice(values[0].clone()),
+            ParameterKind::Port | ParameterKind::Ports => Setting::Ports(vec![16384..=16384]),
         });
         (name.to_owned(), setting)
     });

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use enforcer::policy::catalogue::{Kind, embedded};
+use enforcer::policy::catalogue::{ParameterKind, embedded};
 use enforcer::policy::compile::compile;
 use enforcer::policy::site;
 use enforcer::text::diagnostic::Text;
@@ -87,9 +87,9 @@ fn large(nets: impl Fn(u32) -> Option<std::ops::Range<u32>>, from: impl Fn(u32) 
         for (name, parameter) in catalogue.parameters(role) {
             if parameter.default.is_none() {
                 let value = match &parameter.kind {
-                    Kind::Integer(range) => range.start().to_string(),
-                    Kind::Choice(values) => values[0].clone(),
-                    Kind::Port | Kind::Ports => "16384".to_owned(),
+                    ParameterKind::Integer(range) => range.start().to_string(),
+                    ParameterKind::Choice(values) => values[0].clone(),
+                    ParameterKind::Port | ParameterKind::Ports => "16384".to_owned(),
                 };
                 write!(fields, ", {name}: {value}").unwrap();
             }

@@ -54,7 +54,7 @@ impl Options {
 }
 
 /// What became of one kernel.
-enum Outcome {
+enum KernelOutcome {
     Ran {
         package: String,
         results: Results,
@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             }
         }
         Err(Unprepared::Skip(reason)) => {
-            outcomes.extend(options.kernels.iter().map(|series| (series, Outcome::Skipped(reason.clone()))));
+            outcomes.extend(options.kernels.iter().map(|series| (series, KernelOutcome::Skipped(reason.clone()))));
         }
         Err(Unprepared::Fail(error)) => return Err(error),
     }
@@ -83,13 +83,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     println!();
     for (series, outcome) in &outcomes {
         match outcome {
-            Outcome::Ran { results, .. } => print!("{series}: {results}"),
-            Outcome::Skipped(reason) => println!("{series}: skipped: {reason}"),
+            KernelOutcome::Ran { results, .. } => print!("{series}: {results}"),
+            KernelOutcome::Skipped(reason) => println!("{series}: skipped: {reason}"),
         }
     }
     let failed: Vec<_> =
         outcomes.iter().filter(|(_, outcome)| !outcome.held()).map(|(series, _)| series.as_str()).collect();
-    if outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Skipped(_))) {
+    if outcomes.iter().all(|(_, outcome)| matches!(outcome, KernelOutcome::Skipped(_))) {
         bail!("no kernel could be tried");
     }
     if !failed.is_empty() {
@@ -118,15 +118,15 @@ pub(crate) fn in_short() -> anyhow::Result<Tally> {
     };
     let outcome = match prepare(options.profile()) {
         Ok(program) => try_kernel(OLDEST, &program, &options)?,
-        Err(Unprepared::Skip(reason)) => Outcome::Skipped(reason),
+        Err(Unprepared::Skip(reason)) => KernelOutcome::Skipped(reason),
         Err(Unprepared::Fail(error)) => return Err(error),
     };
     Ok(match outcome {
-        Outcome::Ran { results, .. } => {
+        KernelOutcome::Ran { results, .. } => {
             println!("\n{OLDEST}: {results}");
             results.tally()
         }
-        Outcome::Skipped(reason) => {
+        KernelOutcome::Skipped(reason) => {
             println!("skipped: tests under Linux {OLDEST}: {reason}");
             Tally::of(0, 0, 1)
         }
@@ -159,20 +159,20 @@ fn prepare(profile: Profile) -> Result<PathBuf, Unprepared> {
     build().map_err(Unprepared::Fail)
 }
 
-fn try_kernel(series: &str, program: &std::path::Path, options: &Options) -> anyhow::Result<Outcome> {
+fn try_kernel(series: &str, program: &std::path::Path, options: &Options) -> anyhow::Result<KernelOutcome> {
     let folder = workspace::target_dir().join("vmtest").join(series);
     let image = match image::fetch(series, &folder) {
         Ok(image) => image,
-        Err(error) => return Ok(Outcome::Skipped(format!("{error:#}"))),
+        Err(error) => return Ok(KernelOutcome::Skipped(format!("{error:#}"))),
     };
     eprintln!("\n== {}: {}", image.package, options.arguments().join(" "));
     let binary = kernel::built(options.profile(), "enforcer");
     let initramfs = initramfs::build(&image, [program, &binary], &options.arguments(), &folder)?;
     let results = machine::run(&image, &initramfs, Duration::from_secs(options.minutes * 60), &folder)?;
-    Ok(Outcome::Ran { package: image.package, results })
+    Ok(KernelOutcome::Ran { package: image.package, results })
 }
 
-impl Outcome {
+impl KernelOutcome {
     fn held(&self) -> bool {
         match self {
             Self::Ran { results, .. } => results.held(),

@@ -28,7 +28,7 @@ use std::time::Instant;
 use due::{Due, Work};
 use events::Events;
 use instance::Instance;
-use keeper::{Keeper, Occasion, Outcome};
+use keeper::{Keeper, Occasion, PolicyOutcome};
 use log::Log;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use numbers::Shared;
@@ -131,8 +131,8 @@ impl Agent<'_> {
             Ok(next) => {
                 self.say_warnings(&next);
                 match self.keeper.follow(next, Occasion::Start) {
-                    Ok(Outcome::InForce) => {}
-                    Ok(Outcome::Postponed(pending)) => {
+                    Ok(PolicyOutcome::InForce) => {}
+                    Ok(PolicyOutcome::Postponed(pending)) => {
                         self.postpone(&pending);
                         self.keeper.keep_last_good()?;
                     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Agent;
 use super::due::Work;
-use super::keeper::{Occasion, Outcome};
+use super::keeper::{Occasion, PolicyOutcome};
 use super::policy::Followed;
 use super::seen::Seen;
 use crate::dataplane::Pending;
@@ -52,12 +52,12 @@ impl Agent<'_> {
     fn follow(&mut self, next: Followed, occasion: Occasion) {
         let hash = next.ruleset.hash.clone();
         match self.keeper.follow(next, occasion) {
-            Ok(Outcome::InForce) => {
+            Ok(PolicyOutcome::InForce) => {
                 self.trouble = None;
                 self.numbers.numbers().reloads += 1;
                 self.log.info(format!("policy {} is in force", hash.get(..16).unwrap_or(&hash)));
             }
-            Ok(Outcome::Postponed(pending)) => self.postpone(&pending),
+            Ok(PolicyOutcome::Postponed(pending)) => self.postpone(&pending),
             Err(failure) => {
                 let trouble = format!("{failure:#}");
                 if self.trouble.as_ref() != Some(&trouble) {

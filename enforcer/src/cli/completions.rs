@@ -15,7 +15,7 @@ use crate::cli::definition::command;
 use crate::cli::output::Output;
 use crate::failure::Failure;
 use crate::host::links::links;
-use crate::policy::catalogue::{Catalogue, Kind, embedded};
+use crate::policy::catalogue::{Catalogue, ParameterKind, embedded};
 use crate::text::escape::verbatim;
 
 /// The variable with which a shell asks for completions. Another program might set clap's default, `COMPLETE`.
@@ -94,8 +94,10 @@ pub(super) fn settings(current: &OsStr) -> Vec<CompletionCandidate> {
     let is_value = current.to_string_lossy().contains('=');
     for (name, parameter) in catalogue().into_iter().flat_map(|c| c.roles.values()).flat_map(|role| &role.parameters) {
         match &parameter.kind {
-            Kind::Choice(words) if is_value => found.extend(words.iter().map(|word| (format!("{name}={word}"), ""))),
-            Kind::Choice(_) | Kind::Integer(_) | Kind::Port | Kind::Ports => {
+            ParameterKind::Choice(words) if is_value => {
+                found.extend(words.iter().map(|word| (format!("{name}={word}"), "")));
+            }
+            ParameterKind::Choice(_) | ParameterKind::Integer(_) | ParameterKind::Port | ParameterKind::Ports => {
                 found.push((format!("{name}="), parameter.summary.as_str()));
             }
         }

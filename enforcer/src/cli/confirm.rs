@@ -3,7 +3,7 @@
 use crate::cli::args::interfaces::InterfaceArgs;
 use crate::cli::output::Output;
 use crate::cli::print::note::note;
-use crate::dataplane::{Confirmation, Outcome, confirm};
+use crate::dataplane::{Confirmation, DeadlineOutcome, confirm};
 use crate::failure::Failure;
 use crate::state::history::Event;
 
@@ -51,8 +51,8 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
             Confirmation::TooLate(at, outcome) => {
                 is_wrong = true;
                 let since = match outcome {
-                    Some(Outcome::Restored(_)) => "the last confirmed policy has been restored",
-                    Some(Outcome::LeftInAudit(_)) => {
+                    Some(DeadlineOutcome::Restored(_)) => "the last confirmed policy has been restored",
+                    Some(DeadlineOutcome::LeftInAudit(_)) => {
                         "the policy is in audit, because there was no confirmed policy to restore"
                     }
                     None => "the unconfirmed policy is in audit, because the last confirmed policy cannot be restored",

@@ -8,7 +8,7 @@ use crate::cli::args::interfaces::{InterfaceArgs, ModeArg, duration};
 use crate::cli::args::live::LiveArgs;
 use crate::cli::output::Output;
 use crate::cli::print::note::note;
-use crate::dataplane::{self, Changed, Kind, ModeChange, Protected, Until, set_modes};
+use crate::dataplane::{self, Changed, DeadlineKind, ModeChange, Protected, Until, set_modes};
 use crate::failure::Failure;
 use crate::protect::live::moment::Moment;
 use crate::protect::say::{deadline_text, ended, modes_text};
@@ -100,7 +100,7 @@ fn say(output: &mut Output<'_>, changed: &Changed) -> Result<(), Failure> {
     if let Some(text) = ended(interface, Some(*before), *now) {
         writeln!(output.errors, "{text}")?;
     }
-    if let Some(window) = lifted.as_ref().filter(|one| one.kind() == Kind::Window && !now.enforces()) {
+    if let Some(window) = lifted.as_ref().filter(|one| one.kind() == DeadlineKind::Window && !now.enforces()) {
         writeln!(
             output.errors,
             "{interface}: ATTENTION: this ends enforcement, which would have been back at {}",

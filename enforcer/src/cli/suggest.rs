@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use enforcer_common::Direction;
 use jiff::Zoned;
 
-use crate::cli::args::in_force::{Whole, chosen};
+use crate::cli::args::in_force::{CompiledPolicy, chosen};
 use crate::cli::args::interfaces::InterfaceArgs;
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::Output;
@@ -77,7 +77,7 @@ enum SuggestFormat {
 /// # Errors
 /// The policy or the list is wrong, or there is none.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
-    let whole = Whole::of(&args.policy, output)?;
+    let whole = CompiledPolicy::of(&args.policy, output)?;
     let denied = match &args.denied {
         Some(path) => listed(path)?,
         None => {

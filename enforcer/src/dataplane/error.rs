@@ -67,34 +67,34 @@ pub enum DataplaneError {
         log: String,
     },
     /// A system call failed.
-    #[error("{doing}")]
+    #[error("{context}")]
     System {
-        /// What was being done.
-        doing: String,
-        /// What it answered.
+        /// The step that failed, such as "cannot pin the map at ..".
+        context: String,
+        /// The error of the system call or of the library.
         #[source]
         source: anyhow::Error,
     },
 }
 
 impl DataplaneError {
-    /// A failed step.
-    pub(super) fn system(doing: impl Into<String>, source: impl Into<anyhow::Error>) -> Self {
-        Self::System { doing: doing.into(), source: source.into() }
+    /// The error of the step that `context` names.
+    pub(super) fn system(context: impl Into<String>, source: impl Into<anyhow::Error>) -> Self {
+        Self::System { context: context.into(), source: source.into() }
     }
 }
 
-/// Adds what was being done to an error of aya or of the system.
-pub(super) trait Doing<T> {
-    /// "cannot pin the map at .."
-    fn doing(self, doing: impl FnOnce() -> String) -> Result<T, DataplaneError>;
+/// Puts the name of the failed step before an error of aya or of the system.
+pub(super) trait Context<T> {
+    /// The value, or an error whose text is `context` ("cannot pin the map at ..") and whose source is the error.
+    fn with_context(self, context: impl FnOnce() -> String) -> Result<T, DataplaneError>;
 }
 
-impl<T, E: Into<AnyError>> Doing<T> for Result<T, E> {
-    fn doing(self, doing: impl FnOnce() -> String) -> Result<T, DataplaneError> {
+impl<T, E: Into<AnyError>> Context<T> for Result<T, E> {
+    fn with_context(self, context: impl FnOnce() -> String) -> Result<T, DataplaneError> {
         self.map_err(|error| {
             let AnyError(source) = error.into();
-            DataplaneError::System { doing: doing(), source }
+            DataplaneError::System { context: context(), source }
         })
     }
 }
@@ -135,8 +135,8 @@ any_error!(crate::host::snapshot::LiveError, aya_log::Error);
 
 impl From<NetnsError> for DataplaneError {
     fn from(error: NetnsError) -> Self {
-        let doing = error.to_string();
-        Self::system(doing, error.into_source())
+        let context = error.to_string();
+        Self::system(context, error.into_source())
     }
 }
 

@@ -36,7 +36,7 @@ pub use hook::renamed::{once_called, protected};
 pub use kinds::{AttachMode, Attached, DirectionRecord, Hook};
 pub use load::object::read_ahead;
 pub use mode::control::modes_in_force;
-pub use mode::pending::{Kind, Outcome, Pending, pending};
+pub use mode::pending::{DeadlineKind, DeadlineOutcome, Pending, pending};
 pub use mode::resulting::{Resulting, Why, held};
 pub use pin::lock::{Reading, reading, run_folder};
 pub use pin::owners::secure_folders;
@@ -51,7 +51,7 @@ pub use read::denied::{Asked, Denied, DeniedEvent, DeniedFlow, denied, denied_us
 pub use read::events::EventStream;
 pub use read::flows::{Flow, FlowPhase, end_flows, flows};
 pub use read::log::{LogLine, LogStream};
-pub use read::map_use::{FlowUse, Memory, flow_use, memory};
+pub use read::map_use::{FlowUse, MapMemory, flow_use, memory};
 pub use read::readback::{Loaded, readback};
 pub use read::status::{InterfaceStatus, detached, status};
 pub use read::totals::save_totals;

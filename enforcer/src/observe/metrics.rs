@@ -13,8 +13,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::dataplane::{
-    Count, DataplaneError, Denied, FlowUse, InterfaceCounters, InterfaceStatus, Kind, Memory, Protected, counters,
-    denied_use, flow_use, memory, status,
+    Count, DataplaneError, DeadlineKind, Denied, FlowUse, InterfaceCounters, InterfaceStatus, MapMemory, Protected,
+    counters, denied_use, flow_use, memory, status,
 };
 use crate::state::totals::verdict_name;
 
@@ -34,7 +34,7 @@ struct HostMetrics {
     flows: FlowUse,
     denied: Denied,
     /// Of the host and of all interfaces.
-    memory: Memory,
+    memory: MapMemory,
 }
 
 /// Labels and value of one sample.
@@ -97,11 +97,11 @@ impl Metrics {
             })
         });
         writer.gauge("enforcing", "1 where refused packets are dropped, 0 in audit.", enforcing)?;
-        let armed = |status: &InterfaceStatus, kind: Kind| {
+        let armed = |status: &InterfaceStatus, kind: DeadlineKind| {
             status.pending.as_ref().is_some_and(|pending| pending.is_armed() && pending.kind() == kind)
         };
         let deadlines = states().flat_map(|(interface, status)| {
-            [(Kind::Unconfirmed, "confirm"), (Kind::Window, "window")]
+            [(DeadlineKind::Unconfirmed, "confirm"), (DeadlineKind::Window, "window")]
                 .map(|(kind, name)| labels(&[("interface", interface), ("kind", name)], truth(armed(status, kind))))
         });
         writer.gauge(
@@ -240,7 +240,7 @@ impl HostMetrics {
         for (name, help, value) in gauges {
             writer.gauge(name, help, [(Vec::new(), number(value))])?;
         }
-        let Memory { flows, memory, policy, counters, events, host } = self.memory;
+        let MapMemory { flows, memory, policy, counters, events, host } = self.memory;
         let uses = [
             ("flows", flows),
             ("denials_and_fragments", memory),

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::dataplane::{DataplaneError, Kind, Modes, Outcome, Protected, counters, modes_in_force, pending, protected};
+use crate::dataplane::{
+    DataplaneError, DeadlineKind, DeadlineOutcome, Modes, Protected, counters, modes_in_force, pending, protected,
+};
 use crate::state::history::{DirectionTotals, Entry, Event, Log, ModeWords, Totals, Until, this_boot};
 
 /// Likewise, without a word to anybody.
@@ -35,7 +37,7 @@ pub fn record_restored() -> anyhow::Result<()> {
     let mut entries = Vec::new();
     for one in &protected(&[])? {
         let outcome = pending(one)?.and_then(|pending| pending.outcome());
-        let Some(Outcome::Restored(at) | Outcome::LeftInAudit(at)) = outcome else { continue };
+        let Some(DeadlineOutcome::Restored(at) | DeadlineOutcome::LeftInAudit(at)) = outcome else { continue };
         let new = Entry { at, ..entry(Event::Restored, one)? };
         if !known.entries.iter().any(|old| (old.at, &old.interface) == (new.at, &new.interface)) {
             entries.push(new);
@@ -56,7 +58,7 @@ pub fn entry(event: Event, protected: &Protected) -> Result<Entry, DataplaneErro
         interface: protected.pins.name().to_owned(),
         boot: this_boot(),
         modes: Some(words(modes_in_force(protected)?)),
-        until: pending.map(|pending| Until { at: pending.at(), window: pending.kind() == Kind::Window }),
+        until: pending.map(|pending| Until { at: pending.at(), window: pending.kind() == DeadlineKind::Window }),
         policy_hash: Some(protected.record.policy_hash.clone()),
         totals: Some(totals(protected)?),
     })

@@ -2,7 +2,7 @@
 
 use enforcer_common::{Direction, Mode};
 
-use crate::dataplane::{Applied, Kind, Modes, Pending};
+use crate::dataplane::{Applied, DeadlineKind, Modes, Pending};
 
 /// Says that enforcement has ended, where it has. Nobody must overlook that: it is printed with `--quiet` as well.
 #[must_use]
@@ -46,11 +46,11 @@ pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
 #[must_use]
 pub fn deadline_text(pending: &Pending) -> String {
     match pending.kind() {
-        Kind::Unconfirmed => format!(
+        DeadlineKind::Unconfirmed => format!(
             "run `enforcer confirm` before {}; otherwise enforcement ends then, and the last confirmed policy is restored",
             pending.at()
         ),
-        Kind::Window => format!("change window until {}; then enforcement returns by itself", pending.at()),
+        DeadlineKind::Window => format!("change window until {}; then enforcement returns by itself", pending.at()),
     }
 }
 

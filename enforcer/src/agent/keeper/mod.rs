@@ -15,8 +15,8 @@ use super::options::Options;
 use super::policy::Followed;
 use super::targets::{Target, targets};
 use crate::dataplane::{
-    self, Applied, Caller, DataplaneError, Ending, Kind, Pending, Plan, PlannedInterface, Protected, modes_after_apply,
-    modes_in_force, pending, protected,
+    self, Applied, Caller, DataplaneError, DeadlineKind, Ending, Pending, Plan, PlannedInterface, Protected,
+    modes_after_apply, modes_in_force, pending, protected,
 };
 use crate::failure::Failure;
 use crate::protect::interfaces::refuse_unscoped_forwarding;
@@ -60,7 +60,7 @@ pub(super) struct Keeper<'a> {
 
 /// What became of a policy.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum PolicyOutcome {
     /// It is in force.
     InForce,
     /// A change waits to be confirmed, and this one would confirm it: it waits, too.
@@ -134,14 +134,15 @@ impl<'a> Keeper<'a> {
     }
 
     /// Puts a policy in force wherever it is not. Whatever fails, the one before is in force still.
-    pub(super) fn follow(&mut self, next: Followed, occasion: Occasion) -> Result<Outcome, Failure> {
+    pub(super) fn follow(&mut self, next: Followed, occasion: Occasion) -> Result<PolicyOutcome, Failure> {
         if occasion != Occasion::Again {
             self.reloaded = Timestamp::now();
             self.refused = None;
         }
         for one in protected(&[])? {
-            if let Some(found) = pending(&one)?.filter(|one| one.is_armed() && one.kind() == Kind::Unconfirmed) {
-                return Ok(Outcome::Postponed(Box::new(found)));
+            if let Some(found) = pending(&one)?.filter(|one| one.is_armed() && one.kind() == DeadlineKind::Unconfirmed)
+            {
+                return Ok(PolicyOutcome::Postponed(Box::new(found)));
             }
         }
         if occasion == Occasion::Start && self.options.confirm_within.is_some() {
@@ -175,7 +176,7 @@ impl<'a> Keeper<'a> {
         self.last_good.clear();
         self.behind.clear();
         self.released.retain(|_, noticed| *noticed > self.reloaded);
-        Ok(Outcome::InForce)
+        Ok(PolicyOutcome::InForce)
     }
 
     /// Whether somebody has to confirm a policy: it says something else than what is in force for good, and not only because
@@ -280,8 +281,8 @@ impl<'a> Keeper<'a> {
         let mut is_undone = false;
         for one in protected(&[])? {
             match pending(&one)? {
-                Some(found) if found.kind() == Kind::Unconfirmed && found.is_armed() => return Ok(()),
-                Some(found) if found.kind() == Kind::Unconfirmed => is_undone = true,
+                Some(found) if found.kind() == DeadlineKind::Unconfirmed && found.is_armed() => return Ok(()),
+                Some(found) if found.kind() == DeadlineKind::Unconfirmed => is_undone = true,
                 _ => {}
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Followed, Keeper};
 use crate::agent::targets::{Look, Target, survey};
-use crate::dataplane::{self, Kind, Pending, PlannedInterface, here, pending, protected};
+use crate::dataplane::{self, DeadlineKind, Pending, PlannedInterface, here, pending, protected};
 use crate::failure::Failure;
 use crate::host::links::links;
 use crate::protect::interfaces::refuse_unscoped_forwarding;
@@ -88,7 +88,7 @@ impl Keeper<'_> {
             return self.put_back(followed, target.with_modes(), was_seen);
         };
         self.seen.entry(name.clone()).or_default();
-        let is_waiting = |found: &Pending| found.is_armed() && found.kind() == Kind::Unconfirmed;
+        let is_waiting = |found: &Pending| found.is_armed() && found.kind() == DeadlineKind::Unconfirmed;
         let waits = pending(in_force).ok().flatten().filter(is_waiting);
         if problems.is_empty() && waits.is_none() && target.is_outdated(followed) {
             self.log.info(format!("{name}: the policy means something else today, such as when a rule has expired"));

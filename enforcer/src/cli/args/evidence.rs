@@ -4,7 +4,7 @@ use enforcer_common::Mode;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use super::in_force::{Whole, chosen, interfaces, names_a_policy};
+use super::in_force::{CompiledPolicy, chosen, interfaces, names_a_policy};
 use super::interfaces::InterfaceArgs;
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::Output;
@@ -19,7 +19,7 @@ use crate::state::history::{History, Log, audit_time, spans, this_boot};
 /// One look at everything.
 pub struct Evidence {
     /// The policy.
-    pub whole: Whole,
+    pub whole: CompiledPolicy,
     /// The protected interfaces.
     pub protected: Vec<Protected>,
     /// What is known of them.
@@ -78,14 +78,14 @@ impl Evidence {
     }
 
     /// One policy, and the interfaces on which it is in force: what was seen and counted is evidence about no other.
-    fn policy(args: &PolicyArgs, output: &mut Output<'_>) -> Result<(Vec<Protected>, Whole), Failure> {
+    fn policy(args: &PolicyArgs, output: &mut Output<'_>) -> Result<(Vec<Protected>, CompiledPolicy), Failure> {
         if !names_a_policy(args) {
             let protected = InterfaceArgs { interface: interfaces(&args.flags) }.some_protected()?;
-            let whole = Whole::in_force(&protected, output)?;
+            let whole = CompiledPolicy::in_force(&protected, output)?;
             return Ok((protected, whole));
         }
         let protected = InterfaceArgs { interface: chosen(args) }.some_protected()?;
-        let whole = Whole::of(args, output)?;
+        let whole = CompiledPolicy::of(args, output)?;
         let is_its = |one: &Protected| one.record.policy_hash == whole.ruleset.hash;
         let (its, others): (Vec<_>, Vec<_>) = protected.into_iter().partition(is_its);
         if its.is_empty() {

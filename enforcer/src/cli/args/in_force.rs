@@ -20,7 +20,7 @@ use crate::text::yaml::{Limits, Node, parse};
 
 /// A policy with everything that it was made of.
 #[derive(Debug)]
-pub struct Whole {
+pub struct CompiledPolicy {
     /// The site.
     pub site: Site,
     /// The tree that it was read from.
@@ -31,7 +31,7 @@ pub struct Whole {
     pub ruleset: Ruleset,
 }
 
-impl Whole {
+impl CompiledPolicy {
     /// The policy that a command names; where it names none, the one in force on these interfaces.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::dataplane::{DataplaneError, FlowUse, Memory, Protected, flow_use, memory};
+use crate::dataplane::{DataplaneError, FlowUse, MapMemory, Protected, flow_use, memory};
 
 /// Both, as JSON has them. Memory is in bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -58,7 +58,7 @@ impl Usage {
     /// # Errors
     /// When a map cannot be read.
     pub fn of(protected: &Protected) -> Result<Self, DataplaneError> {
-        let Memory { flows, memory: remembered, policy, counters, events, host } = memory(protected)?;
+        let MapMemory { flows, memory: remembered, policy, counters, events, host } = memory(protected)?;
         let total = memory(protected)?.total();
         let FlowUse { most, v4, v6, made, revived, gone_estimate, denials_remembered } = flow_use(protected)?;
         Ok(Self {

@@ -10,7 +10,7 @@ use super::switch::sweep;
 use crate::dataplane::change::applied::Applied;
 use crate::dataplane::change::stage::{Target, stage_and_switch};
 use crate::dataplane::change::way_back::refuse_overdue;
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::choose::choose;
 use crate::dataplane::load::object;
 use crate::dataplane::pin::bpffs::check_bpffs;
@@ -37,7 +37,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     object::check_kernel()?;
     check_bpffs()?;
     object::read_ahead();
-    let links = links().doing(|| "cannot look at the interfaces".to_owned())?;
+    let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;
     refuse_bridge_ports(plan, &links)?;
     let targets = plan.interfaces.iter().map(|one| target(one, &links, plan)).collect::<Result<Vec<_>, _>>()?;
     let _lock = lock()?;

@@ -6,7 +6,7 @@ use crate::dataplane::change::switch::sweep_unused;
 use crate::dataplane::change::way_back::finish;
 use crate::dataplane::error::DataplaneError;
 use crate::dataplane::mode::control;
-use crate::dataplane::mode::pending::{Kind, Outcome, Pending};
+use crate::dataplane::mode::pending::{DeadlineKind, DeadlineOutcome, Pending};
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::protected::Protected;
@@ -25,7 +25,7 @@ pub enum Confirmation {
     /// A change window, which needs no confirmation, ends at this time.
     Window(Timestamp),
     /// The deadline had passed.
-    TooLate(Timestamp, Option<Outcome>),
+    TooLate(Timestamp, Option<DeadlineOutcome>),
     /// It could not be confirmed, and why.
     Failed(String),
 }
@@ -46,14 +46,14 @@ pub fn confirm(interfaces: &[Protected]) -> Result<Vec<Confirmation>, DataplaneE
 pub(super) fn confirm_one(pins: &InterfacePins) -> Result<Confirmation, DataplaneError> {
     let Some(pending) = Pending::read(pins)? else { return Ok(Confirmation::Nothing) };
     Ok(match (pending.kind, pending.is_armed()) {
-        (Kind::Window, true) => Confirmation::Window(pending.at()),
-        (Kind::Window, false) => Confirmation::Nothing,
-        (Kind::Unconfirmed, true) => {
+        (DeadlineKind::Window, true) => Confirmation::Window(pending.at()),
+        (DeadlineKind::Window, false) => Confirmation::Nothing,
+        (DeadlineKind::Unconfirmed, true) => {
             control::lift(pins)?;
             Pending::remove(pins)?;
             let kept = State::of(pins.name()).keep();
             Confirmation::Confirmed { not_kept: kept.err().map(|error| format!("{:#}", anyhow::Error::from(error))) }
         }
-        (Kind::Unconfirmed, false) => Confirmation::TooLate(pending.at(), pending.outcome),
+        (DeadlineKind::Unconfirmed, false) => Confirmation::TooLate(pending.at(), pending.outcome),
     })
 }

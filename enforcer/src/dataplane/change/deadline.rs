@@ -13,7 +13,7 @@ use super::way_back::refuse_overdue;
 use crate::dataplane::change::switch::sweep_unused;
 use crate::dataplane::error::DataplaneError;
 use crate::dataplane::mode::control;
-use crate::dataplane::mode::pending::{Before, Kind, Pending};
+use crate::dataplane::mode::pending::{Before, DeadlineKind, Pending};
 use crate::dataplane::mode::resulting::settled_by;
 use crate::dataplane::pin::document::write_record;
 use crate::dataplane::pin::lock::lock;
@@ -113,7 +113,7 @@ impl Deadline {
         after: Modes,
     ) -> Result<(), DataplaneError> {
         let pending = Pending {
-            kind: Kind::Unconfirmed,
+            kind: DeadlineKind::Unconfirmed,
             deadline: self.at,
             token: self.token,
             restorer: Some(self.restorer),
@@ -146,7 +146,7 @@ fn olds(interfaces: &[Protected]) -> Result<Vec<Old>, DataplaneError> {
         .collect()
 }
 
-fn armed(old: &Old, kind: Kind) -> Option<&Pending> {
+fn armed(old: &Old, kind: DeadlineKind) -> Option<&Pending> {
     old.pending.as_ref().filter(|pending| pending.kind == kind && pending.is_armed())
 }
 
@@ -166,7 +166,7 @@ fn change_for_good(
         let mut lifted = old.pending.clone().filter(Pending::is_armed);
         let mut good = now;
         if let Some((pending, before)) =
-            armed(old, Kind::Window).and_then(|pending| Some((pending, pending.before.as_ref()?)))
+            armed(old, DeadlineKind::Window).and_then(|pending| Some((pending, pending.before.as_ref()?)))
         {
             // In a window the other direction keeps what it will return to.
             good = change.of(before.modes);
@@ -258,7 +258,7 @@ fn change_unconfirmed(
     changed: &mut Vec<Changed>,
 ) -> Result<(), DataplaneError> {
     for (one, old) in interfaces.iter().zip(olds) {
-        if let Some(window) = armed(old, Kind::Window) {
+        if let Some(window) = armed(old, DeadlineKind::Window) {
             return Err(DataplaneError::Refused(format!(
                 "a change window is open on {} until {}, and a deadline cannot stand inside it; end it first with \
                  `enforcer mode enforce` or `enforcer mode audit`",
@@ -271,7 +271,7 @@ fn change_unconfirmed(
     for (one, old) in interfaces.iter().zip(olds) {
         let now = change.of(old.modes);
         // Nothing changes, and nothing waits: there is nothing to confirm.
-        let is_needed = now != old.modes || armed(old, Kind::Unconfirmed).is_some();
+        let is_needed = now != old.modes || armed(old, DeadlineKind::Unconfirmed).is_some();
         let mut not_kept = None;
         if is_needed {
             let after = match last_good(old) {
@@ -302,7 +302,7 @@ fn open_window(
     changed: &mut Vec<Changed>,
 ) -> Result<(), DataplaneError> {
     for (one, old) in interfaces.iter().zip(olds) {
-        if let Some(pending) = armed(old, Kind::Unconfirmed) {
+        if let Some(pending) = armed(old, DeadlineKind::Unconfirmed) {
             return Err(DataplaneError::Refused(format!(
                 "a change of {} waits for confirmation until {}, and a window would return to this unconfirmed change; run `enforcer \
                  confirm` first, or `enforcer mode audit`, which is permanent",
@@ -314,14 +314,14 @@ fn open_window(
     let now = clock::since_boot();
     let deadline = now.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
     for (one, old) in interfaces.iter().zip(olds) {
-        let after = match armed(old, Kind::Window).and_then(|pending| pending.before.as_ref()) {
+        let after = match armed(old, DeadlineKind::Window).and_then(|pending| pending.before.as_ref()) {
             Some(before) => before.modes,
             None => old.modes,
         };
         let modes = change.of(old.modes);
         if modes != after {
             let before = Before { record: old.record.clone(), modes: after };
-            let kind = Kind::Window;
+            let kind = DeadlineKind::Window;
             let (token, before) = (now, Some(before));
             Pending { kind, deadline, token, restorer: None, before, outcome: None, trouble: None }.write(&one.pins)?;
             control::arm(&one.pins, modes, deadline, after)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use enforcer_common::Direction;
 
 use super::takeover;
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::attach::{MADE_CLSACT, remove_clsact, remove_pins, take_off};
 use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::kinds::AttachMode;
@@ -74,7 +74,7 @@ pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
 pub fn forget_kept(interface: &str) -> Result<(), DataplaneError> {
     let _lock = lock()?;
     let pins = InterfacePins::of(interface, own()?)?;
-    State::of(pins.name()).forget().doing(|| format!("{interface} would be protected by the next boot"))
+    State::of(pins.name()).forget().with_context(|| format!("{interface} would be protected by the next boot"))
 }
 
 /// Something of ours, whole or in part.
@@ -156,7 +156,7 @@ impl Remains {
         remove_pins(pins.dir())?;
         State::of(pins.name())
             .forget()
-            .doing(|| format!("{interface} is detached, but would be protected by the next boot"))?;
+            .with_context(|| format!("{interface} is detached, but would be protected by the next boot"))?;
         Ok(found)
     }
 

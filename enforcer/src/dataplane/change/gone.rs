@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use enforcer_common::Direction;
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::attach::remove_pins;
 use crate::dataplane::kinds::AttachMode;
 use crate::dataplane::pin::lock::lock;
@@ -55,7 +55,7 @@ fn remove(inode: u64, all: &[InterfacePins]) -> Result<String, DataplaneError> {
     for pins in its {
         remove_pins(pins.dir())?;
         let interface = pins.interface_by_name();
-        State::of(pins.name()).forget().doing(|| format!("what is kept of {interface} cannot be removed"))?;
+        State::of(pins.name()).forget().with_context(|| format!("what is kept of {interface} cannot be removed"))?;
     }
     host.remove()?;
     Ok(format!("the network namespace {inode} is gone; what it had left{of}, {size}, is removed"))

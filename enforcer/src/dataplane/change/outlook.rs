@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use crate::dataplane::error::DataplaneError;
 use crate::dataplane::hook::renamed::once_called;
 use crate::dataplane::mode::control::modes;
-use crate::dataplane::mode::pending::{Kind, Pending};
+use crate::dataplane::mode::pending::{DeadlineKind, Pending};
 use crate::dataplane::mode::resulting::{Known, Resulting, kept_known};
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::protected::{Protected, all_protected, policy};
@@ -121,7 +121,7 @@ impl Display for Replaced {
 
 /// The modes in force; in a change window, those that it returns to.
 fn lasting_modes(pins: &InterfacePins) -> Result<Modes, DataplaneError> {
-    let window = Pending::read(pins)?.filter(|pending| pending.is_armed() && pending.kind() == Kind::Window);
+    let window = Pending::read(pins)?.filter(|pending| pending.is_armed() && pending.kind() == DeadlineKind::Window);
     match window.and_then(|pending| pending.before) {
         Some(before) => Ok(before.modes),
         None => modes(pins),

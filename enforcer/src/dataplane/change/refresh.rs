@@ -3,8 +3,8 @@
 use aya::maps::{Map, MapData};
 use enforcer_common::layout::map;
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
-use crate::dataplane::load::own::{Own, doing_own, write_listeners, write_own, write_own_filter};
+use crate::dataplane::error::{Context as _, DataplaneError};
+use crate::dataplane::load::own::{Own, context_own, write_listeners, write_own, write_own_filter};
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::all_protected;
@@ -28,11 +28,11 @@ pub(super) fn write_addresses(host: &HostPins) -> Result<(), DataplaneError> {
     if !host.map(map::OWN).exists() {
         return Ok(());
     }
-    let own = MapData::from_pin(host.map(map::OWN)).doing(doing_own)?;
-    let filter = MapData::from_pin(host.map(map::OWN_FILTER)).doing(doing_own)?;
+    let own = MapData::from_pin(host.map(map::OWN)).with_context(context_own)?;
+    let filter = MapData::from_pin(host.map(map::OWN_FILTER)).with_context(context_own)?;
     let protected = all_protected()?.into_iter().map(|one| one.record.index).collect();
     let now = Own::read(&protected)?.keys()?;
-    write_own(Map::from_map_data(own).and_then(TryInto::try_into).doing(doing_own)?, &now)?;
+    write_own(Map::from_map_data(own).and_then(TryInto::try_into).with_context(context_own)?, &now)?;
     write_own_filter(&filter, &now)
 }
 
@@ -46,7 +46,7 @@ pub fn refresh_listeners() -> Result<(), DataplaneError> {
     if !path.exists() {
         return Ok(());
     }
-    let doing = || "cannot bring the table of listeners up to date".to_owned();
-    let sockets = Sockets::read().map_err(LiveError::from).doing(doing)?;
-    write_listeners(&MapData::from_pin(path).doing(doing)?, &sockets)
+    let context = || "cannot bring the table of listeners up to date".to_owned();
+    let sockets = Sockets::read().map_err(LiveError::from).with_context(context)?;
+    write_listeners(&MapData::from_pin(path).with_context(context)?, &sockets)
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::attach::remove_pins;
 use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::mode::pending::{Before, Pending};
@@ -31,21 +31,21 @@ pub(in crate::dataplane) fn follow_names(netns: u64) -> Result<(), DataplaneErro
     for (one, name) in &movers {
         // Two interfaces may have changed names.
         let to = Path::new(ROOT).join(format!("{BETWEEN}{netns}:{}", one.record.index));
-        let doing = || format!("cannot move the pins of {}, which is called {name} now", one.interface);
+        let context = || format!("cannot move the pins of {}, which is called {name} now", one.interface);
         if one.pins.dir() != to {
-            fs::rename(one.pins.dir(), &to).doing(doing)?;
+            fs::rename(one.pins.dir(), &to).with_context(context)?;
         }
         between.push(to);
     }
     let mut taken = Vec::new();
     for (((one, name), kept), from) in movers.iter().zip(kept).zip(between) {
-        let doing = || format!("cannot move what is kept of {}, which is called {name} now", one.interface);
+        let context = || format!("cannot move what is kept of {}, which is called {name} now", one.interface);
         let pins = InterfacePins::of(name, netns)?;
         if pins.exists() {
             // Of an interface that had the name before, and is gone: its links hold nothing.
             remove_pins(pins.dir())?;
         }
-        fs::rename(&from, pins.dir()).doing(doing)?;
+        fs::rename(&from, pins.dir()).with_context(context)?;
         let called = |record: &InterfaceRecord| InterfaceRecord { interface: name.clone(), ..record.clone() };
         if let Some(pending) = Pending::read(&pins)? {
             let before = pending.before.map(|before| Before { record: called(&before.record), ..before });
@@ -53,12 +53,12 @@ pub(in crate::dataplane) fn follow_names(netns: u64) -> Result<(), DataplaneErro
         }
         pins.write_owner(name, netns, one.record.index)?;
         write_record(&pins.map("record"), &called(&one.record))?;
-        State::of(pins.name()).take_over(kept, name).doing(doing)?;
+        State::of(pins.name()).take_over(kept, name).with_context(context)?;
         taken.push(pins.name().to_owned());
     }
     for (one, name) in movers.iter().filter(|(one, _)| !taken.iter().any(|taken| taken == one.pins.name())) {
-        let doing = || format!("cannot forget what was kept of {}, which is called {name} now", one.interface);
-        State::of(one.pins.name()).forget().doing(doing)?;
+        let context = || format!("cannot forget what was kept of {}, which is called {name} now", one.interface);
+        State::of(one.pins.name()).forget().with_context(context)?;
     }
     Ok(())
 }

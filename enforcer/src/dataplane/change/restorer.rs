@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::way_back::{End, finish};
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::mode::pending::Pending;
 use crate::dataplane::pin::lock::{lock, try_lock};
 use crate::dataplane::pin::protected::{Protected, all_protected};
@@ -22,7 +22,7 @@ const ATTEMPTS: u32 = 5;
 
 /// Starts it: this very binary, in a session of its own, in this network namespace, a child of nobody here.
 pub(in crate::dataplane) fn start(token: u64, deadline: u64) -> Result<u32, DataplaneError> {
-    let doing = || "cannot start the process that would restore the current policy; nothing was changed".to_owned();
+    let context = || "cannot start the process that would restore the current policy; nothing was changed".to_owned();
     let mut command = Command::new("/proc/self/exe");
     // The name under which it is listed.
     command.arg0("enforcer").arg("restore").args([token.to_string(), deadline.to_string()]).current_dir("/");
@@ -32,13 +32,13 @@ pub(in crate::dataplane) fn start(token: u64, deadline: u64) -> Result<u32, Data
     }
     // SAFETY: between fork and exec only system calls are made, which allocate nothing.
     unsafe { command.pre_exec(leave_caller) };
-    let mut child = command.spawn().doing(doing)?;
+    let mut child = command.spawn().with_context(context)?;
     let mut said = String::new();
     let read = child.stdout.take().map_or(Ok(0), |mut pipe| pipe.read_to_string(&mut said));
     // The child that we know has ended; the one that we asked for is its child.
-    child.wait().doing(doing)?;
-    read.doing(doing)?;
-    said.trim().parse().map_err(|_| DataplaneError::system(doing(), io::Error::other("it did not start")))
+    child.wait().with_context(context)?;
+    read.with_context(context)?;
+    said.trim().parse().map_err(|_| DataplaneError::system(context(), io::Error::other("it did not start")))
 }
 
 /// No terminal can reach the process, and no caller waits for it.

@@ -13,7 +13,7 @@ use enforcer_common::layout::{
 use enforcer_common::tables::port_bit;
 use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::load::own::write_listeners;
 use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::Protected;
@@ -37,7 +37,7 @@ pub fn seed_protected(interfaces: &[Protected], snapshot: &Snapshot) -> Result<u
         let (_reading, one) = &one.now()?;
         let loaded = loaded(&one.record)?;
         let host = HostPins::of(one.record.netns);
-        let listeners = MapData::from_pin(host.map(map::LISTENERS)).doing(|| doing(map::LISTENERS))?;
+        let listeners = MapData::from_pin(host.map(map::LISTENERS)).with_context(|| context(map::LISTENERS))?;
         write_listeners(&listeners, &snapshot.sockets)?;
         made += seed(&host, snapshot, loaded.lookup(), &loaded.record.settings.flows, &one.record.clock)?;
     }
@@ -54,7 +54,7 @@ pub(in crate::dataplane) fn seed(
 ) -> Result<usize, DataplaneError> {
     let mut v4 = FlowTable::<FlowKey4, FlowState, DenialKey4>::open(host, map::FLOWS4, map::DENIALS4)?;
     let mut v6 = FlowTable::<FlowKey6, FlowState6, DenialKey6>::open(host, map::FLOWS6, map::DENIALS6)?;
-    let ports = MapData::from_pin(host.map(map::FLOW_PORTS)).doing(|| doing(map::FLOW_PORTS))?;
+    let ports = MapData::from_pin(host.map(map::FLOW_PORTS)).with_context(|| context(map::FLOW_PORTS))?;
     let mut made = Vec::new();
     for socket in snapshot.on_the_wire() {
         let Some(seed) = Seed::of(socket, policy, settings) else { continue };
@@ -195,31 +195,31 @@ impl<K: Pod, V: Pod + Into<FlowState>, D: Pod> FlowTable<K, V, D> {
         {
             return Ok(false);
         }
-        self.flows.insert(key, value, 0).doing(|| "cannot make a flow".to_owned())?;
+        self.flows.insert(key, value, 0).with_context(|| "cannot make a flow".to_owned())?;
         Ok(true)
     }
 
     /// Remembers a conversation as refused.
     fn refuse(&mut self, denial: D, now: u64) -> Result<(), DataplaneError> {
         let state = DenialState { last: now, flags: 0 };
-        self.denials.insert(denial, state, 0).doing(|| "cannot remember a conversation as refused".to_owned())
+        self.denials.insert(denial, state, 0).with_context(|| "cannot remember a conversation as refused".to_owned())
     }
 }
 
 fn table<K: Pod, V: Pod>(host: &HostPins, name: &str) -> Result<HashMap<MapData, K, V>, DataplaneError> {
-    let data = MapData::from_pin(host.map(name)).doing(|| doing(name))?;
-    Map::from_map_data(data).and_then(TryInto::try_into).doing(|| doing(name))
+    let data = MapData::from_pin(host.map(name)).with_context(|| context(name))?;
+    Map::from_map_data(data).and_then(TryInto::try_into).with_context(|| context(name))
 }
 
 fn found<T>(answer: Result<T, MapError>) -> Result<Option<T>, DataplaneError> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(MapError::KeyNotFound) => Ok(None),
-        Err(error) => Err(error).doing(|| "cannot look a flow up".to_owned()),
+        Err(error) => Err(error).with_context(|| "cannot look a flow up".to_owned()),
     }
 }
 
-fn doing(name: &str) -> String {
+fn context(name: &str) -> String {
     format!("cannot open the table {name}")
 }
 

@@ -14,7 +14,7 @@ use crate::dataplane::change::deadline::Deadline;
 use crate::dataplane::change::seed::seed;
 use crate::dataplane::change::switch::{ORDER, Old, Staged, direction_record, publish, sweep};
 use crate::dataplane::change::takeover::Predecessor;
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::aside::finish_interrupted;
 use crate::dataplane::hook::attach;
 use crate::dataplane::hook::choose::choose_outbound;
@@ -25,7 +25,7 @@ use crate::dataplane::load::fill::fill;
 use crate::dataplane::load::object::{self, Load, Loader};
 use crate::dataplane::load::own;
 use crate::dataplane::mode::control;
-use crate::dataplane::mode::pending::{Kind, Pending};
+use crate::dataplane::mode::pending::{DeadlineKind, Pending};
 use crate::dataplane::mode::resulting::{Known, Resulting, Why, kept_known};
 use crate::dataplane::pin::bases::Bases;
 use crate::dataplane::pin::document::write_record;
@@ -206,7 +206,7 @@ pub(super) fn stage_and_switch<'a>(
     }
     for one in staged.iter() {
         if deadline.is_none() {
-            State::of(one.staged.pins.name()).keep().doing(|| "the policy cannot be kept".to_owned())?;
+            State::of(one.staged.pins.name()).keep().with_context(|| "the policy cannot be kept".to_owned())?;
         }
     }
     // All of it is in force, and from here on nothing goes back: what cannot be removed is tried again by the next command.
@@ -224,7 +224,7 @@ pub(super) fn stage_and_switch<'a>(
 }
 
 pub(super) fn snapshot() -> Result<Snapshot, DataplaneError> {
-    Snapshot::read().doing(|| "cannot look at the conversations that are going on".to_owned())
+    Snapshot::read().with_context(|| "cannot look at the conversations that are going on".to_owned())
 }
 
 /// Writes down what the policy is compiled from, before anything of it is in force: a full disk is found here.
@@ -239,9 +239,9 @@ pub(super) fn keep_for_later(plan: &Plan<'_>, one: &mut Upcoming) -> Result<(), 
         ..LastGood::new(&staged.interface, netns::here()?, modes, &plan.source, &plan.ruleset.hash)
     };
     let state = State::of(staged.pins.name());
-    let doing = || "nothing was changed".to_owned();
-    staged.kept = Some(state.before().doing(doing)?);
-    state.stage(&next).doing(doing)
+    let context = || "nothing was changed".to_owned();
+    staged.kept = Some(state.before().with_context(context)?);
+    state.stage(&next).with_context(context)
 }
 
 /// While the hooks are switched one by one, only what both policies enforce is enforced. A deadline is armed before.
@@ -317,7 +317,8 @@ pub(super) fn stage<'a>(
         )));
     }
     let window = old.as_ref().and_then(|old| {
-        let pending = old.pending.as_ref().filter(|pending| pending.is_armed() && pending.kind() == Kind::Window)?;
+        let pending =
+            old.pending.as_ref().filter(|pending| pending.is_armed() && pending.kind() == DeadlineKind::Window)?;
         pending.before.as_ref().map(|before| (before.modes, pending.at()))
     });
     if let (Some((_, until)), Some(_)) = (window, plan.confirm_within) {

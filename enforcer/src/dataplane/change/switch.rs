@@ -6,7 +6,7 @@ use enforcer_common::Direction;
 use enforcer_common::layout::Control;
 
 use super::takeover::{Predecessor, remove_left_over};
-use crate::dataplane::error::{DataplaneError, Doing as _, at};
+use crate::dataplane::error::{Context as _, DataplaneError, at};
 use crate::dataplane::hook::aside::{drop_aside, put_back_aside, set_aside};
 use crate::dataplane::hook::attach::{self, MADE_CLSACT, Undo, put_in_force};
 use crate::dataplane::kinds::{AttachMode, Attached, DirectionRecord, hook_of};
@@ -246,10 +246,13 @@ fn show(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
     for direction in Direction::ALL {
         let name = pins.program(direction);
         let new = folder.join(format!("new_{}", direction.name()));
-        let doing = || format!("cannot pin the program at {}", name.display());
+        let context = || format!("cannot pin the program at {}", name.display());
         let _ = fs::remove_file(&new);
-        aya::programs::SchedClassifier::from_pin(folder.join(direction.name())).doing(doing)?.pin(&new).doing(doing)?;
-        fs::rename(&new, &name).doing(doing)?;
+        aya::programs::SchedClassifier::from_pin(folder.join(direction.name()))
+            .with_context(context)?
+            .pin(&new)
+            .with_context(context)?;
+        fs::rename(&new, &name).with_context(context)?;
     }
     Ok(())
 }

@@ -8,12 +8,12 @@ use enforcer_common::{Direction, Mode};
 use jiff::Timestamp;
 
 use super::switch::{ORDER, Old, Staged, publish, sweep};
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::aside::finish_interrupted;
 use crate::dataplane::hook::programs::program_id;
 use crate::dataplane::kinds::Attached;
 use crate::dataplane::mode::control;
-use crate::dataplane::mode::pending::{Before, Outcome, Pending};
+use crate::dataplane::mode::pending::{Before, DeadlineOutcome, Pending};
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::{Protected, all_protected, policy};
@@ -101,7 +101,7 @@ pub(in crate::dataplane) fn finish(is_meant: impl Fn(&Pending) -> bool) -> Resul
         }
     }
     let Some(netns) = waiting.first().map(|(one, _)| one.record.netns) else { return Ok(Vec::new()) };
-    let links = links().doing(|| "cannot look at the interfaces".to_owned())?;
+    let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;
     // All of them together, so that no conversation of the host falls between two interfaces. Where that is not possible, one that
     // cannot be restored keeps no other from it.
     let mut failed = BTreeMap::new();
@@ -169,12 +169,12 @@ fn put_back(waiting: &[(Protected, Pending)], links: &[Link]) -> Result<(), Data
                 if let Some(staged) = staged.iter().find(|staged| staged.interface == one.record.interface) {
                     let _ = staged.drop_moved();
                 }
-                (*modes, Outcome::Restored(Timestamp::now()))
+                (*modes, DeadlineOutcome::Restored(Timestamp::now()))
             }
-            None => (Modes::both(Mode::Audit), Outcome::LeftInAudit(Timestamp::now())),
+            None => (Modes::both(Mode::Audit), DeadlineOutcome::LeftInAudit(Timestamp::now())),
         };
         control::write(&one.pins, modes)?;
-        if matches!(outcome, Outcome::Restored(_)) {
+        if matches!(outcome, DeadlineOutcome::Restored(_)) {
             State::of(one.pins.name()).drop_staged();
         }
         Pending { outcome: Some(outcome), trouble: None, ..pending.clone() }.write(&one.pins)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use enforcer_common::Direction;
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::attach::{rename_link, take_off};
 use crate::dataplane::hook::programs::program_id;
 use crate::dataplane::kinds::{AttachMode, DirectionRecord};
@@ -34,7 +34,7 @@ pub(in crate::dataplane) fn drop_aside(
     if mode == AttachMode::Clsact {
         return take_off(interface, pins, direction, protects, mode);
     }
-    end(&aside(pins, direction)).doing(|| format!("cannot take the old program off {interface}"))
+    end(&aside(pins, direction)).with_context(|| format!("cannot take the old program off {interface}"))
 }
 
 pub(super) fn aside(pins: &InterfacePins, direction: Direction) -> PathBuf {
@@ -50,15 +50,15 @@ pub(in crate::dataplane) fn finish_interrupted(
         let Some(DirectionRecord { attach_mode, .. }) = record.direction(direction) else { continue };
         let aside = aside(pins, direction);
         let recorded = program_id(&pins.generation(record.generation).join(direction.name()));
-        let doing = || format!("cannot finish what a killed command has left on {}", record.interface);
+        let context = || format!("cannot finish what a killed command has left on {}", record.interface);
         match held(&aside) {
             Some(held) if Some(held.program) == recorded => {
                 // One that it had made in the place of the old one.
-                end(&pins.link(direction)).doing(doing)?;
+                end(&pins.link(direction)).with_context(context)?;
                 put_back_aside(pins, direction)?;
             }
             // The change was done but for this.
-            Some(_) => end(&aside).doing(doing)?,
+            Some(_) => end(&aside).with_context(context)?,
             None => {}
         }
         let left = if attach_mode == AttachMode::Clsact { AttachMode::Tcx } else { AttachMode::Clsact };

@@ -8,7 +8,7 @@ use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, T
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use enforcer_common::Direction;
 
-use crate::dataplane::error::{AnyError, DataplaneError, Doing as _, at, error_number};
+use crate::dataplane::error::{AnyError, Context as _, DataplaneError, at, error_number};
 use crate::dataplane::hook::programs::describe_program;
 use crate::dataplane::kinds::{AttachMode, DirectionRecord, hook_of};
 use crate::dataplane::pin::folder::{names_in, remove_dir};
@@ -44,10 +44,10 @@ pub(in crate::dataplane) fn put_in_force(
     program: &Path,
 ) -> Result<Undo, DataplaneError> {
     let record = DirectionRecord { hook: hook_of(mode), attach_mode: mode };
-    let doing = || format!("cannot attach to {}", link.name);
+    let context = || format!("cannot attach to {}", link.name);
     match mode {
         AttachMode::Native | AttachMode::Generic => {
-            let mut xdp = Xdp::from_pin(program, aya_obj::programs::XdpAttachType::Interface).doing(doing)?;
+            let mut xdp = Xdp::from_pin(program, aya_obj::programs::XdpAttachType::Interface).with_context(context)?;
             if replace(link, pins, direction, |old| {
                 let id = xdp.attach_to_link(old.try_into()?)?;
                 drop(xdp.take_link(id)?);
@@ -57,11 +57,11 @@ pub(in crate::dataplane) fn put_in_force(
             }
             let asked = if mode == AttachMode::Native { XdpMode::Driver } else { XdpMode::Skb };
             let id = xdp.attach_to_if_index(link.index, asked).map_err(|error| explain_xdp(error, link, mode))?;
-            let new: FdLink = xdp.take_link(id).doing(doing)?.try_into().doing(doing)?;
-            pin_link(new, &pins.link(direction)).doing(doing)?;
+            let new: FdLink = xdp.take_link(id).with_context(context)?.try_into().with_context(context)?;
+            pin_link(new, &pins.link(direction)).with_context(context)?;
         }
         AttachMode::Tcx => {
-            let mut classifier = SchedClassifier::from_pin(program).doing(doing)?;
+            let mut classifier = SchedClassifier::from_pin(program).with_context(context)?;
             if replace(link, pins, direction, |old| {
                 let id = classifier.attach_to_link(old.try_into()?)?;
                 drop(classifier.take_link(id)?);
@@ -70,21 +70,22 @@ pub(in crate::dataplane) fn put_in_force(
                 return Ok(Undo::PutBack(record));
             }
             let first = TcAttachOptions::TcxOrder(LinkOrder::first());
-            let id = classifier.attach_with_options(&link.name, side(direction, protects), first).doing(doing)?;
-            let new: FdLink = classifier.take_link(id).doing(doing)?.try_into().doing(doing)?;
-            pin_link(new, &pins.link(direction)).doing(doing)?;
+            let id =
+                classifier.attach_with_options(&link.name, side(direction, protects), first).with_context(context)?;
+            let new: FdLink = classifier.take_link(id).with_context(context)?.try_into().with_context(context)?;
+            pin_link(new, &pins.link(direction)).with_context(context)?;
         }
         AttachMode::Clsact => {
-            let mut classifier = SchedClassifier::from_pin(program).doing(doing)?;
+            let mut classifier = SchedClassifier::from_pin(program).with_context(context)?;
             let side = side(direction, protects);
             let handle = TcHandle::new(0, CLSACT_HANDLE);
             if pins.clsact_marker(direction).exists()
                 && has_filter(link.index, direction, protects)
                 && let Ok(old) = SchedClassifierLink::attached(&link.name, side, CLSACT_PRIORITY, handle, None)
             {
-                let id = classifier.attach_to_link(old).doing(doing)?;
+                let id = classifier.attach_to_link(old).with_context(context)?;
                 // The filter stays when nothing of ours is left: forget the handle instead of dropping it.
-                std::mem::forget(classifier.take_link(id).doing(doing)?);
+                std::mem::forget(classifier.take_link(id).with_context(context)?);
                 return Ok(Undo::PutBack(record));
             }
             make_clsact(link, pins)?;
@@ -103,7 +104,7 @@ pub(in crate::dataplane) fn put_in_force(
                     if !was_marked {
                         let _ = fs::remove_dir(marker);
                     }
-                    return Err(error).doing(doing);
+                    return Err(error).with_context(context);
                 }
             }
         }
@@ -131,10 +132,10 @@ pub(in crate::dataplane) fn take_off(
     protects: Protects,
     mode: AttachMode,
 ) -> Result<(), DataplaneError> {
-    let doing = || format!("cannot take the {} program off {interface}", direction.name());
+    let context = || format!("cannot take the {} program off {interface}", direction.name());
     match mode {
         AttachMode::Native | AttachMode::Generic | AttachMode::Tcx => {
-            end(&pins.link(direction)).doing(doing)?;
+            end(&pins.link(direction)).with_context(context)?;
         }
         AttachMode::Clsact => {
             let handle = TcHandle::new(0, CLSACT_HANDLE);
@@ -143,7 +144,7 @@ pub(in crate::dataplane) fn take_off(
                 && let Ok(link) =
                     SchedClassifierLink::attached(interface, side(direction, protects), CLSACT_PRIORITY, handle, None)
             {
-                aya::programs::links::Link::detach(link).doing(doing)?;
+                aya::programs::links::Link::detach(link).with_context(context)?;
             }
             let _ = fs::remove_dir(pins.clsact_marker(direction));
         }
@@ -155,7 +156,7 @@ pub(in crate::dataplane) fn take_off(
 pub(in crate::dataplane) fn rename_link(from: &Path, to: &Path) -> Result<(), DataplaneError> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.doing(|| format!("cannot rename the link {}", from.display())),
+        other => other.with_context(|| format!("cannot rename the link {}", from.display())),
     }
 }
 
@@ -176,7 +177,8 @@ pub(in crate::dataplane) fn remove_pins(folder: &Path) -> Result<(), DataplaneEr
             let path = place.join(name);
             // What cannot even be opened is no link; it goes with the rest.
             if held(&path).is_some() {
-                end(&path).doing(|| format!("cannot take the program off that the link {} holds", path.display()))?;
+                end(&path)
+                    .with_context(|| format!("cannot take the program off that the link {} holds", path.display()))?;
             }
         }
     }
@@ -187,7 +189,7 @@ pub(in crate::dataplane) fn remove_pins(folder: &Path) -> Result<(), DataplaneEr
 pub(in crate::dataplane) fn remove_clsact(interface: &str) -> Result<bool, DataplaneError> {
     let index = nix::net::if_::if_nametoindex(interface)
         .map_err(|errno| DataplaneError::system(format!("cannot look at {interface}"), io::Error::from(errno)))?;
-    remove_clsact_if_unused(index).doing(|| format!("cannot remove the clsact qdisc of {interface}"))
+    remove_clsact_if_unused(index).with_context(|| format!("cannot remove the clsact qdisc of {interface}"))
 }
 
 /// Whether the filter of a direction is on its qdisc.
@@ -206,7 +208,7 @@ fn replace(
     update: impl FnOnce(FdLink) -> Result<(), AnyError>,
 ) -> Result<bool, DataplaneError> {
     let path = pins.link(direction);
-    let doing = || format!("cannot replace the program of the link {}", path.display());
+    let context = || format!("cannot replace the program of the link {}", path.display());
     if let Some(held) = held(&path).filter(|held| held.interface != 0 && held.interface != link.index) {
         return Err(DataplaneError::Refused(format!(
             "the link {} is not on {} but on the interface with index {}; run `enforcer detach --interface {}` first",
@@ -219,15 +221,15 @@ fn replace(
     let pinned = match PinnedLink::from_pin(&path) {
         Ok(pinned) => FdLink::from(pinned),
         Err(error) if error_number(&error) == Some(libc::ENOENT) => return Ok(false),
-        Err(error) => return Err(error).doing(doing),
+        Err(error) => return Err(error).with_context(context),
     };
     match update(pinned) {
         Ok(()) => Ok(true),
         Err(error) if error.number() == Some(libc::ENOLINK) => {
-            fs::remove_file(&path).doing(doing)?;
+            fs::remove_file(&path).with_context(context)?;
             Ok(false)
         }
-        Err(error) => Err(error).doing(doing),
+        Err(error) => Err(error).with_context(context),
     }
 }
 

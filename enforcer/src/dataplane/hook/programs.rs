@@ -9,7 +9,7 @@ use std::thread::{self, available_parallelism};
 use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, Xdp};
 use enforcer_common::Direction;
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::kinds::Hook;
 use crate::dataplane::load::object::Object;
 
@@ -68,10 +68,10 @@ pub(super) fn load_program(program: &mut Program, name: &'static str, hook: Hook
 }
 
 pub(super) fn pin_program(program: &mut Program, hook: Hook, path: &Path) -> Result<(), DataplaneError> {
-    let doing = || format!("cannot pin a program at {}", path.display());
+    let context = || format!("cannot pin a program at {}", path.display());
     match hook {
-        Hook::Xdp => <&mut Xdp>::try_from(program).doing(doing)?.pin(path).doing(doing),
-        Hook::Tc => <&mut SchedClassifier>::try_from(program).doing(doing)?.pin(path).doing(doing),
+        Hook::Xdp => <&mut Xdp>::try_from(program).with_context(context)?.pin(path).with_context(context),
+        Hook::Tc => <&mut SchedClassifier>::try_from(program).with_context(context)?.pin(path).with_context(context),
     }
 }
 

@@ -9,7 +9,7 @@ use aya_obj::generated::{BPF_F_MMAPABLE, BPF_PSEUDO_MAP_VALUE, bpf_map_type};
 use enforcer_common::layout::{Direct, MapRow, Parts};
 
 use super::per_cpu;
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::sys::open::open_map;
 
 /// Bytes of an instruction. One that loads a 64-bit constant is two.
@@ -78,7 +78,7 @@ impl DirectMaps {
                 return open(direct, counts, &path);
             }
             let map = make(direct, counts)?;
-            map.pin(&path).doing(|| format!("cannot pin a map at {}", path.display()))?;
+            map.pin(&path).with_context(|| format!("cannot pin a map at {}", path.display()))?;
             Ok(map)
         };
         Ok(Self { maps: Direct::ALL.into_iter().map(open_or_make).collect::<Result<_, _>>()?, counts })
@@ -118,14 +118,14 @@ impl DirectMaps {
 /// # Errors
 /// When it cannot be opened.
 pub(in crate::dataplane) fn room_for_ranges(path: &Path) -> Result<u32, DataplaneError> {
-    let info = open_map(path)?.info().doing(|| format!("cannot look at the map {}", path.display()))?;
+    let info = open_map(path)?.info().with_context(|| format!("cannot look at the map {}", path.display()))?;
     Ok(info.value_size() / Direct::Ranges4.size())
 }
 
 /// A map that is there. One of another size would be the verifier's to refuse, with a listing.
 fn open(direct: Direct, counts: Counts, path: &Path) -> Result<MapData, DataplaneError> {
     let map = open_map(path)?;
-    let info = map.info().doing(|| format!("cannot look at the map {}", path.display()))?;
+    let info = map.info().with_context(|| format!("cannot look at the map {}", path.display()))?;
     let (found, wanted) = (info.value_size(), counts.bytes(direct));
     if found != wanted {
         return Err(DataplaneError::NotAllowed(format!(
@@ -139,7 +139,7 @@ fn open(direct: Direct, counts: Counts, path: &Path) -> Result<MapData, Dataplan
 fn make(direct: Direct, counts: Counts) -> Result<MapData, DataplaneError> {
     let kind = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
     let map = aya_obj::Map::new_from_params(kind, 4, counts.bytes(direct), 1, BPF_F_MMAPABLE);
-    MapData::create(map, direct.name(), None).doing(|| format!("cannot make the map {}", direct.name()))
+    MapData::create(map, direct.name(), None).with_context(|| format!("cannot make the map {}", direct.name()))
 }
 
 /// An instruction with a placeholder.

@@ -8,7 +8,7 @@ use enforcer_common::layout::{Direct, map};
 use enforcer_common::{Direction, Entry, EntryKind};
 use ipnet::IpNet;
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::load::object::Object;
 use crate::dataplane::pin::record::Slot;
 use crate::dataplane::sys::batch::write_entries;
@@ -102,7 +102,7 @@ fn fill_prefixes6(object: &Ebpf, ruleset: &Ruleset) -> Result<(), DataplaneError
         }
     });
     write_entries(trie(object, map::PREFIXES6)?, &v6.collect::<Vec<_>>())
-        .doing(|| "cannot write the prefixes".to_owned())
+        .with_context(|| "cannot write the prefixes".to_owned())
 }
 
 /// The data of a trie of the object.

@@ -11,7 +11,7 @@ use enforcer_common::Direction;
 use enforcer_common::layout::{Config, MAPS, MapRow, Room, map};
 
 use super::direct::{DirectMaps, Place, room_for_ranges};
-use crate::dataplane::error::{DataplaneError, Doing as _, error_number};
+use crate::dataplane::error::{Context as _, DataplaneError, error_number};
 use crate::dataplane::pin::pins::{HostPins, InterfacePins, pin_of};
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::plan::BpfLog;
@@ -72,7 +72,7 @@ impl<'a> Loader<'a> {
 
     /// An object only to read the clock: nothing of it is pinned. To be made before any other.
     pub(in crate::dataplane) fn bare(&mut self) -> Result<Ebpf, DataplaneError> {
-        self.0.load(OBJECT).doing(|| "the kernel did not take the BPF object".to_owned())
+        self.0.load(OBJECT).with_context(|| "the kernel did not take the BPF object".to_owned())
     }
 
     /// Creates or reuses the maps, and relocates the programs against them. No program is loaded yet.
@@ -103,7 +103,8 @@ pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, Datapl
             Room::Direct(_) | Room::Program(_) | Room::Bytes(_) => {}
             Room::Entries(_) | Room::Flows | Room::Matrix(_) | Room::Prefixes6 if row.is_shared_with_copies() => {
                 let path = pinned(row);
-                let info = open_map(&path)?.info().doing(|| format!("cannot look at the map {}", path.display()))?;
+                let info =
+                    open_map(&path)?.info().with_context(|| format!("cannot look at the map {}", path.display()))?;
                 loader.map_max_entries(row.name, info.max_entries()).map_pin_path(row.name, path);
             }
             Room::Entries(_) | Room::Flows | Room::Matrix(_) | Room::Prefixes6 => {
@@ -156,18 +157,19 @@ fn at_least_one(entries: usize) -> Option<u32> {
 }
 
 fn load_object(loader: &mut EbpfLoader<'_>, direct: DirectMaps) -> Result<Object, DataplaneError> {
-    let ebpf =
-        loader.load(&direct.written_into(OBJECT)).doing(|| "the kernel did not take the BPF object".to_owned())?;
+    let ebpf = loader
+        .load(&direct.written_into(OBJECT))
+        .with_context(|| "the kernel did not take the BPF object".to_owned())?;
     Ok(Object { ebpf, direct })
 }
 
 /// The size of a pinned map, where there is one: aya takes a pinned map as it is, and must not be told another size.
 fn reused(path: &Path, wanted: u32) -> Result<u32, DataplaneError> {
-    let doing = || format!("cannot look at the map {}", path.display());
+    let context = || format!("cannot look at the map {}", path.display());
     match MapData::from_pin(path) {
-        Ok(data) => Ok(data.info().doing(doing)?.max_entries()),
+        Ok(data) => Ok(data.info().with_context(context)?.max_entries()),
         Err(error) if error_number(&error) == Some(libc::ENOENT) => Ok(wanted),
-        Err(error) => Err(error).doing(doing),
+        Err(error) => Err(error).with_context(context),
     }
 }
 

@@ -9,7 +9,7 @@ use enforcer_common::layout::{Direct, OWN_ENTRIES, OWN_FILTER_BYTES, PORT_BITMAP
 use enforcer_common::tables::port_bit;
 
 use super::fill::write_words;
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::load::object::Object;
 use crate::dataplane::sys::batch::hash_entries;
 use crate::dataplane::sys::words::{address6, mapped_words};
@@ -45,8 +45,8 @@ impl Own {
     /// # Errors
     /// When netlink cannot be asked.
     pub(in crate::dataplane) fn read(protected: &BTreeSet<u32>) -> Result<Self, DataplaneError> {
-        let Addresses { own, broadcasts, interfaces, tentative } = addresses().doing(doing_own)?;
-        let links = links().doing(doing_own)?;
+        let Addresses { own, broadcasts, interfaces, tentative } = addresses().with_context(context_own)?;
+        let links = links().with_context(context_own)?;
         let here = with_those_above(&links, protected.clone());
         let is_here = |address: &IpAddr| interfaces.get(address).is_some_and(|indices| !indices.is_disjoint(&here));
         let own = own.into_iter().filter(|address| !is_of_link(*address) || is_here(address));
@@ -79,9 +79,9 @@ pub(in crate::dataplane) fn differences(
     own: &Own,
     with_hardware: bool,
 ) -> Result<Differences, DataplaneError> {
-    let doing = || "cannot read the table of the host's own addresses".to_owned();
+    let context = || "cannot read the table of the host's own addresses".to_owned();
     let table: BTreeSet<[u32; 4]> =
-        hash_entries::<[u32; 4], u32>(data).doing(doing)?.into_iter().map(|(key, _)| key).collect();
+        hash_entries::<[u32; 4], u32>(data).with_context(context)?.into_iter().map(|(key, _)| key).collect();
     let now = own.keys()?;
     let mut found = Differences::default();
     for key in now.difference(&table) {
@@ -135,11 +135,11 @@ pub(in crate::dataplane) fn write_own_addresses(
     let missing = || DataplaneError::NotAllowed("the BPF object has no table of own addresses".to_owned());
     let now = Own::read(protected)?.keys()?;
     let table = object.ebpf.map_mut(map::OWN).ok_or_else(missing)?;
-    write_own(HashMap::try_from(table).doing(doing_own)?, &now)?;
+    write_own(HashMap::try_from(table).with_context(context_own)?, &now)?;
     write_own_filter(object.direct.map(Direct::OwnFilter), &now)
 }
 
-pub(in crate::dataplane) fn doing_own() -> String {
+pub(in crate::dataplane) fn context_own() -> String {
     "cannot write the host's own addresses".to_owned()
 }
 
@@ -151,10 +151,10 @@ pub(in crate::dataplane) fn write_own<T: BorrowMut<MapData>>(
     // Those that are gone go first: they make room.
     let gone: Vec<[u32; 4]> = table.keys().filter_map(Result::ok).filter(|key| !now.contains(key)).collect();
     for address in gone {
-        table.remove(&address).doing(doing_own)?;
+        table.remove(&address).with_context(context_own)?;
     }
     for address in now {
-        table.insert(address, 1, 0).doing(doing_own)?;
+        table.insert(address, 1, 0).with_context(context_own)?;
     }
     Ok(())
 }

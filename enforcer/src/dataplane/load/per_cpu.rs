@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aya::maps::MapData;
 use enforcer_common::layout::{Direct, Parts};
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::sys::mapped::with_memory;
 
 /// CPUs that this machine can ever have, in ranges: `0-7`, or `0,2-3`.
@@ -18,7 +18,7 @@ const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
 /// # Errors
 /// When the kernel does not tell which CPUs there can be.
 pub(in crate::dataplane) fn parts() -> Result<u32, DataplaneError> {
-    let text = fs::read_to_string(POSSIBLE).doing(|| format!("cannot read {POSSIBLE}"))?;
+    let text = fs::read_to_string(POSSIBLE).with_context(|| format!("cannot read {POSSIBLE}"))?;
     let highest = highest(&text)
         .ok_or_else(|| DataplaneError::NotAllowed(format!("{POSSIBLE} says {text:?}, which are no numbers of CPUs")))?;
     Ok(Parts::of(highest + 1))
@@ -55,7 +55,7 @@ pub(in crate::dataplane) fn add(
 }
 
 fn check_size(data: &MapData, direct: Direct) -> Result<(), DataplaneError> {
-    let info = data.info().doing(|| format!("cannot look at the map {}", direct.name()))?;
+    let info = data.info().with_context(|| format!("cannot look at the map {}", direct.name()))?;
     let (values, bytes) = (info.max_entries(), info.value_size());
     if values == 1 && bytes != 0 && bytes.is_multiple_of(direct.size()) {
         return Ok(());

@@ -8,7 +8,7 @@ use aya::programs::ProgramInfo;
 use enforcer_common::layout::{Control, DenialState, map};
 use enforcer_common::{Direction, Mode};
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::pin::record::InterfaceRecord;
@@ -50,9 +50,9 @@ pub(in crate::dataplane) fn pin_again(pins: &InterfacePins, record: &InterfaceRe
     for direction in Direction::ALL {
         // Where this is gone, too, whoever reads the modes says what is missing.
         let Ok(program) = ProgramInfo::from_pin(folder.join(direction.name())) else { continue };
-        for id in program.map_ids().doing(|| doing(pins))?.unwrap_or_default() {
-            if MapInfo::from_id(id).doing(|| doing(pins))?.name_as_str() == Some(map::CONTROL) {
-                return MapData::from_id(id).doing(|| doing(pins))?.pin(&path).doing(|| doing(pins));
+        for id in program.map_ids().with_context(|| context(pins))?.unwrap_or_default() {
+            if MapInfo::from_id(id).with_context(|| context(pins))?.name_as_str() == Some(map::CONTROL) {
+                return MapData::from_id(id).with_context(|| context(pins))?.pin(&path).with_context(|| context(pins));
             }
         }
     }
@@ -61,7 +61,7 @@ pub(in crate::dataplane) fn pin_again(pins: &InterfacePins, record: &InterfaceRe
 
 /// The control entry as it is.
 pub(in crate::dataplane) fn read(pins: &InterfacePins) -> Result<Control, DataplaneError> {
-    open(pins)?.get(&0, 0).doing(|| doing(pins))
+    open(pins)?.get(&0, 0).with_context(|| context(pins))
 }
 
 /// Puts modes in force for good: a deadline is lifted.
@@ -97,7 +97,7 @@ pub(in crate::dataplane) fn arm(
 
 /// Puts an entry back as it was.
 pub(in crate::dataplane) fn put_back(pins: &InterfacePins, control: &Control) -> Result<(), DataplaneError> {
-    open(pins)?.set(0, *control, 0).doing(|| doing(pins))
+    open(pins)?.set(0, *control, 0).with_context(|| context(pins))
 }
 
 /// Lets conversations end that the policy before let pass, for so many seconds from now on.
@@ -130,7 +130,7 @@ enum Store {
 /// Changes one field after the other. The kernel copies the whole entry each time, and the other fields onto themselves.
 fn store(pins: &InterfacePins, stores: &[Store]) -> Result<(), DataplaneError> {
     let mut map = open(pins)?;
-    let mut control = map.get(&0, 0).doing(|| doing(pins))?;
+    let mut control = map.get(&0, 0).with_context(|| context(pins))?;
     // Before anything is enforced: answers to what was let through may be on their way.
     let memory = memory_until(pins, &control, stores)?.map(Store::Memory);
     for one in memory.iter().chain(stores) {
@@ -141,7 +141,7 @@ fn store(pins: &InterfacePins, stores: &[Store]) -> Result<(), DataplaneError> {
             Store::Deadline(deadline) => control.deadline = *deadline,
             Store::After(modes) => control.modes_after = modes.bits(),
         }
-        map.set(0, control, 0).doing(|| doing(pins))?;
+        map.set(0, control, 0).with_context(|| context(pins))?;
     }
     Ok(())
 }
@@ -179,11 +179,11 @@ fn enforcement_begins(before: &Control, next: &Control, now: u64) -> Option<u64>
 }
 
 fn open(pins: &InterfacePins) -> Result<Array<MapData, Control>, DataplaneError> {
-    let data = MapData::from_pin(pins.map(map::CONTROL)).doing(|| doing(pins))?;
-    Map::from_map_data(data).and_then(TryInto::try_into).doing(|| doing(pins))
+    let data = MapData::from_pin(pins.map(map::CONTROL)).with_context(|| context(pins))?;
+    Map::from_map_data(data).and_then(TryInto::try_into).with_context(|| context(pins))
 }
 
-fn doing(pins: &InterfacePins) -> String {
+fn context(pins: &InterfacePins) -> String {
     format!("cannot use the control map of {}", pins.dir().display())
 }
 

@@ -16,7 +16,7 @@ use crate::policy::modes::Modes;
 
 /// Why there is a deadline.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Kind {
+pub enum DeadlineKind {
     /// `--confirm-within`: past the deadline what was confirmed last comes back.
     Unconfirmed,
     /// `mode audit --for`: past the deadline enforcement comes back, by itself.
@@ -27,7 +27,7 @@ pub enum Kind {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Pending {
     /// Why.
-    pub(in crate::dataplane) kind: Kind,
+    pub(in crate::dataplane) kind: DeadlineKind,
     /// When, in nanoseconds of the boot clock.
     pub(in crate::dataplane) deadline: u64,
     /// Which command armed it: a restoring process acts for its own alone.
@@ -37,7 +37,7 @@ pub struct Pending {
     /// What was confirmed last; `None`: the interface was not protected.
     pub(in crate::dataplane) before: Option<Before>,
     /// What was done when the deadline had passed.
-    pub(in crate::dataplane) outcome: Option<Outcome>,
+    pub(in crate::dataplane) outcome: Option<DeadlineOutcome>,
     /// Why that could not be done, when it was tried last.
     #[serde(default)]
     pub(in crate::dataplane) trouble: Option<String>,
@@ -52,7 +52,7 @@ pub(in crate::dataplane) struct Before {
 
 /// What the restoring process did.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Outcome {
+pub enum DeadlineOutcome {
     /// The previous policy and its modes are in force again.
     Restored(Timestamp),
     /// There was none: the policy stays, in audit.
@@ -70,13 +70,13 @@ pub fn pending(protected: &Protected) -> Result<Option<Pending>, DataplaneError>
 impl Pending {
     /// Why there is a deadline.
     #[must_use]
-    pub const fn kind(&self) -> Kind {
+    pub const fn kind(&self) -> DeadlineKind {
         self.kind
     }
 
     /// What was done when it had passed.
     #[must_use]
-    pub const fn outcome(&self) -> Option<Outcome> {
+    pub const fn outcome(&self) -> Option<DeadlineOutcome> {
         self.outcome
     }
 
@@ -95,13 +95,13 @@ impl Pending {
     /// Whether it has passed without a confirmation, and nobody has restored what was in force before.
     #[must_use]
     pub fn is_overdue(&self) -> bool {
-        self.kind == Kind::Unconfirmed && self.outcome.is_none() && !self.is_armed()
+        self.kind == DeadlineKind::Unconfirmed && self.outcome.is_none() && !self.is_armed()
     }
 
     /// Whether the policy in force was never confirmed: its deadline is still to come, or has passed and nothing could be restored.
     #[must_use]
     pub const fn is_of_unconfirmed(&self) -> bool {
-        matches!((self.kind, self.outcome), (Kind::Unconfirmed, None | Some(Outcome::LeftInAudit(_))))
+        matches!((self.kind, self.outcome), (DeadlineKind::Unconfirmed, None | Some(DeadlineOutcome::LeftInAudit(_))))
     }
 
     /// Why what was in force before could not be restored.
@@ -121,7 +121,7 @@ impl Pending {
 
     /// The generation that must stay, to be put back.
     pub(in crate::dataplane) fn needs_generation(&self) -> Option<u64> {
-        if self.outcome.is_some() || self.kind == Kind::Window {
+        if self.outcome.is_some() || self.kind == DeadlineKind::Window {
             return None;
         }
         self.before.as_ref().map(|before| before.record.generation)

@@ -7,7 +7,7 @@ use aya::maps::{Array, Map, MapData};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::dataplane::error::{DataplaneError, Doing as _, error_number};
+use crate::dataplane::error::{Context as _, DataplaneError, error_number};
 
 pub(super) const CHUNK: usize = 4096;
 
@@ -16,7 +16,7 @@ pub(in crate::dataplane) fn read_record<T: DeserializeOwned>(path: &Path) -> Res
     let data = match MapData::from_pin(path) {
         Ok(data) => data,
         Err(error) if error_number(&error) == Some(libc::ENOENT) => return Ok(None),
-        Err(error) => return Err(error).doing(|| format!("cannot open the record {}", path.display())),
+        Err(error) => return Err(error).with_context(|| format!("cannot open the record {}", path.display())),
     };
     let read = || -> Result<Vec<u8>, aya::maps::MapError> {
         let map: Array<MapData, [u8; CHUNK]> = Map::from_map_data(data)?.try_into()?;
@@ -26,27 +26,27 @@ pub(in crate::dataplane) fn read_record<T: DeserializeOwned>(path: &Path) -> Res
         }
         Ok(bytes)
     };
-    let bytes = read().doing(|| format!("cannot read the record {}", path.display()))?;
+    let bytes = read().with_context(|| format!("cannot read the record {}", path.display()))?;
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     let record = serde_json::from_slice(text)
-        .doing(|| format!("the record {} is not one of this version of enforcer", path.display()))?;
+        .with_context(|| format!("the record {} is not one of this version of enforcer", path.display()))?;
     Ok(Some(record))
 }
 
 /// Writes a record in the place of another, in one step.
 pub(in crate::dataplane) fn write_record<T: Serialize>(path: &Path, record: &T) -> Result<(), DataplaneError> {
-    let doing = || format!("cannot write the record {}", path.display());
-    let text = serde_json::to_vec(record).doing(doing)?;
+    let context = || format!("cannot write the record {}", path.display());
+    let text = serde_json::to_vec(record).with_context(context)?;
     let new = path.with_file_name("new_record");
     // Left behind by a process that was killed just here.
     let _ = fs::remove_file(&new);
     let count = u32::try_from(text.len() / CHUNK + 1).unwrap_or(u32::MAX);
-    let mut map: Array<MapData, [u8; CHUNK]> = Array::create(count, 0).doing(doing)?;
+    let mut map: Array<MapData, [u8; CHUNK]> = Array::create(count, 0).with_context(context)?;
     for (index, part) in (0..count).zip(text.chunks(CHUNK)) {
         let mut chunk = [0; CHUNK];
         chunk[..part.len()].copy_from_slice(part);
-        map.set(index, chunk, 0).doing(doing)?;
+        map.set(index, chunk, 0).with_context(context)?;
     }
-    map.pin(&new).doing(doing)?;
-    fs::rename(&new, path).doing(doing)
+    map.pin(&new).with_context(context)?;
+    fs::rename(&new, path).with_context(context)
 }

@@ -6,7 +6,7 @@ use aya::{Ebpf, TestRun as _, TestRunOptions};
 use enforcer_common::layout::{Direct, RULE_SLOTS, RuleCounter, map, reason_index};
 use enforcer_common::{Direction, Reason};
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::programs::{load, program_name};
 use crate::dataplane::kinds::Hook;
 use crate::dataplane::load::fill::write_words;
@@ -30,7 +30,7 @@ pub struct Answer {
 /// # Errors
 /// When the copy cannot be loaded, or the kernel refuses to run it on this frame.
 pub fn ask(protected: &Protected, direction: Direction, frame: &[u8]) -> Result<Answer, DataplaneError> {
-    let doing = || format!("cannot ask the program of {}", protected.interface);
+    let context = || format!("cannot ask the program of {}", protected.interface);
     let missing =
         || DataplaneError::NotProtected(format!("{} has no {} program", protected.interface, direction.name()));
     let hook = protected.record.direction(direction).ok_or_else(missing)?.hook;
@@ -41,11 +41,11 @@ pub fn ask(protected: &Protected, direction: Direction, frame: &[u8]) -> Result<
     let program = object.ebpf.program_mut(program_name(direction, hook)).ok_or_else(missing)?;
     let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
     match hook {
-        Hook::Xdp => <&mut Xdp>::try_from(program).doing(doing)?.test_run(options),
-        Hook::Tc => <&mut SchedClassifier>::try_from(program).doing(doing)?.test_run(options),
+        Hook::Xdp => <&mut Xdp>::try_from(program).with_context(context)?.test_run(options),
+        Hook::Tc => <&mut SchedClassifier>::try_from(program).with_context(context)?.test_run(options),
     }
-    .doing(doing)?;
-    let slot = counted_slot(&object.ebpf).doing(doing)?;
+    .with_context(context)?;
+    let slot = counted_slot(&object.ebpf).with_context(context)?;
     let rule = match slot {
         Some(slot) => policy(&protected.record)?.rules.into_iter().find(|rule| rule.slot == slot).map(|rule| rule.id),
         None => None,

@@ -5,7 +5,7 @@ use enforcer_common::layout::{Counter, Direct, REASON_SLOTS, RuleCounter, map, r
 use enforcer_common::{Direction, Reason};
 use jiff::Timestamp;
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::load::per_cpu;
 use crate::dataplane::pin::bases::Bases;
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
@@ -116,7 +116,7 @@ pub(in crate::dataplane) fn zero(pins: &InterfacePins, slots: &[Slot], bases: &B
     let reasons = open_map(&pins.map(map::REASONS))?;
     for slot in slots {
         let index = u32::from(slot.number);
-        let values = rules.get(&index, 0).doing(|| doing(pins))?;
+        let values = rules.get(&index, 0).with_context(|| context(pins))?;
         if slot.permits {
             let reason = reason_index(direction(*slot), false, Reason::Rule);
             let count = values.iter().fold(Count::default(), |sum, one| add(sum, one.counter));
@@ -125,7 +125,9 @@ pub(in crate::dataplane) fn zero(pins: &InterfacePins, slots: &[Slot], bases: &B
             per_cpu::add(&reasons, Direct::Reasons, reason as usize * 2, &[count.packets, count.bytes])?;
         }
         let zeros = vec![RuleCounter::default(); values.len()];
-        rules.set(index, PerCpuValues::try_from(zeros).doing(|| doing(pins))?, 0).doing(|| doing(pins))?;
+        rules
+            .set(index, PerCpuValues::try_from(zeros).with_context(|| context(pins))?, 0)
+            .with_context(|| context(pins))?;
     }
     Ok(())
 }
@@ -164,13 +166,13 @@ pub(in crate::dataplane) fn take_over(
 
 /// Reads every slot, with a few system calls whatever the number of rules.
 pub(super) fn read_slots(pins: &InterfacePins) -> Result<Slots, DataplaneError> {
-    let data = MapData::from_pin(pins.map(map::RULES)).doing(|| doing(pins))?;
+    let data = MapData::from_pin(pins.map(map::RULES)).with_context(|| context(pins))?;
     let mut found = Slots::new();
     per_cpu_elements::<RuleCounter>(&data, |_, values| {
         let count = values.iter().fold(Count::default(), |sum, one| add(sum, one.counter));
         found.push((count, values.iter().map(|one| one.last).max().unwrap_or(0)));
     })
-    .doing(|| doing(pins))?;
+    .with_context(|| context(pins))?;
     Ok(found)
 }
 
@@ -229,10 +231,10 @@ pub(super) fn add(sum: Count, one: Counter) -> Count {
 }
 
 pub(super) fn open<T: aya::Pod>(pins: &InterfacePins, name: &str) -> Result<PerCpuArray<MapData, T>, DataplaneError> {
-    let data = MapData::from_pin(pins.map(name)).doing(|| doing(pins))?;
-    Map::from_map_data(data).and_then(TryInto::try_into).doing(|| doing(pins))
+    let data = MapData::from_pin(pins.map(name)).with_context(|| context(pins))?;
+    Map::from_map_data(data).and_then(TryInto::try_into).with_context(|| context(pins))
 }
 
-pub(super) fn doing(pins: &InterfacePins) -> String {
+pub(super) fn context(pins: &InterfacePins) -> String {
     format!("cannot read the counters of {}", pins.dir().display())
 }

@@ -9,7 +9,7 @@ use enforcer_common::packet::{ICMP, ICMPV6, SCTP, TCP, UDP};
 use enforcer_common::{Direction, Mode, Reason};
 use jiff::Timestamp;
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::load::per_cpu;
 use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::Protected;
@@ -26,7 +26,7 @@ pub fn denied(protected: &[Protected]) -> Result<Denied, DataplaneError> {
     // All that is protected in a network namespace shares one table.
     let host = HostPins::of(first.record.netns);
     let data = open(&host)?;
-    let entries: Vec<(DeniedKey, DeniedState)> = hash_entries(&data).doing(doing)?;
+    let entries: Vec<(DeniedKey, DeniedState)> = hash_entries(&data).with_context(context)?;
     let interfaces: BTreeMap<u32, &Protected> = protected.iter().map(|one| (one.record.index, one)).collect();
     let remembered = entries.len();
     let flows = entries.into_iter().filter_map(|(key, state)| {
@@ -52,22 +52,22 @@ pub fn denied_use(protected: &[Protected]) -> Result<Denied, DataplaneError> {
     let Some(first) = protected.first() else { return Ok(Denied::default()) };
     let host = HostPins::of(first.record.netns);
     let data = open(&host)?;
-    let remembered = count_entries::<DeniedKey, DeniedState>(&data).doing(doing)?;
+    let remembered = count_entries::<DeniedKey, DeniedState>(&data).with_context(context)?;
     let remembered = usize::try_from(remembered).unwrap_or(usize::MAX);
     let (suppressed, lost) = suppressed(&host)?;
     Ok(Denied { flows: Vec::new(), remembered, capacity: capacity(&data)?, suppressed, lost })
 }
 
 fn open(host: &HostPins) -> Result<MapData, DataplaneError> {
-    MapData::from_pin(host.map(map::DENIED)).doing(doing)
+    MapData::from_pin(host.map(map::DENIED)).with_context(context)
 }
 
 /// Entries at most.
 fn capacity(data: &MapData) -> Result<u32, DataplaneError> {
-    Ok(data.info().doing(doing)?.max_entries())
+    Ok(data.info().with_context(context)?.max_entries())
 }
 
-fn doing() -> String {
+fn context() -> String {
     "cannot read the denied flows".to_owned()
 }
 

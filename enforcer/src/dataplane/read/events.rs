@@ -10,7 +10,7 @@ use enforcer_common::layout::{Event, map};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::denied::{flow, suppressed};
-use crate::dataplane::error::{DataplaneError, Doing as _, at};
+use crate::dataplane::error::{Context as _, DataplaneError, at};
 use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::read::denied::{Asked, DeniedEvent};
@@ -39,11 +39,11 @@ impl EventStream {
         };
         let host = HostPins::of(first.record.netns);
         let reader = become_reader(&host)?;
-        let doing = || "cannot open the stream of events".to_owned();
-        let data = MapData::from_pin(host.map(map::EVENTS)).doing(doing)?;
-        let map = data.info().doing(doing)?.id();
+        let context = || "cannot open the stream of events".to_owned();
+        let data = MapData::from_pin(host.map(map::EVENTS)).with_context(context)?;
+        let map = data.info().with_context(context)?.id();
         Ok(Self {
-            ring: Map::from_map_data(data).and_then(TryInto::try_into).doing(doing)?,
+            ring: Map::from_map_data(data).and_then(TryInto::try_into).with_context(context)?,
             host,
             map,
             clock: first.record.clock,

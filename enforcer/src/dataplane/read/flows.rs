@@ -14,7 +14,7 @@ use enforcer_common::layout::{
 use enforcer_common::packet::{SCTP, TCP, UDP};
 use jiff::Timestamp;
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::mode::control;
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::HostPins;
@@ -111,9 +111,9 @@ pub fn flows(protected: &[Protected]) -> Result<Vec<Flow>, DataplaneError> {
     let host = HostPins::of(first.record.netns);
     let clock = &first.record.clock;
     let one_way = Config::from_words(first.record.config).one_way;
-    let doing = || "cannot read the flow table".to_owned();
-    let v4: Vec<(FlowKey4, FlowState)> = hash_entries(&open_map(&host.map(map::FLOWS4))?).doing(doing)?;
-    let v6: Vec<(FlowKey6, FlowState6)> = hash_entries(&open_map(&host.map(map::FLOWS6))?).doing(doing)?;
+    let context = || "cannot read the flow table".to_owned();
+    let v4: Vec<(FlowKey4, FlowState)> = hash_entries(&open_map(&host.map(map::FLOWS4))?).with_context(context)?;
+    let v6: Vec<(FlowKey6, FlowState6)> = hash_entries(&open_map(&host.map(map::FLOWS6))?).with_context(context)?;
     let now = clock.jiffies_now();
     let v4 = v4.into_iter().map(|(key, state)| {
         let [remote, local] = [key.remote, key.local].map(|word| Ipv4Addr::from(word.to_ne_bytes()).into());
@@ -210,35 +210,35 @@ struct Table<K: Pod, V: Pod, D: Pod, H: Pod + Default> {
 impl<K: Pod, V: Pod, D: Pod, H: Pod + Default> Table<K, V, D, H> {
     fn open(host: &HostPins, [flows, denials, hot]: [&str; 3]) -> Result<Self, DataplaneError> {
         let open = |name: &str| -> Result<Map, DataplaneError> {
-            Map::from_map_data(open_map(&host.map(name))?).doing(|| doing(name))
+            Map::from_map_data(open_map(&host.map(name))?).with_context(|| context(name))
         };
         Ok(Self {
-            flows: open(flows)?.try_into().doing(|| doing(flows))?,
-            denials: open(denials)?.try_into().doing(|| doing(denials))?,
-            hot: open(hot)?.try_into().doing(|| doing(hot))?,
+            flows: open(flows)?.try_into().with_context(|| context(flows))?,
+            denials: open(denials)?.try_into().with_context(|| context(denials))?,
+            hot: open(hot)?.try_into().with_context(|| context(hot))?,
         })
     }
 
     fn end(&mut self, key: K, denial: Option<D>, refused: DenialState) -> Result<bool, DataplaneError> {
-        let doing = || "cannot end a flow".to_owned();
+        let context = || "cannot end a flow".to_owned();
         if let Some(denial) = denial {
-            self.denials.insert(denial, refused, 0).doing(doing)?;
+            self.denials.insert(denial, refused, 0).with_context(context)?;
         }
         match self.flows.remove(&key) {
             Ok(()) => Ok(true),
             Err(MapError::KeyNotFound) => Ok(false),
             Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(error).doing(doing),
+            Err(error) => Err(error).with_context(context),
         }
     }
 
     /// Clears places in the memories of all CPUs. Another flow that stands there is found in the table again.
     fn cool(&mut self, places: BTreeSet<u32>) -> Result<(), DataplaneError> {
-        let doing = || "cannot clear what a CPU remembers of a flow".to_owned();
-        let cpus = nr_cpus().map_err(|(_, error)| error).doing(doing)?;
+        let context = || "cannot clear what a CPU remembers of a flow".to_owned();
+        let cpus = nr_cpus().map_err(|(_, error)| error).with_context(context)?;
         for place in places {
-            let nothing = PerCpuValues::try_from(vec![H::default(); cpus]).doing(doing)?;
-            self.hot.set(place, nothing, 0).doing(doing)?;
+            let nothing = PerCpuValues::try_from(vec![H::default(); cpus]).with_context(context)?;
+            self.hot.set(place, nothing, 0).with_context(context)?;
         }
         Ok(())
     }
@@ -248,7 +248,7 @@ fn is_missing(error: &MapError) -> bool {
     crate::dataplane::error::error_number(error) == Some(libc::ENOENT)
 }
 
-fn doing(name: &str) -> String {
+fn context(name: &str) -> String {
     format!("cannot open the table {name}")
 }
 

@@ -15,7 +15,7 @@ use enforcer_common::outcome::Outcome;
 use log::{Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::programs::program_id;
 use crate::dataplane::pin::protected::{Protected, policy};
 use crate::dataplane::pin::record::RecordedRule;
@@ -99,7 +99,7 @@ impl LogStream {
                 lines: self.sender.clone(),
             };
             let logger = EbpfLogger::init_from_id_with_logger(program, decoder)
-                .doing(|| format!("cannot open the log of the programs of {}", one.interface))?;
+                .with_context(|| format!("cannot open the log of the programs of {}", one.interface))?;
             let ends = Arc::new(AtomicBool::new(false));
             let asked = Arc::clone(&ends);
             thread::spawn(move || read(logger, &asked));

@@ -7,7 +7,7 @@ use std::path::Path;
 use aya::maps::{Map, MapData, PerCpuArray};
 use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, MAPS, Purpose, Statistic, map};
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::pin::pins::{HostPins, pin_of};
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::sys::batch::count_entries;
@@ -15,7 +15,7 @@ use crate::dataplane::sys::open::open_map;
 
 /// Bytes of kernel memory, by what they are for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Memory {
+pub struct MapMemory {
     /// Tracked conversations.
     pub flows: u64,
     /// Refused conversations and fragments that are remembered.
@@ -30,7 +30,7 @@ pub struct Memory {
     pub host: u64,
 }
 
-impl Memory {
+impl MapMemory {
     /// All of it.
     #[must_use]
     pub const fn total(&self) -> u64 {
@@ -61,12 +61,12 @@ pub struct FlowUse {
 ///
 /// # Errors
 /// When a map cannot be opened.
-pub fn memory(protected: &Protected) -> Result<Memory, DataplaneError> {
+pub fn memory(protected: &Protected) -> Result<MapMemory, DataplaneError> {
     let (_reading, protected) = &protected.now()?;
     let host = HostPins::of(protected.record.netns);
     let generation = protected.record.generation;
     // The record of the policy is no map of the programs.
-    let mut memory = Memory { policy: bytes(&host.generation(generation).join("ruleset"))?, ..Memory::default() };
+    let mut memory = MapMemory { policy: bytes(&host.generation(generation).join("ruleset"))?, ..MapMemory::default() };
     for row in MAPS {
         let part = match row.purpose {
             Purpose::Flows => &mut memory.flows,
@@ -87,17 +87,17 @@ pub fn memory(protected: &Protected) -> Result<Memory, DataplaneError> {
 /// When a map cannot be read.
 pub fn flow_use(protected: &Protected) -> Result<FlowUse, DataplaneError> {
     let host = HostPins::of(protected.record.netns);
-    let doing = || "cannot read the flow table".to_owned();
-    let open = |name: &str| MapData::from_pin(host.map(name)).doing(doing);
+    let context = || "cannot read the flow table".to_owned();
+    let open = |name: &str| MapData::from_pin(host.map(name)).with_context(context);
     let flows4 = open(map::FLOWS4)?;
-    let most = flows4.info().doing(doing)?.max_entries();
+    let most = flows4.info().with_context(context)?.max_entries();
     let statistics: PerCpuArray<MapData, u64> =
-        Map::from_map_data(open(map::STATISTICS)?).and_then(TryInto::try_into).doing(doing)?;
+        Map::from_map_data(open(map::STATISTICS)?).and_then(TryInto::try_into).with_context(context)?;
     let total = |statistic: Statistic| -> Result<u64, DataplaneError> {
-        Ok(statistics.get(&(statistic as u32), 0).doing(doing)?.iter().sum())
+        Ok(statistics.get(&(statistic as u32), 0).with_context(context)?.iter().sum())
     };
-    let v4 = count_entries::<FlowKey4, FlowState>(&flows4).doing(doing)?;
-    let v6 = count_entries::<FlowKey6, FlowState6>(&open(map::FLOWS6)?).doing(doing)?;
+    let v4 = count_entries::<FlowKey4, FlowState>(&flows4).with_context(context)?;
+    let v6 = count_entries::<FlowKey6, FlowState6>(&open(map::FLOWS6)?).with_context(context)?;
     let (made, revived) = (total(Statistic::FlowsMade)?, total(Statistic::FlowsRevived)?);
     Ok(FlowUse {
         most,
@@ -126,10 +126,10 @@ pub(in crate::dataplane) fn folder_bytes(folder: &Path) -> u64 {
 
 /// What the kernel charges for a map.
 fn bytes(path: &Path) -> Result<u64, DataplaneError> {
-    let doing = || format!("cannot look at the map {}", path.display());
+    let context = || format!("cannot look at the map {}", path.display());
     let data = open_map(path)?;
     let number = data.fd().as_fd().as_raw_fd();
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).doing(doing)?;
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).with_context(context)?;
     let line = info.lines().find_map(|line| line.strip_prefix("memlock:"));
     Ok(line.and_then(|number| number.trim().parse().ok()).unwrap_or(0))
 }

@@ -9,7 +9,7 @@ use enforcer_common::layout::{Range4, map};
 use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass, ranges};
 use ipnet::IpNet;
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::{Protected, policy};
 use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord, RecordedRule};
@@ -110,9 +110,9 @@ fn words(path: &Path) -> Result<Vec<u32>, DataplaneError> {
 /// Keys are the length of the prefix and the words of the address.
 fn prefix_table<K: Pod + Default>(path: &Path) -> Result<Vec<(K, u32)>, DataplaneError> {
     let data = open_map(path)?;
-    hash_entries(&data).doing(|| doing(path))
+    hash_entries(&data).with_context(|| context(path))
 }
 
-fn doing(path: &Path) -> String {
+fn context(path: &Path) -> String {
     format!("cannot read the table {} back", path.display())
 }

@@ -6,14 +6,14 @@ use enforcer_common::layout::map;
 
 use super::counters::counters;
 use super::drift;
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::attach::has_filter;
 use crate::dataplane::hook::programs::program_id;
 use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::kinds::AttachMode;
 use crate::dataplane::load::own::{self, Own};
 use crate::dataplane::mode::control::modes;
-use crate::dataplane::mode::pending::{Kind, Outcome, Pending};
+use crate::dataplane::mode::pending::{DeadlineKind, DeadlineOutcome, Pending};
 use crate::dataplane::mode::resulting::held as held_back;
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
 use crate::dataplane::pin::protected::{Protected, all_protected, policy};
@@ -123,7 +123,7 @@ fn look_at_host(
     problems: &mut Vec<String>,
     notes: &mut Vec<String>,
 ) -> Result<(), DataplaneError> {
-    let links = links().doing(|| "cannot look at the interfaces".to_owned())?;
+    let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;
     let link = links.iter().find(|link| link.index == record.index);
     let bridge = link.and_then(|link| bridge_of(link, &links));
     if let Some(bridge) = bridge {
@@ -135,7 +135,7 @@ fn look_at_host(
         ));
     }
     let data = MapData::from_pin(HostPins::of(record.netns).map(map::OWN))
-        .doing(|| "cannot open the table of the host's own addresses".to_owned())?;
+        .with_context(|| "cannot open the table of the host's own addresses".to_owned())?;
     let protected = all_protected()?.into_iter().map(|one| one.record.index).collect();
     let found = own::differences(&data, &Own::read(&protected)?, bridge.is_some())?;
     let mut said = Vec::new();
@@ -179,9 +179,9 @@ pub fn detached(protected: &Protected) -> Vec<String> {
 fn judge(pending: &Pending, modes: Modes, problems: &mut Vec<String>, notes: &mut Vec<String>) {
     let at = pending.at();
     match (pending.kind(), pending.outcome()) {
-        (Kind::Window, _) if pending.is_armed() => notes.push(format!("a change window is open: enforcement returns at {at}")),
-        (Kind::Window, _) => {}
-        (Kind::Unconfirmed, None) if !pending.is_armed() => problems.push(match pending.trouble() {
+        (DeadlineKind::Window, _) if pending.is_armed() => notes.push(format!("a change window is open: enforcement returns at {at}")),
+        (DeadlineKind::Window, _) => {}
+        (DeadlineKind::Unconfirmed, None) if !pending.is_armed() => problems.push(match pending.trouble() {
             Some(why) => format!(
                 "the change was not confirmed by {at}, and the last confirmed policy cannot be restored ({why}): the unconfirmed \
                  policy stays active in audit, and no packet is dropped; run `enforcer apply`"
@@ -191,7 +191,7 @@ fn judge(pending: &Pending, modes: Modes, problems: &mut Vec<String>, notes: &mu
                  confirmed policy: the next command that changes something, such as `enforcer confirm`, restores it first"
             ),
         }),
-        (Kind::Unconfirmed, None) => {
+        (DeadlineKind::Unconfirmed, None) => {
             notes.push(format!("this change must be confirmed before {at}: run `enforcer confirm`"));
             if !pending.has_restorer() {
                 problems.push(format!(
@@ -200,13 +200,13 @@ fn judge(pending: &Pending, modes: Modes, problems: &mut Vec<String>, notes: &mu
                 ));
             }
         }
-        (Kind::Unconfirmed, Some(Outcome::Restored(when))) => notes
+        (DeadlineKind::Unconfirmed, Some(DeadlineOutcome::Restored(when))) => notes
             .push(format!("a change was not confirmed by {at}; the last confirmed policy was restored at {when}")),
-        (Kind::Unconfirmed, Some(Outcome::LeftInAudit(_))) if modes.enforces() => notes.push(format!(
+        (DeadlineKind::Unconfirmed, Some(DeadlineOutcome::LeftInAudit(_))) if modes.enforces() => notes.push(format!(
             "it enforces a policy that was not confirmed by {at}, and the next boot does not protect by it: `enforcer apply` \
              makes it permanent"
         )),
-        (Kind::Unconfirmed, Some(Outcome::LeftInAudit(_))) => problems.push(format!(
+        (DeadlineKind::Unconfirmed, Some(DeadlineOutcome::LeftInAudit(_))) => problems.push(format!(
             "the policy was not confirmed by {at}, and there was no confirmed policy to restore: it stays active in audit, and no \
              packet is dropped; run `enforcer apply`, or `enforcer mode enforce --confirm-within 2m` and then `enforcer confirm`"
         )),

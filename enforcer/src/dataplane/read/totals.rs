@@ -2,7 +2,7 @@
 
 use std::{fs, thread};
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::read::counted::{Counted, InterfaceCounters, ReasonCount};
@@ -45,7 +45,7 @@ pub(in crate::dataplane) fn save_each(protected: &[Protected]) -> Vec<(String, S
 
 /// The same for one interface, likewise.
 pub(in crate::dataplane) fn save(protected: &Protected) -> Result<Option<String>, DataplaneError> {
-    let doing = || format!("cannot save the totals of {}", protected.interface);
+    let context = || format!("cannot save the totals of {}", protected.interface);
     let counted = Counted::read(protected)?.ledger();
     let files = Files::of(protected.pins.name());
     let (known, said) = match files.read() {
@@ -67,7 +67,7 @@ pub(in crate::dataplane) fn save(protected: &Protected) -> Result<Option<String>
         }
     };
     let next = Totals::next(known.as_deref(), owner(protected)?, life(protected)?, counted);
-    files.write(&next).doing(doing)?;
+    files.write(&next).with_context(context)?;
     Ok(said)
 }
 
@@ -123,6 +123,6 @@ fn owner(protected: &Protected) -> Result<Owner, DataplaneError> {
 
 fn life(protected: &Protected) -> Result<Life, DataplaneError> {
     const BOOT: &str = "/proc/sys/kernel/random/boot_id";
-    let boot = fs::read_to_string(BOOT).doing(|| format!("cannot read {BOOT}"))?;
+    let boot = fs::read_to_string(BOOT).with_context(|| format!("cannot read {BOOT}"))?;
     Ok(Life { boot: boot.trim().to_owned(), since: protected.record.since })
 }

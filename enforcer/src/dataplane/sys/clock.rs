@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 
 /// Jiffies and the monotonic clock at one moment. Both stand still while the machine sleeps, so they never drift apart.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
@@ -25,16 +25,17 @@ pub struct Clock {
 impl Clock {
     /// Asks the kernel, by a test run of a program that reads both clocks.
     pub(in crate::dataplane) fn read(object: &mut Ebpf) -> Result<Self, DataplaneError> {
-        let doing = || "cannot read the kernel's clock".to_owned();
+        let context = || "cannot read the kernel's clock".to_owned();
         let missing = || DataplaneError::NotAllowed("the BPF object has no clock program".to_owned());
-        let program: &mut SchedClassifier = object.program_mut("clock").ok_or_else(missing)?.try_into().doing(doing)?;
-        program.load().doing(doing)?;
+        let program: &mut SchedClassifier =
+            object.program_mut("clock").ok_or_else(missing)?.try_into().with_context(context)?;
+        program.load().with_context(context)?;
         let frame = [0_u8; 64];
-        program.test_run(TestRunOptions { data_in: Some(&frame), ..Default::default() }).doing(doing)?;
-        program.unload().doing(doing)?;
-        let times: Array<_, u64> = object.map("CLOCK").ok_or_else(missing)?.try_into().doing(doing)?;
-        let jiffies = times.get(&0, 0).doing(doing)?;
-        let monotonic = times.get(&1, 0).doing(doing)?;
+        program.test_run(TestRunOptions { data_in: Some(&frame), ..Default::default() }).with_context(context)?;
+        program.unload().with_context(context)?;
+        let times: Array<_, u64> = object.map("CLOCK").ok_or_else(missing)?.try_into().with_context(context)?;
+        let jiffies = times.get(&0, 0).with_context(context)?;
+        let monotonic = times.get(&1, 0).with_context(context)?;
         Ok(Self { jiffies, monotonic, hz: hertz(jiffies, monotonic) })
     }
 

@@ -42,8 +42,8 @@ pub(in crate::dataplane) fn on_old_kernels(error: DataplaneError) -> DataplaneEr
 fn noted(mut error: DataplaneError, note: &str) -> DataplaneError {
     if let DataplaneError::Verifier { log, .. } = &mut error {
         *log = format!("{log}\n{note}").trim_start().to_owned();
-    } else if let DataplaneError::System { doing, .. } = &mut error {
-        *doing = format!("{doing} ({note})");
+    } else if let DataplaneError::System { context, .. } = &mut error {
+        *context = format!("{context} ({note})");
     }
     error
 }
@@ -66,7 +66,7 @@ mod tests {
         assert!(matches!(noted_verifier, DataplaneError::Verifier { .. }));
         let text = noted_verifier.to_string();
         assert_eq!(text, "the kernel refused the program inbound_xdp: Invalid argument (os error 22)\nthis is old");
-        let system = DataplaneError::System { doing: "cannot write".to_owned(), source: cause().into() };
+        let system = DataplaneError::System { context: "cannot write".to_owned(), source: cause().into() };
         let text = format!("{:#}", anyhow::Error::from(noted(system, "this is old")));
         assert_eq!(text, "cannot write (this is old): Invalid argument (os error 22)");
     }

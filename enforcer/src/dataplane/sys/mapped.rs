@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use aya::maps::MapData;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-use crate::dataplane::error::{DataplaneError, Doing as _};
+use crate::dataplane::error::{Context as _, DataplaneError};
 
 /// What memory is read and written by, as a whole and by whoever shares it.
 pub(in crate::dataplane) trait Shared {}
@@ -23,21 +23,21 @@ pub(in crate::dataplane) fn with_memory<W: Shared, T>(
     data: &MapData,
     work: impl FnOnce(&[W]) -> T,
 ) -> Result<T, DataplaneError> {
-    let doing = || "cannot map a BPF array into memory".to_owned();
-    let info = data.info().doing(doing)?;
+    let context = || "cannot map a BPF array into memory".to_owned();
+    let info = data.info().with_context(context)?;
     let bytes = info.max_entries() as usize * (info.value_size() as usize).next_multiple_of(8);
     let length = NonZeroUsize::new(bytes).unwrap_or(NonZeroUsize::MIN);
     // SAFETY: a new mapping of a file descriptor that we hold, at an address that the kernel chooses.
     let address = unsafe {
         mmap(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, data.fd().as_fd(), 0)
     }
-    .map_err(|errno| DataplaneError::system(doing(), std::io::Error::from(errno)))?;
+    .map_err(|errno| DataplaneError::system(context(), std::io::Error::from(errno)))?;
     let words: NonNull<W> = address.cast();
     // SAFETY: page-aligned, `bytes` long, and alive until `munmap` below. Programs and other processes share it, and each word
     // is an atomic one, for which any bits are valid.
     let result = work(unsafe { std::slice::from_raw_parts(words.as_ptr(), bytes / size_of::<W>()) });
     // SAFETY: the mapping that was just made; the slice is gone.
     unsafe { munmap(address, length.get()) }
-        .map_err(|errno| DataplaneError::system(doing(), std::io::Error::from(errno)))?;
+        .map_err(|errno| DataplaneError::system(context(), std::io::Error::from(errno)))?;
     Ok(result)
 }

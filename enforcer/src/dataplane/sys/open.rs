@@ -4,7 +4,7 @@ use std::path::Path;
 
 use aya::maps::MapData;
 
-use crate::dataplane::error::{DataplaneError, Doing as _, error_number};
+use crate::dataplane::error::{Context as _, DataplaneError, error_number};
 
 /// Opens a pinned map that has to be there.
 ///
@@ -16,6 +16,6 @@ pub(in crate::dataplane) fn open_map(path: &Path) -> Result<MapData, DataplaneEr
             "the table {} is gone; run `enforcer apply` again",
             path.display()
         ))),
-        opened => opened.doing(|| format!("cannot open the map {}", path.display())),
+        opened => opened.with_context(|| format!("cannot open the map {}", path.display())),
     }
 }

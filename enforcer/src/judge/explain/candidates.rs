@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use enforcer_common::Direction;
 
-use crate::policy::catalogue::{Catalogue, Kind, Port, Role, Service, Setting, Settings};
+use crate::policy::catalogue::{Catalogue, ParameterKind, Port, Role, Service, Setting, Settings};
 use crate::policy::ruleset::SourceRow;
 
 /// A service or connection of the catalogue that names a port.
@@ -116,7 +116,8 @@ impl<'a> Candidates<'a> {
         let mut found = Vec::new();
         for role in self.catalogue.roles.values() {
             let parameters = self.catalogue.parameters(&role.name);
-            let Some(Kind::Integer(range)) = parameters.get("instance").map(|parameter| &parameter.kind) else {
+            let Some(ParameterKind::Integer(range)) = parameters.get("instance").map(|parameter| &parameter.kind)
+            else {
                 continue;
             };
             let mut settings = defaults(self.catalogue, role);

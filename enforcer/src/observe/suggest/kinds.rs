@@ -78,7 +78,7 @@ pub struct Suggestions {
 #[derive(Clone, Debug, Serialize)]
 pub struct Suggestion {
     /// What is changed.
-    pub kind: Kind,
+    pub kind: SuggestionKind,
     /// The peer, the role, or the name of the entry.
     pub name: String,
     /// What to add to the site file.
@@ -104,7 +104,7 @@ pub struct Suggestion {
 /// What a suggestion changes.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum SuggestionKind {
     /// An entry of `allow`.
     Allow,
     /// Addresses of a peer.
@@ -171,7 +171,7 @@ pub struct Options {
     pub narrow: bool,
 }
 
-impl Kind {
+impl SuggestionKind {
     /// The word used in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -29,7 +29,7 @@ use crate::policy::ruleset::SourceRow;
 use crate::policy::site::protocol_name;
 use crate::text::yaml::write;
 
-pub use kinds::{Class, Denied, Flow, Kind, Options, Suggestion, Suggestions, Tried, Unexplained};
+pub use kinds::{Class, Denied, Flow, Options, Suggestion, SuggestionKind, Suggestions, Tried, Unexplained};
 
 pub use policy::Base;
 pub use risk::{AlsoOpens, Level, Risk};
@@ -72,7 +72,7 @@ pub fn suggest(base: &Base<'_>, denied: &[Denied], options: Options) -> Suggesti
         } else {
             let entry = allow(direction, tried, &flows, &mut names);
             let additions = Additions { allow: vec![entry.clone()], ..Additions::default() };
-            entries.push(Draft { kind: Kind::Allow, name: entry.name, additions, flows });
+            entries.push(Draft { kind: SuggestionKind::Allow, name: entry.name, additions, flows });
         }
     }
     let mut finished = Vec::with_capacity(found.len() + entries.len());
@@ -157,7 +157,7 @@ fn allow(direction: Direction, tried: Tried, flows: &[Denied], names: &mut BTree
 
 /// A suggestion that nobody has tried.
 struct Draft {
-    kind: Kind,
+    kind: SuggestionKind,
     name: String,
     additions: Additions,
     flows: Vec<Denied>,
@@ -182,8 +182,8 @@ fn finish(base: &Base<'_>, changed: &Changed, draft: &Draft) -> Result<Suggestio
     let mut ids: Vec<String> = rules.iter().map(|rule| rule.id.clone()).collect();
     ids.dedup();
     let also_opens = match kind {
-        Kind::Allow => AlsoOpens::default(),
-        Kind::Peer | Kind::Role => risk::also_opens(base.ruleset, &changed.ruleset, flows),
+        SuggestionKind::Allow => AlsoOpens::default(),
+        SuggestionKind::Peer | SuggestionKind::Role => risk::also_opens(base.ruleset, &changed.ruleset, flows),
     };
     let risk = risk::judge(*kind, name, &also_opens, flows);
     let narrower = (also_opens.ports > 0).then(|| {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use enforcer_common::{Direction, Reason, SourceClass, Verdict};
 
 use super::additions::Additions;
-use super::kinds::{Denied, Kind, Tried};
+use super::kinds::{Denied, SuggestionKind, Tried};
 use super::risk::opened;
 use super::{Base, Draft};
 use crate::judge::explain::peers_of;
@@ -28,7 +28,7 @@ pub(super) fn suggest(base: &Base<'_>, open: &mut Vec<Denied>) -> Vec<Draft> {
     let suggestion = |(peer, flows): (String, Vec<Denied>)| {
         let addresses = flows.iter().filter_map(|flow| flow.remote).collect();
         let additions = Additions { peers: BTreeMap::from([(peer.clone(), addresses)]), ..Additions::default() };
-        Draft { kind: Kind::Peer, name: peer, additions, flows }
+        Draft { kind: SuggestionKind::Peer, name: peer, additions, flows }
     };
     found.into_iter().map(suggestion).collect()
 }

@@ -7,7 +7,7 @@ use enforcer_common::{Direction, ServiceIndex};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::kinds::{Denied, Kind, Tried};
+use super::kinds::{Denied, SuggestionKind, Tried};
 use crate::policy::catalogue::parse_ranges;
 use crate::policy::diff::{Change, Difference, Effect, Sources, diff};
 use crate::policy::ruleset::Ruleset;
@@ -156,7 +156,7 @@ fn is_in(change: &Change, (direction, index): (Direction, u32)) -> bool {
 }
 
 /// What to think of before a suggestion is taken.
-pub(super) fn judge(kind: Kind, name: &str, also: &AlsoOpens, flows: &[Denied]) -> Risk {
+pub(super) fn judge(kind: SuggestionKind, name: &str, also: &AlsoOpens, flows: &[Denied]) -> Risk {
     let mut level = Level::Low;
     let mut notes: Vec<String> = Vec::new();
     let mut note = |of: Level, text: String| {
@@ -164,14 +164,14 @@ pub(super) fn judge(kind: Kind, name: &str, also: &AlsoOpens, flows: &[Denied]) 
         notes.push(text);
     };
     match kind {
-        Kind::Allow => note(Level::Low, "permits only the flows that were seen".to_owned()),
-        Kind::Peer if name == "cluster" || name == "https-networking" => note(
+        SuggestionKind::Allow => note(Level::Low, "permits only the flows that were seen".to_owned()),
+        SuggestionKind::Peer if name == "cluster" || name == "https-networking" => note(
             Level::High,
             format!(
                 "members of `{name}` reach services that nobody else can reach: accept only if these addresses are such servers"
             ),
         ),
-        Kind::Peer if also.ports > 0 => {
+        SuggestionKind::Peer if also.ports > 0 => {
             note(
                 Level::Medium,
                 format!(
@@ -180,10 +180,10 @@ pub(super) fn judge(kind: Kind, name: &str, also: &AlsoOpens, flows: &[Denied]) 
                 ),
             );
         }
-        Kind::Peer => {
+        SuggestionKind::Peer => {
             note(Level::Low, format!("accept only if these addresses belong to `{name}`; they gain no other access"));
         }
-        Kind::Role => {
+        SuggestionKind::Role => {
             let to = if also.to_anybody { ", some to any address" } else { "" };
             let of = if also.to_anybody { Level::High } else { Level::Medium };
             note(of, format!("accept only if this host has the role: it opens {} more{to}", ports(also.ports)));

@@ -6,9 +6,9 @@ use std::ops::RangeInclusive;
 use enforcer_common::{Direction, Verdict};
 
 use super::additions::{Additions, RoleEntry};
-use super::kinds::{Denied, Kind, Tried};
+use super::kinds::{Denied, SuggestionKind, Tried};
 use super::{Base, Draft};
-use crate::policy::catalogue::{Exposure, Kind as ParameterKind, Printed, Setting, Settings};
+use crate::policy::catalogue::{Exposure, ParameterKind, Printed, Setting, Settings};
 
 /// Roles that are suggested at most: a host has few.
 const MOST: usize = 8;
@@ -40,7 +40,12 @@ pub(super) fn suggest(base: &Base<'_>, open: &mut Vec<Denied>) -> Vec<Draft> {
         *open = rest;
         let ports: Ports = explained.iter().filter_map(port_of).collect();
         if is_evidence(&candidates, best, &ports) {
-            found.push(Draft { kind: Kind::Role, name: best.entry.role.clone(), additions, flows: explained });
+            found.push(Draft {
+                kind: SuggestionKind::Role,
+                name: best.entry.role.clone(),
+                additions,
+                flows: explained,
+            });
         } else {
             open.extend(explained);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use enforcer_common::Verdict;
 
 use super::additions::Additions;
-use super::kinds::{Class, Denied, Flow, Kind, Suggestion, Unexplained};
+use super::kinds::{Class, Denied, Flow, Suggestion, SuggestionKind, Unexplained};
 use super::policy::Changed;
 use super::{Base, Draft};
 use crate::judge::explain::Found;
@@ -35,7 +35,8 @@ pub(super) fn together(base: &Base<'_>, finished: Vec<Finished>) -> Together {
         Ok(()) => return together,
         Err((finished, _)) => finished,
     };
-    let (entries, others): (Vec<_>, Vec<_>) = finished.into_iter().partition(|(draft, _)| draft.kind == Kind::Allow);
+    let (entries, others): (Vec<_>, Vec<_>) =
+        finished.into_iter().partition(|(draft, _)| draft.kind == SuggestionKind::Allow);
     let groups = std::iter::once(entries).chain(others.into_iter().map(|one| vec![one]));
     for group in groups.filter(|group| !group.is_empty()) {
         if let Err((group, why)) = together.take(base, group) {

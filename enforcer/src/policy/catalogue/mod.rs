@@ -22,9 +22,9 @@ use crate::policy::ruleset::SourceRow;
 use crate::text::diagnostic::Position;
 
 pub use connections::{Derived, OWN_GROUPS, Origin};
-pub use lint::{Decision, Decisions, Finding, Kind as FindingKind, lint, stale_decisions};
+pub use lint::{Decision, Decisions, Finding, FindingKind, lint, stale_decisions};
 pub use load::{Error, embedded, from_directory};
-pub use parameter::{Kind, Parameter, Setting, Settings};
+pub use parameter::{Parameter, ParameterKind, Setting, Settings};
 pub use port::{Base, EvalError, Port, PortExpression, Protocol, Word};
 pub(crate) use port_ranges::merge_ranges;
 pub use port_ranges::{format_ranges, parse_ranges};

@@ -13,7 +13,7 @@ use crate::text::decimal;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Parameter {
     /// What may be set.
-    pub kind: Kind,
+    pub kind: ParameterKind,
     /// What holds if nothing is set; without it the parameter is required.
     pub default: Option<Setting>,
     /// What it means.
@@ -22,7 +22,7 @@ pub struct Parameter {
 
 /// What a parameter may be set to.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Kind {
+pub enum ParameterKind {
     /// A number in a range.
     Integer(RangeInclusive<i64>),
     /// One of these words.
@@ -40,7 +40,7 @@ pub enum Setting {
     Integer(i64),
     /// A word.
     Choice(String),
-    /// Ports, ascending; a single one for [`Kind::Port`].
+    /// Ports, ascending; a single one for [`ParameterKind::Port`].
     Ports(Vec<RangeInclusive<u16>>),
 }
 
@@ -55,12 +55,14 @@ impl Parameter {
     /// What was expected instead.
     pub fn parse(&self, text: &str) -> Result<Setting, String> {
         let setting = match &self.kind {
-            Kind::Integer(range) => decimal::parse(text).filter(|number| range.contains(number)).map(Setting::Integer),
-            Kind::Choice(values) => values.iter().find(|value| *value == text).cloned().map(Setting::Choice),
-            Kind::Port => {
+            ParameterKind::Integer(range) => {
+                decimal::parse(text).filter(|number| range.contains(number)).map(Setting::Integer)
+            }
+            ParameterKind::Choice(values) => values.iter().find(|value| *value == text).cloned().map(Setting::Choice),
+            ParameterKind::Port => {
                 decimal::parse(text).filter(|port| *port > 0).map(|port: u16| Setting::Ports(vec![port..=port]))
             }
-            Kind::Ports => {
+            ParameterKind::Ports => {
                 parse_ranges(text).filter(|ranges| ranges.iter().all(|r| *r.start() > 0)).map(Setting::Ports)
             }
         };
@@ -69,7 +71,7 @@ impl Parameter {
 }
 
 /// What is expected, for "expected X, found Y".
-impl fmt::Display for Kind {
+impl fmt::Display for ParameterKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Integer(range) => write!(f, "a number from {} to {}", range.start(), range.end()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::parameter::{Kind, Parameter};
+use super::parameter::{Parameter, ParameterKind};
 use super::port::{Port, PortExpression, Protocol};
 use super::{Condition, Document, Exposure, Peer, Printed, Role, Service};
 use crate::policy::ruleset::SourceRow;
@@ -111,10 +111,10 @@ fn parameter(reader: &Reader<'_>, node: &Node) -> Option<Parameter> {
     let default = fields.optional("default");
     fields.finish();
     let kind = match kind? {
-        Type::Integer => Kind::Integer(minimum.unwrap_or(0)..=maximum.unwrap_or(i64::from(u16::MAX))),
-        Type::Choice => Kind::Choice(values.unwrap_or_default()),
-        Type::Port => Kind::Port,
-        Type::Ports => Kind::Ports,
+        Type::Integer => ParameterKind::Integer(minimum.unwrap_or(0)..=maximum.unwrap_or(i64::from(u16::MAX))),
+        Type::Choice => ParameterKind::Choice(values.unwrap_or_default()),
+        Type::Port => ParameterKind::Port,
+        Type::Ports => ParameterKind::Ports,
     };
     let mut parameter = Parameter { kind, default: None, summary: summary?.to_owned() };
     match (default, required) {

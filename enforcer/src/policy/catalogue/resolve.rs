@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Catalogue, Condition, Kind, Parameter, Peer, Role, Service};
+use super::{Catalogue, Condition, Parameter, ParameterKind, Peer, Role, Service};
 use crate::text::diagnostic::{Diagnostic, Position, Text};
 use crate::text::nearest::did_you_mean;
 
@@ -123,8 +123,8 @@ impl Check<'_> {
             self.condition(text, service, &port.when, &parameters);
             for name in port.parameters() {
                 match parameters.get(name).map(|parameter| &parameter.kind) {
-                    Some(Kind::Integer(_) | Kind::Port | Kind::Ports) => {}
-                    Some(Kind::Choice(_)) => {
+                    Some(ParameterKind::Integer(_) | ParameterKind::Port | ParameterKind::Ports) => {}
+                    Some(ParameterKind::Choice(_)) => {
                         self.at(text, service, &format!("the parameter `{name}` is a choice and holds no port"), None);
                     }
                     None => {

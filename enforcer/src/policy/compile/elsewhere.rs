@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::prefixes::without;
 use super::remote::RemoteSide;
-use crate::policy::catalogue::{Catalogue, Kind, Parameter, Service, Setting, Settings};
+use crate::policy::catalogue::{Catalogue, Parameter, ParameterKind, Service, Setting, Settings};
 use crate::policy::site::{RemoteHost, RoleUse, Site, aggregated};
 
 /// Values of a number that is not known that are still tried one by one; of a wider one only the default is.
@@ -60,9 +60,9 @@ fn told(site: &Site, catalogue: &Catalogue, used: &RoleUse, (index, entry): (usi
         let default = parameter.default.iter().cloned().collect::<Vec<_>>();
         let (values, is_known) = match (entry.settings.get(name), &parameter.kind) {
             (Some(setting), _) => (vec![setting.clone()], true),
-            (None, Kind::Integer(_)) => (numbers(site, used, name, parameter), false),
-            (None, Kind::Choice(words)) if default.is_empty() => (choices(words), false),
-            (None, Kind::Choice(_) | Kind::Port | Kind::Ports) => {
+            (None, ParameterKind::Integer(_)) => (numbers(site, used, name, parameter), false),
+            (None, ParameterKind::Choice(words)) if default.is_empty() => (choices(words), false),
+            (None, ParameterKind::Choice(_) | ParameterKind::Port | ParameterKind::Ports) => {
                 let is_known = !default.is_empty();
                 (default, is_known)
             }
@@ -78,9 +78,9 @@ fn unknown(site: &Site, catalogue: &Catalogue, used: &RoleUse, role: &str, remot
     let is_own = catalogue.flatten(&used.role).iter().any(|one| one.name == role);
     for (name, parameter) in catalogue.parameters(role) {
         let values = match &parameter.kind {
-            Kind::Integer(_) => numbers(site, used, name, parameter),
-            Kind::Choice(words) => choices(words),
-            Kind::Port | Kind::Ports => {
+            ParameterKind::Integer(_) => numbers(site, used, name, parameter),
+            ParameterKind::Choice(words) => choices(words),
+            ParameterKind::Port | ParameterKind::Ports => {
                 // The other hosts of this role are likely to be set up as this one is.
                 let here = used.settings.get(name).filter(|_| is_own);
                 here.or(parameter.default.as_ref()).into_iter().cloned().collect()
@@ -135,10 +135,12 @@ fn numbers(site: &Site, used: &RoleUse, name: &str, parameter: &Parameter) -> Ve
         return others;
     }
     match &parameter.kind {
-        Kind::Integer(range) if range.end() - range.start() < MOST_VALUES => {
+        ParameterKind::Integer(range) if range.end() - range.start() < MOST_VALUES => {
             range.clone().map(Setting::Integer).collect()
         }
-        Kind::Integer(_) | Kind::Choice(_) | Kind::Port | Kind::Ports => parameter.default.iter().cloned().collect(),
+        ParameterKind::Integer(_) | ParameterKind::Choice(_) | ParameterKind::Port | ParameterKind::Ports => {
+            parameter.default.iter().cloned().collect()
+        }
     }
 }
 

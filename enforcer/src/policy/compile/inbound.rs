@@ -6,7 +6,7 @@ use enforcer_common::{Direction, Mode};
 
 use super::Error;
 use super::remote::{RemoteSide, of_remotes};
-use super::rules::{Drafts, Key, Kind};
+use super::rules::{DraftKind, Drafts, Key};
 use crate::policy::catalogue::{Catalogue, Exposure, Port, Role, Service};
 use crate::policy::ruleset::Action;
 use crate::policy::site::Site;
@@ -64,7 +64,7 @@ pub(super) fn add_ports(
             of_role: true,
             id: rule_id(role, service),
             direction,
-            kind: Kind::Ports(port.protocol.number()),
+            kind: DraftKind::Ports(port.protocol.number()),
             peers: remote.names.clone(),
             mode,
             exposure: service.exposure.name(),

@@ -23,7 +23,7 @@ pub(super) struct Key {
     pub of_role: bool,
     pub id: String,
     pub direction: Direction,
-    pub kind: Kind,
+    pub kind: DraftKind,
     pub peers: Option<Vec<String>>,
     pub mode: Option<Mode>,
     pub exposure: &'static str,
@@ -32,7 +32,7 @@ pub(super) struct Key {
 
 /// What a rule matches, without its ports.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Kind {
+pub(super) enum DraftKind {
     Ports(u8),
     Protocol(u8),
     Ethertype(u16),
@@ -77,10 +77,10 @@ impl Drafts {
             direction: key.direction,
             action: key.action,
             matches: match key.kind {
-                Kind::Ports(protocol) => Match::Ports { protocol, ports: merge_ranges(draft.ports) },
-                Kind::Protocol(protocol) => Match::Protocol(protocol),
-                Kind::Ethertype(ethertype) => Match::Ethertype(ethertype),
-                Kind::Echo => Match::Echo,
+                DraftKind::Ports(protocol) => Match::Ports { protocol, ports: merge_ranges(draft.ports) },
+                DraftKind::Protocol(protocol) => Match::Protocol(protocol),
+                DraftKind::Ethertype(ethertype) => Match::Ethertype(ethertype),
+                DraftKind::Echo => Match::Echo,
             },
             peers: key.peers,
             prefixes: draft.remote.prefixes,
@@ -105,10 +105,10 @@ pub(super) fn site_rules(site: &Site, today: Date, drafts: &mut Drafts, warnings
         }
         let remote = of_site_rule(site, rule);
         let (kind, ports): (_, &[_]) = match &rule.matches {
-            Match::Ports { protocol, ports } => (Kind::Ports(*protocol), ports),
-            Match::Protocol(protocol) => (Kind::Protocol(*protocol), &[]),
-            Match::Ethertype(ethertype) => (Kind::Ethertype(*ethertype), &[]),
-            Match::Echo => (Kind::Echo, &[]),
+            Match::Ports { protocol, ports } => (DraftKind::Ports(*protocol), ports),
+            Match::Protocol(protocol) => (DraftKind::Protocol(*protocol), &[]),
+            Match::Ethertype(ethertype) => (DraftKind::Ethertype(*ethertype), &[]),
+            Match::Echo => (DraftKind::Echo, &[]),
         };
         let key = Key {
             action: if rule.deny { Action::Deny } else { Action::Permit },
@@ -133,7 +133,7 @@ pub(super) fn site_rules(site: &Site, today: Date, drafts: &mut Drafts, warnings
         of_role: false,
         id: ECHO_ID.to_owned(),
         direction: Direction::Inbound,
-        kind: Kind::Echo,
+        kind: DraftKind::Echo,
         peers: remote.names.clone(),
         mode: None,
         exposure: "open",

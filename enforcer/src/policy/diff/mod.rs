@@ -170,9 +170,9 @@ struct Pair<'a> {
     second: &'a Ruleset,
 }
 
-/// Changes alike but for their ports.
+/// Ports that change in the same way.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Kind {
+struct PortGroup {
     block: Block,
     before: Side,
     after: Side,
@@ -192,7 +192,7 @@ enum Block {
 impl Pair<'_> {
     fn changes(self, direction: Direction) -> Vec<Change> {
         let partition = Partition::of(self.first, self.second, direction);
-        let mut kinds: BTreeMap<Kind, Vec<RangeInclusive<u16>>> = BTreeMap::new();
+        let mut kinds: BTreeMap<PortGroup, Vec<RangeInclusive<u16>>> = BTreeMap::new();
         for run in self.runs(direction) {
             let (start, end) = (ServiceIndex(*run.start()), *run.end());
             if is_judged_by_kind(direction, start) {
@@ -209,7 +209,7 @@ impl Pair<'_> {
             }
             for ((before, after), cells) in found {
                 let last = port + u16::try_from(end - start.0).unwrap_or(u16::MAX);
-                kinds.entry(Kind { block, before, after, cells }).or_default().push(port..=last);
+                kinds.entry(PortGroup { block, before, after, cells }).or_default().push(port..=last);
             }
         }
         let changes = kinds.into_iter().map(|(kind, ports)| self.change(direction, &partition, &kind, ports));
@@ -220,7 +220,7 @@ impl Pair<'_> {
         self,
         direction: Direction,
         partition: &Partition,
-        kind: &Kind,
+        kind: &PortGroup,
         ports: Vec<RangeInclusive<u16>>,
     ) -> Change {
         let ranges = crate::policy::catalogue::merge_ranges(ports);

@@ -106,10 +106,12 @@ pub(super) fn settings<'n>(
 
 fn wrong_value(reader: &Reader<'_>, node: &Node, key: &str, parameter: &Parameter, expected: &str, text: &str) {
     let hint = match &parameter.kind {
-        crate::policy::catalogue::Kind::Choice(values) => did_you_mean(text, values.iter().map(String::as_str)),
-        crate::policy::catalogue::Kind::Integer(_)
-        | crate::policy::catalogue::Kind::Port
-        | crate::policy::catalogue::Kind::Ports => crate::text::decimal::leading_zero(text),
+        crate::policy::catalogue::ParameterKind::Choice(values) => {
+            did_you_mean(text, values.iter().map(String::as_str))
+        }
+        crate::policy::catalogue::ParameterKind::Integer(_)
+        | crate::policy::catalogue::ParameterKind::Port
+        | crate::policy::catalogue::ParameterKind::Ports => crate::text::decimal::leading_zero(text),
     };
     let message = format!("`{key}` is {expected}, found {}", node.describe());
     reader.note(reader.text.error(node.at, message).with_hint_if(hint));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Finding, Kind};
+use super::{Finding, FindingKind};
 use crate::text::yaml::{Node, Reader};
 
 /// The whole file.
@@ -18,7 +18,7 @@ pub struct Decisions {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Decision {
     #[serde(skip)]
-    kind: Kind,
+    kind: FindingKind,
     /// Services as `role/service`, or `role/*`; all services of the finding must be among them.
     #[serde(skip)]
     services: Vec<String>,
@@ -41,12 +41,15 @@ impl Decisions {
 
 impl Decision {
     /// A finding that its own sentence explains.
-    pub(super) fn of_doubt(kind: Kind, doubt: &str) -> Self {
+    pub(super) fn of_doubt(kind: FindingKind, doubt: &str) -> Self {
         let decision = match kind {
-            Kind::Protocol => "TCP".to_owned(),
-            Kind::Contradiction | Kind::Collision | Kind::Instance | Kind::Range | Kind::Servers | Kind::Doubt => {
-                "transcribed as printed".to_owned()
-            }
+            FindingKind::Protocol => "TCP".to_owned(),
+            FindingKind::Contradiction
+            | FindingKind::Collision
+            | FindingKind::Instance
+            | FindingKind::Range
+            | FindingKind::Servers
+            | FindingKind::Doubt => "transcribed as printed".to_owned(),
         };
         Self { kind, services: Vec::new(), ports: None, decision, why: doubt.to_owned() }
     }
@@ -77,7 +80,7 @@ pub(in crate::policy::catalogue) fn read(reader: &Reader<'_>, root: &Node) -> De
     }
     for node in fields.optional("decisions").map(|node| reader.list(node, "a list")).unwrap_or_default() {
         let Some(mut entry) = reader.fields(node, "a decision") else { continue };
-        let kind = entry.required("kind").and_then(|node| reader.word(node, &Kind::WORDS));
+        let kind = entry.required("kind").and_then(|node| reader.word(node, &FindingKind::WORDS));
         let services = entry.required("services").map(strings);
         let text = |node: Option<&Node>| node.and_then(|node| reader.string(node, "a sentence")).map(str::to_owned);
         let ports = text(entry.optional("ports"));

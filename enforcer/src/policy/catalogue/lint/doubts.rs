@@ -1,6 +1,6 @@
 //! What role files themselves say is doubtful.
 
-use super::{Decision, Finding, Kind};
+use super::{Decision, Finding, FindingKind};
 use crate::policy::catalogue::{Catalogue, Protocol, Role, Service};
 use crate::policy::ruleset::SourceRow;
 
@@ -10,7 +10,7 @@ pub(super) fn doubts(catalogue: &Catalogue) -> Vec<Finding> {
     for role in catalogue.roles.values() {
         for service in role.entries() {
             if let Some(doubt) = &service.doubt {
-                findings.push(finding(Kind::Doubt, role, service, None, doubt, service.source.clone()));
+                findings.push(finding(FindingKind::Doubt, role, service, None, doubt, service.source.clone()));
             }
             for port in service.ports.iter().chain(&service.remote) {
                 let ports = format!("{} {}", port.protocol.name(), port.port);
@@ -18,7 +18,7 @@ pub(super) fn doubts(catalogue: &Catalogue) -> Vec<Finding> {
                 let of_client = matches!(port.port, crate::policy::catalogue::PortExpression::Word(_));
                 if port.protocol == Protocol::Unspecified && !of_client {
                     let mut missing = finding(
-                        Kind::Protocol,
+                        FindingKind::Protocol,
                         role,
                         service,
                         Some(ports.clone()),
@@ -26,10 +26,11 @@ pub(super) fn doubts(catalogue: &Catalogue) -> Vec<Finding> {
                         port.source.clone(),
                     );
                     // A sentence about the port is what was decided; without one the finding is new.
-                    missing.decision = port.doubt.as_ref().map(|doubt| Decision::of_doubt(Kind::Protocol, doubt));
+                    missing.decision =
+                        port.doubt.as_ref().map(|doubt| Decision::of_doubt(FindingKind::Protocol, doubt));
                     findings.push(missing);
                 } else if let Some(doubt) = &port.doubt {
-                    findings.push(finding(Kind::Doubt, role, service, Some(ports), doubt, port.source.clone()));
+                    findings.push(finding(FindingKind::Doubt, role, service, Some(ports), doubt, port.source.clone()));
                 }
             }
         }
@@ -38,7 +39,7 @@ pub(super) fn doubts(catalogue: &Catalogue) -> Vec<Finding> {
 }
 
 fn finding(
-    kind: Kind,
+    kind: FindingKind,
     role: &Role,
     service: &Service,
     ports: Option<String>,
@@ -51,6 +52,6 @@ fn finding(
         ports,
         message: message.to_owned(),
         sources: vec![source],
-        decision: (kind == Kind::Doubt).then(|| Decision::of_doubt(kind, message)),
+        decision: (kind == FindingKind::Doubt).then(|| Decision::of_doubt(kind, message)),
     }
 }

@@ -22,7 +22,7 @@ use crate::policy::ruleset::SourceRow;
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Finding {
     /// What kind of finding.
-    pub kind: Kind,
+    pub kind: FindingKind,
     /// The services it is about, as `role/service`.
     pub services: Vec<String>,
     /// Protocol and ports, where it is about ports: `tcp 5001`.
@@ -38,7 +38,7 @@ pub struct Finding {
 /// Kinds of findings, in the order in which they are listed.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum FindingKind {
     /// One port, two exposures.
     Contradiction,
     /// One port, two roles that can share a host.
@@ -55,7 +55,7 @@ pub enum Kind {
     Doubt,
 }
 
-impl Kind {
+impl FindingKind {
     /// All of them with the words used in files.
     pub const WORDS: [(&'static str, Self); 7] = [
         ("contradiction", Self::Contradiction),
@@ -91,7 +91,7 @@ pub fn stale_decisions<'a>(catalogue: &'a Catalogue, findings: &[Finding]) -> Ve
     catalogue.decisions.list.iter().filter(needed).collect()
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for FindingKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = Self::WORDS.iter().find(|(_, kind)| kind == self).map_or("", |(name, _)| *name);
         f.write_str(name)

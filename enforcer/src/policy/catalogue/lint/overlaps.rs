@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 
 use enforcer_common::numbers::TCP;
 
-use super::{Finding, Kind};
+use super::{Finding, FindingKind};
 use crate::policy::catalogue::{
-    Catalogue, Kind as ParameterKind, PortExpression, Role, Service, Setting, Settings, format_ranges, merge_ranges,
+    Catalogue, ParameterKind, PortExpression, Role, Service, Setting, Settings, format_ranges, merge_ranges,
 };
 use crate::policy::ruleset::SourceRow;
 
@@ -19,7 +19,7 @@ const WIDE: u16 = 100;
 /// Contradictions, collisions, instances and ranges.
 pub(super) fn overlaps(catalogue: &Catalogue) -> Vec<Finding> {
     let (claims, sharing) = (claims(catalogue), sharing(catalogue));
-    let mut found: BTreeMap<(Kind, usize, usize, u8), Vec<RangeInclusive<u16>>> = BTreeMap::new();
+    let mut found: BTreeMap<(FindingKind, usize, usize, u8), Vec<RangeInclusive<u16>>> = BTreeMap::new();
     let mut by_start: Vec<&Claim<'_>> = claims.iter().collect();
     by_start.sort_by_key(|claim| (claim.protocol, *claim.ports.start()));
     for (index, one) in by_start.iter().enumerate() {
@@ -112,7 +112,7 @@ fn claims(catalogue: &Catalogue) -> Vec<Claim<'_>> {
 }
 
 /// What it means that two claims meet; `None`: nothing.
-fn kind(sharing: &BTreeSet<(&str, &str)>, one: &Claim<'_>, other: &Claim<'_>) -> Option<Kind> {
+fn kind(sharing: &BTreeSet<(&str, &str)>, one: &Claim<'_>, other: &Claim<'_>) -> Option<FindingKind> {
     if one.owner == other.owner && one.instance == other.instance
         || !sharing.contains(&(&*one.role.name, &*other.role.name))
     {
@@ -132,18 +132,18 @@ fn kind(sharing: &BTreeSet<(&str, &str)>, one: &Claim<'_>, other: &Claim<'_>) ->
         } else {
             one.source != other.source && (one.instance != other.instance || !(one.moving && other.moving))
         };
-        return meets.then_some(Kind::Instance);
+        return meets.then_some(FindingKind::Instance);
     }
     if one.owner == other.owner || exclusive || one.source == other.source {
         return None;
     }
     if wide(one) || wide(other) {
-        return Some(Kind::Range);
+        return Some(FindingKind::Range);
     }
     if one.service.exposure != other.service.exposure {
-        return Some(Kind::Contradiction);
+        return Some(FindingKind::Contradiction);
     }
-    (one.role.name != other.role.name).then_some(Kind::Collision)
+    (one.role.name != other.role.name).then_some(FindingKind::Collision)
 }
 
 /// Pairs of roles that can share a host: of one product, one including the other, or put together by `decisions.yaml`.
@@ -162,7 +162,7 @@ fn sharing(catalogue: &Catalogue) -> BTreeSet<(&str, &str)> {
 }
 
 fn finding(
-    kind: Kind,
+    kind: FindingKind,
     (one_role, one): Owner<'_>,
     (other_role, other): Owner<'_>,
     protocol: u8,
@@ -172,14 +172,16 @@ fn finding(
     let ports = format!("{name} {}", format_ranges(ranges));
     let (first, second) = (format!("{}/{}", one_role.name, one.name), format!("{}/{}", other_role.name, other.name));
     let message = match kind {
-        Kind::Contradiction => {
+        FindingKind::Contradiction => {
             format!("{ports} is {} for {first} and {} for {second}", one.exposure.name(), other.exposure.name())
         }
-        Kind::Collision => format!("{ports} belongs to {first} and to {second}, whose roles can share a host"),
-        Kind::Instance if first == second => format!("the ports of one instance of {first} overlap those of the next"),
-        Kind::Instance => format!("an instance of {first} or {second} runs into the other at {ports}"),
-        Kind::Range => format!("{ports} belongs to {first} and to {second}, one of which is a wide range"),
-        Kind::Servers | Kind::Protocol | Kind::Doubt => String::new(),
+        FindingKind::Collision => format!("{ports} belongs to {first} and to {second}, whose roles can share a host"),
+        FindingKind::Instance if first == second => {
+            format!("the ports of one instance of {first} overlap those of the next")
+        }
+        FindingKind::Instance => format!("an instance of {first} or {second} runs into the other at {ports}"),
+        FindingKind::Range => format!("{ports} belongs to {first} and to {second}, one of which is a wide range"),
+        FindingKind::Servers | FindingKind::Protocol | FindingKind::Doubt => String::new(),
     };
     let sources: BTreeSet<SourceRow> = [one, other].into_iter().map(|service| service.source.clone()).collect();
     // Where an instance meets the next one depends on the base, so no port is named.

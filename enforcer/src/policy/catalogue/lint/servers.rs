@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, Kind};
+use super::{Finding, FindingKind};
 use crate::policy::catalogue::{Catalogue, Origin, Service};
 
 /// A finding for each role that has no peer for its servers. That none has two is seen to when the catalogue is read.
@@ -18,7 +18,7 @@ pub(super) fn servers(catalogue: &Catalogue) -> Vec<Finding> {
     }
     let nameless = reached.into_iter().filter(|(role, _)| catalogue.servers_of(role).is_none());
     let findings = nameless.map(|(role, services)| Finding {
-        kind: Kind::Servers,
+        kind: FindingKind::Servers,
         services: services.iter().map(|service| format!("{role}/{}", service.name)).collect(),
         ports: None,
         message: format!("other roles connect to `{role}`, and no peer in `peers.yaml` has it among its `servers`"),
