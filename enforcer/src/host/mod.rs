@@ -1,5 +1,6 @@
-//! Facts of this machine: links, sockets, network namespaces, and whether a file can be trusted.
+//! Facts of this machine: devices, links, sockets, network namespaces, and whether a file can be trusted.
 
+pub mod device;
 pub mod links;
 pub(crate) mod netns;
 pub mod snapshot;

@@ -2,7 +2,6 @@
 //! findings go out; only [`Facts::read`] and [`Device::read`] ask the kernel.
 
 mod children;
-mod device;
 mod interface;
 mod listeners;
 
@@ -14,11 +13,11 @@ use crate::dataplane::{
     ExpectedHook, HookChoice, OnHooks, Plan, PlannedInterface, Protects, expected_hook, kernel_problem, lacks_tcx,
     on_hooks, untried_kernel,
 };
+use crate::host::device::Device;
 use crate::host::links::{self, Child, Link};
 use crate::policy::ruleset::Scope;
 
 pub use children::refusal as refusal_for_children;
-pub use device::Device;
 pub use listeners::{Listener, unpermitted};
 
 /// How much a finding matters.
