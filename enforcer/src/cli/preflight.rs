@@ -15,25 +15,33 @@ use crate::host::sockets::Owners;
 use crate::policy::compile::Compiled;
 use crate::policy::source::Policy;
 use crate::protect::live::moment::{CutConnection, Moment};
-use crate::protect::preflight::{Facts, Finding, InterfaceFacts, Level, Listener, findings, unpermitted};
+use crate::protect::preflight::{Asking, Facts, Finding, InterfaceFacts, Level, Listener, findings, unpermitted};
 
 /// Show what would not be filtered and what would be cut.
 ///
-/// Changes nothing. The level of a finding is `fix` if `apply` would fail or refuse (an interface is missing or unsuitable, a hook is in use, the
-/// kernel has no BTF, the host forwards and no scope is set, your own SSH session would be cut), `warning` if traffic is not filtered or is filtered in an unexpected
+/// Changes nothing. The level of a finding is `fix` if `apply` would fail or refuse (an interface is missing or unsuitable, a hook is in use,
+/// the BPF file system is read-only, the host forwards and no scope is set, your own SSH session would be cut), `warning` if traffic is not filtered or is filtered in an unexpected
 /// way, and `note` for other facts. Connections and listeners are judged as if both directions were in enforce.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without root, the names of processes and the programs of other software may be missing.\n\n\
+#[command(
+    after_help = "Without root, the names of processes and the programs of other software may be missing, and no driver is asked.\n\n\
+                  Where native XDP would be tried and no program is attached, preflight asks the driver: it attaches a program that \
+                  passes every packet, and removes it at once. Some drivers restart their queues for this, and lose the packets of \
+                  that moment. With --no-probe, preflight looks the driver up in a table instead.\n\n\
                   Exit code 1: something must be fixed before apply.\n\n\
                   Examples:\n  \
                   enforcer preflight site.yaml\n  \
-                  enforcer preflight site.yaml --format json | jq '.findings[] | select(.level == \"fix\")'")]
+                  enforcer preflight site.yaml --format json | jq '.findings[] | select(.level == \"fix\")'"
+)]
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
     /// Hook at which inbound packets would be judged.
     #[arg(long, value_enum, default_value_t = HookChoice::Auto)]
     hook: HookChoice,
+    /// Do not ask the driver whether it takes native XDP.
+    #[arg(long)]
+    no_probe: bool,
     /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -66,7 +74,8 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     };
     let moment = Moment::now()?;
     let facts = Facts::read(moment.links.clone());
-    let mut found = findings(&plan, &facts, |planned, link| InterfaceFacts::read(planned, link, args.hook));
+    let asking = if args.no_probe { Asking::Refused } else { Asking::Allowed };
+    let mut found = findings(&plan, &facts, |planned, link| InterfaceFacts::read(planned, link, args.hook, asking));
     for ModeOutlook { interface, why, .. } in outlook::of_site(&site)? {
         let message = format!("`apply` would leave it in {why}");
         found.push(Finding { level: Level::Note, interface: Some(interface), topic: "mode", message });

@@ -37,6 +37,9 @@ pub enum DataplaneError {
     /// Nothing of ours is there.
     #[error("{0}")]
     NotProtected(String),
+    /// The driver of an interface does not take native XDP.
+    #[error("{0}; use --hook tc")]
+    NoNative(String),
     /// The kernel or the privileges do not allow it.
     #[error("{0}")]
     NotAllowed(String),
@@ -146,7 +149,9 @@ impl From<DataplaneError> for Failure {
             DataplaneError::NoInterface { .. }
             | DataplaneError::Unsuitable { .. }
             | DataplaneError::TooManyRules(_) => Self::BadInput(error.into()),
-            DataplaneError::NotAllowed(_) | DataplaneError::Verifier { .. } => Self::NotAllowed(error.into()),
+            DataplaneError::NoNative(_) | DataplaneError::NotAllowed(_) | DataplaneError::Verifier { .. } => {
+                Self::NotAllowed(error.into())
+            }
             DataplaneError::Busy { .. } | DataplaneError::Refused(_) => Self::Refused(error.into()),
             DataplaneError::NotProtected(_) | DataplaneError::Taken(_) => Self::Failed(error.into()),
             DataplaneError::System { .. } if is_permission(&error) => Self::NotAllowed(error.into()),

@@ -31,7 +31,10 @@ pub use change::seed::seed_protected;
 pub use change::way_back::{End, WayBack, finish_way_back, overdue};
 pub use error::DataplaneError;
 pub use hook::choose::lacks_tcx;
-pub use hook::found::{ExpectedHook, OnFilter, OnHooks, expected_hook, judged_again, kernel_problem, on_hooks};
+pub use hook::drivers::{Known, SINGLE_BUFFER, known_native, refused, takes_several_buffers};
+pub use hook::found::{
+    ExpectedHook, OnFilter, OnHooks, expected_hook, judged_again, kernel_note, kernel_problem, on_hooks,
+};
 pub use hook::renamed::{once_called, protected};
 pub use kinds::{AttachMode, Attached, DirectionRecord, Hook};
 pub use load::object::read_ahead;
@@ -56,3 +59,4 @@ pub use read::readback::{Loaded, readback};
 pub use read::status::{InterfaceStatus, detached, status};
 pub use read::totals::save_totals;
 pub use sys::kernel::untried_kernel;
+pub use sys::native::{NativeXdp, Refusal, ask_driver};

@@ -3,5 +3,6 @@
 mod fixtures;
 pub(crate) mod forward;
 mod frames;
+mod native;
 mod others;
 mod reasons;

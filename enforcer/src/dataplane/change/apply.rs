@@ -34,7 +34,6 @@ use crate::state::last_good::State;
 /// # Errors
 /// Whatever fails, all interfaces are as they were.
 pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
-    object::check_kernel()?;
     check_bpffs()?;
     object::read_ahead();
     let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;

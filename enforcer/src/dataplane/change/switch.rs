@@ -124,9 +124,7 @@ impl Staged {
             self.moved.push((direction, old));
         }
         let undo = match put_in_force(&self.link, &self.pins, direction, self.protects, mode, &program) {
-            Err(error @ DataplaneError::NotAllowed(_)) if self.fallback.is_some() => {
-                self.fall_back(direction, &error)?
-            }
+            Err(DataplaneError::NoNative(why)) if self.fallback.is_some() => self.fall_back(direction, &why)?,
             other => other?,
         };
         self.undo.push((direction, undo));
@@ -134,8 +132,13 @@ impl Staged {
     }
 
     /// Takes another hook, where this one cannot be had.
-    fn fall_back(&mut self, direction: Direction, error: &DataplaneError) -> Result<Undo, DataplaneError> {
-        let Some(mode) = self.fallback else { return Err(DataplaneError::NotAllowed(error.to_string())) };
+    fn fall_back(&mut self, direction: Direction, why: &str) -> Result<Undo, DataplaneError> {
+        let Some(mode) = self.fallback else { return Err(DataplaneError::NoNative(why.to_owned())) };
+        // The old program may be where the driver takes no new one any more: it goes when the new one is in force.
+        if self.pins.link(direction).exists() {
+            set_aside(&self.pins, direction)?;
+            self.moved.push((direction, AttachMode::Native));
+        }
         let folder = self.pins.generation(self.generation);
         let attached = match direction {
             Direction::Inbound => {
@@ -147,7 +150,7 @@ impl Staged {
             }
             Direction::Outbound => &mut self.outbound,
         };
-        *attached = Attached { attach_mode: mode, why: format!("{} instead: {error}", mode.name()) };
+        *attached = Attached { attach_mode: mode, why: format!("tc: {why}") };
         put_in_force(&self.link, &self.pins, direction, self.protects, mode, &folder.join(direction.name()))
     }
 

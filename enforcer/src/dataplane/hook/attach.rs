@@ -9,11 +9,14 @@ use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp,
 use enforcer_common::Direction;
 
 use crate::dataplane::error::{AnyError, Context as _, DataplaneError, at, error_number};
+use crate::dataplane::hook::drivers::refused;
 use crate::dataplane::hook::programs::describe_program;
 use crate::dataplane::kinds::{AttachMode, DirectionRecord, hook_of};
 use crate::dataplane::pin::folder::{names_in, remove_dir};
 use crate::dataplane::pin::pins::InterfacePins;
+use crate::dataplane::sys::native::{Refusal, is_refusal, refusal_sentence};
 use crate::dataplane::sys::pinned_link::{end, end_by_id, held};
+use crate::host::device::Device;
 use crate::host::links::{Link, has_clsact_filter, remove_clsact_if_unused};
 use crate::policy::modes::Protects;
 
@@ -48,11 +51,12 @@ pub(in crate::dataplane) fn put_in_force(
     match mode {
         AttachMode::Native | AttachMode::Generic => {
             let mut xdp = Xdp::from_pin(program, aya_obj::programs::XdpAttachType::Interface).with_context(context)?;
-            if replace(link, pins, direction, |old| {
+            let replaced = replace(link, pins, direction, |old| {
                 let id = xdp.attach_to_link(old.try_into()?)?;
                 drop(xdp.take_link(id)?);
                 Ok(())
-            })? {
+            });
+            if replaced.map_err(|error| explain_update(error, link, mode))? {
                 return Ok(Undo::PutBack(record));
             }
             let asked = if mode == AttachMode::Native { XdpMode::Driver } else { XdpMode::Skb };
@@ -250,14 +254,21 @@ fn explain_xdp(error: ProgramError, link: &Link, mode: AttachMode) -> DataplaneE
             let by = link.xdp_program.map_or_else(|| "another program".to_owned(), describe_program);
             DataplaneError::Busy { interface: link.name.clone(), hook: "XDP", by }
         }
-        Some(libc::EOPNOTSUPP) => DataplaneError::NotAllowed(format!(
-            "the driver of {} cannot do {hook}; use --hook tc, or --hook generic",
-            link.name
-        )),
-        Some(libc::ERANGE) => DataplaneError::NotAllowed(format!(
-            "the MTU of {} ({}) is too large for {hook} in its driver; use --hook tc",
-            link.name, link.mtu
-        )),
+        Some(number) if mode == AttachMode::Native && is_refusal(number) => no_native(link, number),
         _ => DataplaneError::system(format!("cannot attach {hook} to {}", link.name), error),
     }
+}
+
+/// The same for the update of a link: the driver is asked again, and the MTU may be another by now.
+fn explain_update(error: DataplaneError, link: &Link, mode: AttachMode) -> DataplaneError {
+    match error_number(&error) {
+        Some(number) if mode == AttachMode::Native && is_refusal(number) => no_native(link, number),
+        _ => error,
+    }
+}
+
+/// Says how the driver refuses native XDP, in its own words where it has any.
+fn no_native(link: &Link, number: i32) -> DataplaneError {
+    let refusal = Refusal { number, sentence: refusal_sentence(link.index) };
+    DataplaneError::NoNative(refused(link, &Device::read(&link.name), &refusal))
 }

@@ -4,7 +4,9 @@ use aya::programs::{SchedClassifier, TcAttachType};
 use rtnetlink::packet_route::link::InfoKind;
 
 use crate::dataplane::error::{DataplaneError, error_number};
+use crate::dataplane::hook::drivers::does_not_judge;
 use crate::dataplane::kinds::AttachMode;
+use crate::host::device::Device;
 use crate::host::links::Link;
 use crate::policy::modes::Protects;
 use crate::policy::source::HookChoice;
@@ -47,7 +49,10 @@ pub(super) fn wanted(
         (HookChoice::Native | HookChoice::Generic, Protects::Guest) => Err(unsuitable(
             "what goes to a guest leaves by this interface, and XDP sees only what comes in; use --hook tc",
         )),
-        (HookChoice::Native, Protects::Host) => Ok((AttachMode::Native, None, "native XDP, as asked".to_owned())),
+        (HookChoice::Native, Protects::Host) => {
+            let but = does_not_judge(&Device::read(&link.name)).map_or_else(String::new, |why| format!(", but {why}"));
+            Ok((AttachMode::Native, None, format!("native XDP, as asked{but}")))
+        }
         (HookChoice::Generic, Protects::Host) => Ok((
             AttachMode::Generic,
             None,
@@ -61,7 +66,10 @@ pub(super) fn wanted(
             Ok((AttachMode::Tcx, Some(AttachMode::Clsact), "tc: a guest is behind this interface".to_owned()))
         }
         (HookChoice::Auto, Protects::Host) => Ok(match &link.kind {
-            None => (AttachMode::Native, Some(AttachMode::Tcx), "native XDP: a hardware interface".to_owned()),
+            None => match does_not_judge(&Device::read(&link.name)) {
+                Some(why) => (AttachMode::Tcx, Some(AttachMode::Clsact), format!("tc: {why}")),
+                None => (AttachMode::Native, Some(AttachMode::Tcx), "native XDP: a hardware interface".to_owned()),
+            },
             Some(kind) => (
                 AttachMode::Tcx,
                 Some(AttachMode::Clsact),

@@ -63,10 +63,15 @@ pub struct OnFilter {
 /// What keeps programs from being loaded and pinned here; `None`: nothing that can be seen beforehand.
 #[must_use]
 pub fn kernel_problem() -> Option<String> {
-    if let Err(error) = Btf::from_sys_fs() {
-        return Some(format!("the kernel has no BTF ({error}); it must be built with CONFIG_DEBUG_INFO_BTF"));
-    }
     wrong_bpffs_here().map(|error| error.to_string())
+}
+
+/// What is worth knowing about this kernel, and keeps nothing from working.
+#[must_use]
+pub fn kernel_note() -> Option<String> {
+    let error = Btf::from_sys_fs().err()?;
+    let error = anyhow::Error::from(error);
+    Some(format!("the kernel has no BTF ({error:#}), the description of its own types; enforcer works without it"))
 }
 
 /// How an interface would be attached.

@@ -3,6 +3,7 @@
 pub(super) mod aside;
 pub(super) mod attach;
 pub(super) mod choose;
+pub(super) mod drivers;
 pub(super) mod found;
 pub(super) mod programs;
 pub(super) mod renamed;

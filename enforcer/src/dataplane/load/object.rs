@@ -1,6 +1,5 @@
 //! The BPF object: embedded, and loaded once for each interface with the constants of that interface.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -114,17 +113,6 @@ pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, Datapl
         }
     }
     load_object(&mut loader, direct)
-}
-
-/// Says what the kernel lacks, before anything is done.
-pub(in crate::dataplane) fn check_kernel() -> Result<(), DataplaneError> {
-    if let Err(error) = File::open("/sys/kernel/btf/vmlinux") {
-        return Err(DataplaneError::NotAllowed(format!(
-            "this kernel has no BTF ({error}); enforcer needs a kernel built with CONFIG_DEBUG_INFO_BTF, \
-             which has /sys/kernel/btf/vmlinux"
-        )));
-    }
-    Ok(())
 }
 
 fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) -> Result<Object, DataplaneError> {

@@ -1,6 +1,7 @@
 //! The system call `bpf` itself, with the structures of `linux/bpf.h` as aya has them.
 
 use std::io;
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info};
 
@@ -28,4 +29,11 @@ pub(super) unsafe fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Res
     let answer =
         unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, &raw mut *attributes, size_of::<bpf_attr>()) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+/// The descriptor that a call has just made.
+pub(super) fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made the descriptor, and it belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

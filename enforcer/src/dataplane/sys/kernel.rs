@@ -12,6 +12,22 @@ use crate::dataplane::error::DataplaneError;
 /// several buffers, and this one are not known; and a distribution's may have what its number does not tell.
 const OLDEST: (u32, u32) = (6, 1);
 
+/// The release of this kernel.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::dataplane) struct Release {
+    /// As `uname -r` prints it.
+    pub(in crate::dataplane) text: String,
+    /// Its first two numbers.
+    pub(in crate::dataplane) number: (u32, u32),
+}
+
+/// The release of this kernel; `None` where it is no number.
+pub(in crate::dataplane) fn release() -> Option<Release> {
+    let name = uname().ok()?;
+    let text = name.release().to_str()?;
+    Some(Release { text: text.to_owned(), number: number(text)? })
+}
+
 /// Says so, where this kernel is older than those that were tried.
 #[must_use]
 pub fn untried_kernel() -> Option<String> {
@@ -49,9 +65,12 @@ fn noted(mut error: DataplaneError, note: &str) -> DataplaneError {
 }
 
 fn is_older(release: &str) -> bool {
+    number(release).is_some_and(|number| number < OLDEST)
+}
+
+fn number(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
-    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else { return false };
-    (major, minor) < OLDEST
+    Some((numbers.next()?, numbers.next()?))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod bpf;
 pub(super) mod clock;
 pub(super) mod kernel;
 pub(super) mod mapped;
+pub(super) mod native;
 pub(super) mod open;
 pub(super) mod pinned_link;
 pub(super) mod words;

@@ -4,13 +4,13 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use aya_obj::generated::{bpf_cmd, bpf_link_info};
 
-use super::bpf::{bpf, no_attributes, no_link_info};
+use super::bpf::{bpf, no_attributes, no_link_info, owned};
 
 /// What a link of ours holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,10 +75,4 @@ fn detach(link: &OwnedFd) -> io::Result<()> {
         Err(error) if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }
-}
-
-fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
-    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just made the descriptor, and it belongs to nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

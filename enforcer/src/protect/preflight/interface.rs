@@ -5,48 +5,12 @@ use std::collections::BTreeSet;
 use rtnetlink::packet_route::link::InfoKind;
 
 use super::{Facts, Finding, InterfaceFacts, Level};
-use crate::dataplane::{AttachMode, OnFilter, OnHooks, PlannedInterface, Protects, judged_again};
+use crate::dataplane::{
+    AttachMode, ExpectedHook, Known, NativeXdp, OnFilter, OnHooks, PlannedInterface, Protects, SINGLE_BUFFER,
+    judged_again, known_native, refused, takes_several_buffers,
+};
 use crate::host::links::{Link, with_those_above};
 use crate::policy::ruleset::Ruleset;
-
-/// Drivers that have native XDP, as of Linux 6.18. A driver that is not here may have it too: `apply` tries.
-const NATIVE: [&str; 32] = [
-    "atlantic",
-    "bnxt_en",
-    "bonding",
-    "cxgb4",
-    "dpaa2-eth",
-    "ena",
-    "enetc",
-    "fec",
-    "gve",
-    "hv_netvsc",
-    "i40e",
-    "ice",
-    "igb",
-    "igc",
-    "ixgbe",
-    "ixgbevf",
-    "lan966x-switch",
-    "mana",
-    "mlx4_en",
-    "mlx5_core",
-    "mvneta",
-    "mvpp2",
-    "nfp",
-    "qede",
-    "sfc",
-    "st_gmac",
-    "thunder-nicvf",
-    "tun",
-    "veth",
-    "virtio_net",
-    "vif",
-    "vmxnet3",
-];
-
-/// Largest MTU that a driver without multi-buffer XDP takes: a page less what the kernel puts around a packet.
-const SINGLE_BUFFER: u32 = 3506;
 
 /// What is found about an interface that is to be protected.
 pub(super) fn findings(
@@ -85,15 +49,21 @@ fn hooks(link: &Link, about: &InterfaceFacts, add: &mut impl FnMut(Level, &'stat
         Ok(expected) => expected,
         Err(message) => return add(Level::Fix, "hook", message.clone()),
     };
+    let expected = &after_asking(link, expected, about);
     let native = expected.mode == AttachMode::Native;
-    let mut text = format!("driver {driver}; inbound {} ({}), outbound tc", expected.mode.name(), expected.why);
-    if native && !NATIVE.contains(&driver) {
-        text += "; this driver is not known to have native XDP";
+    if let (true, NativeXdp::Refuses(refusal)) = (native, &about.answer) {
+        return add(Level::Fix, "hook", format!("{}; use --hook tc", refused(link, &about.device, refusal)));
     }
-    match expected.fallback {
-        Some(fallback) => text += &format!("; {} where that is refused", fallback.name()),
-        None if native && !NATIVE.contains(&driver) => text += ", and nothing else was allowed",
-        None => {}
+    let mut text = format!("driver {driver}; inbound {} ({}), outbound tc", expected.mode.name(), expected.why);
+    let doubt = if native { doubt(driver, &about.answer) } else { None };
+    if let Some(doubt) = &doubt {
+        text += &format!("; {doubt}");
+    }
+    match (&about.answer, expected.fallback) {
+        (NativeXdp::Takes, _) if native => text += "; the driver was asked, and takes it",
+        (_, Some(fallback)) if native => text += &format!("; {} where that is refused", fallback.name()),
+        (_, None) if doubt.is_some() => text += ", and nothing else was allowed",
+        _ => {}
     }
     add(Level::Note, "hook", text);
     if expected.mode == AttachMode::Generic {
@@ -106,15 +76,15 @@ fn hooks(link: &Link, about: &InterfaceFacts, add: &mut impl FnMut(Level, &'stat
                        CAP_NET_ADMIN can remove";
         add(Level::Warning, "kernel", message.to_owned());
     }
-    if native && link.mtu > SINGLE_BUFFER {
+    if native && about.answer == NativeXdp::NotAsked && link.mtu > SINGLE_BUFFER && !takes_several_buffers(driver) {
         let message = format!(
-            "MTU {}: our programs take packets in several buffers, but a driver without multi-buffer XDP refuses more \
-             than about {SINGLE_BUFFER}",
+            "MTU {}: the driver {driver} is not known to take frames in several buffers with native XDP on this kernel; such drivers \
+             refuse an MTU above about {SINGLE_BUFFER}",
             link.mtu
         );
         add(Level::Warning, "mtu", message);
     }
-    if expected.is_xdp() && about.device.strips_vlan == Some(true) {
+    if expected.is_xdp() && doubt.is_none() && about.device.strips_vlan == Some(true) {
         let message = "the hardware removes the outer VLAN tag: XDP judges the inner packet and counts it as untagged";
         add(Level::Note, "vlan", message.to_owned());
     }
@@ -144,6 +114,32 @@ fn hooks(link: &Link, about: &InterfaceFacts, add: &mut impl FnMut(Level, &'stat
             let (level, message) = order(side, &programs);
             add(level, "programs", message);
         }
+    }
+}
+
+/// The hook that is left when the driver has been asked: the second one takes the place of native XDP that is refused.
+fn after_asking(link: &Link, expected: &ExpectedHook, about: &InterfaceFacts) -> ExpectedHook {
+    match (&about.answer, expected.fallback) {
+        (NativeXdp::Refuses(refusal), Some(fallback)) if expected.mode == AttachMode::Native => ExpectedHook {
+            mode: fallback,
+            fallback: None,
+            why: format!("tc: {}", refused(link, &about.device, refusal)),
+        },
+        _ => expected.clone(),
+    }
+}
+
+/// Why a driver that was not asked may have no native XDP.
+fn doubt(driver: &str, answer: &NativeXdp) -> Option<String> {
+    if *answer != NativeXdp::NotAsked {
+        return None;
+    }
+    match known_native(driver) {
+        Known::Native => None,
+        Known::Since((major, minor)) => Some(format!(
+            "this driver has native XDP from Linux {major}.{minor} on, and this kernel is older, unless its distribution has added it"
+        )),
+        Known::Unknown => Some("this driver is not known to have native XDP".to_owned()),
     }
 }
 

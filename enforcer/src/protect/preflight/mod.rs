@@ -4,14 +4,16 @@
 mod children;
 mod interface;
 mod listeners;
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 
 use serde::Serialize;
 
 use crate::dataplane::{
-    ExpectedHook, HookChoice, OnHooks, Plan, PlannedInterface, Protects, expected_hook, kernel_problem, lacks_tcx,
-    on_hooks, untried_kernel,
+    AttachMode, ExpectedHook, HookChoice, NativeXdp, OnHooks, Plan, PlannedInterface, Protects, ask_driver,
+    expected_hook, kernel_note, kernel_problem, lacks_tcx, on_hooks, untried_kernel,
 };
 use crate::host::device::Device;
 use crate::host::links::{self, Child, Link};
@@ -64,6 +66,8 @@ pub struct Facts {
     pub links: Vec<Link>,
     /// What keeps programs from being loaded or pinned.
     pub kernel_problem: Option<String>,
+    /// What is worth knowing about the kernel.
+    pub kernel_note: Option<String>,
     /// The kernel is older than those that were tried.
     pub untried_kernel: Option<String>,
     /// The host forwards packets, of either family.
@@ -83,6 +87,17 @@ pub struct InterfaceFacts {
     pub on_hooks: OnHooks,
     /// The kernel has no tc links; `None` where it does not tell.
     pub lacks_tcx: Option<bool>,
+    /// What the driver answers to a native XDP program.
+    pub answer: NativeXdp,
+}
+
+/// Whether drivers are asked what they take, by a program that is put on their hook and removed at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Asking {
+    /// Where native XDP would be tried and nothing is on the hook.
+    Allowed,
+    /// No driver is asked.
+    Refused,
 }
 
 impl Facts {
@@ -93,6 +108,7 @@ impl Facts {
         Self {
             links,
             kernel_problem: kernel_problem(),
+            kernel_note: kernel_note(),
             untried_kernel: untried_kernel(),
             forwards: forwards(),
             children,
@@ -103,9 +119,16 @@ impl Facts {
 impl InterfaceFacts {
     /// Looks at an interface.
     #[must_use]
-    pub fn read(planned: &PlannedInterface, link: &Link, hook: HookChoice) -> Self {
+    pub fn read(planned: &PlannedInterface, link: &Link, hook: HookChoice, asking: Asking) -> Self {
+        let expected = expected_hook(planned, link, hook).map_err(|error| error.to_string());
+        let is_native = expected.as_ref().is_ok_and(|expected| expected.mode == AttachMode::Native);
+        let answer = match asking {
+            Asking::Allowed if is_native && link.xdp_program.is_none() => ask_driver(link.index),
+            Asking::Allowed | Asking::Refused => NativeXdp::NotAsked,
+        };
         Self {
-            expected: expected_hook(planned, link, hook).map_err(|error| error.to_string()),
+            expected,
+            answer,
             device: Device::read(&link.name),
             on_hooks: on_hooks(link),
             lacks_tcx: lacks_tcx(link),
@@ -157,6 +180,9 @@ fn of_host(plan: &Plan<'_>, facts: &Facts) -> Vec<Finding> {
     if let Some(note) = &facts.untried_kernel {
         add(Level::Warning, "kernel", note.clone());
     }
+    if let Some(note) = &facts.kernel_note {
+        add(Level::Note, "kernel", note.clone());
+    }
     if facts.forwards {
         let scope = |one: &PlannedInterface| one.scope.or(plan.ruleset.settings.scope);
         let of_host = || plan.interfaces.iter().filter(|one| one.protects == Protects::Host);
@@ -184,167 +210,4 @@ fn of_host(plan: &Plan<'_>, facts: &Facts) -> Vec<Finding> {
         }
     }
     found
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use rtnetlink::packet_route::link::InfoKind;
-
-    use super::*;
-    use crate::dataplane::{AttachMode, OnFilter};
-    use crate::policy::ranges::Ranges4;
-    use crate::policy::ruleset::{FlowSettings, Ruleset, Settings};
-
-    fn ruleset(scope: Option<Scope>) -> Ruleset {
-        Ruleset {
-            hash: String::new(),
-            rules: Vec::new(),
-            tables: Default::default(),
-            prefixes: BTreeMap::new(),
-            ranges: Ranges4::of(&BTreeMap::new()),
-            settings: Settings { outbound_judged: false, scope, flows: FlowSettings::default() },
-        }
-    }
-
-    fn link(index: u32, name: &str, kind: Option<InfoKind>) -> Link {
-        Link {
-            index,
-            name: name.to_owned(),
-            kind,
-            is_ethernet: true,
-            is_loopback: false,
-            mac: None,
-            mtu: 1500,
-            master: None,
-            lower: None,
-            is_up: true,
-            xdp_program: None,
-        }
-    }
-
-    fn native() -> InterfaceFacts {
-        let expected = ExpectedHook { mode: AttachMode::Native, fallback: None, why: "as asked".to_owned() };
-        InterfaceFacts {
-            expected: Ok(expected),
-            device: Device { driver: Some("ixgbe".to_owned()), strips_vlan: Some(false) },
-            on_hooks: OnHooks {
-                xdp: None,
-                tcx: Some([Vec::new(), Vec::new()]),
-                filters: Some([Vec::new(), Vec::new()]),
-            },
-            lacks_tcx: Some(false),
-        }
-    }
-
-    /// What is found about `eth0`, notes left out.
-    fn check(scope: Option<Scope>, facts: &Facts, about: &InterfaceFacts) -> Vec<String> {
-        let ruleset = ruleset(scope);
-        let eth0 = PlannedInterface {
-            name: "eth0".to_owned(),
-            protects: Protects::Host,
-            scope: None,
-            said: crate::dataplane::Said::default(),
-        };
-        let plan = Plan {
-            ruleset: &ruleset,
-            origin: String::new(),
-            interfaces: vec![eth0],
-            hook: HookChoice::Native,
-            ending: crate::dataplane::Ending::Allowed,
-            confirm_within: None,
-            source: crate::policy::source::Source::default(),
-            bpf_log: crate::dataplane::BpfLog::Off,
-            caller: crate::dataplane::Caller::Operator,
-        };
-        let found = findings(&plan, facts, |_, _| about.clone());
-        let found = found.iter().filter(|finding| finding.level != Level::Note);
-        let line =
-            |one: &Finding| format!("{} {} {}", one.level.name(), one.interface.as_deref().unwrap_or("-"), one.topic);
-        found.map(line).collect()
-    }
-
-    #[test]
-    fn a_plain_host_has_nothing_to_fix() {
-        let facts = Facts { links: vec![link(1, "eth0", None)], ..Facts::default() };
-        assert_eq!(check(None, &facts, &native()), Vec::<String>::new());
-        let facts = Facts { untried_kernel: Some("Linux 5.10".to_owned()), ..facts };
-        assert_eq!(check(None, &facts, &native()), ["warning - kernel"]);
-    }
-
-    #[test]
-    fn what_apply_would_refuse_must_be_fixed() {
-        let facts = Facts { forwards: true, kernel_problem: Some("no BTF".to_owned()), ..Facts::default() };
-        assert_eq!(check(None, &facts, &native()), ["fix - kernel", "fix - forwarding", "fix eth0 interface"]);
-        let facts = Facts { links: vec![link(1, "eth0", None)], ..facts };
-        let mut taken = native();
-        taken.on_hooks.xdp = Some("the program with id 7".to_owned());
-        assert_eq!(
-            check(Some(Scope::Host), &facts, &taken),
-            ["fix - kernel", "fix eth0 programs", "warning - forwarding"]
-        );
-    }
-
-    #[test]
-    fn what_goes_past_the_interface_is_told() {
-        let mut links = vec![
-            link(1, "eth0", None),
-            link(2, "br0", Some(InfoKind::Bridge)),
-            link(3, "eth1", None),
-            link(4, "wg0", Some(InfoKind::Wireguard)),
-            link(5, "br0.5", Some(InfoKind::Vlan)),
-            link(6, "eth2", None),
-        ];
-        links[0].master = Some(2);
-        links[2].master = Some(2);
-        links[4].lower = Some(2);
-        let facts = Facts { links, ..Facts::default() };
-        assert_eq!(
-            check(None, &facts, &native()),
-            ["fix eth0 layers", "warning eth1 unprotected", "warning wg0 tunnel", "warning eth2 unprotected"]
-        );
-    }
-
-    #[test]
-    fn a_port_of_another_interface_is_told_where_to_be_protected() {
-        for (kind, level) in [
-            (InfoKind::Bridge, "fix"),
-            (InfoKind::Bond, "warning"),
-            (InfoKind::Team, "warning"),
-            (InfoKind::Vrf, "warning"),
-            (InfoKind::Other("openvswitch".to_owned()), "warning"),
-        ] {
-            let mut links = vec![link(1, "eth0", None), link(2, "above0", Some(kind.clone()))];
-            links[0].master = Some(2);
-            let facts = Facts { links, ..Facts::default() };
-            assert_eq!(check(None, &facts, &native()), [format!("{level} eth0 layers")], "{kind}");
-        }
-    }
-
-    #[test]
-    fn a_large_mtu_and_who_runs_before_us_are_told() {
-        let mut eth0 = link(1, "eth0", None);
-        eth0.mtu = 9000;
-        let facts = Facts { links: vec![eth0], ..Facts::default() };
-        let mut about = native();
-        about.on_hooks.tcx = Some([vec![Some("the program `x` (id 7)".to_owned()), None], Vec::new()]);
-        assert_eq!(check(None, &facts, &about), ["warning eth0 mtu", "warning eth0 programs"]);
-    }
-
-    #[test]
-    fn filters_are_told_and_those_before_us_are_warned_of() {
-        let facts = Facts { links: vec![link(1, "eth0", None)], ..Facts::default() };
-        let filter = |name: Option<&str>, is_first| OnFilter { name: name.map(str::to_owned), is_first };
-        let mut about = native();
-        let set = |about: &mut InterfaceFacts, filters| about.on_hooks.filters = Some([Vec::new(), filters]);
-        set(&mut about, vec![filter(Some("a u32 filter of priority 1"), true)]);
-        assert_eq!(check(None, &facts, &about), Vec::<String>::new(), "links run before filters");
-        (about.on_hooks.tcx, about.lacks_tcx) = (None, Some(true));
-        assert_eq!(check(None, &facts, &about), ["warning eth0 kernel", "warning eth0 programs"]);
-        set(&mut about, vec![filter(Some("a u32 filter of priority 2"), false)]);
-        assert_eq!(check(None, &facts, &about), ["warning eth0 kernel"]);
-        set(&mut about, vec![filter(None, true), filter(Some("a u32 filter of priority 1"), true)]);
-        assert_eq!(check(None, &facts, &about), ["warning eth0 kernel"], "ours was there before");
-    }
 }
