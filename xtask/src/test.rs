@@ -60,7 +60,7 @@ fn run_all(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
         run_tests(&with_filter(kernel::as_root(&program, Profile::Debug), filter), tally)?;
     }
     if filter.is_none() {
-        eprintln!("\n== a part of them under the oldest kernel that is supported, in a virtual machine");
+        eprintln!("\n== a part of them under other kernels, in virtual machines");
         tally.add(vmtest::in_short()?);
     }
     Ok(())

@@ -1,10 +1,13 @@
 //! Kernels as Debian packages them: found, fetched and unpacked below the target folder. Nothing is installed.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, bail};
+
+use super::apt::Lists;
+
+/// A series that means the newest kernel there is.
+pub(super) const NEWEST: &str = "newest";
 
 /// A kernel that can be booted.
 #[derive(Debug)]
@@ -16,68 +19,48 @@ pub(super) struct Image {
     pub(super) modules: PathBuf,
 }
 
-/// The newest kernel of a series (`6.1`) that the package lists know.
-pub(super) fn fetch(series: &str, folder: &Path) -> anyhow::Result<Image> {
-    let package = newest(series)?;
-    let unpacked = folder.join(&package);
-    if !unpacked.join("complete").exists() {
-        unpack(&package, &unpacked)?;
-    }
+/// The newest kernel of a series (`6.1`, or [`NEWEST`]) that the package lists know, with every driver that Debian has.
+pub(super) fn fetch(series: &str, lists: &Lists, folder: &Path) -> anyhow::Result<Image> {
+    let processor = lists.processor().debian();
+    let numbers = if series == NEWEST { "[0-9]+".to_owned() } else { series.replace('.', r"\.") };
+    let pattern = format!(r"^linux-image-{numbers}\.[0-9].*-{processor}$");
+    let package = newest_of(lists.names(&pattern)?, processor)
+        .with_context(|| format!("the package lists have no {pattern} (`apt-get update` reads them anew)"))?;
     let release = package.trim_start_matches("linux-image-");
-    let kernel = unpacked.join("boot").join(format!("vmlinuz-{release}"));
-    let modules = ["lib", "usr/lib"].map(|lib| unpacked.join(lib).join("modules").join(release));
-    let modules = modules.into_iter().find(|folder| folder.is_dir());
-    let modules = modules.with_context(|| format!("{package} has no modules where they are looked for"))?;
-    if !kernel.is_file() {
-        bail!("{package} has no {}", kernel.display());
+    // Up to 7.2 there is one package; then that only needs two others.
+    let parts = ["binary", "modules"].map(|part| format!("linux-{part}-{release}"));
+    let has_parts = !lists.names(&format!("^{}$", escaped(&parts[0])))?.is_empty();
+    let packages = if has_parts { parts.to_vec() } else { vec![package.clone()] };
+    let unpacked = folder.join(&package);
+    lists.unpack(&packages, &unpacked)?;
+    let below = |names: &[&str]| names.iter().map(|name| unpacked.join(name)).find(|path| path.exists());
+    let kernel = below(&[&format!("boot/vmlinuz-{release}"), &format!("usr/lib/modules/{release}/vmlinuz")]);
+    let modules = below(&[&format!("lib/modules/{release}"), &format!("usr/lib/modules/{release}")]);
+    match (kernel, modules) {
+        (Some(kernel), Some(modules)) => Ok(Image { package, kernel, modules }),
+        (kernel, modules) => {
+            bail!("{packages:?} have no kernel or no modules where they are looked for: {kernel:?}, {modules:?}")
+        }
     }
-    Ok(Image { package, kernel, modules })
 }
 
-fn unpack(package: &str, into: &Path) -> anyhow::Result<()> {
-    // What an interrupted run has left.
-    let _ = fs::remove_dir_all(into);
-    fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
-    // Whoever may write here may fetch: no other user has to be asked.
-    run(Command::new("apt-get").args(["-o", "APT::Sandbox::User=root", "download", package]).current_dir(into))?;
-    let archive = fs::read_dir(into)?.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.is_file());
-    let archive = archive.context("apt-get has downloaded nothing")?;
-    run(Command::new("dpkg").arg("--extract").arg(&archive).arg(into))?;
-    fs::remove_file(archive)?;
-    File::create(into.join("complete"))?;
-    Ok(())
+fn escaped(name: &str) -> String {
+    name.replace('.', r"\.").replace('+', r"\+")
 }
 
-fn newest(series: &str) -> anyhow::Result<String> {
-    let pattern = format!(r"^linux-image-{}\.[0-9].*-cloud-amd64$", series.replace('.', r"\."));
-    let output = Command::new("apt-cache").args(["search", "--names-only", &pattern]).output();
-    let output = output.context("cannot start apt-cache; kernels come as Debian's packages")?;
-    let names = String::from_utf8_lossy(&output.stdout);
-    newest_of(&names).with_context(|| format!("the package lists have no {pattern} (`apt-get update` reads them anew)"))
-}
-
-/// The newest in a listing of apt-cache: `NAME - DESCRIPTION`.
-fn newest_of(listing: &str) -> Option<String> {
-    let names = listing.lines().filter_map(|line| line.split_whitespace().next());
-    names.max_by_key(|name| numbers(name)).map(str::to_owned)
+/// The newest of the names, without kernels for clouds (which lack the drivers of network cards) and for real time.
+fn newest_of(names: Vec<String>, processor: &str) -> Option<String> {
+    let is_plain = |name: &String| {
+        let release = name.trim_end_matches(processor).trim_end_matches('-');
+        !["cloud", "rt", "16k", "unsigned"].iter().any(|flavour| release.split('-').any(|part| part == *flavour))
+            // `linux-image-6.12-amd64` is the name of whatever is the newest of its series.
+            && numbers(name.trim_end_matches(processor)).len() > 2
+    };
+    names.into_iter().filter(is_plain).max_by_key(|name| numbers(name))
 }
 
 fn numbers(name: &str) -> Vec<u64> {
     name.split(|character: char| !character.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    eprintln!("$ {}", shown(command));
-    let status = command.status().with_context(|| format!("cannot start `{}`", shown(command)))?;
-    if !status.success() {
-        bail!("`{}` failed ({status})", shown(command));
-    }
-    Ok(())
-}
-
-fn shown(command: &Command) -> String {
-    let words = [command.get_program()].into_iter().chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -86,10 +69,12 @@ mod tests {
 
     #[test]
     fn the_newest_kernel_is_the_one_with_the_highest_number() {
-        let listing = "linux-image-6.1.0-9-cloud-amd64 - Linux 6.1 (signed)\n\
-                       linux-image-6.1.0-50-cloud-amd64 - Linux 6.1 (signed)\n\
-                       linux-image-6.1.0-47-cloud-amd64 - Linux 6.1 (signed)\n";
-        assert_eq!(newest_of(listing).as_deref(), Some("linux-image-6.1.0-50-cloud-amd64"));
-        assert_eq!(newest_of(""), None);
+        let names = |names: &[&str]| names.iter().map(|name| format!("linux-image-{name}-amd64")).collect();
+        let newest = |list: &[&str]| newest_of(names(list), "amd64");
+        let found = newest(&["6.1.0-9", "6.1.0-50", "6.1.0-47", "6.1.0-51-cloud", "6.1.0-52-rt", "6.12"]);
+        assert_eq!(found.as_deref(), Some("linux-image-6.1.0-50-amd64"));
+        let found = newest(&["6.12.100+deb13", "7.2.13+deb14", "7.3"]);
+        assert_eq!(found.as_deref(), Some("linux-image-7.2.13+deb14-amd64"));
+        assert_eq!(newest(&[]), None);
     }
 }

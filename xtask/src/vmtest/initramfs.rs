@@ -10,51 +10,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 
 use super::image::Image;
+use super::modules;
 use crate::{shell, workspace};
 
 /// Programs that the tests start. What is not there is missed by the test that needs it.
 const TOOLS: &[&str] = &["ip", "tc", "bpftool", "ethtool", "dnsmasq", "tftp", "nft"];
-
-/// Modules of what the tests make (cables, VLANs, bridges, filters, tunnels), and of what those need.
-const MODULES: &[&str] = &[
-    "veth",
-    "sch_ingress",
-    "cls_bpf",
-    "8021q",
-    "garp",
-    "mrp",
-    "bridge",
-    "stp",
-    "llc",
-    "dummy",
-    "inet_diag",
-    "tcp_diag",
-    "udp_diag",
-    "macvlan",
-    // Translation of addresses.
-    "libcrc32c",
-    "nfnetlink",
-    "nf_tables",
-    "nf_defrag_ipv4",
-    "nf_defrag_ipv6",
-    "nf_conntrack",
-    "nf_nat",
-    "nft_chain_nat",
-    "nft_masq",
-    // IPsec.
-    "xfrm_algo",
-    "xfrm_user",
-    "esp4",
-    "esp6",
-    "gf128mul",
-    "ghash-generic",
-    "ctr",
-    "gcm",
-    "seqiv",
-    "sha512_generic",
-    "jitterentropy_rng",
-    "drbg",
-];
 
 /// Makes the archive, of the tests and `enforcer`, and says where it is.
 pub(super) fn build(image: &Image, programs: [&Path; 2], filters: &[String], folder: &Path) -> anyhow::Result<PathBuf> {
@@ -83,9 +43,7 @@ pub(super) fn build(image: &Image, programs: [&Path; 2], filters: &[String], fol
             copy(&from, &root.join("etc").join(name))?;
         }
     }
-    for module in MODULES {
-        add_module(module, image, &root)?;
-    }
+    modules::copy(image, &[], &root.join("modules"))?;
     fs::write(root.join("filters"), filters.join(" "))?;
     copy(&workspace::root().join("tests/vm/init.sh"), &root.join("init"))?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
@@ -110,48 +68,6 @@ fn copy_program(from: &Path, root: &Path, to: &str) -> anyhow::Result<()> {
 /// The paths in what ldd prints.
 fn libraries(listing: &str) -> impl Iterator<Item = &str> {
     listing.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':'))
-}
-
-fn add_module(name: &str, image: &Image, root: &Path) -> anyhow::Result<()> {
-    let into = root.join("modules").join(format!("{name}.ko"));
-    let Some(path) = find_module(name, &image.modules.join("kernel")) else {
-        if !is_built_in(name, image) {
-            eprintln!("{} has no module {name}", image.package);
-        }
-        return Ok(());
-    };
-    if path.extension().is_some_and(|extension| extension == "xz") {
-        let output =
-            Command::new("xz").args(["--decompress", "--stdout"]).arg(&path).output().context("cannot start xz")?;
-        if !output.status.success() {
-            bail!("xz cannot unpack {}", path.display());
-        }
-        fs::write(into, output.stdout)?;
-        return Ok(());
-    }
-    copy(&path, &into)
-}
-
-fn find_module(name: &str, folder: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
-    for path in entries.map(|entry| entry.path()) {
-        if path.is_dir() {
-            if let Some(found) = find_module(name, &path) {
-                return Some(found);
-            }
-        } else if path.file_name().is_some_and(|file| {
-            let file = file.to_string_lossy();
-            file.strip_prefix(name).is_some_and(|rest| rest == ".ko" || rest == ".ko.xz")
-        }) {
-            return Some(path);
-        }
-    }
-    None
-}
-
-fn is_built_in(name: &str, image: &Image) -> bool {
-    let list = fs::read_to_string(image.modules.join("modules.builtin")).unwrap_or_default();
-    list.lines().any(|line| line.ends_with(&format!("/{name}.ko")))
 }
 
 /// Not compressed: unpacking is what an emulated processor is slowest at.
