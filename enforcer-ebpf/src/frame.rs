@@ -8,6 +8,9 @@ use aya_ebpf::bindings::{bpf_xfrm_state, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_skb_get_xfrm_state, bpf_xdp_get_buff_len};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use enforcer_common::frame::{Frame, Header, Outer};
+use enforcer_common::layout::Config;
+
+use crate::maps::CONFIG;
 
 /// A header whose `N` bytes have been checked to lie inside the packet.
 #[derive(Clone, Copy)]
@@ -89,9 +92,13 @@ impl Frame for XdpFrame {
         self.length.get()
     }
 
-    /// A helper call, so asked only when the headers speak of more bytes than the first buffer holds.
+    /// A helper call, so asked only when the headers speak of more bytes than the first buffer holds; and only where the kernel has
+    /// the helper, which came with such frames: elsewhere the verifier finds that the call cannot be reached, and removes it.
     #[inline(always)]
     fn whole_length(&self) -> usize {
+        if !CONFIG.has(Config::FRAGS) {
+            return self.length.get();
+        }
         // SAFETY: the context the kernel called us with.
         self.length.set(unsafe { bpf_xdp_get_buff_len(self.ctx) } as usize);
         self.length.get()

@@ -3,11 +3,7 @@
 
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![cfg_attr(target_arch = "bpf", no_main)]
-#![cfg_attr(
-    target_arch = "bpf",
-    feature(core_intrinsics, asm_experimental_arch),
-    allow(internal_features, reason = "atomics on map values")
-)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
 mod direct;

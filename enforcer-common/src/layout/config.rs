@@ -74,6 +74,8 @@ impl Config {
     pub const LOG: u32 = 1 << 9;
     /// Some inbound rule is in audit by itself.
     pub const RULES_IN_AUDIT: u32 = 1 << 10;
+    /// The kernel gives XDP programs frames of several buffers (Linux 5.18).
+    pub const FRAGS: u32 = 1 << 11;
 
     /// Whether any of these features is on. Read as volatile: the value is written into the object at load.
     #[must_use]

@@ -6,6 +6,10 @@ pub const HOT_FLOWS: u32 = 1024;
 /// Words of a port bitmap: TCP, UDP and SCTP, 64 ports a word; and as many as make it a power of two, to which a mask bounds an index.
 pub const PORT_BITMAP_WORDS: u32 = 4 * 1024;
 
+/// Bytes of a map with a byte for each port, of the same protocols. The programs write it, and Linux 5.10 has no atomic instruction
+/// that sets a bit; a byte is one plain store.
+pub const PORT_BYTES: u32 = PORT_BITMAP_WORDS * 64;
+
 /// A conversation over IPv4. Addresses as they stand in the packet, ports in host byte order.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[repr(C)]

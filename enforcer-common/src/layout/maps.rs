@@ -6,7 +6,7 @@
 use super::address::{OWN_ENTRIES, OWN_FILTER_BYTES, Range4};
 use super::config::Control;
 use super::count::{Counter, REASON_SLOTS, RULE_SLOTS, STATISTICS};
-use super::flow::{HOT_FLOWS, PORT_BITMAP_WORDS};
+use super::flow::{HOT_FLOWS, PORT_BITMAP_WORDS, PORT_BYTES};
 use super::report::Bucket;
 use crate::entry::ServiceIndex;
 use crate::ranges;
@@ -185,8 +185,8 @@ maps! {
             "The same for outbound packets.";
         Control = CONTROL, Interface, Counters, Loader, One * size_of::<Control>(),
             "The modes, and the deadline.";
-        FlowPorts = FLOW_PORTS, Host, Host, Programs, One * PORT_BITMAP_WORDS * 8,
-            "A bit for each local port that a flow has used.";
+        FlowPorts = FLOW_PORTS, Host, Host, Programs, One * PORT_BYTES,
+            "A byte for each local port that a flow has used.";
         Listeners = LISTENERS, Host, Host, Loader, One * PORT_BITMAP_WORDS * 8,
             "A bit for each local port that has a listener.";
         OwnFilter = OWN_FILTER, Host, Host, Loader, One * OWN_FILTER_BYTES,

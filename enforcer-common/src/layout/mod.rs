@@ -19,7 +19,7 @@ pub use count::{Counter, OUTCOMES, REASON_SLOTS, RULE_SLOTS, RuleCounter, STATIS
 pub use denial::{DenialKey4, DenialKey6, DenialState};
 pub use flow::{
     FlowKey4, FlowKey6, FlowState, FlowState6, FragmentKey4, FragmentKey6, FragmentState, HOT_FLOWS, HotFlow4,
-    HotFlow6, PORT_BITMAP_WORDS, Ports,
+    HotFlow6, PORT_BITMAP_WORDS, PORT_BYTES, Ports,
 };
 pub use maps::{Direct, MAPS, MapOwner, MapRow, Parts, Purpose, Room, Writer, map};
 pub use report::{Bucket, DeniedKey, DeniedState, Event};
@@ -28,7 +28,7 @@ pub use report::{Bucket, DeniedKey, DeniedState, Event};
 pub const LAYOUT_VERSION: u32 = 7;
 /// Digest of the text of this module. Its test fails when the text changes, and prints the new digest.
 #[cfg(test)]
-const LAYOUT_DIGEST: u64 = 0x6b7d_f11c_0fb8_b813;
+const LAYOUT_DIGEST: u64 = 0x68ab_74eb_4717_f0c5;
 
 macro_rules! plain {
     ($($type:ty: $size:literal),* $(,)?) => {

@@ -22,13 +22,14 @@ use enforcer_common::tables::Tables;
 use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass, ranges};
 
 pub(crate) use clock::tell_time;
+pub(crate) use statics::CONFIG;
 
 use crate::direct::{DirectArray, masked};
 use count::add;
 use flow::FlowPointer;
 use statics::{
-    CONFIG, CONTROL, DENIALS4, DENIALS6, FLOW_PORTS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, HOT_FLOWS4, HOT_FLOWS6,
-    LISTENERS, MATRIX_IN, MATRIX_OUT, OWN, OWN_FILTER, PREFIXES6, RANGE_INDEX4, RANGES4, REASONS, RULES, SERVICES_IN,
+    CONTROL, DENIALS4, DENIALS6, FLOW_PORTS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, HOT_FLOWS4, HOT_FLOWS6, LISTENERS,
+    MATRIX_IN, MATRIX_OUT, OWN, OWN_FILTER, PREFIXES6, RANGE_INDEX4, RANGES4, REASONS, RULES, SERVICES_IN,
     SERVICES_OUT, STATISTICS,
 };
 
@@ -177,18 +178,13 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn flow_uses_port(&self, bit: u32) -> bool {
-        has_bit(&FLOW_PORTS, bit)
+        FLOW_PORTS.load(bounded(bit)) != 0
     }
 
     #[inline(always)]
     fn note_flow_port(&self, bit: u32) {
-        // SAFETY: the element is there as long as the program runs.
-        unsafe {
-            core::intrinsics::atomic_or::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
-                FLOW_PORTS.at(bounded(bit) >> 6),
-                1 << (bit & 63),
-            );
-        }
+        // SAFETY: the element is there as long as the program runs. Volatile: other CPUs read and write it, always the same.
+        unsafe { write_volatile(FLOW_PORTS.at(bounded(bit)), 1) };
     }
 
     #[inline(always)]

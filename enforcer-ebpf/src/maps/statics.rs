@@ -16,7 +16,7 @@ use crate::direct::{DirectArray, DirectPerCpuArray, DirectRanges};
 /// Written into the object at load; the verifier sees constants.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata")]
-pub(super) static CONFIG: Config = Config {
+pub(crate) static CONFIG: Config = Config {
     features: 0,
     interface: 0,
     columns_in: 1,
@@ -72,7 +72,7 @@ pub(super) static DENIALS6: LruHashMap<DenialKey6, DenialState> = LruHashMap::wi
 pub(super) static FRAGMENTS4: LruHashMap<FragmentKey4, FragmentState> = LruHashMap::with_max_entries(1, 0);
 #[map]
 pub(super) static FRAGMENTS6: LruHashMap<FragmentKey6, FragmentState> = LruHashMap::with_max_entries(1, 0);
-pub(super) static FLOW_PORTS: DirectArray<u64, { Direct::FlowPorts as u32 }, { layout::PORT_BITMAP_WORDS }> =
+pub(super) static FLOW_PORTS: DirectArray<u8, { Direct::FlowPorts as u32 }, { layout::PORT_BYTES }> =
     DirectArray::new();
 pub(super) static LISTENERS: DirectArray<u64, { Direct::Listeners as u32 }, { layout::PORT_BITMAP_WORDS }> =
     DirectArray::new();

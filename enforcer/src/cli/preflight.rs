@@ -19,9 +19,9 @@ use crate::protect::preflight::{Asking, Facts, Finding, InterfaceFacts, Level, L
 
 /// Show what would not be filtered and what would be cut.
 ///
-/// Changes nothing. The level of a finding is `fix` if `apply` would fail or refuse (an interface is missing or unsuitable, a hook is in use,
-/// the BPF file system is read-only, the host forwards and no scope is set, your own SSH session would be cut), `warning` if traffic is not filtered or is filtered in an unexpected
-/// way, and `note` for other facts. Connections and listeners are judged as if both directions were in enforce.
+/// Changes nothing. The level of a finding is `fix` if `apply` would fail or refuse (an interface is missing or unsuitable, a hook is in use, the
+/// BPF file system is read-only, the host forwards and no scope is set, your own SSH session would be cut), `warning` if traffic is not filtered
+/// or is filtered in an unexpected way, and `note` for other facts. Connections and listeners are judged as if both directions were in enforce.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Without root, the names of processes and the programs of other software may be missing, and no driver is asked.\n\n\

@@ -58,5 +58,5 @@ pub use read::map_use::{FlowUse, MapMemory, flow_use, memory};
 pub use read::readback::{Loaded, readback};
 pub use read::status::{InterfaceStatus, detached, status};
 pub use read::totals::save_totals;
-pub use sys::kernel::untried_kernel;
+pub use sys::kernel::{lacks_frags, untried_kernel};
 pub use sys::native::{NativeXdp, Refusal, ask_driver};

@@ -21,7 +21,7 @@ use crate::dataplane::pin::slots;
 use crate::dataplane::plan::{Caller, Plan, PlannedInterface};
 use crate::dataplane::read::readback::loaded;
 use crate::dataplane::read::totals;
-use crate::dataplane::sys::kernel::on_old_kernels;
+use crate::dataplane::sys::kernel::{allow_memory, on_old_kernels};
 use crate::host::links::{Link, bridge_of, links};
 use crate::host::netns;
 use crate::policy::compile::mark_ended;
@@ -34,6 +34,7 @@ use crate::state::last_good::State;
 /// # Errors
 /// Whatever fails, all interfaces are as they were.
 pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
+    allow_memory();
     check_bpffs()?;
     object::read_ahead();
     let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use aya::Pod;
 use aya::maps::{HashMap, Map, MapData, MapError};
@@ -82,9 +82,9 @@ pub(in crate::dataplane) fn seed(
             made.push(seed.port_bit);
         }
     }
-    with_memory(&ports, |words: &[AtomicU64]| {
-        for bit in &made {
-            words[*bit as usize / 64].fetch_or(1 << (bit % 64), Ordering::Relaxed);
+    with_memory(&ports, |bytes: &[AtomicU8]| {
+        for port in &made {
+            bytes[*port as usize].store(1, Ordering::Relaxed);
         }
     })?;
     Ok(made.len())

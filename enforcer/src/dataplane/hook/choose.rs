@@ -6,6 +6,7 @@ use rtnetlink::packet_route::link::InfoKind;
 use crate::dataplane::error::{DataplaneError, error_number};
 use crate::dataplane::hook::drivers::does_not_judge;
 use crate::dataplane::kinds::AttachMode;
+use crate::dataplane::sys::kernel::{NO_FRAGS, takes_frags};
 use crate::host::device::Device;
 use crate::host::links::Link;
 use crate::policy::modes::Protects;
@@ -24,6 +25,7 @@ pub(in crate::dataplane) fn choose(
             (AttachMode::Clsact, None, format!("{why}; by a clsact filter: {NO_TCX}"))
         }
         (_, Some(AttachMode::Tcx)) if lacks_tcx(link) == Some(true) => (mode, Some(AttachMode::Clsact), why),
+        (AttachMode::Native, _) if !takes_frags() => (mode, fallback, format!("{why}; {NO_FRAGS}")),
         _ => (mode, fallback, why),
     })
 }

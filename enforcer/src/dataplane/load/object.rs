@@ -14,7 +14,7 @@ use crate::dataplane::error::{Context as _, DataplaneError, error_number};
 use crate::dataplane::pin::pins::{HostPins, InterfacePins, pin_of};
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::plan::BpfLog;
-use crate::dataplane::sys::kernel::tells_decrypted;
+use crate::dataplane::sys::kernel::{allow_memory, takes_frags, tells_decrypted};
 use crate::dataplane::sys::open::open_map;
 use crate::host::links::Link;
 use crate::host::sockets::ephemeral_ports;
@@ -87,6 +87,7 @@ impl<'a> Loader<'a> {
 /// The programs of a protected interface once more, over the policy in force and the host's addresses, with memory and counters
 /// of their own: what they are asked leaves no trace.
 pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, DataplaneError> {
+    allow_memory();
     let config = Config::from_words(protected.record.config);
     let host = HostPins::of(protected.record.netns);
     let of_policy = host.generation(protected.record.generation);
@@ -145,10 +146,24 @@ fn at_least_one(entries: usize) -> Option<u32> {
 }
 
 fn load_object(loader: &mut EbpfLoader<'_>, direct: DirectMaps) -> Result<Object, DataplaneError> {
-    let ebpf = loader
-        .load(&direct.written_into(OBJECT))
-        .with_context(|| "the kernel did not take the BPF object".to_owned())?;
+    let mut object = direct.written_into(OBJECT);
+    if !takes_frags() {
+        without_frags(&mut object);
+    }
+    let ebpf = loader.load(&object).with_context(|| "the kernel did not take the BPF object".to_owned())?;
     Ok(Object { ebpf, direct })
+}
+
+/// Renames the section of the XDP programs, from which aya reads that they take frames of several buffers: a kernel before 5.18 refuses
+/// programs that say so. The name stands in the table of sections, with that of its relocations as its end, and in the debug information.
+fn without_frags(object: &mut [u8]) {
+    const NAME: &[u8] = b"xdp.frags\0";
+    const SHORT: usize = "xdp".len();
+    for at in 0..object.len().saturating_sub(NAME.len()) {
+        if object[at..].starts_with(NAME) {
+            object[at + SHORT] = 0;
+        }
+    }
 }
 
 /// The size of a pinned map, where there is one: aya takes a pinned map as it is, and must not be told another size.
@@ -171,6 +186,7 @@ pub(in crate::dataplane) fn config(load: &Load<'_>) -> Config {
         (Config::BRIDGE_PORT, load.is_bridge_port),
         (Config::GUEST, load.is_guest),
         (Config::LOG, load.log != BpfLog::Off),
+        (Config::FRAGS, takes_frags()),
     ];
     let features =
         features.iter().filter(|(_, on)| *on).fold(load.ruleset.features(), |all, (feature, _)| all | feature);
@@ -202,6 +218,20 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn the_object_can_be_loaded_without_frags() {
+        let takes_frags = |object: &[u8]| {
+            let object = aya_obj::Object::parse(object).unwrap();
+            let section = &object.programs["inbound_xdp"].section;
+            let aya_obj::ProgramSection::Xdp { frags, .. } = section else { panic!("{section:?}") };
+            *frags
+        };
+        assert!(takes_frags(OBJECT));
+        let mut plain = OBJECT.to_vec();
+        without_frags(&mut plain);
+        assert!(!takes_frags(&plain));
+    }
 
     #[test]
     fn the_object_has_the_maps_of_the_table_and_no_others() {

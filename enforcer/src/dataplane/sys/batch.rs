@@ -1,5 +1,5 @@
 //! Reading and filling whole maps with a few system calls (`BPF_MAP_LOOKUP_BATCH`, `BPF_MAP_UPDATE_BATCH`, Linux 5.6), which aya
-//! does not offer. A look-up leaves the map as it is: not even the age of an LRU entry changes.
+//! does not offer; one entry after the other where the kernel has no such call for the kind of map. A look-up leaves the map as it is: not even the age of an LRU entry changes.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -9,6 +9,7 @@ use aya::maps::MapData;
 use aya_obj::generated::bpf_cmd;
 
 use super::bpf::{bpf, no_attributes};
+use super::one_by_one;
 
 /// Entries that are read at once.
 const ROOM: usize = 4096;
@@ -46,6 +47,7 @@ fn each_batch<K: Pod + Default, V: Pod + Default>(data: &MapData, mut each: impl
         // SAFETY: both buffers hold `room` elements of the sizes that the map has, as was checked above.
         let step = unsafe { step(data, from.as_ref(), keys.as_mut_ptr().cast(), values.as_mut_ptr().cast(), room) };
         match step {
+            Err(error) if has_no_batches(&error) => return one_by_one::each(data, each),
             Ok(Step { count, next }) => {
                 each(&keys[..count], &values[..count]);
                 match next {
@@ -79,7 +81,10 @@ pub(in crate::dataplane) fn per_cpu_elements<V: Pod + Default>(
     loop {
         // SAFETY: `room` keys, and as many values for each CPU; the sizes were checked above.
         let step = unsafe { step(data, from.as_ref(), keys.as_mut_ptr().cast(), values.as_mut_ptr().cast(), room) };
-        let Step { count, next } = step?;
+        let Step { count, next } = match step {
+            Err(error) if has_no_batches(&error) => return one_by_one::per_cpu(data, cpus, each),
+            step => step?,
+        };
         for (key, values) in keys.iter().zip(values.chunks(cpus)).take(count) {
             each(*key, values);
         }
@@ -103,9 +108,19 @@ pub(in crate::dataplane) fn write_entries<K: Pod, V: Pod>(data: &MapData, entrie
         attributes.batch.map_fd = data.fd().as_fd().as_raw_fd().cast_unsigned();
         // SAFETY: both buffers live until after the call and hold `count` elements of the sizes that the map has, as was checked
         // above. The kernel only reads them.
-        unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_BATCH, &mut attributes)? };
+        match unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_BATCH, &mut attributes) } {
+            Err(error) if has_no_batches(&error) => one_by_one::write(data, entries)?,
+            answer => drop(answer?),
+        }
     }
     Ok(())
+}
+
+/// Whether this is the kernel's answer where it has no such call for a kind of map: before 5.13 for tries and per-CPU arrays.
+fn has_no_batches(error: &io::Error) -> bool {
+    /// `include/linux/errno.h`; not meant for user space, and there all the same.
+    const ENOTSUPP: i32 = 524;
+    error.raw_os_error() == Some(ENOTSUPP)
 }
 
 fn check_sizes<K>(data: &MapData, value: usize) -> io::Result<()> {

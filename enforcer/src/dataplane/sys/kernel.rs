@@ -4,13 +4,17 @@ use std::sync::OnceLock;
 
 use aya::programs::ProgramType;
 use aya::sys::{BpfHelper, is_helper_supported};
+use aya_obj::generated::BPF_F_XDP_HAS_FRAGS;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::utsname::uname;
 
-use crate::dataplane::error::DataplaneError;
+use crate::dataplane::error::{DataplaneError, error_number};
+use crate::dataplane::sys::native::load_with;
+use crate::failure::require_capabilities;
 
-/// The oldest that all tests of verdicts, traffic and lifecycle were run on. Those between 5.18, which brought XDP programs for frames of
-/// several buffers, and this one are not known; and a distribution's may have what its number does not tell.
-const OLDEST: (u32, u32) = (6, 1);
+/// The oldest that all tests of verdicts, traffic and lifecycle were run on. It is only told: what a kernel has is asked of it, because a
+/// distribution's may have what its number does not tell.
+const OLDEST: (u32, u32) = (5, 10);
 
 /// The release of this kernel.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -46,8 +50,56 @@ pub(in crate::dataplane) fn tells_decrypted() -> Option<bool> {
         .get_or_init(|| is_helper_supported(ProgramType::SchedClassifier, BpfHelper::BPF_FUNC_skb_get_xfrm_state).ok())
 }
 
+/// Whether this kernel takes XDP programs for frames of several buffers (Linux 5.18). Where it does not let us ask, it is asked for
+/// as much: then its own answer is told.
+pub(in crate::dataplane) fn takes_frags() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(
+        || !matches!(load_with(BPF_F_XDP_HAS_FRAGS), Err(error) if error.raw_os_error() == Some(libc::EINVAL)),
+    )
+}
+
+/// That this kernel gives XDP no frames of several buffers, as a clause, where that is so.
+#[must_use]
+pub fn lacks_frags() -> Option<&'static str> {
+    (!takes_frags()).then_some(NO_FRAGS)
+}
+
+/// Said where native XDP is chosen on such a kernel.
+pub(in crate::dataplane) const NO_FRAGS: &str =
+    "the kernel gives XDP no frames of several buffers (Linux 5.18), so a driver refuses native XDP with a large MTU";
+
+/// Lets this process have as much locked memory as it may: kernels before 5.11 count maps and programs against the limit. Under systemd
+/// the unit sets it. To be called before the first map is made.
+pub(in crate::dataplane) fn allow_memory() {
+    if setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_err()
+        && let Ok((_, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK)
+    {
+        // Without CAP_SYS_RESOURCE. If that is too little, an error names the limit.
+        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard);
+    }
+}
+
+/// What stands between this process and more memory for maps, on a kernel that counts it, if anything does.
+fn memory_limit() -> Option<String> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_MEMLOCK).ok().filter(|(soft, _)| *soft != RLIM_INFINITY)?;
+    Some(format!(
+        "this process may lock {} KiB of memory (RLIMIT_MEMLOCK), and kernels before 5.11 count BPF maps and programs against that: run it \
+         after `ulimit -l unlimited`, or with LimitMEMLOCK=infinity in its unit",
+        soft / 1024
+    ))
+}
+
 /// What an old kernel refuses, it refuses in words that nobody understands.
 pub(in crate::dataplane) fn on_old_kernels(error: DataplaneError) -> DataplaneError {
+    // Whoever lacks a capability gets the same answer.
+    let error = match (require_capabilities().is_ok() && error_number(&error) == Some(libc::EPERM))
+        .then(memory_limit)
+        .flatten()
+    {
+        Some(note) => noted(error, &note),
+        None => error,
+    };
     match untried_kernel() {
         Some(note) => noted(error, &note),
         None => error,
@@ -92,10 +144,10 @@ mod tests {
 
     #[test]
     fn releases_are_compared_by_number() {
-        for old in ["5.10.0-32-cloud-amd64", "5.9", "6.0.19"] {
+        for old in ["4.19.0-27-amd64", "5.9", "5.4.0"] {
             assert!(is_older(old), "{old}");
         }
-        for tried in ["6.1.0-56-cloud-amd64", "6.10.0", "10.0", "unheard of"] {
+        for tried in ["5.10.0-32-amd64", "6.1.0-56-cloud-amd64", "6.10.0", "10.0", "unheard of"] {
             assert!(!is_older(tried), "{tried}");
         }
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use aya::maps::MapData;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -15,10 +15,12 @@ pub(in crate::dataplane) trait Shared {}
 
 impl Shared for AtomicU64 {}
 
+impl Shared for AtomicU8 {}
+
 impl Shared for AtomicU32 {}
 
-/// Looks at a memory-mapped array, or writes it: as words of eight bytes, which is what the kernel rounds an element up to, or halves of
-/// them.
+/// Looks at a memory-mapped array, or writes it: as words of eight bytes, which is what the kernel rounds an element up to, or parts
+/// of them.
 pub(in crate::dataplane) fn with_memory<W: Shared, T>(
     data: &MapData,
     work: impl FnOnce(&[W]) -> T,

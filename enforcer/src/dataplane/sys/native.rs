@@ -82,7 +82,8 @@ fn load() -> io::Result<OwnedFd> {
     })
 }
 
-fn load_with(flags: u32) -> io::Result<OwnedFd> {
+/// Loads a program that passes everything, with these flags.
+pub(super) fn load_with(flags: u32) -> io::Result<OwnedFd> {
     let mut attributes = no_attributes();
     attributes.__bindgen_anon_3.prog_type = bpf_prog_type::BPF_PROG_TYPE_XDP as u32;
     attributes.__bindgen_anon_3.insn_cnt = 2;

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::dataplane::{
     AttachMode, ExpectedHook, HookChoice, NativeXdp, OnHooks, Plan, PlannedInterface, Protects, ask_driver,
-    expected_hook, kernel_note, kernel_problem, lacks_tcx, on_hooks, untried_kernel,
+    expected_hook, kernel_note, kernel_problem, lacks_frags, lacks_tcx, on_hooks, untried_kernel,
 };
 use crate::host::device::Device;
 use crate::host::links::{self, Child, Link};
@@ -70,6 +70,8 @@ pub struct Facts {
     pub kernel_note: Option<String>,
     /// The kernel is older than those that were tried.
     pub untried_kernel: Option<String>,
+    /// The kernel gives XDP no frames of several buffers, as a clause.
+    pub lacks_frags: Option<&'static str>,
     /// The host forwards packets, of either family.
     pub forwards: bool,
     /// Interfaces of others that stand on those of this namespace.
@@ -110,6 +112,7 @@ impl Facts {
             kernel_problem: kernel_problem(),
             kernel_note: kernel_note(),
             untried_kernel: untried_kernel(),
+            lacks_frags: lacks_frags(),
             forwards: forwards(),
             children,
         }
@@ -180,8 +183,8 @@ fn of_host(plan: &Plan<'_>, facts: &Facts) -> Vec<Finding> {
     if let Some(note) = &facts.untried_kernel {
         add(Level::Warning, "kernel", note.clone());
     }
-    if let Some(note) = &facts.kernel_note {
-        add(Level::Note, "kernel", note.clone());
+    for note in [facts.kernel_note.clone(), facts.lacks_frags.map(str::to_owned)].into_iter().flatten() {
+        add(Level::Note, "kernel", note);
     }
     if facts.forwards {
         let scope = |one: &PlannedInterface| one.scope.or(plan.ruleset.settings.scope);
