@@ -6,6 +6,7 @@ pub mod attempts;
 pub mod bpf;
 pub mod browser;
 pub mod calls;
+pub mod cards;
 pub mod enforcer;
 pub mod foreign;
 pub mod interrupt;

@@ -63,6 +63,12 @@ impl Namespace {
         self.file().metadata().expect("the namespace is there").ino()
     }
 
+    /// Runs lines of `ip -batch` where the tests were started.
+    #[track_caller]
+    pub(crate) fn first(lines: &str) {
+        ip(&["-batch", "-"], lines);
+    }
+
     /// Runs lines of `ip -batch` in it.
     ///
     /// # Panics

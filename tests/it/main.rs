@@ -6,6 +6,8 @@ mod against_nft;
 mod agent;
 /// The programs' own log lines.
 mod bpf_log;
+/// Network cards of virtual machines, whatever happens to their links.
+mod cards;
 /// Exit codes and messages, of commands that look at no interface.
 mod cli;
 /// Dashboards and alerts for the metrics.

@@ -28,7 +28,7 @@ ip link set lo up
 echo "vm: kernel $(uname -r)"
 cd /root
 # The processor is emulated: what takes a second elsewhere may take a quarter of a minute here, if the machine has other things to do.
-ENFORCER_BIN=/root/enforcer ENFORCER_TESTS_PATIENCE=15 RUST_TEST_THREADS=2 ./it $(cat /filters) 2> /dev/ttyS1
+ENFORCER_TESTS_CARDS="$(cat /cards)" ENFORCER_BIN=/root/enforcer ENFORCER_TESTS_PATIENCE=15 RUST_TEST_THREADS=2 ./it $(cat /filters) 2> /dev/ttyS1
 status=$?
 dmesg | grep -E 'WARNING:|BUG:|Oops:' | sed 's/^/vm: complaint: /'
 echo "vm: exit $status"

@@ -1,10 +1,12 @@
 //! `cargo xtask vmtest`: tests of the kernel suite under Debian's older kernels, each booted in QEMU without KVM.
 
 mod apt;
+mod cards;
 mod image;
 mod initramfs;
 mod machine;
 mod modules;
+mod qemu;
 mod results;
 
 use std::env::consts::ARCH;
@@ -15,7 +17,10 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
 use self::apt::{Lists, Processor};
+use self::cards::Card;
 use self::image::NEWEST;
+use self::machine::Parts;
+use self::qemu::Qemu;
 use self::results::Results;
 use crate::kernel::{self, Profile};
 use crate::test::Tally;
@@ -32,11 +37,15 @@ pub(crate) struct Options {
     /// Series of kernels, as Debian has them; `newest`: the newest of all.
     #[arg(long = "kernel", value_name = "SERIES", default_values = [OLDEST, "6.1", "6.12", NEWEST])]
     kernels: Vec<String>,
+    /// Network cards that the machines get, each with a cable to another card; without FILTER their tests are run.
+    #[arg(long = "card", value_name = "CARD", value_delimiter = ',', value_parser = Card::named)]
+    cards: Vec<Card>,
     /// How long the tests of one kernel may take.
     #[arg(long, value_name = "N", default_value_t = 180)]
     minutes: u64,
     /// Only tests whose name contains one of these.
-    #[arg(value_name = "FILTER", default_values = ["verdict::", "traffic::", "hooks::", "lifecycle::"])]
+    /// Without any: `verdict::`, `traffic::`, `hooks::` and `lifecycle::`, or those of the cards.
+    #[arg(value_name = "FILTER")]
     filters: Vec<String>,
     /// Debug builds, which are slower in the machine and sooner there.
     #[arg(long)]
@@ -55,7 +64,12 @@ impl Options {
     /// What the tests are given.
     fn arguments(&self) -> Vec<String> {
         let skip = self.skip.iter().flat_map(|name| ["--skip".to_owned(), name.clone()]);
-        self.filters.iter().cloned().chain(skip).collect()
+        let filters = match (self.filters.is_empty(), self.cards.is_empty()) {
+            (false, _) => self.filters.clone(),
+            (true, true) => ["verdict::", "traffic::", "hooks::", "lifecycle::"].map(str::to_owned).to_vec(),
+            (true, false) => self.cards.iter().map(Card::tests).collect(),
+        };
+        filters.into_iter().chain(skip).collect()
     }
 }
 
@@ -107,27 +121,33 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// The oldest kernel that is supported.
 const OLDEST: &str = "5.10";
 
-/// What `cargo xtask test` runs: that the programs load under the oldest kernel and under a newer one, judge and go again. The rest is
-/// for before a release.
+/// What `cargo xtask test` runs: that the programs load under the oldest kernel and under a newer one, judge and go again, and that they
+/// judge on the cards that most hosts have. The rest is for before a release.
 pub(crate) fn in_short() -> anyhow::Result<Tally> {
-    let options = Options {
-        kernels: vec![OLDEST.to_owned(), "6.12".to_owned()],
+    let cards = ["virtio", "vmxnet3", "igb"].into_iter().map(Card::named).collect::<Result<Vec<_>, _>>();
+    let cards = cards.map_err(anyhow::Error::msg)?;
+    let smoke = ["lifecycle::apply::protection_stays", "lifecycle::detach::detach_leaves_nothing"].map(str::to_owned);
+    let of_cards = cards.iter().map(Card::tests);
+    let of = |series: &str, cards: Vec<Card>, filters: Vec<String>| Options {
+        kernels: vec![series.to_owned()],
+        cards,
         minutes: 20,
-        filters: ["lifecycle::apply::protection_stays", "lifecycle::detach::detach_leaves_nothing"]
-            .map(str::to_owned)
-            .to_vec(),
+        filters,
         debug: true,
-        skip: Vec::new(),
+        skip: vec!["beside_the_agent".to_owned()],
     };
-    let program = match prepare(options.profile()) {
+    let with_cards = of("6.12", cards.clone(), smoke.iter().cloned().chain(of_cards).collect());
+    let smoke = of(OLDEST, Vec::new(), smoke.to_vec());
+    let program = match prepare(Profile::Debug) {
         Ok(program) => Ok(program),
         Err(Unprepared::Skip(reason)) => Err(reason),
         Err(Unprepared::Fail(error)) => return Err(error),
     };
     let mut tally = Tally::default();
-    for series in &options.kernels {
+    for options in [&smoke, &with_cards] {
+        let series = &options.kernels[0];
         let outcome = match &program {
-            Ok(program) => try_kernel(series, program, &options)?,
+            Ok(program) => try_kernel(series, program, options)?,
             Err(reason) => KernelOutcome::Skipped(reason.clone()),
         };
         tally.add(match outcome {
@@ -176,10 +196,15 @@ fn try_kernel(series: &str, program: &std::path::Path, options: &Options) -> any
         Ok(image) => image,
         Err(error) => return Ok(KernelOutcome::Skipped(format!("{error:#}"))),
     };
+    let qemu = match Qemu::find(Processor::Amd64, !options.cards.is_empty()) {
+        Ok(qemu) => qemu,
+        Err(error) => return Ok(KernelOutcome::Skipped(format!("{error:#}"))),
+    };
     eprintln!("\n== {}: {}", image.package, options.arguments().join(" "));
     let binary = kernel::built(options.profile(), "enforcer");
-    let initramfs = initramfs::build(&image, [program, &binary], &options.arguments(), &folder)?;
-    let results = machine::run(&image, &initramfs, Duration::from_secs(options.minutes * 60), &folder)?;
+    let initramfs = initramfs::build(&image, [program, &binary], &options.cards, &options.arguments(), &folder)?;
+    let parts = Parts { qemu: &qemu, image: &image, initramfs: &initramfs, cards: &options.cards, kernel_words: "" };
+    let results = machine::run(&parts, Duration::from_secs(options.minutes * 60), &folder)?;
     Ok(KernelOutcome::Ran { package: image.package, results })
 }
 

@@ -93,6 +93,29 @@ impl Lists {
         Ok(())
     }
 
+    /// Fetches packages of a suite with everything that they need, and unpacks all of it into one folder, which looks like `/` then. No
+    /// script of a package runs.
+    pub(super) fn root(&self, packages: &[&str], suite: &str, into: &Path) -> anyhow::Result<()> {
+        let complete = into.join("complete");
+        if complete.exists() {
+            return Ok(());
+        }
+        let _ = fs::remove_dir_all(into);
+        let archives = into.join("archives");
+        fs::create_dir_all(archives.join("partial")).with_context(|| format!("cannot make {}", into.display()))?;
+        let mut fetch = self.apt_get(&["install", "--yes", "--quiet=2", "--download-only", "--no-install-recommends"]);
+        // Nothing is installed, so there is nothing to lock.
+        let settings = ["Debug::NoLocking=true".to_owned(), format!("APT::Default-Release={suite}")];
+        for setting in settings.into_iter().chain([format!("Dir::Cache::archives={}", archives.display())]) {
+            fetch.arg("--option").arg(setting);
+        }
+        run(fetch.args(packages))?;
+        extract(&archives, into)?;
+        fs::remove_dir_all(archives)?;
+        File::create(complete)?;
+        Ok(())
+    }
+
     pub(super) const fn processor(&self) -> Processor {
         self.processor
     }

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
+use super::cards::{self, Card};
 use super::image::Image;
 use super::modules;
 use crate::{shell, workspace};
@@ -17,7 +18,13 @@ use crate::{shell, workspace};
 const TOOLS: &[&str] = &["ip", "tc", "bpftool", "ethtool", "dnsmasq", "tftp", "nft"];
 
 /// Makes the archive, of the tests and `enforcer`, and says where it is.
-pub(super) fn build(image: &Image, programs: [&Path; 2], filters: &[String], folder: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn build(
+    image: &Image,
+    programs: [&Path; 2],
+    cards: &[Card],
+    filters: &[String],
+    folder: &Path,
+) -> anyhow::Result<PathBuf> {
     let root = folder.join("root");
     let _ = fs::remove_dir_all(&root);
     for name in ["bin", "usr/bin", "proc", "sys", "dev", "run", "tmp", "etc", "root", "modules", "var/lib"] {
@@ -43,7 +50,10 @@ pub(super) fn build(image: &Image, programs: [&Path; 2], filters: &[String], fol
             copy(&from, &root.join("etc").join(name))?;
         }
     }
-    modules::copy(image, &[], &root.join("modules"))?;
+    let for_cards: Vec<_> = cards::MODULES.iter().copied().chain(cards.iter().map(Card::module)).collect();
+    let more = if cards.is_empty() { &[][..] } else { &for_cards };
+    modules::copy(image, more, &root.join("modules"))?;
+    fs::write(root.join("cards"), cards::told(cards))?;
     fs::write(root.join("filters"), filters.join(" "))?;
     copy(&workspace::root().join("tests/vm/init.sh"), &root.join("init"))?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;

@@ -3,36 +3,52 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::cards::{self, Card};
 use super::image::Image;
+use super::qemu::Qemu;
 use super::results::Results;
 
-pub(super) fn run(image: &Image, initramfs: &Path, limit: Duration, folder: &Path) -> anyhow::Result<Results> {
+/// What a machine is made of.
+pub(super) struct Parts<'a> {
+    pub(super) qemu: &'a Qemu,
+    pub(super) image: &'a Image,
+    pub(super) initramfs: &'a Path,
+    pub(super) cards: &'a [Card],
+    /// Words for the kernel's command line.
+    pub(super) kernel_words: &'a str,
+}
+
+pub(super) fn run(parts: &Parts<'_>, limit: Duration, folder: &Path) -> anyhow::Result<Results> {
     let errors = folder.join("stderr.log");
     let mut log = File::create(folder.join("console.log")).context("cannot write the console's log")?;
     let start = Instant::now();
     let mut machine = Machine(
         // Never KVM: that a machine is not emulated must not decide what passes.
-        Command::new("qemu-system-x86_64")
+        parts
+            .qemu
+            .command()
             .args(["-accel", "tcg", "-smp", "2", "-m", "2048", "-no-reboot", "-nic", "none"])
             .args(["-display", "none", "-monitor", "none", "-serial", "stdio", "-serial"])
             .arg(format!("file:{}", errors.display()))
             .arg("-kernel")
-            .arg(&image.kernel)
+            .arg(&parts.image.kernel)
             .arg("-initrd")
-            .arg(initramfs)
+            .arg(parts.initramfs)
+            .args(cards::arguments(parts.cards))
             // A kernel that stumbles has failed; it must not go on and look well.
-            .args(["-append", "console=ttyS0 quiet loglevel=1 panic=-1 oops=panic"])
+            .arg("-append")
+            .arg(format!("console=ttyS0 quiet loglevel=1 panic=-1 oops=panic {}", parts.kernel_words))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .context("cannot start qemu-system-x86_64")?,
+            .context("cannot start QEMU")?,
     );
     let console = machine.0.stdout.take().context("QEMU has no console")?;
     let (send, lines) = mpsc::channel();
