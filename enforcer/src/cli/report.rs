@@ -122,21 +122,22 @@ fn report(args: &Args, output: &mut Output<'_>) -> Result<Report, Failure> {
     })
 }
 
-/// Writes a file beside the one that is meant and puts it in its place: who reads meanwhile reads the old or the new one. A device or a
-/// pipe stays what it is, and is written to.
+/// Writes a file beside the one that is meant and puts it in its place: who reads meanwhile reads the old or the new one. A link to
+/// another file is replaced, and the file stays as it is. A device or a pipe stays what it is, and is written to.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path = match fs::metadata(path) {
+    // What a link stands for is not asked: it may be somebody else's. But /dev/stdout and its like are links of the kernel.
+    let found = if is_of_kernel(path) { fs::metadata(path) } else { fs::symlink_metadata(path) };
+    match found {
         Ok(meta) if meta.is_dir() => return Err(io::Error::from_raw_os_error(libc::EISDIR)),
-        Ok(meta) if !meta.is_file() => {
+        Ok(meta) if !(meta.is_file() || meta.is_symlink()) || is_of_kernel(path) => {
             // Nobody waits until somebody reads a pipe; once it is read, it is written to its end.
-            let mut file = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+            let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_APPEND;
+            let mut file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
             fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
             return file.write_all(bytes);
         }
-        // What a link stands for, such as /dev/stdout.
-        Ok(_) => &fs::canonicalize(path)?,
-        Err(_) => path,
-    };
+        Ok(_) | Err(_) => {}
+    }
     let name = path.file_name().ok_or_else(|| io::Error::other("it has no name"))?.to_string_lossy().into_owned();
     let new = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let write = || {
@@ -151,14 +152,22 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
+/// Whether a path is in a folder that the kernel fills.
+fn is_of_kernel(path: &Path) -> bool {
+    let folder = path.parent().and_then(|folder| fs::canonicalize(folder).ok());
+    folder.is_some_and(|folder| ["/dev", "/proc"].iter().any(|of_kernel| folder.starts_with(of_kernel)))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{FileTypeExt as _, symlink};
+    use std::fs::File;
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
     #[test]
-    fn a_device_stays_one_and_a_link_too() {
+    fn a_device_stays_one_and_a_link_to_a_file_is_replaced() {
         let folder = std::env::temp_dir().join(format!("enforcer-report-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (page, link, nothing) = (folder.join("page"), folder.join("link"), folder.join("nothing"));
@@ -169,17 +178,21 @@ mod tests {
             assert_eq!(fs::read_to_string(&page).unwrap(), text);
         }
         replace(&link, b"third").unwrap();
-        assert_eq!(fs::read_to_string(&page).unwrap(), "third");
-        replace(&nothing, b"gone").unwrap();
-        for kept in [&link, &nothing] {
-            assert!(fs::symlink_metadata(kept).unwrap().is_symlink(), "{}", kept.display());
-        }
-        assert!(fs::metadata(&nothing).unwrap().file_type().is_char_device());
+        assert_eq!(fs::read_to_string(&link).unwrap(), "third");
+        assert_eq!(fs::read_to_string(&page).unwrap(), "second", "what the link led to is left alone");
+        assert!(!fs::symlink_metadata(&link).unwrap().is_symlink());
+        replace(&nothing, b"no device").unwrap();
+        assert!(fs::symlink_metadata(&nothing).unwrap().is_file());
+        // As /dev/stdout is for a command whose output goes to a file.
+        let open = File::create(folder.join("redirected")).unwrap();
+        let descriptor = Path::new("/proc/self/fd").join(open.as_raw_fd().to_string());
+        replace(&descriptor, b"there").unwrap();
+        assert_eq!(fs::read_to_string(folder.join("redirected")).unwrap(), "there");
         let pipe = folder.join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(replace(&pipe, b"nobody reads").is_err());
         assert!(replace(&folder, b"x").is_err());
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 4, "nothing is left beside it");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 5, "nothing is left beside it");
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -18,7 +18,8 @@ allow:
   - {name: cluster, protocol: udp, ports: [5000]}
 ";
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);
-const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0, 5);
+/// Of the link, so that the number of the interface beside it is what it leaves by: its ports have IPv6 as well.
+const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0, 5);
 /// In the place of an ethertype the first two bytes of these would stand: IPv4, a VLAN tag, LLDP, and one that is none.
 const ADDRESSES: [[u8; 4]; 4] = [[8, 0, 0, 2], [129, 0, 0, 2], [136, 204, 0, 2], [10, 77, 0, 2]];
 const DATAGRAMS: u64 = 5;
