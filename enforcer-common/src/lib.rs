@@ -2,7 +2,7 @@
 //!
 //! This crate is compiled twice: for the kernel, inside the BPF programs, and for the host, where the same code answers
 //! `explain` and `simulate` and is compared with a second, independent reading. It is `no_std`, allocates nothing and
-//! depends on nothing but (for the host, behind the feature `user`) aya's marker trait for map contents.
+//! depends on nothing; for the host, behind the feature `user`, it depends on aya's marker trait for map contents and on serde.
 
 #![no_std]
 #![warn(missing_docs)]
@@ -18,6 +18,8 @@ pub mod ranges;
 pub mod seen;
 pub mod tables;
 pub mod verdict;
+#[cfg(feature = "user")]
+mod words;
 
 pub use entry::{Entry, EntryKind, ServiceIndex, SourceClass};
 pub use verdict::{Direction, Mode, Reason, Verdict};

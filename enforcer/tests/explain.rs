@@ -223,7 +223,7 @@ fn explained(site: &str, tuple: &str) -> String {
 
 fn verdict(site: &str, tuple: &str) -> (&'static str, Option<String>) {
     let explanation = explanation(site, tuple);
-    (explanation.verdict, explanation.hint)
+    (explanation.verdict.name(), explanation.hint)
 }
 
 fn explanation(site: &str, tuple: &str) -> enforcer::judge::explain::Explanation {

@@ -98,7 +98,7 @@ pub fn replay(folder: &Path, hook: HookChoice) -> Report {
             name: near.interface.clone(),
             protects: Protects::Host,
             scope: None,
-            said: Said { asked: site::Modes::both(Some(Mode::Enforce)), ..Said::default() },
+            said: Said { asked: enforcer::policy::modes::SaidModes::both(Some(Mode::Enforce)), ..Said::default() },
         };
         let plan = Plan {
             ruleset: &ruleset,

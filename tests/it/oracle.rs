@@ -134,7 +134,7 @@ fn compare_world(world: &mut World, hook: HookChoice, runner: &mut TestRunner, t
             name: near.interface.clone(),
             protects: if world.host.guest { Protects::Guest } else { Protects::Host },
             scope: None,
-            said: Said { asked: enforcer::policy::site::Modes::both(Some(Mode::Audit)), ..Said::default() },
+            said: Said { asked: enforcer::policy::modes::SaidModes::both(Some(Mode::Audit)), ..Said::default() },
         };
         let plan = Plan {
             ruleset: &world.ruleset,

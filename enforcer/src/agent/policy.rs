@@ -73,9 +73,12 @@ fn today() -> Date {
 
 #[cfg(test)]
 mod tests {
+    use enforcer_common::Mode;
+
     use super::*;
     use crate::host::netns::Netns;
     use crate::policy::catalogue;
+    use crate::policy::modes::Modes;
     use crate::text::diagnostic::Text;
 
     fn site(mode: &str) -> String {
@@ -92,7 +95,7 @@ mod tests {
         Followed { site, ruleset, source, origin, day, compiled, warnings: warnings.len() }
     }
 
-    fn kept(text: &str, modes: [&str; 2]) -> LastGood {
+    fn kept(text: &str, modes: Modes) -> LastGood {
         let source = Source { site: Some("other.yaml".to_owned()), text: Some(text.to_owned()), ..Source::default() };
         LastGood::new("eth0", Netns { inode: 1, is_machine: false }, modes, &source, "hash")
     }
@@ -101,7 +104,7 @@ mod tests {
     fn a_policy_is_known_again_by_its_text() {
         let audit = site("mode: audit\n");
         let now = followed(&format!("{audit}icmp_echo: none\n"));
-        assert!(!now.is_same_text(&kept(&audit, ["enforce", "enforce"])));
-        assert!(followed(&audit).is_same_text(&kept(&audit, ["enforce", "enforce"])));
+        assert!(!now.is_same_text(&kept(&audit, Modes::both(Mode::Enforce))));
+        assert!(followed(&audit).is_same_text(&kept(&audit, Modes::both(Mode::Enforce))));
     }
 }

@@ -1,14 +1,12 @@
 //! The interfaces that a policy speaks of, and how things stand with each of them.
 
-use enforcer_common::Mode;
-
 use super::policy::Followed;
 use crate::dataplane::{
     PlannedInterface, Protected, Said, detached, here, modes_in_force, once_called, protected, reading, status,
 };
 use crate::failure::Failure;
 use crate::host::links::{Link, links};
-use crate::policy::site::Modes;
+use crate::policy::modes::SaidModes;
 use crate::protect::interfaces::planned;
 use crate::state::last_good::{LastGood, kept};
 
@@ -58,8 +56,8 @@ impl Target {
     pub(super) fn with_modes(&self) -> PlannedInterface {
         let is_known = self.in_force.as_ref().is_none_or(|one| modes_in_force(one).is_ok());
         let kept = self.kept.as_ref().filter(|_| !is_known);
-        let mode = |at: usize| kept.and_then(|kept| Mode::from_name(&kept.modes[at]));
-        let asked = Modes { inbound: mode(0), outbound: mode(1) };
+        let asked =
+            SaidModes { inbound: kept.map(|kept| kept.modes.inbound), outbound: kept.map(|kept| kept.modes.outbound) };
         PlannedInterface { said: Said { asked, ..self.planned.said }, ..self.planned.clone() }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use enforcer_common::Direction;
+use enforcer_common::{Direction, Reason};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -26,9 +26,9 @@ enum Line<'a> {
     Judged {
         time: String,
         interface: &'a str,
-        direction: &'static str,
+        direction: Direction,
         verdict: &'static str,
-        reason: &'static str,
+        reason: Reason,
         rule: Option<&'a str>,
         bytes: u32,
     },
@@ -70,14 +70,14 @@ fn write_line(format: Format, line: &LogLine, out: &mut impl Write) -> Result<()
     // When it was read: the programs write no time.
     let time = Timestamp::now().to_string();
     let LogLine { interface, direction, outcome, rule, goes_on, bytes } = line;
-    let (reason, rule) = (outcome.reason().name(), rule.as_deref());
+    let (reason, rule) = (outcome.reason(), rule.as_deref());
     let (verdict, fate) = match (outcome.passes(), goes_on) {
         (true, _) => ("pass", "passed"),
         (false, true) => ("would_drop", "would be dropped"),
         (false, false) => ("drop", "dropped"),
     };
     if format == Format::Json {
-        let (direction, bytes) = (direction.name(), *bytes);
+        let (direction, bytes) = (*direction, *bytes);
         return write_json(&Line::Judged { time, interface, direction, verdict, reason, rule, bytes }, out);
     }
     let way = match direction {

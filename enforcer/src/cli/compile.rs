@@ -1,6 +1,6 @@
 //! `enforcer compile`: prints the rules that `apply` would load.
 
-use enforcer_common::Direction;
+use enforcer_common::{Direction, Mode};
 use serde::Serialize;
 
 use crate::cli::args::policy::PolicyArgs;
@@ -47,7 +47,7 @@ struct Listing<'a> {
 #[derive(Serialize)]
 struct ListedRule<'a> {
     id: &'a str,
-    direction: &'static str,
+    direction: Direction,
     action: &'static str,
     protocol: String,
     ports: Option<String>,
@@ -57,7 +57,7 @@ struct ListedRule<'a> {
     /// Whom a `limit` of the site names for this service.
     limit: Option<Vec<String>>,
     exposure: &'a str,
-    mode: Option<&'static str>,
+    mode: Option<Mode>,
     answer_any: bool,
     sources: &'a [SourceRow],
 }
@@ -79,7 +79,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
             Ok(write!(output.out, "{text}")?)
         }
         Format::Table => {
-            for (direction, title) in [("inbound", "INBOUND"), ("outbound", "OUTBOUND")] {
+            for (direction, title) in [(Direction::Inbound, "INBOUND"), (Direction::Outbound, "OUTBOUND")] {
                 let mut table = table(output.terminal, &[title, "ACTION", "MATCH", "PEERS", "SOURCE"]);
                 for rule in rules.iter().filter(|rule| rule.direction == direction) {
                     table.add_row(row(rule));
@@ -120,7 +120,7 @@ fn listed<'a>(site: &Site, rule: &'a Rule) -> ListedRule<'a> {
     };
     ListedRule {
         id: &rule.id,
-        direction: rule.direction.name(),
+        direction: rule.direction,
         // An internal port is refused, with a reason of its own.
         action: match rule.action {
             Action::Permit => "permit",
@@ -133,7 +133,7 @@ fn listed<'a>(site: &Site, rule: &'a Rule) -> ListedRule<'a> {
         addresses: rule.prefixes.as_deref(),
         limit: limit.map(|limit| limit.remotes.iter().map(ToString::to_string).collect()),
         exposure: &rule.exposure,
-        mode: rule.mode.map(enforcer_common::Mode::name),
+        mode: rule.mode,
         answer_any: rule.answer_any,
         sources: &rule.sources,
     }

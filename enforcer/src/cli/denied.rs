@@ -89,8 +89,8 @@ impl From<&FilterArgs> for Filter {
 #[derive(Serialize)]
 struct Listed<'a> {
     interface: &'a str,
-    direction: &'static str,
-    reason: &'static str,
+    direction: Direction,
+    reason: Reason,
     /// `null`: no IP header that could be read.
     protocol: Option<String>,
     remote: Option<IpAddr>,
@@ -103,7 +103,7 @@ struct Listed<'a> {
     bytes: u64,
     first: String,
     last: String,
-    mode: &'static str,
+    mode: Mode,
     /// Name of the port on this host.
     service: Option<&'a str>,
     /// The rule that refuses, or that is for others.
@@ -197,8 +197,8 @@ impl Names {
         let port = flow.protocol.zip(flow.asked.port());
         Listed {
             interface: &flow.interface,
-            direction: flow.direction.name(),
-            reason: flow.reason.name(),
+            direction: flow.direction,
+            reason: flow.reason,
             protocol: flow.protocol.map(protocol_name),
             remote: flow.remote,
             local: flow.local,
@@ -209,7 +209,7 @@ impl Names {
             bytes: flow.bytes,
             first: flow.first.to_string(),
             last: flow.last.to_string(),
-            mode: flow.mode.name(),
+            mode: flow.mode,
             service: port.and_then(|(protocol, port)| self.services.name(protocol, port)),
             rule: self.policies.get(&flow.interface).and_then(|loaded| rule_of(flow, loaded)),
             known: port
@@ -238,7 +238,7 @@ fn show(output: &mut Output<'_>, flows: &[Listed<'_>], resolved: bool) -> Result
             flow.remote.map_or_else(|| "-".to_owned(), |remote| remote.to_string()),
             asked(flow),
             // A refusal that was let through in audit is told apart from a drop.
-            if flow.mode == Mode::Audit.name() { format!("{} (audit)", flow.reason) } else { flow.reason.to_owned() },
+            if flow.mode == Mode::Audit { format!("{} (audit)", flow.reason) } else { flow.reason.to_string() },
             flow.packets.to_string(),
             flow.first.clone(),
             flow.last.clone(),
@@ -258,7 +258,7 @@ fn show(output: &mut Output<'_>, flows: &[Listed<'_>], resolved: bool) -> Result
 
 /// "in tcp 23 (telnet)".
 fn asked(flow: &Listed<'_>) -> String {
-    let direction = if flow.direction == Direction::Inbound.name() { "in" } else { "out" };
+    let direction = if flow.direction == Direction::Inbound { "in" } else { "out" };
     let protocol = flow.protocol.as_deref();
     let what = match (protocol, flow.port, flow.icmp_type, &flow.ethertype) {
         (Some(protocol), Some(port), ..) => match flow.service {

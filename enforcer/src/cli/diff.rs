@@ -82,7 +82,7 @@ fn show(args: &Args, difference: &Difference, output: &mut Output<'_>) -> Result
         for direction in enforcer_common::Direction::ALL {
             let mut table = table(output.terminal, &[title, "PORTS", "REMOTE", "BEFORE", "AFTER"]);
             let changes = difference.changes.iter().filter(|change| change.change == effect);
-            for change in changes.filter(|change| change.direction == direction.name()) {
+            for change in changes.filter(|change| change.direction == direction) {
                 table.add_row([
                     service(change),
                     ports(change),
@@ -103,7 +103,7 @@ fn show(args: &Args, difference: &Difference, output: &mut Output<'_>) -> Result
 }
 
 fn service(change: &Change) -> String {
-    let direction = if change.direction == enforcer_common::Direction::Inbound.name() { "in" } else { "out" };
+    let direction = if change.direction == enforcer_common::Direction::Inbound { "in" } else { "out" };
     format!("{direction} {}", change.protocol)
 }
 

@@ -120,7 +120,7 @@ fn print(explanation: &Explanation, mode: Mode, output: &mut Output<'_>) -> Resu
     if let Some(summary) = &explanation.summary {
         writeln!(output.out, "        {}", line(summary))?;
     }
-    if explanation.verdict == Verdict::Drop.name() {
+    if explanation.verdict == Verdict::Drop {
         if explanation.audited {
             writeln!(output.out, "mode    this rule is in audit: counted, not dropped")?;
         } else if mode == Mode::Audit {

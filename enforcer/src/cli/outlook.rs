@@ -7,6 +7,7 @@ use crate::cli::args::interfaces::require_root;
 use crate::dataplane::{Ending, Resulting, resulting_modes};
 use crate::failure::Failure;
 use crate::host::links::links;
+use crate::policy::modes::SaidModes;
 use crate::policy::site::{self, Site};
 use crate::protect::interfaces::planned;
 
@@ -15,10 +16,9 @@ use crate::protect::interfaces::planned;
 pub struct ModeOutlook {
     /// The interface, or a pattern.
     pub interface: String,
-    /// `audit` or `enforce`; `None`: that depends on what is in force where the policy is applied.
-    pub inbound: Option<&'static str>,
-    /// The same.
-    pub outbound: Option<&'static str>,
+    /// `None`: that depends on what is in force where the policy is applied.
+    #[serde(flatten)]
+    pub modes: SaidModes,
     /// Why, in a sentence.
     pub why: String,
 }
@@ -51,14 +51,13 @@ fn of_resulting(interface: &str, resulting: &Resulting) -> ModeOutlook {
     }
     ModeOutlook {
         interface: interface.to_owned(),
-        inbound: Some(resulting.modes.inbound.name()),
-        outbound: Some(resulting.modes.outbound.name()),
+        modes: SaidModes { inbound: Some(resulting.modes.inbound), outbound: Some(resulting.modes.outbound) },
         why,
     }
 }
 
 /// What can be said without knowing what is in force.
-fn elsewhere(interface: &str, said: site::Modes) -> ModeOutlook {
+fn elsewhere(interface: &str, said: SaidModes) -> ModeOutlook {
     let word = |mode: Option<Mode>| mode.unwrap_or(Mode::Audit).name();
     let (inbound, outbound) = (word(said.inbound), word(said.outbound));
     let modes =
@@ -67,5 +66,5 @@ fn elsewhere(interface: &str, said: site::Modes) -> ModeOutlook {
         "{modes} where it is new; where it is protected, the mode in force stays unless the site file says another one than when it \
          was last applied"
     );
-    ModeOutlook { interface: interface.to_owned(), inbound: None, outbound: None, why }
+    ModeOutlook { interface: interface.to_owned(), modes: SaidModes::default(), why }
 }

@@ -124,8 +124,8 @@ fn print(listing: &Listing, output: &mut Output<'_>) -> Result<(), Failure> {
         writeln!(output.out, "Listeners that nobody can reach, because no rule permits them:")?;
         let mut rows = table(output.terminal, &["PROTOCOL", "LOCAL", "PROCESS", "WHY"]);
         for Listener { protocol, local, process, reason, rule } in &listing.listeners {
-            let why = rule.as_ref().map_or_else(|| (*reason).to_owned(), |rule| format!("{reason} ({rule})"));
-            rows.add_row([protocol, local.as_str(), process.as_deref().unwrap_or("?"), &why]);
+            let why = rule.as_ref().map_or_else(|| reason.to_string(), |rule| format!("{reason} ({rule})"));
+            rows.add_row([protocol, local.as_str(), process.as_deref().unwrap_or("?"), why.as_str()]);
         }
         writeln!(output.out, "{}", crate::cli::print::table::print(&rows))?;
     }

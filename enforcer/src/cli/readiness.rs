@@ -1,5 +1,6 @@
 //! `enforcer readiness`: says whether this host is ready to enforce, with evidence.
 
+use enforcer_common::Direction;
 use serde::Serialize;
 
 use crate::cli::args::evidence::Evidence;
@@ -144,7 +145,7 @@ fn show(readiness: &Readiness, evidence: &Evidence, output: &mut Output<'_>) -> 
         for one in readiness.unused.iter().take(ROWS) {
             rows.add_row([
                 one.id.clone(),
-                one.direction.clone(),
+                one.direction.to_string(),
                 format!("{:.0}", one.since),
                 source_rows(&one.sources),
             ]);
@@ -169,7 +170,7 @@ fn would_drop(groups: &[WouldDrop], output: &mut Output<'_>) -> Result<(), Failu
         &["PEER", "SERVICE", "PACKETS", "DROPPED", "ADDRESSES", "CLASS", "SUGGESTION, OR WHY NONE"],
     );
     for one in groups.iter().take(ROWS) {
-        let way = if one.direction == "inbound" { "in" } else { "out" };
+        let way = if one.direction == Direction::Inbound { "in" } else { "out" };
         let addresses = match (one.example, one.addresses) {
             (Some(example), 1) => example.to_string(),
             (Some(example), count) => format!("{count}, like {example}"),

@@ -111,7 +111,7 @@ fn report(args: &Args, output: &mut Output<'_>) -> Result<Report, Failure> {
             .map(|one| CutPart {
                 connection: format!("{} {} - {}", one.protocol, one.local, one.remote),
                 process: one.process,
-                why: one.rule.map_or_else(|| one.reason.to_owned(), |rule| format!("{} ({rule})", one.reason)),
+                why: one.rule.map_or_else(|| one.reason.to_string(), |rule| format!("{} ({rule})", one.reason)),
             })
             .collect(),
         suggestions,

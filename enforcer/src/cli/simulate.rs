@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use enforcer_common::{Direction, Reason, Verdict};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::Serialize;
 
@@ -185,34 +186,34 @@ fn show(report: &Report, output: &mut Output<'_>) -> Result<(), Failure> {
         "{} in {} s: {} would pass, {} would be refused",
         packets(report.packets),
         report.seconds,
-        total("pass"),
-        total("drop")
+        total(Verdict::Pass),
+        total(Verdict::Drop)
     )?;
     unjudged(report, output)?;
     let mut refused =
         table(output.terminal, &["REFUSED", "PACKETS", "REASON", "FROM OR TO", "FIRST", "WHAT WOULD PERMIT IT"]);
-    for group in of("drop").take(SHOWN) {
+    for group in of(Verdict::Drop).take(SHOWN) {
         refused.add_row([
             name(group),
             group.packets.to_string(),
-            if group.audited { format!("{} (only counted)", group.reason) } else { group.reason.to_owned() },
+            if group.audited { format!("{} (only counted)", group.reason) } else { group.reason.to_string() },
             remotes(group),
             format!("#{}", group.first),
             permit(group),
         ]);
     }
     let mut passed = table(output.terminal, &["PASSED", "PACKETS", "REASON", "FROM OR TO", "FIRST", "RULE"]);
-    for group in of("pass").take(SHOWN) {
+    for group in of(Verdict::Pass).take(SHOWN) {
         passed.add_row([
             name(group),
             group.packets.to_string(),
-            group.reason.to_owned(),
+            group.reason.to_string(),
             remotes(group),
             format!("#{}", group.first),
             group.rule.clone().unwrap_or_default(),
         ]);
     }
-    for (table, verdict) in [(refused, "drop"), (passed, "pass")] {
+    for (table, verdict) in [(refused, Verdict::Drop), (passed, Verdict::Pass)] {
         if table.row_count() > 0 {
             write!(output.out, "\n{}", print(&table))?;
         }
@@ -247,7 +248,7 @@ fn packets(number: u64) -> String {
 }
 
 fn name(group: &Reported) -> String {
-    let direction = if group.direction == enforcer_common::Direction::Inbound.name() { "in" } else { "out" };
+    let direction = if group.direction == Direction::Inbound { "in" } else { "out" };
     format!("{direction} {}", group.service)
 }
 
@@ -273,11 +274,11 @@ fn permit(group: &Reported) -> String {
     let more =
         if group.candidates.len() > 3 { format!(" and {} more", group.candidates.len() - 3) } else { String::new() };
     match (&group.rule, rows.is_empty(), &group.hint) {
-        (Some(rule), ..) if group.reason == "peer" => format!("{rule}, if its peers had the address"),
+        (Some(rule), ..) if group.reason == Reason::Peer => format!("{rule}, if its peers had the address"),
         (Some(rule), ..) => format!("refused by {rule}"),
         (None, false, _) => format!("{}{more}", rows.join(", ")),
         (None, true, Some(_)) => "an `allow` of the site".to_owned(),
-        (None, true, None) if group.reason == "ethertype" => "an `allow` of the site".to_owned(),
+        (None, true, None) if group.reason == Reason::Ethertype => "an `allow` of the site".to_owned(),
         (None, true, None) => "nothing".to_owned(),
     }
 }

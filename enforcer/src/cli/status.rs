@@ -1,6 +1,6 @@
 //! `enforcer status`: shows the active policies, as read from the kernel.
 
-use enforcer_common::Direction;
+use enforcer_common::{Direction, Mode};
 use serde::Serialize;
 
 use super::apply::say_gone;
@@ -59,7 +59,7 @@ struct Listed {
 struct ListedDirection {
     hook: &'static str,
     attach_mode: &'static str,
-    mode: &'static str,
+    mode: Mode,
     pin: String,
 }
 
@@ -96,7 +96,7 @@ fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {
         status.record.direction(direction).map(|record| ListedDirection {
             hook: record.hook.name(),
             attach_mode: record.attach_mode.name(),
-            mode: status.modes.of(direction).name(),
+            mode: status.modes.of(direction),
             pin: status.pins.program(direction).display().to_string(),
         })
     };

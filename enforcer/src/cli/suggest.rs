@@ -232,9 +232,9 @@ fn indented(text: &str, indent: &str, output: &mut Output<'_>) -> Result<(), Fai
 
 /// A flow in the words of `explain`, as far as they are known.
 fn words(flow: &Flow) -> String {
-    let direction = if flow.direction == "inbound" { "in" } else { "out" };
+    let direction = if flow.direction == Direction::Inbound { "in" } else { "out" };
     let remote = flow.remote.map_or_else(|| "-".to_owned(), |remote| remote.to_string());
     let port = flow.port.map_or_else(String::new, |port| format!(" {port}"));
-    let way = if flow.direction == "inbound" { "from" } else { "to" };
+    let way = if flow.direction == Direction::Inbound { "from" } else { "to" };
     format!("{direction} {}{port} {way} {remote}", flow.protocol)
 }

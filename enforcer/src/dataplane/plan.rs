@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::modes::Protects;
+use crate::policy::modes::{Protects, SaidModes};
 use crate::policy::ruleset::{Ruleset, Scope};
-use crate::policy::site;
 use crate::policy::source::{HookChoice, Source};
 
 /// An interface to protect.
@@ -38,11 +37,11 @@ pub enum Ending {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Said {
     /// By name: `--mode`, or what was recorded and is restored.
-    pub asked: site::Modes,
+    pub asked: SaidModes,
     /// By the site file.
-    pub site: site::Modes,
+    pub site: SaidModes,
     /// What the site file said when it was last applied, where that is restored with it.
-    pub settled: Option<site::Modes>,
+    pub settled: Option<SaidModes>,
 }
 
 /// What to put in force, and where.

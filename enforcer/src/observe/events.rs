@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd as _;
 
-use enforcer_common::{Direction, Mode};
+use enforcer_common::{Direction, Mode, Reason};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
@@ -30,9 +30,9 @@ pub(crate) enum Line<'a> {
     Denied {
         time: String,
         interface: &'a str,
-        direction: &'static str,
-        reason: &'static str,
-        mode: &'static str,
+        direction: Direction,
+        reason: Reason,
+        mode: Mode,
         protocol: Option<String>,
         remote: Option<IpAddr>,
         remote_port: Option<u16>,
@@ -64,9 +64,9 @@ pub(crate) fn write_event(format: Format, event: &DeniedEvent, out: &mut impl Wr
     let line = Line::Denied {
         time: flow.last.to_string(),
         interface: &flow.interface,
-        direction: flow.direction.name(),
-        reason: flow.reason.name(),
-        mode: flow.mode.name(),
+        direction: flow.direction,
+        reason: flow.reason,
+        mode: flow.mode,
         protocol: flow.protocol.map(protocol_name),
         remote: flow.remote,
         remote_port: *remote_port,

@@ -177,7 +177,7 @@ impl Metrics {
         let names = |counted: &InterfaceCounters, rule: &crate::dataplane::RuleCount| {
             vec![
                 ("interface", counted.interface.clone()),
-                ("direction", rule.rule.direction.clone()),
+                ("direction", rule.rule.direction.to_string()),
                 ("rule", rule.rule.id.clone()),
                 ("action", rule.rule.action.name().to_owned()),
             ]

@@ -19,7 +19,7 @@ pub struct Rate {
 /// The rates of one interface between two readings.
 #[derive(Clone, Debug, Default)]
 pub struct Rates {
-    rules: BTreeMap<(String, String), Rate>,
+    rules: BTreeMap<(Direction, String), Rate>,
     reasons: BTreeMap<(Direction, Reason, bool), Rate>,
 }
 
@@ -28,8 +28,8 @@ impl Rates {
     /// detached and protected again) has what it shows now.
     #[must_use]
     pub fn between(before: &InterfaceCounters, now: &InterfaceCounters, apart: Duration) -> Self {
-        let rules = before.rules.iter().map(|one| ((one.rule.direction.clone(), one.rule.id.clone()), one.count));
-        let rules: BTreeMap<(String, String), Count> = rules.collect();
+        let rules = before.rules.iter().map(|one| ((one.rule.direction, one.rule.id.clone()), one.count));
+        let rules: BTreeMap<(Direction, String), Count> = rules.collect();
         let reasons = before.reasons.iter().map(|one| ((one.direction, one.reason, one.would_drop), one.count));
         let reasons: BTreeMap<(Direction, Reason, bool), Count> = reasons.collect();
         let rate = |before: Option<&Count>, now: Count| rate(before.copied().unwrap_or_default(), now, apart);
@@ -38,7 +38,7 @@ impl Rates {
                 .rules
                 .iter()
                 .map(|one| {
-                    let key = (one.rule.direction.clone(), one.rule.id.clone());
+                    let key = (one.rule.direction, one.rule.id.clone());
                     let rate = rate(rules.get(&key), one.count);
                     (key, rate)
                 })
@@ -56,8 +56,8 @@ impl Rates {
 
     /// Of a rule, by direction and id.
     #[must_use]
-    pub fn rule(&self, direction: &str, id: &str) -> Rate {
-        self.rules.get(&(direction.to_owned(), id.to_owned())).copied().unwrap_or_default()
+    pub fn rule(&self, direction: Direction, id: &str) -> Rate {
+        self.rules.get(&(direction, id.to_owned())).copied().unwrap_or_default()
     }
 
     /// Of a reason.

@@ -119,7 +119,7 @@ pub struct WouldDrop {
     /// Peers of the site that the addresses belong to; `None`: none.
     pub peer: Option<String>,
     /// `inbound` or `outbound`.
-    pub direction: &'static str,
+    pub direction: Direction,
     /// Protocol and port.
     pub service: String,
     /// How many addresses.
@@ -142,7 +142,7 @@ pub struct Unused {
     /// The rule.
     pub id: String,
     /// `inbound` or `outbound`.
-    pub direction: String,
+    pub direction: Direction,
     /// Since when it was counted.
     pub since: Timestamp,
     /// Rows of the documents.
@@ -236,7 +236,7 @@ fn evidence(one: &InterfaceFacts) -> AuditEvidence {
 
 /// Everything that is refused, by who would miss it.
 fn would_drop(facts: &Facts<'_>) -> Vec<WouldDrop> {
-    type Key = (Option<String>, &'static str, String, &'static str, String);
+    type Key = (Option<String>, Direction, String, &'static str, String);
     let mut groups: BTreeMap<Key, (BTreeSet<Option<IpAddr>>, u64, u64)> = BTreeMap::new();
     let mut add = |flow: &Flow, class: &'static str, says: String| {
         let peer = flow.remote.and_then(|remote| peers_of(facts.site, remote));
@@ -302,21 +302,20 @@ fn peers_of(site: &Site, remote: IpAddr) -> Option<String> {
 
 /// Permits that no interface has seen used.
 fn unused(facts: &Facts<'_>) -> Vec<Unused> {
-    let mut rules: BTreeMap<(String, String), (Unused, u64)> = BTreeMap::new();
+    let mut rules: BTreeMap<(String, Direction), (Unused, u64)> = BTreeMap::new();
     // What is not judged needs no permit.
-    let is_judged = |rule: &RecordedRule| facts.site.outbound_judged || rule.direction == Direction::Inbound.name();
+    let is_judged = |rule: &RecordedRule| facts.site.outbound_judged || rule.direction == Direction::Inbound;
     for one in facts.interfaces {
         let permits = |counted: &&RuleCount| counted.rule.action == Action::Permit && is_judged(&counted.rule);
         for counted in one.counters.rules.iter().filter(permits) {
             let rule = &counted.rule;
             let unused = || Unused {
                 id: rule.id.clone(),
-                direction: rule.direction.clone(),
+                direction: rule.direction,
                 since: rule.since,
                 sources: rule.sources.clone(),
             };
-            let (known, packets) =
-                rules.entry((rule.id.clone(), rule.direction.clone())).or_insert_with(|| (unused(), 0));
+            let (known, packets) = rules.entry((rule.id.clone(), rule.direction)).or_insert_with(|| (unused(), 0));
             known.since = known.since.min(rule.since);
             *packets += counted.count.packets;
         }

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use clap::ValueEnum as _;
-use enforcer_common::Mode;
 use jiff::Zoned;
 
 use crate::dataplane::{
@@ -16,7 +15,8 @@ use crate::dataplane::{
 use crate::host::links::{LinksError, links};
 use crate::host::netns::NetnsError;
 use crate::policy::compile::{self, Compiled};
-use crate::policy::site::{Modes, Site};
+use crate::policy::modes::SaidModes;
+use crate::policy::site::Site;
 use crate::policy::source::{Policy, Source};
 use crate::protect::interfaces::planned_as;
 use crate::state::last_good::{LastGood, State, StateError, kept, unconfirmed};
@@ -167,8 +167,7 @@ fn apply(source: &Source, group: &[LastGood], done: &mut Done) -> Result<Vec<App
 
 /// The interface with the modes that were kept; they are later than what the site says.
 fn planned(site: &Site, good: &LastGood) -> PlannedInterface {
-    let [inbound, outbound] = good.modes.each_ref().map(|mode| Mode::from_name(mode));
-    let asked = Modes { inbound, outbound };
+    let asked = SaidModes { inbound: Some(good.modes.inbound), outbound: Some(good.modes.outbound) };
     let planned = match site.interface(&good.interface) {
         Some(said) => planned_as(site, said, &good.interface, None),
         // The text is the one that was applied to it; it would have to have been changed by hand.

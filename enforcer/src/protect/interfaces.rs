@@ -5,7 +5,8 @@ use enforcer_common::Mode;
 use crate::dataplane::{Plan, PlannedInterface, Protects, Said};
 use crate::failure::Failure;
 use crate::host::links::Link;
-use crate::policy::site::{self, Interface, Modes, Site};
+use crate::policy::modes::SaidModes;
+use crate::policy::site::{Interface, Site};
 use crate::protect::preflight::forwards;
 
 /// The interfaces to protect, and what nothing answers to.
@@ -41,12 +42,9 @@ pub fn planned(site: &Site, mode: Option<Mode>, links: &[Link]) -> Planned {
 pub fn planned_as(site: &Site, interface: &Interface, name: &str, mode: Option<Mode>) -> PlannedInterface {
     PlannedInterface {
         name: name.to_owned(),
-        protects: match interface.protects {
-            site::Protects::Host => Protects::Host,
-            site::Protects::Guest => Protects::Guest,
-        },
+        protects: interface.protects,
         scope: site.scope_of(interface),
-        said: Said { asked: Modes::both(mode), site: site.modes_of(interface), settled: None },
+        said: Said { asked: SaidModes::both(mode), site: site.modes_of(interface), settled: None },
     }
 }
 
@@ -95,7 +93,7 @@ mod tests {
     fn planned_of(interfaces: &str) -> Planned {
         let text = format!("interfaces: {interfaces}\nroles: [unity-connection]\n");
         let catalogue = catalogue::embedded().unwrap();
-        let site = site::read(Text::new("site.yaml", text), catalogue).unwrap();
+        let site = crate::policy::site::read(Text::new("site.yaml", text), catalogue).unwrap();
         let links = ["lo", "eth0", "eth1", "eth10", "wlan0"].map(|name| link(name, name != "lo"));
         let links: Vec<Link> = links.into_iter().chain([link("tun0", false)]).collect();
         planned(&site, None, &links)

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use crate::dataplane::{
-    DataplaneError, DeadlineKind, DeadlineOutcome, Modes, Protected, counters, modes_in_force, pending, protected,
+    DataplaneError, DeadlineKind, DeadlineOutcome, Protected, counters, modes_in_force, pending, protected,
 };
-use crate::state::history::{DirectionTotals, Entry, Event, Log, ModeWords, Totals, Until, this_boot};
+use crate::state::history::{DirectionTotals, Entry, Event, Log, Totals, Until, this_boot};
 
 /// Likewise, without a word to anybody.
 ///
@@ -57,15 +57,11 @@ pub fn entry(event: Event, protected: &Protected) -> Result<Entry, DataplaneErro
         event,
         interface: protected.pins.name().to_owned(),
         boot: this_boot(),
-        modes: Some(words(modes_in_force(protected)?)),
+        modes: Some(modes_in_force(protected)?),
         until: pending.map(|pending| Until { at: pending.at(), window: pending.kind() == DeadlineKind::Window }),
         policy_hash: Some(protected.record.policy_hash.clone()),
         totals: Some(totals(protected)?),
     })
-}
-
-fn words(modes: Modes) -> ModeWords {
-    ModeWords { inbound: modes.inbound.name().to_owned(), outbound: modes.outbound.name().to_owned() }
 }
 
 /// What an interface has counted so far.

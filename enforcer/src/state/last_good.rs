@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::netns::Netns;
 use crate::host::trusted;
-use crate::policy::site;
+use crate::policy::modes::{Modes, SaidModes};
 use crate::policy::source::Source;
 use crate::state::folder;
 
@@ -34,8 +34,8 @@ pub struct LastGood {
     /// Whether that is the machine's own: the one namespace that is there after a reboot, under whatever number.
     #[serde(default)]
     pub is_machine: bool,
-    /// `audit` or `enforce`, inbound and outbound.
-    pub modes: [String; 2],
+    /// The modes in force; in a change window, those that it returns to.
+    pub modes: Modes,
     /// What the policy is compiled from.
     pub source: Source,
     /// Its hash, to see whether it still compiles to the same.
@@ -44,23 +44,23 @@ pub struct LastGood {
     pub applied: Timestamp,
     /// The modes that the site file says.
     #[serde(default)]
-    pub site_modes: Option<site::Modes>,
+    pub site_modes: Option<SaidModes>,
     /// What counts as the modes that it said when it was last applied: others where `enforcer mode` came later, or enforcement is
     /// held.
     #[serde(default)]
-    pub settled_modes: Option<site::Modes>,
+    pub settled_modes: Option<SaidModes>,
 }
 
 impl LastGood {
     /// A record of the current format.
     #[must_use]
-    pub fn new(interface: &str, netns: Netns, modes: [&str; 2], source: &Source, policy_hash: &str) -> Self {
+    pub fn new(interface: &str, netns: Netns, modes: Modes, source: &Source, policy_hash: &str) -> Self {
         Self {
             version: VERSION,
             interface: interface.to_owned(),
             netns: netns.inode,
             is_machine: netns.is_machine,
-            modes: modes.map(str::to_owned),
+            modes,
             source: source.clone(),
             policy_hash: policy_hash.to_owned(),
             applied: Timestamp::now(),

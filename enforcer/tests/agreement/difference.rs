@@ -104,5 +104,5 @@ fn is_about(change: &Change, tuple: &Tuple) -> bool {
         (None, None, None) => change.protocol == protocol,
         (..) => false,
     };
-    change.direction == tuple.direction.name() && service && change.remote.contains(tuple.remote())
+    change.direction == tuple.direction && service && change.remote.contains(tuple.remote())
 }

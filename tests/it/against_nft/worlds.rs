@@ -98,7 +98,7 @@ impl World {
                 name: self.cable.near.interface.clone(),
                 protects: Protects::Host,
                 scope: None,
-                said: Said { asked: enforcer::policy::site::Modes::both(Some(Mode::Enforce)), ..Said::default() },
+                said: Said { asked: enforcer::policy::modes::SaidModes::both(Some(Mode::Enforce)), ..Said::default() },
             };
             let plan = Plan {
                 ruleset,

@@ -7,7 +7,9 @@ use enforcer::observe::report::{
 };
 use enforcer::observe::suggest::AlsoOpens;
 use enforcer::observe::suggest::Suggestions;
-use enforcer::state::history::{DirectionTotals, Entry, Event, ModeWords};
+use enforcer::policy::modes::Modes;
+use enforcer::state::history::{DirectionTotals, Entry, Event};
+use enforcer_common::{Direction, Mode};
 use jiff::{SignedDuration, Timestamp};
 
 /// When the reports are made.
@@ -19,8 +21,9 @@ fn ago(hours: i64) -> Timestamp {
     now() - SignedDuration::from_hours(hours)
 }
 
-fn modes(inbound: &str, outbound: &str) -> ModeWords {
-    ModeWords { inbound: inbound.to_owned(), outbound: outbound.to_owned() }
+fn modes(inbound: &str, outbound: &str) -> Modes {
+    let mode = |word| Mode::from_name(word).expect("a mode");
+    Modes { inbound: mode(inbound), outbound: mode(outbound) }
 }
 
 fn interface(name: &str) -> InterfacePart {
@@ -105,7 +108,7 @@ pub(crate) fn empty() -> Report {
 fn refused(service: &str, peer: Option<&str>, says: &str) -> WouldDrop {
     WouldDrop {
         peer: peer.map(str::to_owned),
-        direction: "inbound",
+        direction: Direction::Inbound,
         service: service.to_owned(),
         addresses: 17,
         example: Some("2001:db8:1234:5678:9abc:def0:1234:5678".parse().expect("an address")),
@@ -120,7 +123,7 @@ fn rule(interface: &str, id: &str, packets: u64) -> RulePart {
     RulePart {
         interface: interface.to_owned(),
         id: id.to_owned(),
-        direction: "outbound".to_owned(),
+        direction: Direction::Outbound,
         action: "internal",
         packets,
         bytes: packets * 512,
@@ -175,7 +178,7 @@ pub(crate) fn hostile() -> Report {
 }
 
 fn unused(id: &str) -> Unused {
-    Unused { id: id.to_owned(), direction: "inbound".to_owned(), since: ago(9000), sources: Vec::new() }
+    Unused { id: id.to_owned(), direction: Direction::Inbound, since: ago(9000), sources: Vec::new() }
 }
 
 fn entry(hours: i64, event: Event, interface: &str) -> Entry {
@@ -196,12 +199,12 @@ fn reasons() -> Vec<ReasonPart> {
     let counts = VerdictCounts { pass: count(1), drop: count(2), would_drop: count(3) };
     enforcer_common::Reason::ALL
         .iter()
-        .flat_map(|reason| ["inbound", "outbound"].map(|direction| (reason, direction)))
+        .flat_map(|reason| Direction::ALL.map(|direction| (reason, direction)))
         .map(|(reason, direction)| ReasonPart {
-            reason: reason.name(),
+            reason: *reason,
             sentence: reason.sentence(),
             direction,
-            verdict: if direction == "inbound" { "would_drop" } else { "drop" },
+            verdict: if direction == Direction::Inbound { "would_drop" } else { "drop" },
             packets: counts.drop.packets * 1_000_000,
             bytes: counts.drop.bytes * 1_000_000,
         })

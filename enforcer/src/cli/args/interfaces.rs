@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use clap_complete::engine::ArgValueCompleter;
 use enforcer_common::Mode;
-use serde::Serialize;
 
 use crate::cli::completions;
-use crate::dataplane::{Modes, Protected, of_other_versions, protected, reading, secure_folders};
+use crate::dataplane::{Protected, of_other_versions, protected, reading, secure_folders};
 use crate::failure::{Failure, require_capabilities};
 use crate::text::decimal;
 
@@ -95,19 +94,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         return Err("the time must be at least one second".to_owned());
     }
     Ok(length)
-}
-
-/// Both modes, as JSON has them.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct ModeNames {
-    inbound: &'static str,
-    outbound: &'static str,
-}
-
-impl From<Modes> for ModeNames {
-    fn from(modes: Modes) -> Self {
-        Self { inbound: modes.inbound.name(), outbound: modes.outbound.name() }
-    }
 }
 
 /// Makes sure that this process may load programs and change interfaces, and that nobody else can touch what is pinned.

@@ -67,7 +67,7 @@ pub(in crate::cli) fn cut_table(cut: &[CutConnection], terminal: Terminal) -> St
     for one in cut {
         let why = match &one.rule {
             Some(rule) => format!("{} ({rule})", one.reason),
-            None => one.reason.to_owned(),
+            None => one.reason.to_string(),
         };
         let process = one.process.clone().unwrap_or_else(|| "?".to_owned());
         rows.add_row([one.protocol.to_owned(), one.local.clone(), one.remote.clone(), process, why]);

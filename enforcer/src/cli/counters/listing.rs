@@ -2,14 +2,15 @@
 
 use std::io::{self, Write};
 
+use enforcer_common::{Direction, Reason};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cli::args::interfaces::ModeNames;
 use crate::cli::print::table::source_rows;
 use crate::dataplane::{Count, InterfaceCounters, VerdictCounts};
 use crate::failure::Failure;
 use crate::observe::rates::{Rate, Rates};
+use crate::policy::modes::Modes;
 use crate::policy::ruleset::SourceRow;
 use crate::state::totals::verdict_name;
 
@@ -25,7 +26,7 @@ pub(super) struct Listing<'a> {
 #[derive(Serialize)]
 struct Listed<'a> {
     interface: &'a str,
-    mode: ModeNames,
+    mode: Modes,
     since: String,
     verdicts: ListedVerdicts,
     rules: Vec<ListedRule<'a>>,
@@ -54,7 +55,7 @@ struct ListedCount {
 #[derive(Serialize)]
 struct ListedRule<'a> {
     id: &'a str,
-    direction: &'a str,
+    direction: Direction,
     packets: u64,
     bytes: u64,
     last_hit: Option<String>,
@@ -67,9 +68,9 @@ struct ListedRule<'a> {
 
 #[derive(Serialize)]
 struct ListedReason {
-    reason: &'static str,
+    reason: Reason,
     verdict: &'static str,
-    direction: &'static str,
+    direction: Direction,
     packets: u64,
     bytes: u64,
     #[serde(flatten)]
@@ -99,7 +100,7 @@ fn listed<'a>(one: &'a InterfaceCounters, rates: Option<&Rates>) -> Listed<'a> {
     let [inbound, outbound] = one.verdicts.map(totals);
     Listed {
         interface: &one.interface,
-        mode: one.modes.into(),
+        mode: one.modes,
         since: one.since.to_string(),
         verdicts: ListedVerdicts { inbound, outbound },
         rules: one
@@ -107,23 +108,23 @@ fn listed<'a>(one: &'a InterfaceCounters, rates: Option<&Rates>) -> Listed<'a> {
             .iter()
             .map(|counted| ListedRule {
                 id: &counted.rule.id,
-                direction: &counted.rule.direction,
+                direction: counted.rule.direction,
                 packets: counted.count.packets,
                 bytes: counted.count.bytes,
                 last_hit: counted.last_hit.map(|time| time.to_string()),
                 since: counted.rule.since.to_string(),
                 source: counted.rule.sources.first(),
                 sources: &counted.rule.sources,
-                rate: rates.map(|rates| rates.rule(&counted.rule.direction, &counted.rule.id).into()),
+                rate: rates.map(|rates| rates.rule(counted.rule.direction, &counted.rule.id).into()),
             })
             .collect(),
         reasons: one
             .reasons
             .iter()
             .map(|counted| ListedReason {
-                reason: counted.reason.name(),
+                reason: counted.reason,
                 verdict: verdict_name(counted.reason, counted.would_drop),
-                direction: counted.direction.name(),
+                direction: counted.direction,
                 packets: counted.count.packets,
                 bytes: counted.count.bytes,
                 rate: rates.map(|rates| rates.reason(counted.direction, counted.reason, counted.would_drop).into()),
@@ -148,7 +149,7 @@ pub(super) fn csv(out: &mut dyn Write, counted: &[InterfaceCounters]) -> Result<
             let record = [
                 one.interface.clone(),
                 "rule".to_owned(),
-                rule.rule.direction.clone(),
+                rule.rule.direction.to_string(),
                 rule.rule.id.clone(),
                 String::new(),
                 rule.count.packets.to_string(),

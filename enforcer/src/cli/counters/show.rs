@@ -49,14 +49,14 @@ pub(super) fn show(
         }
         let mut row = vec![
             counted.rule.id.clone(),
-            counted.rule.direction.clone(),
+            counted.rule.direction.to_string(),
             counted.count.packets.to_string(),
             counted.count.bytes.to_string(),
             counted.last_hit.map_or_else(|| "never".to_owned(), |time| time.to_string()),
             source_rows(&counted.rule.sources),
         ];
         if let Some(rates) = rates {
-            row.insert(4, text(rates.rule(&counted.rule.direction, &counted.rule.id)));
+            row.insert(4, text(rates.rule(counted.rule.direction, &counted.rule.id)));
         }
         rules.add_row(row);
     }

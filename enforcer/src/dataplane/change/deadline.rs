@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use enforcer_common::{Direction, Mode};
+use enforcer_common::Mode;
 
 use super::restorer;
 use super::switch::Old;
@@ -242,7 +242,6 @@ fn change_never_confirmed(
 fn keep_good_modes(pins: &InterfacePins, modes: Modes, change: ModeChange) -> Option<String> {
     let state = State::of(pins.name());
     let good = state.good()?;
-    let modes = Direction::ALL.map(|direction| modes.of(direction).name().to_owned());
     let settled_modes = settled_by(change, good.settled_modes, good.site_modes);
     state
         .replace_good(&LastGood { modes, settled_modes, ..good })
@@ -359,7 +358,6 @@ fn keep_modes(pins: &InterfacePins, old: &Old, modes: Modes, change: Option<Mode
     let Some(known) = waiting.or_else(|| state.good()) else {
         return Some("the policy in force was not kept for the next boot; `enforcer apply` keeps it".to_owned());
     };
-    let modes = Direction::ALL.map(|direction| modes.of(direction).name().to_owned());
     let settled = |change: ModeChange| settled_by(change, known.settled_modes, known.site_modes);
     let settled_modes = change.map_or(known.settled_modes, settled);
     let result = state.stage(&LastGood { modes, settled_modes, ..known });

@@ -232,7 +232,6 @@ pub(super) fn keep_for_later(plan: &Plan<'_>, one: &mut Upcoming) -> Result<(), 
     let Upcoming { staged, modes, window, resulting, .. } = one;
     // A change window is not for good: what it returns to is.
     let modes = window.unwrap_or(*modes);
-    let modes = Direction::ALL.map(|direction| modes.of(direction).name());
     let next = LastGood {
         site_modes: Some(resulting.site),
         settled_modes: Some(resulting.settled),

@@ -15,12 +15,6 @@ use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::clock::{self, Clock};
 use crate::policy::modes::Modes;
 
-impl From<Modes> for u64 {
-    fn from(modes: Modes) -> Self {
-        modes.bits()
-    }
-}
-
 /// The modes in force on a protected interface.
 ///
 /// # Errors

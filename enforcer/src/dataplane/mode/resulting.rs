@@ -11,8 +11,7 @@ use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::plan::{Ending, Said};
 use crate::host::netns;
-use crate::policy::modes::{ModeChange, Modes};
-use crate::policy::site;
+use crate::policy::modes::{ModeChange, Modes, SaidModes};
 use crate::state::last_good::State;
 
 /// What was in force before, or is recorded of it.
@@ -21,7 +20,7 @@ pub struct Known {
     /// The modes; in a change window, those that it returns to.
     pub modes: Modes,
     /// What the site file said when it was last applied; `None`: nobody knows.
-    pub settled: Option<site::Modes>,
+    pub settled: Option<SaidModes>,
 }
 
 /// The modes that an interface gets.
@@ -34,9 +33,9 @@ pub struct Resulting {
     /// What was in force; `None`: the interface is new.
     pub before: Option<Modes>,
     /// What the site file says.
-    pub site: site::Modes,
+    pub site: SaidModes,
     /// What counts from now on as what the file said when it was last applied: where enforcement is held, what it said before.
-    pub settled: site::Modes,
+    pub settled: SaidModes,
 }
 
 /// Why a direction has its mode.
@@ -164,20 +163,17 @@ pub fn held(record: &InterfaceRecord, modes: Modes) -> Vec<Direction> {
 pub(in crate::dataplane) fn kept_known(pins: &InterfacePins) -> Result<Option<Known>, DataplaneError> {
     let here = netns::here()?;
     let good = State::of(pins.name()).good().filter(|good| good.is_of(here));
-    Ok(good.and_then(|good| {
-        let [inbound, outbound] = good.modes.each_ref().map(|mode| Mode::from_name(mode));
-        Some(Known { modes: Modes { inbound: inbound?, outbound: outbound? }, settled: good.settled_modes })
-    }))
+    Ok(good.map(|good| Known { modes: good.modes, settled: good.settled_modes }))
 }
 
 /// What counts after a change of mode as the modes that the site file said when it was last applied.
 pub(in crate::dataplane) fn settled_by(
     change: ModeChange,
-    settled: Option<site::Modes>,
-    site: Option<site::Modes>,
-) -> Option<site::Modes> {
+    settled: Option<SaidModes>,
+    site: Option<SaidModes>,
+) -> Option<SaidModes> {
     let (settled, site) = (settled?, site?);
-    Some(site::Modes {
+    Some(SaidModes {
         inbound: if change.inbound { site.inbound } else { settled.inbound },
         outbound: if change.outbound { site.outbound } else { settled.outbound },
     })
@@ -212,8 +208,8 @@ mod tests {
     const AUDIT: Option<Mode> = Some(Mode::Audit);
     const ENFORCE: Option<Mode> = Some(Mode::Enforce);
 
-    fn both(mode: Option<Mode>) -> site::Modes {
-        site::Modes { inbound: mode, outbound: mode }
+    fn both(mode: Option<Mode>) -> SaidModes {
+        SaidModes { inbound: mode, outbound: mode }
     }
 
     fn said(asked: Option<Mode>, site: Option<Mode>) -> Said {
@@ -271,7 +267,7 @@ mod tests {
 
     #[test]
     fn directions_are_judged_apart() {
-        let site = site::Modes { inbound: AUDIT, outbound: ENFORCE };
+        let site = SaidModes { inbound: AUDIT, outbound: ENFORCE };
         let known = Known { modes: Modes::both(Mode::Enforce), settled: Some(both(ENFORCE)) };
         let found = Resulting::of(&Said { site, ..Said::default() }, Some(&known), Ending::Refused);
         assert_eq!(found.why, [Why::Changed, Why::InForce]);

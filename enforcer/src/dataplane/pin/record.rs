@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::dataplane::kinds::DirectionRecord;
 use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::clock::Clock;
-use crate::policy::modes::Protects;
+use crate::policy::modes::{Protects, SaidModes};
 use crate::policy::ruleset::{Action, Rule, Settings, SourceRow};
-use crate::policy::site;
 
 /// How an interface is protected.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -45,10 +44,10 @@ pub struct InterfaceRecord {
     pub bpf_log: BpfLog,
     /// The modes that the site file says that is in force.
     #[serde(default)]
-    pub site_modes: Option<site::Modes>,
+    pub site_modes: Option<SaidModes>,
     /// What counts as the modes that it said when it was last applied.
     #[serde(default)]
-    pub settled_modes: Option<site::Modes>,
+    pub settled_modes: Option<SaidModes>,
 }
 
 impl InterfaceRecord {
@@ -84,14 +83,14 @@ pub struct PolicyRecord {
 pub struct RecordedRule {
     /// Stable id.
     pub id: String,
-    /// `inbound` or `outbound`.
-    pub direction: String,
+    /// Direction.
+    pub direction: Direction,
     /// What it does.
     pub action: Action,
     /// Exposure.
     pub exposure: String,
     /// Mode of its own.
-    pub mode: Option<String>,
+    pub mode: Option<Mode>,
     /// Where its counter stands.
     pub slot: u16,
     /// Since when it is counted.
@@ -117,10 +116,10 @@ impl RecordedRule {
             places.insert(slot.number, recorded.len());
             recorded.push(Self {
                 id: rule.id.clone(),
-                direction: rule.direction.name().to_owned(),
+                direction: rule.direction,
                 action: rule.action,
                 exposure: rule.exposure.clone(),
-                mode: rule.mode.map(|mode: Mode| mode.name().to_owned()),
+                mode: rule.mode,
                 slot: slot.number,
                 since: slot.since,
                 sources: rule.sources.clone(),

@@ -75,8 +75,7 @@ pub(in crate::dataplane) fn assign(
 
 impl Registry {
     fn assign(&mut self, rules: &[Rule], in_force: &InForce, now: Timestamp) -> Result<Assignment, DataplaneError> {
-        let keys: Vec<String> =
-            rules.iter().map(|rule| rule_key(rule.direction.name(), rule.action, &rule.id)).collect();
+        let keys: Vec<String> = rules.iter().map(|rule| rule_key(rule.direction, rule.action, &rule.id)).collect();
         let wanted: BTreeSet<&String> = keys.iter().collect();
         let new = wanted.iter().filter(|key| !self.slots.contains_key(**key)).count();
         let (mut dropped, mut taken_over) = (Vec::new(), Vec::new());
@@ -131,7 +130,7 @@ impl Registry {
 
 /// The names of the rules of a policy that was loaded.
 pub(in crate::dataplane) fn names(policy: &PolicyRecord) -> impl Iterator<Item = String> {
-    policy.rules.iter().map(|rule| rule_key(&rule.direction, rule.action, &rule.id))
+    policy.rules.iter().map(|rule| rule_key(rule.direction, rule.action, &rule.id))
 }
 
 /// Why there are too few counters, and what to do.
@@ -202,7 +201,7 @@ mod tests {
     fn policy(registry: &mut Registry, numbers: Range<u32>, in_force: &InForce) -> (Assignment, BTreeSet<String>) {
         let rules: Vec<Rule> = numbers.map(|number| rule(&format!("a/{number:05}"))).collect();
         let assignment = registry.assign(&rules, in_force, Timestamp::UNIX_EPOCH).unwrap();
-        (assignment, rules.iter().map(|rule| rule_key("inbound", rule.action, &rule.id)).collect())
+        (assignment, rules.iter().map(|rule| rule_key(Direction::Inbound, rule.action, &rule.id)).collect())
     }
 
     #[test]

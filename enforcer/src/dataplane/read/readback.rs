@@ -44,7 +44,7 @@ impl Loaded {
     /// The rule that an entry names.
     #[must_use]
     pub fn rule(&self, direction: Direction, slot: u16) -> Option<&RecordedRule> {
-        self.record.rules.iter().find(|rule| rule.slot == slot && rule.direction == direction.name())
+        self.record.rules.iter().find(|rule| rule.slot == slot && rule.direction == direction)
     }
 }
 

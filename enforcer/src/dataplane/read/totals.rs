@@ -96,7 +96,7 @@ pub(in crate::dataplane) fn add_earlier(
     let Ledger { rules, mut reasons } = totals.earlier(&life(protected)?, &counted.ledger());
     counters.since = counters.since.min(totals.since);
     for one in &mut counters.rules {
-        let Some(earlier) = rules.get(&rule_key(&one.rule.direction, one.rule.action, &one.rule.id)) else { continue };
+        let Some(earlier) = rules.get(&rule_key(one.rule.direction, one.rule.action, &one.rule.id)) else { continue };
         let now = RuleTotal { count: one.count, last_hit: one.last_hit, since: one.rule.since };
         let RuleTotal { count, last_hit, since } = now.plus(earlier);
         (one.count, one.last_hit, one.rule.since) = (count, last_hit, since);

@@ -23,9 +23,9 @@ use crate::policy::site::{Remote, Site};
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// `pass` or `drop`.
-    pub verdict: &'static str,
+    pub verdict: Verdict,
     /// The reason by its name.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// The reason in a sentence.
     pub sentence: &'static str,
     /// The rule, where one is responsible.
@@ -71,8 +71,8 @@ pub fn describe(site: &Site, catalogue: &Catalogue, ruleset: &Ruleset, tuple: &T
     let rule = responsible(ruleset, tuple, found);
     let service = rule.and_then(|rule| service_of(catalogue, rule));
     Explanation {
-        verdict: found.reason.verdict().name(),
-        reason: found.reason.name(),
+        verdict: found.reason.verdict(),
+        reason: found.reason,
         sentence: found.reason.sentence(),
         rule: rule.map(|rule| rule.id.clone()),
         source: rule.and_then(|rule| rule.sources.first().cloned()),

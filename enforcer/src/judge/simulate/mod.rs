@@ -86,11 +86,11 @@ pub struct Simulation<'a> {
 #[derive(Clone, Debug, Serialize)]
 pub struct Reported {
     /// `pass` or `drop`.
-    pub verdict: &'static str,
+    pub verdict: Verdict,
     /// The reason by its name.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// `inbound` or `outbound`.
-    pub direction: &'static str,
+    pub direction: Direction,
     /// `tcp 443`, `icmp type 3`, `ethertype 0x8864`.
     pub service: String,
     /// The rule that is responsible.
@@ -215,9 +215,9 @@ impl<'a> Simulation<'a> {
         let found = Found { reason: key.reason, rule: key.rule.map(usize::from), audited: group.audited };
         let named = tuple.and_then(|tuple| Some((tuple.protocol, tuple.ports?.1)));
         Reported {
-            verdict: key.reason.verdict().name(),
-            reason: key.reason.name(),
-            direction: key.direction.name(),
+            verdict: key.reason.verdict(),
+            reason: key.reason,
+            direction: key.direction,
             service: key.service.clone(),
             rule: rule.map(|rule| rule.id.clone()),
             source: rule.and_then(|rule| rule.sources.first().cloned()),

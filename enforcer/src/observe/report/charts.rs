@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use enforcer_common::Direction;
+use enforcer_common::{Direction, Mode};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
@@ -68,8 +68,11 @@ pub(super) fn modes(spans: &[&SpanPart], now: Timestamp, zone: &TimeZone) -> any
                 builder.build_cartesian_2d(TimeAxis::new(from, to, canvas, zone), 0.0..2.0).map_err(wrong)?;
             mesh(&mut chart, zone, to - from, canvas, 0, &|_| String::new())?;
             for span in spans {
-                for (floor, mode) in [(1.1, &span.modes.inbound), (0.1, &span.modes.outbound)] {
-                    let color = if mode == "enforce" { PASS } else { WOULD_DROP };
+                for (floor, mode) in [(1.1, span.modes.inbound), (0.1, span.modes.outbound)] {
+                    let color = match mode {
+                        Mode::Enforce => PASS,
+                        Mode::Audit => WOULD_DROP,
+                    };
                     let ends = [(seconds(span.from), floor), (seconds(span.to), floor + 0.8)];
                     chart.draw_series([Rectangle::new(ends, color.filled())]).map_err(wrong)?;
                 }

@@ -8,12 +8,13 @@ use jiff::tz::TimeZone;
 use super::axis::time;
 use super::{InterfacePart, ReasonPart, RulePart, SpanPart};
 use crate::observe::readiness::AuditEvidence;
-use crate::state::history::{Entry, Event, ModeWords};
+use crate::policy::modes::Modes;
+use crate::state::history::{Entry, Event};
 
 /// Interfaces that are protected in the same way.
 pub(super) struct State<'a> {
     pub(super) interfaces: Vec<&'a str>,
-    pub(super) modes: &'a ModeWords,
+    pub(super) modes: &'a Modes,
     pub(super) attached: String,
     /// The first and the last time at which a policy was applied.
     pub(super) applied: (Timestamp, Timestamp),
@@ -110,14 +111,11 @@ pub(super) fn spans<'a>(
 ) -> Vec<(Vec<&'a str>, Vec<&'a SpanPart>)> {
     // What differs by less is the same change, made on one interface after the other.
     let minute = |time: Timestamp| time.as_second().div_euclid(60);
-    type Key<'a> = Vec<(i64, i64, &'a str, &'a str)>;
-    let mut found: Vec<(Key<'a>, Vec<&'a str>, Vec<&'a SpanPart>)> = Vec::new();
+    type Key = Vec<(i64, i64, Modes)>;
+    let mut found: Vec<(Key, Vec<&'a str>, Vec<&'a SpanPart>)> = Vec::new();
     for one in interfaces {
         let own: Vec<&SpanPart> = spans.iter().filter(|span| span.interface == one.interface).collect();
-        let key: Key<'a> = own
-            .iter()
-            .map(|span| (minute(span.from), minute(span.to), span.modes.inbound.as_str(), span.modes.outbound.as_str()))
-            .collect();
+        let key: Key = own.iter().map(|span| (minute(span.from), minute(span.to), span.modes)).collect();
         match found.iter_mut().find(|(known, ..)| *known == key) {
             Some((_, names, _)) => names.push(&one.interface),
             None => found.push((key, vec![&one.interface], own)),
@@ -148,7 +146,7 @@ pub(super) fn used(rules: &[RulePart]) -> Vec<RulePart> {
     let mut found: BTreeMap<(&str, &str, &str), RulePart> = BTreeMap::new();
     for rule in rules.iter().filter(|rule| rule.packets > 0) {
         found
-            .entry((&rule.id, &rule.direction, rule.action))
+            .entry((&rule.id, rule.direction.name(), rule.action))
             .and_modify(|known| {
                 known.packets = known.packets.saturating_add(rule.packets);
                 known.bytes = known.bytes.saturating_add(rule.bytes);

@@ -12,14 +12,15 @@ mod page;
 mod parts;
 mod series;
 
-use enforcer_common::Direction;
+use enforcer_common::{Direction, Reason};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::observe::readiness::Readiness;
 use crate::observe::suggest::Suggestions;
+use crate::policy::modes::Modes;
 use crate::policy::ruleset::SourceRow;
-use crate::state::history::{DirectionTotals, Entry, ModeWords};
+use crate::state::history::{DirectionTotals, Entry};
 
 pub use parts::{Parts, span_parts};
 
@@ -75,7 +76,7 @@ pub struct InterfacePart {
     /// Its name.
     pub interface: String,
     /// Its modes.
-    pub modes: ModeWords,
+    pub modes: Modes,
     /// A deadline that is armed.
     pub deadline: Option<Timestamp>,
     /// How it is attached, inbound and outbound.
@@ -100,11 +101,11 @@ pub struct InterfacePart {
 #[derive(Clone, Debug, Serialize)]
 pub struct ReasonPart {
     /// Its name.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// In a sentence.
     pub sentence: &'static str,
     /// `inbound` or `outbound`.
-    pub direction: &'static str,
+    pub direction: Direction,
     /// `pass`, `drop` or `would_drop`.
     pub verdict: &'static str,
     /// Packets.
@@ -121,7 +122,7 @@ pub struct RulePart {
     /// Its id.
     pub id: String,
     /// `inbound` or `outbound`.
-    pub direction: String,
+    pub direction: Direction,
     /// `deny`, `permit` or `internal`.
     pub action: &'static str,
     /// Packets.
@@ -159,7 +160,7 @@ pub struct SpanPart {
     /// Until when.
     pub to: Timestamp,
     /// The modes.
-    pub modes: ModeWords,
+    pub modes: Modes,
     /// Hash of the policy.
     pub policy_hash: Option<String>,
 }

@@ -9,7 +9,7 @@ use super::{FlowCounts, InterfacePart, Interval, LastSeen, ReasonPart, RulePart,
 use crate::dataplane::DeniedFlow;
 use crate::observe::readiness::InterfaceFacts;
 use crate::policy::ruleset::SourceRow;
-use crate::state::history::{DirectionTotals, Entry, ModeWords, Span};
+use crate::state::history::{DirectionTotals, Entry, Span};
 use crate::state::totals::verdict_name;
 
 /// What a report is made from, beside the verdict.
@@ -38,7 +38,7 @@ impl Parts<'_> {
             rules.extend(counters.rules.iter().map(|counted| RulePart {
                 interface: counters.interface.clone(),
                 id: counted.rule.id.clone(),
-                direction: counted.rule.direction.clone(),
+                direction: counted.rule.direction,
                 action: match counted.rule.action {
                     crate::policy::ruleset::Action::Deny => "deny",
                     crate::policy::ruleset::Action::Permit => "permit",
@@ -134,10 +134,7 @@ fn interface(facts: &InterfaceFacts) -> InterfacePart {
     let deadline = status.pending.as_ref().filter(|pending| pending.is_armed()).map(crate::dataplane::Pending::at);
     InterfacePart {
         interface: counters.interface.clone(),
-        modes: ModeWords {
-            inbound: status.modes.inbound.name().to_owned(),
-            outbound: status.modes.outbound.name().to_owned(),
-        },
+        modes: status.modes,
         deadline,
         attached: Direction::ALL.map(attached),
         since: counters.since,
@@ -150,9 +147,9 @@ fn interface(facts: &InterfaceFacts) -> InterfacePart {
             .reasons
             .iter()
             .map(|one| ReasonPart {
-                reason: one.reason.name(),
+                reason: one.reason,
                 sentence: one.reason.sentence(),
-                direction: one.direction.name(),
+                direction: one.direction,
                 verdict: verdict_name(one.reason, one.would_drop),
                 packets: one.count.packets,
                 bytes: one.count.bytes,

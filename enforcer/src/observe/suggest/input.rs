@@ -12,7 +12,7 @@ use crate::policy::site::parse_protocol;
 /// An element of the list; what is not needed here is passed over.
 #[derive(Deserialize)]
 struct Listed {
-    direction: String,
+    direction: Direction,
     reason: String,
     protocol: Option<String>,
     remote: Option<IpAddr>,
@@ -25,7 +25,7 @@ struct Listed {
     packets: u64,
     bytes: u64,
     #[serde(default)]
-    mode: Option<String>,
+    mode: Option<Mode>,
 }
 
 impl Denied {
@@ -57,8 +57,6 @@ impl Denied {
 impl Listed {
     /// `None` for a frame of which nothing is known that a policy could name.
     fn read(self) -> Result<Option<Denied>, String> {
-        let direction = Direction::ALL.into_iter().find(|one| one.name() == self.direction);
-        let direction = direction.ok_or_else(|| format!("`{}` is no direction", self.direction))?;
         let drops = || Reason::ALL.iter().filter(|reason| reason.verdict() == Verdict::Drop);
         let reason = drops().find(|one| one.name() == self.reason);
         let reason = *reason.ok_or_else(|| format!("`{}` is no reason for a drop", self.reason))?;
@@ -76,8 +74,8 @@ impl Listed {
             }
             (None, _, _, None) => return Ok(None),
         };
-        let Self { remote, local, packets, bytes, mode, .. } = self;
-        let dropped = if mode.as_deref() == Some(Mode::Enforce.name()) { packets } else { 0 };
+        let Self { direction, remote, local, packets, bytes, mode, .. } = self;
+        let dropped = if mode == Some(Mode::Enforce) { packets } else { 0 };
         Ok(Some(Denied { direction, reason, tried, remote, local, packets, dropped, bytes }))
     }
 }

@@ -117,7 +117,7 @@ pub enum SuggestionKind {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Flow {
     /// `inbound` or `outbound`.
-    pub direction: &'static str,
+    pub direction: Direction,
     /// Protocol by name or number, or the ethertype.
     pub protocol: String,
     /// The port that was tried.
@@ -125,7 +125,7 @@ pub struct Flow {
     /// The other end.
     pub remote: Option<IpAddr>,
     /// Why it is refused.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// Packets.
     pub packets: u64,
     /// Of these, packets that were dropped; the others were counted in audit, and passed.
@@ -200,11 +200,11 @@ impl From<&Denied> for Flow {
             Tried::Ethertype(ethertype) => (format!("ethertype 0x{ethertype:04x}"), None),
         };
         Self {
-            direction: denied.direction.name(),
+            direction: denied.direction,
             protocol,
             port,
             remote: denied.remote,
-            reason: denied.reason.name(),
+            reason: denied.reason,
             packets: denied.packets,
             dropped: denied.dropped,
             bytes: denied.bytes,

@@ -69,7 +69,7 @@ impl Level {
 /// How many ports and the like a difference opens.
 pub(super) fn opened(difference: &Difference, directions: [Direction; 2]) -> u64 {
     let opens = difference.changes.iter().filter(|change| change.change == Effect::Permit);
-    opens.filter(|change| directions.iter().any(|direction| direction.name() == change.direction)).map(width).sum()
+    opens.filter(|change| directions.contains(&change.direction)).map(width).sum()
 }
 
 fn width(change: &Change) -> u64 {
@@ -106,7 +106,7 @@ pub(super) fn also_opens(before: &Ruleset, after: &Ruleset, flows: &[Denied]) ->
         if found.examples.len() < EXAMPLES {
             let ports = change.ports.as_deref().or(change.numbers.as_deref()).unwrap_or_default();
             let rule = change.after.rule.as_deref().unwrap_or("-");
-            let words = [change.direction, change.protocol.as_str(), ports].join(" ");
+            let words = [change.direction.name(), change.protocol.as_str(), ports].join(" ");
             found.examples.push(format!("{} ({rule})", words.trim_end()));
         }
     }
@@ -135,7 +135,7 @@ fn service(flow: &Denied) -> Option<(Direction, u32)> {
 }
 
 fn is_in(change: &Change, (direction, index): (Direction, u32)) -> bool {
-    if change.direction != direction.name() {
+    if change.direction != direction {
         return false;
     }
     let numbers = || change.ports.as_deref().or(change.numbers.as_deref()).and_then(parse_ranges).unwrap_or_default();

@@ -209,7 +209,7 @@ mod tests {
     fn rule(id: &str, packets: u64, last: Option<i64>) -> RuleCount {
         let rule = RecordedRule {
             id: id.to_owned(),
-            direction: "inbound".to_owned(),
+            direction: Direction::Inbound,
             action: Action::Permit,
             exposure: "open".to_owned(),
             mode: None,

@@ -42,8 +42,8 @@ pub enum Refused {
 pub(super) fn rules(now: &InterfaceCounters, rates: Option<&Rates>, several: bool) -> Vec<Row> {
     let row = |one: &RuleCount| Row {
         name: one.rule.id.clone(),
-        detail: place(&now.interface, if one.rule.direction == "inbound" { "in" } else { "out" }, several),
-        rate: rates.map(|rates| rates.rule(&one.rule.direction, &one.rule.id).packets),
+        detail: place(&now.interface, if one.rule.direction == Direction::Inbound { "in" } else { "out" }, several),
+        rate: rates.map(|rates| rates.rule(one.rule.direction, &one.rule.id).packets),
         packets: one.count.packets,
         last: one.last_hit,
         refused: None,

@@ -45,8 +45,8 @@ struct Side {
 pub struct Change {
     /// What the second policy does with them.
     pub change: Effect,
-    /// `inbound` or `outbound`.
-    pub direction: &'static str,
+    /// Seen from the host.
+    pub direction: Direction,
     /// Name or number of the protocol; `protocols` or `ethertypes` where the change is for several; `icmp-echo`.
     pub protocol: String,
     /// Destination ports, where the protocol has them.
@@ -238,7 +238,7 @@ impl Pair<'_> {
         };
         Change {
             change: kind.after.effect,
-            direction: direction.name(),
+            direction,
             protocol,
             ports,
             numbers,

@@ -8,8 +8,9 @@ use enforcer_common::{Direction, Mode, Reason};
 use ipnet::IpNet;
 
 use super::Error;
+use crate::policy::modes::Protects;
 use crate::policy::ruleset::{Action, Match, Rule, Ruleset, Scope};
-use crate::policy::site::{Interface, Protects, Site};
+use crate::policy::site::{Interface, Site};
 
 /// A policy, ready to be written.
 pub(super) struct Plan<'a> {

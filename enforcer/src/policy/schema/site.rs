@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::{OneOrMore, Scalar};
+use crate::policy::modes::Protects;
 
 /// A site: which roles a host has, on which interfaces, with which parameters and peers, and what its operator adds.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -69,16 +70,6 @@ pub struct InterfaceSettings {
     pub mode: Option<Modes>,
     /// Scope, over that of the host.
     pub scope: Option<Scope>,
-}
-
-/// On which side of an interface the role runs.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Protects {
-    /// This host.
-    Host,
-    /// A guest behind a tap, veth or bridge port.
-    Guest,
 }
 
 /// One mode for both directions, or one for each.

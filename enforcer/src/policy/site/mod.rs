@@ -21,7 +21,6 @@ use std::sync::Arc;
 use enforcer_common::{Direction, Mode};
 use ipnet::IpNet;
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
 pub use load::{Error, load, read};
@@ -30,6 +29,7 @@ pub(crate) use read::from_tree;
 pub use values::{parse_ethertype, parse_protocol, protocol_name};
 
 use crate::policy::catalogue::Settings;
+use crate::policy::modes::{Protects, SaidModes};
 use crate::policy::ruleset::{FlowSettings, Match, Scope};
 use crate::text::diagnostic::{Position, Text};
 
@@ -41,7 +41,7 @@ pub struct Site {
     /// Protected interfaces; empty where the command line named none.
     pub interfaces: Vec<Interface>,
     /// Modes of the whole host, where the site says something.
-    pub mode: Modes,
+    pub mode: SaidModes,
     /// Roles, in the order of the file.
     pub roles: Vec<RoleUse>,
     /// Peers that have addresses: sorted prefixes, none inside another.
@@ -102,28 +102,9 @@ pub struct Interface {
     /// On which side of it the role runs.
     pub protects: Protects,
     /// Modes of this interface, over those of the host.
-    pub mode: Modes,
+    pub mode: SaidModes,
     /// Scope of this interface, over that of the host.
     pub scope: Option<Scope>,
-}
-
-/// On which side of an interface the role runs.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Protects {
-    /// This host: inbound is what the interface receives.
-    Host,
-    /// A guest behind a tap, veth or bridge port: inbound is what the interface sends.
-    Guest,
-}
-
-/// Modes by direction, where something is said.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(from = "[Option<String>; 2]", into = "[Option<String>; 2]")]
-pub struct Modes {
-    /// Of packets towards the host.
-    pub inbound: Option<Mode>,
-    /// Of packets from the host.
-    pub outbound: Option<Mode>,
 }
 
 /// Who may ping this host.
@@ -204,45 +185,6 @@ impl Remote {
     }
 }
 
-impl Modes {
-    /// The mode of a direction.
-    #[must_use]
-    pub const fn of(self, direction: Direction) -> Option<Mode> {
-        match direction {
-            Direction::Inbound => self.inbound,
-            Direction::Outbound => self.outbound,
-        }
-    }
-
-    /// The same, to be changed.
-    pub const fn of_mut(&mut self, direction: Direction) -> &mut Option<Mode> {
-        match direction {
-            Direction::Inbound => &mut self.inbound,
-            Direction::Outbound => &mut self.outbound,
-        }
-    }
-
-    /// The same mode for both.
-    #[must_use]
-    pub const fn both(mode: Option<Mode>) -> Self {
-        Self { inbound: mode, outbound: mode }
-    }
-}
-
-/// A word that is no mode says nothing.
-impl From<[Option<String>; 2]> for Modes {
-    fn from([inbound, outbound]: [Option<String>; 2]) -> Self {
-        let mode = |word: Option<String>| word.and_then(|word| Mode::from_name(&word));
-        Self { inbound: mode(inbound), outbound: mode(outbound) }
-    }
-}
-
-impl From<Modes> for [Option<String>; 2] {
-    fn from(modes: Modes) -> Self {
-        [modes.inbound, modes.outbound].map(|mode| mode.map(|mode| mode.name().to_owned()))
-    }
-}
-
 impl Interface {
     /// Whether the name is a pattern.
     #[must_use]
@@ -267,8 +209,8 @@ impl Site {
 
     /// What the site says of an interface's modes: its own, else the host's.
     #[must_use]
-    pub fn modes_of(&self, interface: &Interface) -> Modes {
-        Modes {
+    pub fn modes_of(&self, interface: &Interface) -> SaidModes {
+        SaidModes {
             inbound: interface.mode.inbound.or(self.mode.inbound),
             outbound: interface.mode.outbound.or(self.mode.outbound),
         }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::peers::{Peers, peers};
 use super::values::seconds;
-use super::{Echo, Interface, Modes, Protects, Site, binding, limit, remote, rules};
+use super::{Echo, Interface, Site, binding, limit, remote, rules};
 use crate::policy::catalogue::Catalogue;
+use crate::policy::modes::{Protects, SaidModes};
 use crate::policy::ruleset::{FlowSettings, Scope};
 use crate::policy::site::values::modes_words;
 use crate::text::diagnostic::{Diagnostic, Findings, Text};
@@ -121,14 +122,14 @@ fn interface<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<(Interface, &'n 
         Value::Mapping(_) => {
             let mut fields = reader.fields(node, "an interface")?;
             let name = fields.required("name");
-            let protects = [("host", Protects::Host), ("guest", Protects::Guest)];
+            let protects = [Protects::Host, Protects::Guest].map(|protects| (protects.name(), protects));
             let protects = fields.optional("protects").and_then(|node| reader.word(node, &protects));
             let mode = fields.optional("mode").map(|node| modes(reader, node)).unwrap_or_default();
             let scope = fields.optional("scope").and_then(|node| reader.word(node, &SCOPES));
             fields.finish();
             (name?, protects.unwrap_or(Protects::Host), mode, scope)
         }
-        Value::Scalar { .. } | Value::Sequence(_) => (node, Protects::Host, Modes::default(), None),
+        Value::Scalar { .. } | Value::Sequence(_) => (node, Protects::Host, SaidModes::default(), None),
     };
     let text = reader.string(name, what)?;
     // What the kernel itself accepts (dev_valid_name), without what would need quoting in a pin path.
@@ -148,18 +149,18 @@ fn interface<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<(Interface, &'n 
     Some((Interface { name: text.to_owned(), protects, mode, scope }, name))
 }
 
-fn modes(reader: &Reader<'_>, node: &Node) -> Modes {
+fn modes(reader: &Reader<'_>, node: &Node) -> SaidModes {
     match &node.value {
         Value::Mapping(_) => {
-            let Some(mut fields) = reader.fields(node, "`mode`") else { return Modes::default() };
+            let Some(mut fields) = reader.fields(node, "`mode`") else { return SaidModes::default() };
             let mut mode = |key| fields.optional(key).and_then(|node| reader.word(node, &modes_words()));
-            let modes = Modes { inbound: mode("inbound"), outbound: mode("outbound") };
+            let modes = SaidModes { inbound: mode("inbound"), outbound: mode("outbound") };
             fields.finish();
             modes
         }
         Value::Scalar { .. } | Value::Sequence(_) => {
             let mode = reader.word(node, &modes_words());
-            Modes { inbound: mode, outbound: mode }
+            SaidModes { inbound: mode, outbound: mode }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
-use enforcer_common::{Direction, Entry, EntryKind};
+use enforcer_common::{Direction, Entry, EntryKind, Reason};
 use serde::Serialize;
 
 use super::already::cut_already;
@@ -39,9 +39,9 @@ pub struct CutConnection {
     /// Whose it is, where that is known.
     pub process: Option<String>,
     /// The packets of this direction would be dropped.
-    pub direction: &'static str,
+    pub direction: Direction,
     /// Why.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// The rule that decides, where one does.
     pub rule: Option<String>,
 }
@@ -122,8 +122,8 @@ pub(crate) fn describe(cut: &Cut, rules: &impl Rules, owners: &Owners) -> CutCon
         local: socket.local.to_string(),
         remote: socket.remote.to_string(),
         process: owners.of(socket.inode).map(ToString::to_string),
-        direction: direction.name(),
-        reason: reason.name(),
+        direction: *direction,
+        reason: *reason,
         rule: rules.id(*direction, *entry),
     }
 }

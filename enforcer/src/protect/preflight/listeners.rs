@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
+use enforcer_common::{Direction, Entry, EntryKind, Reason, ServiceIndex};
 use serde::Serialize;
 
 use crate::host::sockets::{Owners, Sockets, TCP};
@@ -18,7 +18,7 @@ pub struct Listener {
     /// Whose it is, where that is known.
     pub process: Option<String>,
     /// Why nobody would reach it: `no-rule`, `internal`, `denied`, or `peer` where a rule has no addresses.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// The rule that says so, where there is one.
     pub rule: Option<String>,
 }
@@ -35,10 +35,10 @@ pub fn unpermitted(ruleset: &Ruleset, sockets: &Sockets, owners: &Owners) -> Vec
             let reason = match entry.kind() {
                 // It depends on the source: somebody is let in.
                 EntryKind::Permit | EntryKind::Scoped => return None,
-                EntryKind::None => "no-rule",
-                EntryKind::Internal => "internal",
-                EntryKind::Deny => "denied",
-                EntryKind::Peer => "peer",
+                EntryKind::None => Reason::NoRule,
+                EntryKind::Internal => Reason::Internal,
+                EntryKind::Deny => Reason::Denied,
+                EntryKind::Peer => Reason::Peer,
             };
             let rule = ruleset.rules.get(usize::from(entry.number())).filter(|_| entry.kind() != EntryKind::None);
             Some(Listener {

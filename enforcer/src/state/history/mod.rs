@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::dataplane::VerdictCounts;
+use crate::policy::modes::Modes;
 
 pub use file::{History, HistoryError, Log};
 pub use spans::{AuditTime, Span, audit_time, spans};
@@ -27,7 +28,7 @@ pub struct Entry {
     pub boot: String,
     /// The modes from then on.
     #[serde(default)]
-    pub modes: Option<ModeWords>,
+    pub modes: Option<Modes>,
     /// When they end by themselves.
     #[serde(default)]
     pub until: Option<Until>,
@@ -73,15 +74,6 @@ impl Event {
             Self::Sample => "sample",
         }
     }
-}
-
-/// Both modes, in words.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct ModeWords {
-    /// `audit` or `enforce`.
-    pub inbound: String,
-    /// The same.
-    pub outbound: String,
 }
 
 /// A deadline.

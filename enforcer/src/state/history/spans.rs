@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use enforcer_common::Mode;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
-use super::{Entry, Event, ModeWords, Until};
+use super::{Entry, Event, Until};
+use crate::policy::modes::Modes;
 
 /// A weekday counts once audit ran so long on it.
 const DAY_COVERED: SignedDuration = SignedDuration::from_hours(4);
@@ -18,7 +20,7 @@ pub struct Span {
     /// Until when.
     pub to: Timestamp,
     /// The modes.
-    pub modes: ModeWords,
+    pub modes: Modes,
     /// Hash of the policy.
     pub policy_hash: Option<String>,
     /// It goes on where the one before ended.
@@ -43,7 +45,7 @@ pub struct AuditTime {
 /// The state that an entry leaves behind.
 struct State {
     from: Timestamp,
-    modes: ModeWords,
+    modes: Modes,
     until: Option<Until>,
     policy_hash: Option<String>,
     goes_on: bool,
@@ -84,7 +86,7 @@ fn next(entry: &Entry, before: Option<State>, goes_on: bool) -> Option<State> {
     };
     Some(State {
         from: entry.at,
-        modes: entry.modes.clone().or(modes)?,
+        modes: entry.modes.or(modes)?,
         until: match entry.event {
             Event::Confirmed => None,
             Event::Held | Event::Sample => entry.until.or(until),
@@ -102,8 +104,7 @@ impl State {
         let first_end = cut.map_or(end, |until| until.at);
         self.add(first_end, found);
         if let Some(until) = cut {
-            let word = if until.window { "enforce" } else { "audit" };
-            self.modes = ModeWords { inbound: word.to_owned(), outbound: word.to_owned() };
+            self.modes = Modes::both(if until.window { Mode::Enforce } else { Mode::Audit });
             (self.from, self.until, self.goes_on) = (until.at, None, true);
             self.add(end, found);
         }
@@ -117,13 +118,15 @@ impl State {
             Some(last) if *goes_on && last.to == *from && last.modes == *modes && last.policy_hash == *policy_hash => {
                 last.to = to;
             }
-            _ => found.push(Span {
-                from: *from,
-                to,
-                modes: modes.clone(),
-                policy_hash: policy_hash.clone(),
-                goes_on: *goes_on,
-            }),
+            _ => {
+                found.push(Span {
+                    from: *from,
+                    to,
+                    modes: *modes,
+                    policy_hash: policy_hash.clone(),
+                    goes_on: *goes_on,
+                });
+            }
         }
     }
 }
@@ -135,7 +138,7 @@ pub fn audit_time(spans: &[Span], policy_hash: &str, outbound: bool, zone: &Time
     let mut days = [SignedDuration::ZERO; 7];
     let mut end: Option<Timestamp> = None;
     for span in spans {
-        if span.modes.inbound != "audit" || outbound && span.modes.outbound != "audit" {
+        if span.modes.inbound != Mode::Audit || outbound && span.modes.outbound != Mode::Audit {
             continue;
         }
         if end.is_some_and(|end| end != span.from) {
@@ -209,9 +212,10 @@ mod tests {
             event,
             interface: "eth0".to_owned(),
             boot: value("boot=").unwrap_or_else(|| "1".to_owned()),
-            modes: modes
-                .split_once('/')
-                .map(|(inbound, outbound)| ModeWords { inbound: inbound.to_owned(), outbound: outbound.to_owned() }),
+            modes: modes.split_once('/').map(|(inbound, outbound)| Modes {
+                inbound: Mode::from_name(inbound).unwrap(),
+                outbound: Mode::from_name(outbound).unwrap(),
+            }),
             until: value("until=")
                 .map(|text| Until { at: at(text.trim_end_matches('w').parse().unwrap()), window: text.ends_with('w') }),
             policy_hash: value("hash="),

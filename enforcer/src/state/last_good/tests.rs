@@ -1,5 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
+use enforcer_common::Mode;
+
 use super::*;
 
 const HERE: Netns = Netns { inode: 1, is_machine: false };
@@ -23,7 +25,7 @@ impl Drop for Folder {
 }
 
 fn policy(hash: &str) -> LastGood {
-    LastGood::new("eth0.5", HERE, ["enforce", "audit"], &Source::default(), hash)
+    LastGood::new("eth0.5", HERE, Modes { inbound: Mode::Enforce, outbound: Mode::Audit }, &Source::default(), hash)
 }
 
 #[test]
@@ -47,7 +49,7 @@ fn a_staged_policy_becomes_the_last_good_one_when_it_is_kept() {
 #[test]
 fn only_the_machines_own_namespace_is_known_again_after_a_reboot() {
     let before = Netns { inode: 7, is_machine: true };
-    let of_machine = LastGood::new("eth0", before, ["audit", "audit"], &Source::default(), "a");
+    let of_machine = LastGood::new("eth0", before, Modes::both(Mode::Audit), &Source::default(), "a");
     assert!(of_machine.is_of(Netns { inode: 9, is_machine: true }));
     assert!(!of_machine.is_of(Netns { inode: 7, is_machine: false }));
     assert!(policy("a").is_of(HERE));

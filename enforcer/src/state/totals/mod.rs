@@ -97,8 +97,8 @@ pub struct RuleTotal {
 /// The name of a rule among the counters: one that permits and one that refuses are apart, whatever they are called. The
 /// registry of slots, which is pinned, has the same names.
 #[must_use]
-pub fn rule_key(direction: &str, action: Action, id: &str) -> String {
-    format!("{direction} {} {id}", key_word(action))
+pub fn rule_key(direction: Direction, action: Action, id: &str) -> String {
+    format!("{} {} {id}", direction.name(), key_word(action))
 }
 
 /// The word for an action in [`rule_key`]. Files of totals outlive versions: these words are in all of them, and never change.
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn names_in_files_are_those_of_every_version() {
-        let key = |action| rule_key(Direction::Inbound.name(), action, "site/web");
+        let key = |action| rule_key(Direction::Inbound, action, "site/web");
         let keys = [Action::Deny, Action::Permit, Action::Internal].map(key);
         assert_eq!(keys, ["inbound Deny site/web", "inbound Permit site/web", "inbound Internal site/web"]);
         assert_eq!(reason_key(Direction::Outbound, Reason::NoConnection, false), "outbound drop no-connection");

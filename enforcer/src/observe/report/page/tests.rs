@@ -1,9 +1,12 @@
+use enforcer_common::{Direction, Mode};
+
 use super::super::{CutPart, FlowCounts, InterfacePart, Interval, LastSeen, PolicyPart, SpanPart};
 use super::*;
 use crate::observe::readiness::{Check, Readiness, Thresholds};
 use crate::observe::suggest::AlsoOpens;
 use crate::observe::suggest::Suggestions;
-use crate::state::history::{Entry, Event, ModeWords, Totals};
+use crate::policy::modes::Modes;
+use crate::state::history::{Entry, Event, Totals};
 
 const HOSTILE: &str = "</style><script>alert(\"x\")</script>&'";
 
@@ -13,7 +16,7 @@ fn time(second: i64) -> Timestamp {
 
 /// A page on which every text that is not ours is hostile.
 fn report() -> Report {
-    let modes = ModeWords { inbound: HOSTILE.to_owned(), outbound: "audit".to_owned() };
+    let modes = Modes::both(Mode::Audit);
     let totals = DirectionTotals { pass: 1_234_567, drop: 3, would_drop: 40 };
     Report {
         version: "0",
@@ -28,7 +31,7 @@ fn report() -> Report {
         },
         interfaces: vec![InterfacePart {
             interface: HOSTILE.to_owned(),
-            modes: modes.clone(),
+            modes,
             deadline: Some(time(1)),
             attached: [Some(HOSTILE.to_owned()), None],
             since: time(0),
@@ -42,7 +45,7 @@ fn report() -> Report {
         rules: vec![RulePart {
             interface: HOSTILE.to_owned(),
             id: HOSTILE.to_owned(),
-            direction: "inbound".to_owned(),
+            direction: Direction::Inbound,
             action: "permit",
             packets: 9_000_000_000,
             bytes: u64::MAX,
@@ -58,7 +61,7 @@ fn report() -> Report {
             audit: Vec::new(),
             would_drop: vec![WouldDrop {
                 peer: Some(HOSTILE.to_owned()),
-                direction: "inbound",
+                direction: Direction::Inbound,
                 service: HOSTILE.to_owned(),
                 addresses: 2,
                 example: Some([10, 0, 0, 7].into()),
@@ -89,7 +92,7 @@ fn report() -> Report {
             interface: HOSTILE.to_owned(),
             from: time(0),
             to: time(90_000),
-            modes: modes.clone(),
+            modes,
             policy_hash: None,
         }],
         changes: vec![Entry {
