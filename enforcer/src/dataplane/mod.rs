@@ -27,7 +27,7 @@ pub use change::gone::remove_gone;
 pub use change::outlook::{Outlook, Replaced, modes_after_apply, policies_after_change, replaced, resulting_modes};
 pub use change::refresh::{refresh_addresses, refresh_listeners};
 pub use change::restorer::restore;
-pub use change::seed::seed_protected;
+pub use change::seed::{Key as SeedKey, Seed, seed_protected};
 pub use change::way_back::{End, WayBack, finish_way_back, overdue};
 pub use error::DataplaneError;
 pub use hook::choose::lacks_tcx;

@@ -7,6 +7,7 @@ mod difference;
 mod fixtures;
 mod frames;
 mod policies;
+mod seed;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

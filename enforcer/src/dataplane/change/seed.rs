@@ -10,6 +10,7 @@ use aya::maps::{HashMap, Map, MapData, MapError};
 use enforcer_common::layout::{
     DenialKey4, DenialKey6, DenialState, FlowKey4, FlowKey6, FlowState, FlowState6, Ports, map,
 };
+use enforcer_common::numbers::{DHCP_CLIENT, DHCP_SERVER, DHCPV6_CLIENT, DHCPV6_SERVER};
 use enforcer_common::tables::port_bit;
 use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
 
@@ -90,35 +91,43 @@ pub(in crate::dataplane) fn seed(
     Ok(made.len())
 }
 
-/// A flow to be made.
+/// The flow of a conversation that was open before the programs were attached.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Seed {
-    key: Key,
-    /// Seconds.
-    timeout: u32,
-    flags: u32,
+pub struct Seed {
+    /// Its place in the flow table.
+    pub key: Key,
+    /// Seconds for which it lives without a packet.
+    pub timeout: u32,
+    /// As in [`FlowState`].
+    pub flags: u32,
     port_bit: u32,
     is_question: bool,
     /// Seconds for which a refusal is remembered.
     memory: u32,
 }
 
+/// The place of a flow in the table of its family.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Key {
+pub enum Key {
+    /// IPv4.
     V4(FlowKey4),
-    /// With the local address.
+    /// IPv6, with the local address.
     V6(FlowKey6, [u32; 4]),
 }
 
 impl Seed {
-    /// The flow that `decide/flows.rs` would have made for this conversation; `None` where its answers need none.
-    fn of(socket: &Socket, policy: Lookup<'_>, settings: &FlowSettings) -> Option<Self> {
+    /// The flow that `decide/flows.rs` makes for the packets of this conversation; `None` where its answers need none. The test
+    /// `agreement/seed.rs` compares the two.
+    #[must_use]
+    pub fn of(socket: &Socket, policy: Lookup<'_>, settings: &FlowSettings) -> Option<Self> {
         let Socket { protocol, local, remote, state, .. } = *socket;
         let bit = port_bit(protocol, local.port())?;
         let is_permit = |entry: Entry| entry.kind() == EntryKind::Permit;
         let look_up = |direction, port| Some(policy.entry(direction, ServiceIndex::port(protocol, port)?, remote.ip()));
+        let answer = look_up(Direction::Inbound, local.port())?;
+        let needs_no_rule = answer.kind() != EntryKind::Deny && is_dhcp(protocol, local, remote);
         // Nobody answers from port 0, and in a key it stands for any.
-        if remote.port() == 0 || remote.ip().is_multicast() || is_permit(look_up(Direction::Inbound, local.port())?) {
+        if remote.port() == 0 || remote.ip().is_multicast() || is_permit(answer) || needs_no_rule {
             return None;
         }
         let to = look_up(Direction::Outbound, remote.port())?;
@@ -137,6 +146,12 @@ impl Seed {
         let key = key(protocol, local, remote, remote_port)?;
         Some(Self { key, timeout, flags, port_bit: bit, is_question, memory })
     }
+}
+
+/// Whether a server of addresses answers this host there.
+const fn is_dhcp(protocol: u8, local: SocketAddr, remote: SocketAddr) -> bool {
+    let (server, client) = if remote.is_ipv4() { (DHCP_SERVER, DHCP_CLIENT) } else { (DHCPV6_SERVER, DHCPV6_CLIENT) };
+    protocol == UDP && remote.port() == server && local.port() == client
 }
 
 fn key(protocol: u8, local: SocketAddr, remote: SocketAddr, remote_port: u16) -> Option<Key> {
