@@ -36,7 +36,14 @@ pub fn line(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn message(text: &str) -> Cow<'_, str> {
     let text = escaped(text, |c| matches!(c, '\n' | '\t'));
-    if text.trim_end().contains('\n') { Cow::Owned(text.trim_end().replace('\n', "\n  ")) } else { text }
+    if !text.trim_end().contains('\n') {
+        return text;
+    }
+    // An empty line is no message, and has no blanks that nobody sees.
+    let indented = |line: &str| if line.is_empty() { String::new() } else { format!("  {line}") };
+    let mut lines = text.trim_end().split('\n');
+    let first = lines.next().unwrap_or_default().to_owned();
+    Cow::Owned(lines.fold(first, |all, line| all + "\n" + &indented(line)))
 }
 
 /// A page of HTML, whose own rules keep text apart from markup: control characters and those that turn the direction of what follows are
@@ -180,6 +187,7 @@ mod tests {
     #[test]
     fn no_line_of_a_message_but_the_first_begins_at_the_margin() {
         assert_eq!(message("cannot read x\nerror: all is well\n"), "cannot read x\n  error: all is well");
+        assert_eq!(message("why:\n\nallow:\n"), "why:\n\n  allow:");
         assert_eq!(message("one\r\x1b[2K"), r"one\r\u{1b}[2K");
         assert_eq!(message("plain\n"), "plain\n");
     }

@@ -52,8 +52,7 @@ fn the_rule_that_is_printed_is_the_rule_that_helps() {
     let near = &cable.near.interface;
     let site = format!("interfaces: [{near}]\nmode: enforce\nroles: [unity-connection]\n");
     let ran = harness::enforcer::enforcer_with(&cable.host, &["apply", "-"], &site, &own).expect_code(4);
-    let rule =
-        ran.stderr.split("allow:").nth(1).and_then(|rest| rest.split("\nNothing").next()).expect("a rule is printed");
+    let rule = ran.stderr.split("allow:").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a rule is printed");
     let protected = Protected { cable };
     let site = format!("{site}allow:{rule}\n");
     harness::enforcer::enforcer_with(&protected.cable.host, &["apply", "-"], &site, &own).expect_code(0);
