@@ -193,6 +193,16 @@ pub fn detach(link: &impl AsFd) -> io::Result<()> {
     bpf(LINK_DETACH, &mut link).map(drop)
 }
 
+/// Puts another program into a link.
+///
+/// # Errors
+/// What the kernel says.
+pub fn replace(link: &impl AsFd, program: &impl AsFd) -> io::Result<()> {
+    const LINK_UPDATE: libc::c_long = 29;
+    let mut update = Link { program: number(link)?, interface: number(program)?, attach_type: 0, flags: 0 };
+    bpf(LINK_UPDATE, &mut update).map(drop)
+}
+
 /// Opens a pinned program, map or link.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 pub mod attempts;
 pub mod bpf;
 pub mod browser;
+pub mod bypass;
 pub mod calls;
 pub mod cards;
 pub mod enforcer;

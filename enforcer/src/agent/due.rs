@@ -19,9 +19,12 @@ pub(super) enum Work {
     Totals,
     /// Compare all that is in force with what should be.
     Check,
+    /// Compare what interfaces receive with what the programs count.
+    Guard,
 }
 
-const ALL: [Work; 6] = [Work::Addresses, Work::Read, Work::Protect, Work::Listeners, Work::Totals, Work::Check];
+const ALL: [Work; 7] =
+    [Work::Addresses, Work::Read, Work::Protect, Work::Listeners, Work::Totals, Work::Check, Work::Guard];
 
 /// When each is due.
 #[derive(Clone, Debug)]
@@ -40,6 +43,10 @@ const LINKS: Duration = Duration::from_millis(20);
 const ADDRESSES: Duration = Duration::from_millis(50);
 /// Nothing tells of a new listener. What hangs on it are flows that are revived, on ports of the ephemeral range alone.
 const LISTENERS: Duration = Duration::from_secs(5);
+/// No notice tells of a change of rings or queues, after which a driver may have forgotten a program.
+const GUARD: Duration = Duration::from_secs(5);
+/// After a change of a link, packets come in again in a moment.
+const AFTER_LINKS: Duration = Duration::from_secs(1);
 /// A report over months needs no more, and the file is bounded.
 const TOTALS: Duration = Duration::from_secs(15 * 60);
 
@@ -50,6 +57,7 @@ impl Due {
         due.set(Work::Listeners, now + LISTENERS);
         due.set(Work::Totals, now + TOTALS);
         due.set(Work::Check, now + check);
+        due.set(Work::Guard, now + GUARD);
         due
     }
 
@@ -62,6 +70,7 @@ impl Due {
             }
             Event::Links => {
                 self.no_later(Work::Protect, now + LINKS);
+                self.no_later(Work::Guard, now + AFTER_LINKS);
                 // Hardware addresses may be others.
                 self.no_later(Work::Addresses, now + ADDRESSES);
             }
@@ -88,6 +97,7 @@ impl Due {
             self.at[*work as usize] = match work {
                 Work::Listeners => Some(now + LISTENERS),
                 Work::Totals => Some(now + TOTALS),
+                Work::Guard => Some(now + GUARD),
                 Work::Check => Some(now + self.check),
                 Work::Read | Work::Protect | Work::Addresses => None,
             };
@@ -151,9 +161,19 @@ mod tests {
     fn checks_come_again() {
         let start = Instant::now();
         let mut due = Due::new(start, 60 * SECOND);
-        assert_eq!(due.take(start + 60 * SECOND), [Work::Listeners, Work::Check]);
+        assert_eq!(due.take(start + 60 * SECOND), [Work::Listeners, Work::Check, Work::Guard]);
         assert_eq!(due.take(start + 61 * SECOND), []);
-        assert_eq!(due.take(start + 120 * SECOND), [Work::Listeners, Work::Check]);
+        assert_eq!(due.take(start + 120 * SECOND), [Work::Listeners, Work::Check, Work::Guard]);
+    }
+
+    #[test]
+    fn a_change_of_a_link_is_a_reason_to_look_whether_programs_judge() {
+        let start = Instant::now();
+        let mut due = Due::new(start, 60 * SECOND);
+        due.note(Event::Links, start);
+        assert!(!due.take(start + AFTER_LINKS / 2).contains(&Work::Guard));
+        assert_eq!(due.take(start + AFTER_LINKS), [Work::Guard]);
+        assert_eq!(due.take(start + AFTER_LINKS + GUARD), [Work::Listeners, Work::Guard], "and it goes on without one");
     }
 
     #[test]

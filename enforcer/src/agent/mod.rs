@@ -23,7 +23,7 @@ mod targets;
 
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use due::{Due, Work};
 use events::Events;
@@ -106,6 +106,9 @@ fn watch(options: &Options, events: mpsc::Sender<Event>) -> Result<Option<notify
     })?;
     Ok(Some(watcher))
 }
+
+/// Where packets come in that nobody has judged, the next look comes so soon: a driver may only count late.
+const SUSPICION: Duration = Duration::from_millis(2100);
 
 struct Agent<'a> {
     options: &'a Options,
@@ -222,6 +225,11 @@ impl Agent<'_> {
             Work::Addresses => refresh_addresses().map_err(Into::into),
             Work::Totals => journal::record(history::Event::Sample, &[]).map_err(Into::into),
             Work::Listeners => refresh_listeners().map_err(Into::into),
+            Work::Guard => self.keeper.guard().map(|is_suspicious| {
+                if is_suspicious {
+                    self.due.again(Work::Guard, Instant::now() + SUSPICION);
+                }
+            }),
             Work::Check => {
                 match dataplane::secure_folders() {
                     Ok(said) => said.iter().for_each(|sentence| self.log.warning(sentence)),

@@ -28,6 +28,10 @@ pub(super) struct Numbers {
     pub(super) protected: u64,
     /// Interfaces on which enforcement is held against the site file.
     pub(super) held: u64,
+    /// Interfaces that receive packets of which the program counts none.
+    pub(super) blind: u64,
+    /// Times that an interface went over from native XDP to tc, because the driver did not run the program.
+    pub(super) left_native: u64,
 }
 
 impl Shared {
@@ -65,6 +69,10 @@ impl Numbers {
         add("interfaces_unprotected", "gauge", "Interfaces that should be protected and are not.", self.unprotected);
         let help = "Interfaces that enforce although the site file says audit: nobody has asked to end enforcement.";
         add("mode_held", "gauge", help, self.held);
+        let help = "Interfaces that receive packets of which the inbound program counts none: nothing is judged there.";
+        add("interfaces_not_judging", "gauge", help, self.blind);
+        let help = "Times that an interface left native XDP for tc, because its driver did not run the program.";
+        add("left_native_total", "counter", help, self.left_native);
         text
     }
 }
@@ -80,6 +88,6 @@ mod tests {
         let text = shared.numbers().text();
         assert!(text.contains("\nenforcer_agent_reload_failures_total 3\n"), "{text}");
         let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
-        assert_eq!((lines("# HELP"), lines("# TYPE"), lines("enforcer_agent_")), (8, 8, 8));
+        assert_eq!((lines("# HELP"), lines("# TYPE"), lines("enforcer_agent_")), (10, 10, 10));
     }
 }

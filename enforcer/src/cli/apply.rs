@@ -20,6 +20,7 @@ use crate::policy::compile::Compiled;
 use crate::policy::site::{self, Site};
 use crate::policy::source::Policy;
 use crate::protect::interfaces::{Planned, planned, refuse_unscoped_forwarding};
+use crate::protect::judging::{Found, after_apply};
 use crate::protect::live::moment::Moment;
 use crate::protect::preflight::refusal_for_children;
 use crate::protect::say::{ended, sentences};
@@ -134,6 +135,10 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     }
     let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
     note(Event::Applied, &names, output)?;
+    for Found { interface, text, is_problem } in after_apply(&names, args.hook)? {
+        let mark = if is_problem { "PROBLEM: " } else { "" };
+        writeln!(output.err, "{interface}: {mark}{text}")?;
+    }
     let seeded = applied.first().map_or(0, |one| one.seeded);
     if seeded > 0 {
         writeln!(output.err, "made {seeded} flows for conversations that this host had already opened")?;

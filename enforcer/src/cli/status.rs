@@ -8,8 +8,9 @@ use crate::cli::args::interfaces::{InterfaceArgs, other_versions};
 use crate::cli::output::{Format, Output};
 use crate::cli::print::table::table;
 use crate::cli::print::usage::Usage;
-use crate::dataplane::{InterfaceStatus, status};
+use crate::dataplane::{InterfaceStatus, Judging, not_judging, status, watch_native};
 use crate::failure::Failure;
+use crate::protect::judging::GLANCE;
 use crate::text::escape::line;
 
 /// Show active policies, modes and problems.
@@ -45,6 +46,10 @@ struct Listed {
     policy: String,
     rules: usize,
     drift: bool,
+    /// Whether the inbound program counts what the interface receives; `null`: too little has come in to tell, or a guest is behind it.
+    judging: Option<bool>,
+    /// Packets that the interface has received, as its driver counts them.
+    received: Option<u64>,
     /// Directions in which enforcement is held against the site file.
     held: Vec<&'static str>,
     problems: Vec<String>,
@@ -69,7 +74,18 @@ struct ListedDirection {
 /// When the pins cannot be read; [`Failure::Reported`] when something is not as it should be.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let interfaces = args.interfaces.protected()?;
-    let statuses = interfaces.iter().map(status).collect::<Result<Vec<_>, _>>()?;
+    let mut statuses = interfaces.iter().map(status).collect::<Result<Vec<_>, _>>()?;
+    let glanced = watch_native(&interfaces, GLANCE, |_| {})?;
+    for one in &mut statuses {
+        match (glanced.get(&one.record.interface), one.judging) {
+            (Some(Judging::No(received)), Judging::Yes | Judging::Unknown) => {
+                one.problems.push(not_judging(&one.record, *received));
+                one.judging = Judging::No(*received);
+            }
+            (Some(Judging::Yes), Judging::Unknown) => one.judging = Judging::Yes,
+            _ => {}
+        }
+    }
     let usages = interfaces.iter().map(Usage::of).collect::<Result<Vec<_>, _>>()?;
     let others = other_versions()?;
     let is_well = statuses.iter().all(|one| one.problems.is_empty()) && others.is_empty();
@@ -110,6 +126,12 @@ fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {
         policy: status.origin.clone(),
         rules: status.rules,
         drift: status.drift,
+        judging: match status.judging {
+            Judging::Yes => Some(true),
+            Judging::No(_) => Some(false),
+            Judging::Unknown => None,
+        },
+        received: status.received,
         held: status.held.iter().map(|direction| direction.name()).collect(),
         problems: status.problems.clone(),
         notes: status.notes.clone(),

@@ -24,6 +24,7 @@ pub use change::confirm::{Confirmation, confirm};
 pub use change::deadline::{Changed, Until, set_modes};
 pub use change::detach::{Removed, detach, forget_kept};
 pub use change::gone::remove_gone;
+pub use change::leave_native::leave_native;
 pub use change::outlook::{Outlook, Replaced, modes_after_apply, policies_after_change, replaced, resulting_modes};
 pub use change::refresh::{refresh_addresses, refresh_listeners};
 pub use change::restorer::restore;
@@ -31,7 +32,7 @@ pub use change::seed::{Key as SeedKey, Seed, seed_protected};
 pub use change::way_back::{End, WayBack, finish_way_back, overdue};
 pub use error::DataplaneError;
 pub use hook::choose::lacks_tcx;
-pub use hook::drivers::{Known, SINGLE_BUFFER, known_native, refused, takes_several_buffers};
+pub use hook::drivers::{Known, SINGLE_BUFFER, does_not_run, known_native, refused, takes_several_buffers};
 pub use hook::found::{
     ExpectedHook, OnFilter, OnHooks, expected_hook, judged_again, kernel_note, kernel_problem, on_hooks,
 };
@@ -53,6 +54,7 @@ pub use read::counters::counters;
 pub use read::denied::{Asked, Denied, DeniedEvent, DeniedFlow, denied, denied_use};
 pub use read::events::EventStream;
 pub use read::flows::{Flow, FlowPhase, end_flows, flows};
+pub use read::judging::{Caution, Judging, Patience, Sample, Watch, not_judging, sample, watch_native};
 pub use read::log::{LogLine, LogStream};
 pub use read::map_use::{FlowUse, MapMemory, flow_use, memory};
 pub use read::readback::{Loaded, readback};

@@ -13,8 +13,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::dataplane::{
-    Count, DataplaneError, DeadlineKind, Denied, FlowUse, InterfaceCounters, InterfaceStatus, MapMemory, Protected,
-    counters, denied_use, flow_use, memory, status,
+    Count, DataplaneError, DeadlineKind, Denied, FlowUse, InterfaceCounters, InterfaceStatus, Judging, MapMemory,
+    Protected, counters, denied_use, flow_use, memory, status,
 };
 use crate::state::totals::verdict_name;
 
@@ -118,6 +118,23 @@ impl Metrics {
             "drift",
             "1 where the kernel does not hold what was applied: a program off its hook, or tables that were changed.",
             by_interface(|status| truth(status.drift)),
+        )?;
+        let judging = states().filter_map(|(interface, status)| match status.judging {
+            Judging::Yes => Some(labels(&[("interface", interface)], 1.0)),
+            Judging::No(_) => Some(labels(&[("interface", interface)], 0.0)),
+            Judging::Unknown => None,
+        });
+        writer.gauge(
+            "judging",
+            "0 where the inbound program has counted none of many packets that came in since apply; no sample before any came in.",
+            judging,
+        )?;
+        let received = states()
+            .filter_map(|(interface, status)| Some(labels(&[("interface", interface)], number(status.received?))));
+        writer.counter(
+            "interface_received_packets_total",
+            "Packets that the interface has received, as its driver counts them: packets_total of inbound should grow with it.",
+            received,
         )?;
         #[expect(clippy::cast_precision_loss, reason = "there are few")]
         let problems = by_interface(|status| status.problems.len() as f64);

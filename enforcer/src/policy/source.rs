@@ -16,7 +16,8 @@ use crate::text::nearest::did_you_mean;
 use crate::text::yaml::{Node, Value};
 
 /// Which hook the operator asked for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum HookChoice {
     /// Native XDP on hardware, tc on virtual interfaces.
     Auto,

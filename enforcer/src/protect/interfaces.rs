@@ -87,6 +87,7 @@ mod tests {
             lower: None,
             is_up: true,
             xdp_program: None,
+            received: 0,
         }
     }
 

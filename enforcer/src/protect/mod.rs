@@ -3,6 +3,7 @@
 pub mod boot;
 pub mod interfaces;
 pub mod journal;
+pub mod judging;
 pub mod live;
 pub mod preflight;
 pub mod say;

@@ -2,6 +2,7 @@
 
 mod clients;
 mod file;
+mod guard;
 mod hand;
 mod life;
 mod links;

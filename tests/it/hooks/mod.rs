@@ -3,6 +3,7 @@
 mod fixtures;
 pub(crate) mod forward;
 mod frames;
+mod judging;
 mod native;
 mod others;
 mod reasons;

@@ -1,6 +1,7 @@
 //! Keeps what is in force equal to what should be: the policy that is followed, on every interface that it speaks of.
 
 mod gone;
+mod guard;
 mod last_good;
 mod repair;
 
@@ -15,7 +16,7 @@ use super::options::Options;
 use super::policy::Followed;
 use super::targets::{Target, targets};
 use crate::dataplane::{
-    self, Applied, Caller, DataplaneError, DeadlineKind, Ending, Pending, Plan, PlannedInterface, Protected,
+    self, Applied, Caller, DataplaneError, DeadlineKind, Ending, Pending, Plan, PlannedInterface, Protected, Watch,
     modes_after_apply, modes_in_force, pending, protected,
 };
 use crate::failure::Failure;
@@ -56,6 +57,10 @@ pub(super) struct Keeper<'a> {
     late: BTreeMap<String, String>,
     /// Interfaces on which enforcement is held against the site file.
     held: BTreeSet<String>,
+    /// The counts of protected interfaces, followed.
+    watches: BTreeMap<String, Watch>,
+    /// Interfaces on which nothing is judged, and that cannot go over to tc.
+    blind: BTreeSet<String>,
 }
 
 /// What became of a policy.
@@ -104,6 +109,8 @@ impl<'a> Keeper<'a> {
             told: BTreeMap::new(),
             late: BTreeMap::new(),
             held: BTreeSet::new(),
+            watches: BTreeMap::new(),
+            blind: BTreeSet::new(),
         }
     }
 

@@ -155,6 +155,8 @@ fn target<'a>(planned: &'a PlannedInterface, links: &'a [Link], plan: &Plan<'_>)
     if !link.is_ethernet {
         return Err(unsuitable("its frames have no Ethernet header; protect the interface below it"));
     }
-    let (mode, fallback, why) = choose(link, planned.protects, plan.hook)?;
-    Ok(Target { planned, link, mode, fallback, why })
+    let before = all_protected()?.into_iter().find(|one| one.record.index == link.index);
+    let left_native = before.and_then(|one| one.record.left_native);
+    let (mode, fallback, why) = choose(link, planned.protects, plan.hook, left_native.as_deref())?;
+    Ok(Target { planned, link, mode, fallback, why, left_native })
 }

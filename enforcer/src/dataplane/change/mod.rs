@@ -7,6 +7,7 @@ pub(super) mod counting;
 pub(super) mod deadline;
 pub(super) mod detach;
 pub(super) mod gone;
+pub(super) mod leave_native;
 pub(super) mod outlook;
 pub(super) mod refresh;
 pub(super) mod renamed;

@@ -37,6 +37,7 @@ use crate::dataplane::pin::slots;
 use crate::dataplane::plan::{Plan, PlannedInterface};
 use crate::dataplane::read::counted::{take_over, zero};
 use crate::dataplane::read::drift;
+use crate::dataplane::read::judging::start;
 use crate::dataplane::sys::clock::Clock;
 use crate::host::links::{Link, bridge_of};
 use crate::host::netns;
@@ -55,6 +56,8 @@ pub(super) struct Target<'a> {
     pub(super) mode: AttachMode,
     pub(super) fallback: Option<AttachMode>,
     pub(super) why: String,
+    /// Why native XDP was left on it, where it was.
+    pub(super) left_native: Option<String>,
 }
 
 /// An interface with what is to be in force on it.
@@ -67,6 +70,8 @@ pub(super) struct Upcoming {
     window: Option<Modes>,
     /// What is subtracted from its counters.
     bases: Bases,
+    /// Why native XDP was left on it, where it was.
+    left_native: Option<String>,
 }
 
 pub(super) fn stage_and_switch<'a>(
@@ -168,8 +173,8 @@ pub(super) fn stage_and_switch<'a>(
     for one in staged.iter() {
         control::end_for(&one.staged.pins, &clock, ends_for)?;
         after_switch(one, deadline.as_ref())?;
-        let Upcoming { staged: one, modes, config, resulting, .. } = one;
-        let record = InterfaceRecord {
+        let Upcoming { staged: one, modes, config, resulting, left_native, .. } = one;
+        let mut record = InterfaceRecord {
             interface: one.interface.clone(),
             netns,
             index: one.link.index,
@@ -185,7 +190,12 @@ pub(super) fn stage_and_switch<'a>(
             bpf_log: plan.bpf_log,
             site_modes: Some(resulting.site),
             settled_modes: Some(resulting.settled),
+            asked: Some(plan.hook),
+            start: None,
+            // Whoever asks for native XDP by name has it tried again.
+            left_native: left_native.clone().filter(|_| one.inbound.attach_mode != AttachMode::Native),
         };
+        record.start = start(&one.pins, &record);
         publish(&one.pins, &record)?;
         applied.push(Applied {
             interface: one.interface.clone(),
@@ -287,7 +297,7 @@ pub(super) fn stage<'a>(
     hz: u32,
     staged: &mut Vec<Upcoming>,
 ) -> Result<(Load<'a>, Vec<Wanted>), DataplaneError> {
-    let Target { planned, link, mode, fallback, why } = target;
+    let Target { planned, link, mode, fallback, why, left_native } = target;
     let pins = InterfacePins::of(&link.name, netns)?;
     let predecessor = Predecessor::of(&pins)?;
     let old = match pins.record()? {
@@ -353,7 +363,7 @@ pub(super) fn stage<'a>(
     }
     next.fallback = fallback;
     let is_new = next.old.is_none();
-    staged.push(Upcoming { staged: next, modes, resulting, config: Config::default(), window, bases });
+    staged.push(Upcoming { staged: next, modes, resulting, config: Config::default(), window, bases, left_native });
     make_dir(&pins.state())?;
     if is_new {
         pins.write_owner(&link.name, netns, link.index)?;

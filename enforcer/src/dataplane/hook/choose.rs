@@ -13,13 +13,19 @@ use crate::policy::modes::Protects;
 use crate::policy::source::HookChoice;
 
 /// Which hook inbound gets, and why; the second one is tried where the driver cannot do the first. Where the kernel has no tc
-/// links, filters take their place.
+/// links, filters take their place. `left_native` says why this interface has left native XDP, where it has.
 pub(in crate::dataplane) fn choose(
     link: &Link,
     protects: Protects,
     choice: HookChoice,
+    left_native: Option<&str>,
 ) -> Result<(AttachMode, Option<AttachMode>, String), DataplaneError> {
-    let (mode, fallback, why) = wanted(link, protects, choice)?;
+    let (mode, fallback, why) = match (wanted(link, protects, choice)?, left_native) {
+        ((AttachMode::Native, fallback @ Some(_), _), Some(why)) => {
+            (fallback.unwrap_or(AttachMode::Tcx), Some(AttachMode::Clsact), format!("tc: {why}"))
+        }
+        (wanted, _) => wanted,
+    };
     Ok(match (mode, fallback) {
         (AttachMode::Tcx, _) if lacks_tcx(link) == Some(true) => {
             (AttachMode::Clsact, None, format!("{why}; by a clsact filter: {NO_TCX}"))

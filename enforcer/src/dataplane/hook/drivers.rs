@@ -121,6 +121,17 @@ pub fn refused(link: &Link, device: &Device, refusal: &Refusal) -> String {
     format!("{driver} refuses native XDP on {} (MTU {}): {refusal}", link.name, link.mtu)
 }
 
+/// That the driver of an interface does not run the program: a sentence without its end, which names the driver and the kernel.
+#[must_use]
+pub fn does_not_run(interface: &str, received: u64) -> String {
+    let driver =
+        Device::read(interface).driver.map_or_else(|| "the driver".to_owned(), |driver| format!("the driver {driver}"));
+    let kernel = release().map_or_else(String::new, |Release { text, .. }| format!(" (Linux {text})"));
+    format!(
+        "{driver} does not run the program of native XDP{kernel}: {received} packets came in and none of them was counted"
+    )
+}
+
 fn find(driver: &str) -> Option<&'static Driver> {
     DRIVERS.iter().find(|one| one.name == driver)
 }

@@ -83,7 +83,9 @@ pub fn expected_hook(
     link: &Link,
     choice: HookChoice,
 ) -> Result<ExpectedHook, DataplaneError> {
-    let (mode, fallback, why) = choose(link, planned.protects, choice)?;
+    let before = all_protected().unwrap_or_default().into_iter().find(|one| one.record.index == link.index);
+    let left = before.and_then(|one| one.record.left_native);
+    let (mode, fallback, why) = choose(link, planned.protects, choice, left.as_deref())?;
     Ok(ExpectedHook { mode, fallback, why })
 }
 

@@ -67,7 +67,7 @@ pub(super) fn load_program(program: &mut Program, name: &'static str, hook: Hook
     })
 }
 
-pub(super) fn pin_program(program: &mut Program, hook: Hook, path: &Path) -> Result<(), DataplaneError> {
+pub(in crate::dataplane) fn pin_program(program: &mut Program, hook: Hook, path: &Path) -> Result<(), DataplaneError> {
     let context = || format!("cannot pin a program at {}", path.display());
     match hook {
         Hook::Xdp => <&mut Xdp>::try_from(program).with_context(context)?.pin(path).with_context(context),

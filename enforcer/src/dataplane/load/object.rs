@@ -116,6 +116,24 @@ pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, Datapl
     load_object(&mut loader, direct)
 }
 
+/// The programs of a protected interface once more, over everything that those in force use: one of them can take the place of another.
+pub(in crate::dataplane) fn again(protected: &Protected) -> Result<Object, DataplaneError> {
+    let Protected { pins, record, .. } = protected;
+    let config = Config::from_words(record.config);
+    let host = HostPins::of(record.netns);
+    let ranges = room_for_ranges(&host.generation(record.generation).join(map::RANGES4))?;
+    let pinned = |row: &MapRow| pin_of(row, pins, &host, record.generation);
+    let direct = DirectMaps::open_or_make(ranges, |row| Place::Found(pinned(row)))?;
+    let mut loader = EbpfLoader::new();
+    loader.override_global(map::CONFIG, &config, true).override_global(aya_log::LEVEL, record.bpf_log.level(), true);
+    for row in MAPS.iter().filter(|row| !matches!(row.room, Room::Direct(_))) {
+        let path = pinned(row);
+        let info = open_map(&path)?.info().with_context(|| format!("cannot look at the map {}", path.display()))?;
+        loader.map_max_entries(row.name, info.max_entries()).map_pin_path(row.name, path);
+    }
+    load_object(&mut loader, direct)
+}
+
 fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) -> Result<Object, DataplaneError> {
     let pinned = |row: &MapRow| pin_of(row, &load.interface, load.host, load.generation);
     loader.override_global(map::CONFIG, config, true).override_global(aya_log::LEVEL, load.log.level(), true);

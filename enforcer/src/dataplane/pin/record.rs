@@ -11,6 +11,7 @@ use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::clock::Clock;
 use crate::policy::modes::{Protects, SaidModes};
 use crate::policy::ruleset::{Action, Rule, Settings, SourceRow};
+use crate::policy::source::HookChoice;
 
 /// How an interface is protected.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -48,6 +49,26 @@ pub struct InterfaceRecord {
     /// What counts as the modes that it said when it was last applied.
     #[serde(default)]
     pub settled_modes: Option<SaidModes>,
+    /// The hook that was asked for; `None`: an older binary has not written it down.
+    #[serde(default)]
+    pub asked: Option<HookChoice>,
+    /// How the interface was when the policy was applied.
+    #[serde(default)]
+    pub start: Option<Start>,
+    /// Why native XDP was left for tc on this interface, where it was: `auto` does not take it again.
+    #[serde(default)]
+    pub left_native: Option<String>,
+}
+
+/// How an interface was when the policy in force was applied.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Start {
+    /// Packets that it had received.
+    pub received: u64,
+    /// Packets that the inbound program had counted.
+    pub judged: u64,
+    /// Its MTU, which the driver took with the program.
+    pub mtu: u32,
 }
 
 impl InterfaceRecord {

@@ -7,6 +7,7 @@ pub(super) mod denied;
 pub(super) mod drift;
 pub(super) mod events;
 pub(super) mod flows;
+pub(super) mod judging;
 pub(super) mod log;
 pub(super) mod map_use;
 pub(super) mod readback;

@@ -6,6 +6,7 @@ use enforcer_common::layout::map;
 
 use super::counters::counters;
 use super::drift;
+use super::judging::{Judging, not_judging, sample, since_apply};
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::attach::has_filter;
 use crate::dataplane::hook::programs::program_id;
@@ -20,7 +21,7 @@ use crate::dataplane::pin::protected::{Protected, all_protected, policy};
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::pinned_link::held;
-use crate::host::links::{bridge_of, links};
+use crate::host::links::{Link, bridge_of, links};
 use crate::policy::modes::{Modes, Protects};
 use crate::state::totals::count::VerdictCounts;
 
@@ -49,6 +50,10 @@ pub struct InterfaceStatus {
     pub notes: Vec<String>,
     /// A change that waits to be confirmed, or a change window, or what became of one.
     pub pending: Option<Pending>,
+    /// Packets that the interface has received, as its driver counts them; `None`: it is not there, or a guest is behind it.
+    pub received: Option<u64>,
+    /// Whether the inbound program has judged since it was applied.
+    pub judging: Judging,
 }
 
 /// Looks at a protected interface.
@@ -79,8 +84,17 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
     }
     let pending = Pending::read(pins)?;
     let mut notes: Vec<String> = counters.warning.into_iter().collect();
+    let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;
     if record.protects == Protects::Host {
-        look_at_host(record, &mut problems, &mut notes)?;
+        look_at_host(record, &links, &mut problems, &mut notes)?;
+    }
+    let now = sample(protected, &links)?;
+    let judging = now.map_or(Judging::Unknown, |now| since_apply(record, now));
+    if let Judging::No(received) = judging {
+        problems.push(not_judging(record, received));
+    }
+    if let Some(why) = &record.left_native {
+        notes.push(format!("native XDP was left for tc: {why}"));
     }
     if record.bpf_log != BpfLog::Off {
         notes.push(format!(
@@ -114,18 +128,20 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
         problems,
         notes,
         pending,
+        received: now.map(|now| now.received),
+        judging,
     })
 }
 
 /// Compares what the programs know of this host with what it is.
 fn look_at_host(
     record: &InterfaceRecord,
+    links: &[Link],
     problems: &mut Vec<String>,
     notes: &mut Vec<String>,
 ) -> Result<(), DataplaneError> {
-    let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;
     let link = links.iter().find(|link| link.index == record.index);
-    let bridge = link.and_then(|link| bridge_of(link, &links));
+    let bridge = link.and_then(|link| bridge_of(link, links));
     if let Some(bridge) = bridge {
         problems.push(format!(
             "it is a port of the bridge {0}, and a port cannot know which frames the bridge delivers to this host: they are told apart \

@@ -15,10 +15,12 @@ use crate::failure::Failure;
 
 mod children;
 mod filters;
+mod neighbours;
 mod stack;
 
 pub use children::{Child, children};
 pub use filters::{Filter, filters};
+pub use neighbours::probe_neighbours;
 pub use stack::{bridge_of, delivered_by_bridges, with_those_above};
 
 /// Netlink did not answer.
@@ -56,6 +58,8 @@ pub struct Link {
     pub is_up: bool,
     /// Id of the XDP program on it.
     pub xdp_program: Option<u32>,
+    /// Packets that it has received, as its driver counts them.
+    pub received: u64,
 }
 
 /// Addresses of this namespace.
@@ -94,6 +98,7 @@ pub fn links() -> Result<Vec<Link>, LinksError> {
                 lower: None,
                 is_up: message.header.flags.contains(LinkFlags::Up),
                 xdp_program: None,
+                received: 0,
             };
             for attribute in message.attributes {
                 read_attribute(&mut link, attribute);
@@ -123,6 +128,7 @@ fn read_attribute(link: &mut Link, attribute: LinkAttribute) {
         LinkAttribute::IfName(name) => link.name = name,
         LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok(),
         LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+        LinkAttribute::Stats64(counted) => link.received = counted.rx_packets,
         LinkAttribute::Controller(index) => link.master = Some(index),
         LinkAttribute::Link(index) => link.lower = Some(index),
         LinkAttribute::LinkInfo(infos) => {

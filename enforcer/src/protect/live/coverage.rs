@@ -101,6 +101,7 @@ mod tests {
             lower,
             is_up: true,
             xdp_program: None,
+            received: 0,
         }
     }
 

@@ -31,6 +31,7 @@ fn link(index: u32, name: &str, kind: Option<InfoKind>) -> Link {
         lower: None,
         is_up: true,
         xdp_program: None,
+        received: 0,
     }
 }
 

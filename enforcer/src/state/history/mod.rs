@@ -56,6 +56,8 @@ pub enum Event {
     Detached,
     /// The site file says audit, and enforcement goes on.
     Held,
+    /// Inbound is judged at tc from here on: the driver did not run the program of native XDP.
+    Hook,
     /// Nothing; totals alone.
     Sample,
 }
@@ -71,6 +73,7 @@ impl Event {
             Self::Restored => "restored",
             Self::Detached => "detached",
             Self::Held => "held",
+            Self::Hook => "hook",
             Self::Sample => "sample",
         }
     }

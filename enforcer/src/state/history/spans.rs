@@ -89,7 +89,7 @@ fn next(entry: &Entry, before: Option<State>, goes_on: bool) -> Option<State> {
         modes: entry.modes.or(modes)?,
         until: match entry.event {
             Event::Confirmed => None,
-            Event::Held | Event::Sample => entry.until.or(until),
+            Event::Held | Event::Hook | Event::Sample => entry.until.or(until),
             Event::Applied | Event::Mode | Event::Restored | Event::Detached => entry.until,
         },
         policy_hash: entry.policy_hash.clone().or(policy_hash),

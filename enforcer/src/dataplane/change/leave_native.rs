@@ -1,0 +1,71 @@
+//! From native XDP to tc under a policy in force, where the driver does not run the program any more. Nothing else changes: the programs of
+//! both hooks use the same maps, so counters, flows, modes and deadlines stay.
+
+use std::fs;
+use std::path::Path;
+
+use enforcer_common::Direction;
+
+use super::switch::publish;
+use crate::dataplane::error::{Context as _, DataplaneError, at};
+use crate::dataplane::hook::aside::{drop_aside, finish_interrupted, put_back_aside, set_aside};
+use crate::dataplane::hook::attach::{put_in_force, take_off};
+use crate::dataplane::hook::choose::choose;
+use crate::dataplane::hook::programs::{load, pin_program, program_name};
+use crate::dataplane::kinds::{AttachMode, DirectionRecord, Hook, hook_of};
+use crate::dataplane::load::object::again;
+use crate::dataplane::pin::lock::lock;
+use crate::dataplane::pin::protected::{Protected, all_protected};
+use crate::dataplane::pin::record::InterfaceRecord;
+use crate::host::links::links;
+use crate::policy::modes::Protects;
+use crate::policy::source::HookChoice;
+
+/// Judges inbound packets of an interface at tc from here on, and remembers why. Says how it is attached; `None`: it is not protected, or
+/// not by native XDP.
+///
+/// # Errors
+/// Whatever fails, the native program is on its hook still.
+pub fn leave_native(interface: &str, why: &str) -> Result<Option<AttachMode>, DataplaneError> {
+    let _lock = lock()?;
+    let Some(protected) = all_protected()?.into_iter().find(|one| one.interface == interface) else { return Ok(None) };
+    let Protected { pins, record, .. } = &protected;
+    if record.inbound.attach_mode != AttachMode::Native {
+        return Ok(None);
+    }
+    let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;
+    let Some(link) = links.iter().find(|link| link.index == record.index) else { return Ok(None) };
+    finish_interrupted(pins, record)?;
+    let (mode, _, _) = choose(link, Protects::Host, HookChoice::Tc, None)?;
+    let folder = pins.generation(record.generation);
+    let (program, public) = (folder.join("inbound_tc"), folder.join(Direction::Inbound.name()));
+    // `auto` has loaded it beside the other one.
+    if !program.exists() {
+        load_tc(&protected, &program)?;
+    }
+    set_aside(pins, Direction::Inbound)?;
+    let switched = put_in_force(link, pins, Direction::Inbound, Protects::Host, mode, &program).and_then(|_| {
+        let renamed = fs::rename(&program, &public).map_err(at(program.clone()));
+        renamed.inspect_err(|_| {
+            let _ = take_off(&link.name, pins, Direction::Inbound, Protects::Host, mode);
+        })
+    });
+    if let Err(error) = switched {
+        put_back_aside(pins, Direction::Inbound)?;
+        return Err(error);
+    }
+    let inbound = DirectionRecord { hook: hook_of(mode), attach_mode: mode };
+    publish(pins, &InterfaceRecord { inbound, left_native: Some(why.to_owned()), ..record.clone() })?;
+    drop_aside(interface, pins, Direction::Inbound, Protects::Host, AttachMode::Native)?;
+    Ok(Some(mode))
+}
+
+/// Loads and pins the tc program over the maps in force.
+fn load_tc(protected: &Protected, pin: &Path) -> Result<(), DataplaneError> {
+    let mut object = again(protected)?;
+    load(&mut object, Direction::Inbound, Hook::Tc)?;
+    let name = program_name(Direction::Inbound, Hook::Tc);
+    let program = object.ebpf.program_mut(name);
+    let missing = || DataplaneError::NotAllowed(format!("the BPF object has no program {name}"));
+    pin_program(program.ok_or_else(missing)?, Hook::Tc, pin)
+}
