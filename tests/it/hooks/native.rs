@@ -1,8 +1,13 @@
 //! Drivers that refuse native XDP: their own sentence reaches the operator, and asking them leaves nothing behind.
 
-use harness::enforcer::{Ran, enforcer};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use harness::enforcer::{Protected, Ran, enforcer};
 use harness::foreign::ForeignXdp;
 use harness::netns::{Cable, Namespace};
+use harness::raw::RawSocket;
 use serde_json::Value;
 
 /// A namespace with an interface for each way in which a driver of this kernel refuses native XDP, with its sentence.
@@ -79,6 +84,43 @@ fn preflight_asks_the_driver_and_takes_its_program_off_again() {
     assert!(!asked(1)[0].contains("was asked"), "somebody else is on the hook");
     assert!(has_xdp(&cable.host, near), "and stays there");
     drop(foreign);
+}
+
+#[test]
+fn detach_says_when_the_program_still_runs_somewhere() {
+    let protected = Protected::apply(&["--role", "unity-connection", "--hook", "native"]);
+    let other = Cable::new();
+    // A driver that keeps the program is made of another interface that runs it, too.
+    let pin = protected.pin();
+    let program = harness::bpf::pinned(&pin).expect("it is pinned");
+    let link = other.host.run(|| harness::bpf::attach_xdp(&program, &other.near.interface)).expect("it is of its type");
+    let far = RawSocket::open(&other.remote, &other.far.interface);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                far.send(&[0xff; 60]);
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let ran = protected.run(&["detach"]);
+        is_over.store(true, Ordering::Relaxed);
+        let said = ran.expect_code(0).stderr;
+        assert!(said.contains("still runs the native program that was detached (it still counts packets)"), "{said}");
+    });
+    harness::bpf::detach(&link).expect("it is ours");
+    protected.apply_again(&["--role", "unity-connection", "--hook", "native"]);
+    let said = protected.run(&["detach"]).expect_code(0).stderr;
+    assert!(!said.contains("still runs"), "{said}");
+}
+
+#[test]
+fn an_mtu_that_the_driver_takes_is_no_problem() {
+    let protected = Protected::apply(&["--role", "unity-connection", "--hook", "native"]);
+    let Cable { host, remote, near, far } = &protected.cable;
+    remote.batch(&format!("link set {} mtu 3000\n", far.interface));
+    host.batch(&format!("link set {} mtu 3000\n", near.interface));
+    protected.run(&["status"]).expect_code(0);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::{self, HostPins, InterfacePins, Owner, ROOT};
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::pin::record::InterfaceRecord;
+use crate::dataplane::read::running::Running;
 use crate::dataplane::read::totals;
 use crate::dataplane::sys::pinned_link::held;
 use crate::host::netns::{is_alive, own};
@@ -61,7 +62,11 @@ pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
     let mut removed = Vec::new();
     for one in found.into_iter().filter(|one| only.is_empty() || only.contains(&one.interface)) {
         let modes = one.modes(netns);
-        removed.push(Removed { modes, found: one.remove(netns)?, interface: one.interface });
+        let record = one.record.as_ref().ok().and_then(Option::as_ref).filter(|record| record.netns == netns);
+        let running = record.and_then(|record| Running::open(&one.pins, record));
+        let mut found = one.remove(netns)?;
+        found.extend(running.and_then(|running| running.still()));
+        removed.push(Removed { modes, found, interface: one.interface });
     }
     remove_hosts(netns)?;
     Ok(removed)

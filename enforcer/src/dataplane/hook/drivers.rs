@@ -132,6 +132,19 @@ pub fn does_not_run(interface: &str, received: u64) -> String {
     )
 }
 
+/// Why an MTU is a problem for native XDP that is attached, where it is: it was raised afterwards, beyond what the driver is known to take
+/// with a program. `taken` is the MTU at which the driver took the program.
+#[must_use]
+pub(in crate::dataplane) fn mtu_problem(driver: &str, mtu: u32, taken: Option<u32>) -> Option<String> {
+    if mtu <= SINGLE_BUFFER || taken.is_some_and(|taken| mtu <= taken) || takes_several_buffers(driver) {
+        return None;
+    }
+    Some(format!(
+        "the MTU was raised to {mtu} under native XDP, and the driver {driver} is not known to take more than about {SINGLE_BUFFER} with it on \
+         this kernel: longer frames may vanish; lower the MTU, or run `enforcer apply`, which asks the driver again"
+    ))
+}
+
 fn find(driver: &str) -> Option<&'static Driver> {
     DRIVERS.iter().find(|one| one.name == driver)
 }
@@ -154,6 +167,15 @@ mod tests {
         for (driver, merges_buffers) in [("virtio_net", Some(true)), ("virtio_net", None), ("igb", None)] {
             assert_eq!(does_not_judge(&device(driver, merges_buffers)), None, "{driver}");
         }
+    }
+
+    #[test]
+    fn an_mtu_is_a_problem_only_where_it_was_raised_past_what_the_driver_takes() {
+        assert!(mtu_problem("igb", 9000, Some(1500)).is_some_and(|text| text.contains("igb") && text.contains("9000")));
+        assert!(mtu_problem("igb", 9000, None).is_some(), "nobody has written down what it took");
+        assert_eq!(mtu_problem("igb", 9000, Some(9000)), None, "it took the program at this MTU");
+        assert_eq!(mtu_problem("igb", 3000, Some(1500)), None, "a frame fits into a buffer");
+        assert_eq!(mtu_problem("mvneta", 9000, Some(1500)).is_none(), takes_several_buffers("mvneta"));
     }
 
     #[test]

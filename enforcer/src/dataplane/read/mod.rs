@@ -11,5 +11,6 @@ pub(super) mod judging;
 pub(super) mod log;
 pub(super) mod map_use;
 pub(super) mod readback;
+pub(super) mod running;
 pub(super) mod status;
 pub(super) mod totals;

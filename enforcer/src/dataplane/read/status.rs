@@ -9,6 +9,7 @@ use super::drift;
 use super::judging::{Judging, not_judging, sample, since_apply};
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::attach::has_filter;
+use crate::dataplane::hook::drivers::mtu_problem;
 use crate::dataplane::hook::programs::program_id;
 use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::kinds::AttachMode;
@@ -21,6 +22,7 @@ use crate::dataplane::pin::protected::{Protected, all_protected, policy};
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::pinned_link::held;
+use crate::host::device::Device;
 use crate::host::links::{Link, bridge_of, links};
 use crate::policy::modes::{Modes, Protects};
 use crate::state::totals::count::VerdictCounts;
@@ -92,6 +94,12 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
     let judging = now.map_or(Judging::Unknown, |now| since_apply(record, now));
     if let Judging::No(received) = judging {
         problems.push(not_judging(record, received));
+    }
+    let link = links.iter().find(|link| link.index == record.index);
+    if let Some(link) = link.filter(|_| record.inbound.attach_mode == AttachMode::Native) {
+        let driver = Device::read(&link.name).driver;
+        let taken = record.start.map(|start| start.mtu);
+        problems.extend(mtu_problem(driver.as_deref().unwrap_or("unknown"), link.mtu, taken));
     }
     if let Some(why) = &record.left_native {
         notes.push(format!("native XDP was left for tc: {why}"));
