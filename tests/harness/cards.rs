@@ -20,13 +20,13 @@ pub fn cable(name: &str) -> Option<Cable> {
     let number = u8::try_from(cards.split(' ').position(|card| card == name)? + 1).ok()?;
     let end = |last: u8| {
         let mac = [0x52, 0x54, 0, 0, number, last];
-        let interface = interface_of(mac).unwrap_or_else(|| panic!("{name}: no interface has the address {mac:x?}"));
+        let interface =
+            wait_for_interface(mac).unwrap_or_else(|| panic!("{name}: no interface has the address {mac:x?}"));
         let (v4, v6) = (format!("198.18.0.{last}"), format!("2001:db8::{last}"));
         End { interface, mac, v4: v4.parse().expect("an address"), v6: v6.parse().expect("an address") }
     };
     let cable = Cable { near: end(1), far: end(2), host: Namespace::new(), remote: Namespace::new() };
     for (namespace, end) in [(&cable.host, &cable.near), (&cable.remote, &cable.far)] {
-        // Whatever namespace it was in is gone by now: hardware falls back to the first one.
         Namespace::first(&format!("link set {} netns {}\n", end.interface, namespace.name()));
         namespace.run(|| silence(&end.interface));
         namespace.batch(&format!("link set {} addrgenmode none\n", end.interface));
@@ -60,6 +60,18 @@ pub fn set_up(cable: &Cable) {
             assert!(Instant::now() < end, "{carrier}: no carrier");
             thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// Hardware falls back to the first namespace some time after the one that it was in is gone.
+fn wait_for_interface(mac: [u8; 6]) -> Option<String> {
+    let end = Instant::now() + Duration::from_secs(5) * patience();
+    loop {
+        let found = interface_of(mac);
+        if found.is_some() || Instant::now() > end {
+            return found;
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -10,6 +10,8 @@ mod bpf_log;
 mod cards;
 /// Exit codes and messages, of commands that look at no interface.
 mod cli;
+/// Kernels that are locked down or lack something, and processes that may do less.
+mod conditions;
 /// Dashboards and alerts for the metrics.
 mod contrib;
 /// Counters in every format, and how they go on.
