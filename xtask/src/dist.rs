@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 
 use self::tree::Tree;
+use crate::cross::Target;
 use crate::kernel::{self, Profile};
 use crate::shell::{CommandLine, find};
 use crate::workspace;
@@ -18,6 +19,9 @@ pub(crate) struct Options {
     /// Build quickly, for a test: what is published is not built like this.
     #[arg(long)]
     debug: bool,
+    /// Build for another processor; the package is for that one, too.
+    #[arg(long, value_name = "TRIPLE", value_parser = Target::named)]
+    target: Option<Target>,
     /// Revision of the Debian package.
     #[arg(long, value_name = "N", default_value_t = 1)]
     revision: u32,
@@ -26,12 +30,13 @@ pub(crate) struct Options {
 impl Options {
     /// Packages for a test.
     pub(crate) const fn for_test(revision: u32) -> Self {
-        Self { debug: true, revision }
+        Self { debug: true, target: None, revision }
     }
 
     /// Where the files go. What was built for a test must never be taken for a release.
     fn folder(&self) -> PathBuf {
-        workspace::target_dir().join(if self.debug { "dist-test" } else { "dist" })
+        let folder = workspace::target_dir().join(if self.debug { "dist-test" } else { "dist" });
+        self.target.map_or(folder.clone(), |target| folder.join(target.triple))
     }
 }
 
@@ -107,8 +112,21 @@ fn archive(options: &Options, laid_out: &LaidOut) -> anyhow::Result<PathBuf> {
 fn lay_out(options: &Options) -> anyhow::Result<LaidOut> {
     let profile = if options.debug { Profile::Debug } else { Profile::Release };
     kernel::build_binary(profile)?;
-    let tree = Tree::new(options.folder().join("tree"), &kernel::built(profile, "enforcer"))?;
+    // Manual pages and completions are written by the program itself, which has to run here.
+    let own = kernel::built(profile, "enforcer");
+    let binary = match options.target {
+        Some(target) => {
+            target.prepare()?;
+            target.build(profile)?
+        }
+        None => own.clone(),
+    };
+    let strip = options.target.map_or("strip".to_owned(), |target| target.tool("strip"));
+    let tree = Tree::new(options.folder().join("tree"), &binary, &own, &strip)?;
     let version = format!("{}-{}", env!("CARGO_PKG_VERSION"), options.revision);
+    if let Some(target) = options.target {
+        return Ok(LaidOut { tree, version, architecture: target.debian.to_owned() });
+    }
     let output = CommandLine::new(&["dpkg", "--print-architecture"]).command().output().context("cannot start dpkg")?;
     let architecture = String::from_utf8(output.stdout)?.trim().to_owned();
     Ok(LaidOut { tree, version, architecture })

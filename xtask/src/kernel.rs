@@ -17,7 +17,7 @@ pub(crate) enum Profile {
 
 impl Profile {
     /// Where cargo puts what it builds, below the target folder.
-    fn folder(self) -> &'static str {
+    pub(crate) fn folder(self) -> &'static str {
         match self {
             Self::Debug => "debug",
             Self::Release => "release",

@@ -5,6 +5,7 @@
 mod assurance;
 mod bench;
 mod build_ebpf;
+mod cross;
 mod demo;
 mod dist;
 mod fuzz;

@@ -90,6 +90,11 @@ pub(crate) fn virtual_machines() -> anyhow::Result<()> {
     (step.run)()
 }
 
+/// Installs packages of Debian's, where they are not there.
+pub(crate) fn packages(packages: &[&str]) -> anyhow::Result<()> {
+    debian::install(packages)
+}
+
 /// Installs cargo-fuzz, if this version is not there.
 pub(crate) fn fuzzing() -> anyhow::Result<()> {
     let there = Command::new(shell::cargo()).args(["fuzz", "--version"]).output();

@@ -92,7 +92,11 @@ pub(crate) fn kernel_suite() -> anyhow::Result<Vec<PathBuf>> {
 /// Builds tests, those that cargo selects by these words, and returns their executables.
 pub(crate) fn executables_of(selection: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     let line = cargo_line(&["test", "--no-run", "--message-format=json-render-diagnostics"]);
-    let line = selection.iter().fold(line, |line, word| line.arg(*word));
+    executables_by(&selection.iter().fold(line, |line, word| line.arg(*word)))
+}
+
+/// Builds tests by this command line, whose messages are JSON, and returns their executables.
+pub(crate) fn executables_by(line: &CommandLine) -> anyhow::Result<Vec<PathBuf>> {
     eprintln!("$ {line}");
     let output = line.command().stderr(Stdio::inherit()).output().with_context(|| format!("cannot start `{line}`"))?;
     if !output.status.success() {

@@ -19,9 +19,11 @@ use serde_json::{Map, Value, json};
 use self::apt::{Lists, Processor};
 use self::cards::Card;
 use self::image::NEWEST;
+use self::initramfs::Programs;
 use self::machine::Parts;
 use self::qemu::Qemu;
 use self::results::Results;
+use crate::cross::ARM64;
 use crate::kernel::{self, Profile};
 use crate::test::Tally;
 use crate::{assurance, setup, test, workspace};
@@ -40,6 +42,9 @@ pub(crate) struct Options {
     /// Network cards that the machines get, each with a cable to another card; without FILTER their tests are run.
     #[arg(long = "card", value_name = "CARD", value_delimiter = ',', value_parser = Card::named)]
     cards: Vec<Card>,
+    /// The processor that is emulated; for another than this machine's, everything is built for it first.
+    #[arg(long, value_enum, default_value_t)]
+    processor: Processor,
     /// How long the tests of one kernel may take.
     #[arg(long, value_name = "N", default_value_t = 180)]
     minutes: u64,
@@ -59,6 +64,15 @@ impl Options {
     /// An emulated processor is slow enough with the compiler's help.
     fn profile(&self) -> Profile {
         if self.debug { Profile::Debug } else { Profile::Release }
+    }
+
+    /// Where the machines' files are.
+    fn folder(&self, series: &str) -> PathBuf {
+        let folder = workspace::target_dir().join("vmtest");
+        match self.processor {
+            Processor::Amd64 => folder.join(series),
+            Processor::Arm64 => folder.join(format!("{series}-arm64")),
+        }
     }
 
     /// What the tests are given.
@@ -86,10 +100,10 @@ enum KernelOutcome {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     setup::run(&setup::Options::default())?;
     let mut outcomes = Vec::new();
-    match prepare(options.profile()) {
-        Ok(program) => {
+    match prepare(options) {
+        Ok(programs) => {
             for series in &options.kernels {
-                outcomes.push((series, try_kernel(series, &program, options)?));
+                outcomes.push((series, try_kernel(series, &programs, options)?));
             }
         }
         Err(Unprepared::Skip(reason)) => {
@@ -134,20 +148,21 @@ pub(crate) fn in_short() -> anyhow::Result<Tally> {
         minutes: 20,
         filters,
         debug: true,
+        processor: Processor::Amd64,
         skip: vec!["beside_the_agent".to_owned()],
     };
     let with_cards = of("6.12", cards.clone(), smoke.iter().cloned().chain(of_cards).collect());
     let smoke = of(OLDEST, Vec::new(), smoke.to_vec());
-    let program = match prepare(Profile::Debug) {
-        Ok(program) => Ok(program),
+    let programs = match prepare(&smoke) {
+        Ok(programs) => Ok(programs),
         Err(Unprepared::Skip(reason)) => Err(reason),
         Err(Unprepared::Fail(error)) => return Err(error),
     };
     let mut tally = Tally::default();
     for options in [&smoke, &with_cards] {
         let series = &options.kernels[0];
-        let outcome = match &program {
-            Ok(program) => try_kernel(series, program, options)?,
+        let outcome = match &programs {
+            Ok(programs) => try_kernel(series, programs, options)?,
             Err(reason) => KernelOutcome::Skipped(reason.clone()),
         };
         tally.add(match outcome {
@@ -172,38 +187,63 @@ enum Unprepared {
     Fail(anyhow::Error),
 }
 
-/// Gets the tools and builds what runs in the machines; returns the tests.
-fn prepare(profile: Profile) -> Result<PathBuf, Unprepared> {
+/// Gets the tools and builds what runs in the machines.
+fn prepare(options: &Options) -> Result<Programs, Unprepared> {
     if ARCH != "x86_64" {
-        return Err(Unprepared::Skip(format!("only x86-64 is booted, and this is {ARCH}")));
+        return Err(Unprepared::Skip(format!("machines are emulated on x86-64 only, and this is {ARCH}")));
     }
     setup::virtual_machines().map_err(|error| Unprepared::Skip(format!("{error:#}")))?;
-    let build = || {
-        kernel::build_binary(profile)?;
-        let mut words = vec!["--package", "enforcer-tests", "--test", "it"];
-        if profile == Profile::Release {
-            words.push("--release");
+    match options.processor {
+        Processor::Amd64 => build(options.profile()).map_err(Unprepared::Fail),
+        Processor::Arm64 => {
+            let tools = workspace::target_dir().join("vmtest/tools-arm64");
+            ARM64.prepare().map_err(|error| Unprepared::Skip(format!("{error:#}")))?;
+            Lists::open(Processor::Arm64)
+                .and_then(|lists| lists.root(initramfs::PACKAGES, "trixie", &tools))
+                .map_err(|error| Unprepared::Skip(format!("{error:#}")))?;
+            let build = || {
+                let enforcer = ARM64.build(options.profile())?;
+                let tests = ARM64.build_tests(options.profile())?;
+                Ok(Programs { tests, enforcer, strip: ARM64.tool("strip"), tools: Some(tools) })
+            };
+            build().map_err(Unprepared::Fail)
         }
-        let tests = test::executables_of(&words)?;
-        tests.into_iter().next().context("cargo named no test executable")
-    };
-    build().map_err(Unprepared::Fail)
+    }
 }
 
-fn try_kernel(series: &str, program: &std::path::Path, options: &Options) -> anyhow::Result<KernelOutcome> {
-    let folder = workspace::target_dir().join("vmtest").join(series);
-    let image = match Lists::open(Processor::Amd64).and_then(|lists| image::fetch(series, &lists, &folder)) {
-        Ok(image) => image,
-        Err(error) => return Ok(KernelOutcome::Skipped(format!("{error:#}"))),
+fn build(profile: Profile) -> anyhow::Result<Programs> {
+    kernel::build_binary(profile)?;
+    let mut words = vec!["--package", "enforcer-tests", "--test", "it"];
+    if profile == Profile::Release {
+        words.push("--release");
+    }
+    let tests = test::executables_of(&words)?.into_iter().next().context("cargo named no test executable")?;
+    Ok(Programs { tests, enforcer: kernel::built(profile, "enforcer"), strip: "strip".to_owned(), tools: None })
+}
+
+fn try_kernel(series: &str, programs: &Programs, options: &Options) -> anyhow::Result<KernelOutcome> {
+    let folder = options.folder(series);
+    let get = || {
+        let image = image::fetch(series, &Lists::open(options.processor)?, &folder)?;
+        let takes_any = options.cards.is_empty() && options.processor == Processor::Amd64;
+        Ok((image, Qemu::find(options.processor, !takes_any)?))
     };
-    let qemu = match Qemu::find(Processor::Amd64, !options.cards.is_empty()) {
-        Ok(qemu) => qemu,
-        Err(error) => return Ok(KernelOutcome::Skipped(format!("{error:#}"))),
+    let (image, qemu) = match get() {
+        Ok(found) => found,
+        Err(error) => {
+            let error: anyhow::Error = error;
+            return Ok(KernelOutcome::Skipped(format!("{error:#}")));
+        }
     };
     eprintln!("\n== {}: {}", image.package, options.arguments().join(" "));
-    let binary = kernel::built(options.profile(), "enforcer");
-    let initramfs = initramfs::build(&image, [program, &binary], &options.cards, &options.arguments(), &folder)?;
-    let parts = Parts { qemu: &qemu, image: &image, initramfs: &initramfs, cards: &options.cards, kernel_words: "" };
+    let initramfs = initramfs::build(&image, programs, &options.cards, &options.arguments(), &folder)?;
+    let parts = Parts {
+        qemu: &qemu,
+        image: &image,
+        initramfs: &initramfs,
+        cards: &options.cards,
+        processor: options.processor,
+    };
     let results = machine::run(&parts, Duration::from_secs(options.minutes * 60), &folder)?;
     Ok(KernelOutcome::Ran { package: image.package, results })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use crate::cross::libc_version;
 use crate::shell::CommandLine;
 use crate::workspace;
 
@@ -33,20 +34,12 @@ const COMPLETIONS: &[(&str, &str)] = &[
     ("fish", "usr/share/fish/vendor_completions.d/enforcer.fish"),
 ];
 
-/// The C library that the binary is built with: an older one may lack symbols that it asks for.
-fn libc_version() -> anyhow::Result<String> {
-    let output =
-        CommandLine::new(&["getconf", "GNU_LIBC_VERSION"]).command().output().context("cannot start getconf")?;
-    let text = String::from_utf8(output.stdout)?;
-    text.split_whitespace().nth(1).map(str::to_owned).with_context(|| format!("getconf says {text:?}"))
-}
-
 /// A folder that looks like `/` with a package installed.
 pub(super) struct Tree(PathBuf);
 
 impl Tree {
-    /// Lays out everything that goes with a binary.
-    pub(super) fn new(path: PathBuf, binary: &Path) -> anyhow::Result<Self> {
+    /// Lays out everything that goes with a binary. `own` is the same program for this machine, and `strip` the tool for the binary.
+    pub(super) fn new(path: PathBuf, binary: &Path, own: &Path, strip: &str) -> anyhow::Result<Self> {
         if path.exists() {
             fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
@@ -54,24 +47,20 @@ impl Tree {
         let installed = tree.path_of("usr/bin/enforcer")?;
         fs::copy(binary, &installed).with_context(|| format!("cannot copy {}", binary.display()))?;
         // Symbols stay with the build; the package is for hosts.
-        CommandLine::new(&["strip", "--strip-unneeded"]).arg(installed.to_string_lossy()).run()?;
+        CommandLine::new(&[strip, "--strip-unneeded"]).arg(installed.to_string_lossy()).run()?;
         for (from, to) in COPIED {
             copy(&workspace::root().join(from), &tree.path_of(to)?)?;
         }
         for (shell, to) in COMPLETIONS {
-            let output = CommandLine::new(&[])
-                .arg(binary.to_string_lossy())
-                .arg("completions")
-                .arg(*shell)
-                .command()
-                .output()?;
+            let output =
+                CommandLine::new(&[]).arg(own.to_string_lossy()).arg("completions").arg(*shell).command().output()?;
             if !output.status.success() {
                 bail!("`enforcer completions {shell}` failed: {}", String::from_utf8_lossy(&output.stderr));
             }
             fs::write(tree.path_of(to)?, output.stdout)?;
         }
         let manual = tree.path_of("usr/share/man")?;
-        CommandLine::new(&[]).arg(binary.to_string_lossy()).arg("man").arg(manual.to_string_lossy()).run()?;
+        CommandLine::new(&[]).arg(own.to_string_lossy()).arg("man").arg(manual.to_string_lossy()).run()?;
         CommandLine::new(&["gzip", "-9", "--no-name", "--recursive"]).arg(manual.to_string_lossy()).run()?;
         permissions(&tree.0)?;
         Ok(tree)
@@ -92,7 +81,7 @@ impl Tree {
             .replace("@VERSION@", version)
             .replace("@ARCHITECTURE@", architecture)
             .replace("@SIZE@", &kilobytes.to_string())
-            .replace("@LIBC@", &libc_version()?);
+            .replace("@LIBC@", &libc_version(&self.0.join("usr/bin/enforcer"))?);
         fs::write(&control, text)?;
         permissions(&folder)?;
         for script in ["postinst", "prerm", "postrm"] {

@@ -17,32 +17,45 @@ use crate::{shell, workspace};
 /// Programs that the tests start. What is not there is missed by the test that needs it.
 const TOOLS: &[&str] = &["ip", "tc", "bpftool", "ethtool", "dnsmasq", "tftp", "nft"];
 
+/// What runs in a machine.
+pub(super) struct Programs {
+    pub(super) tests: PathBuf,
+    pub(super) enforcer: PathBuf,
+    /// What takes the debug information out of them.
+    pub(super) strip: String,
+    /// A folder that looks like `/`, with the tools for another processor; `None`: this machine's tools.
+    pub(super) tools: Option<PathBuf>,
+}
+
+/// Tools for machines of another processor, as Debian's packages: what `TOOLS` names, and what needs no package here.
+pub(super) const PACKAGES: &[&str] =
+    &["base-files", "busybox-static", "libgcc-s1", "iproute2", "bpftool", "ethtool", "nftables"];
+
 /// Makes the archive, of the tests and `enforcer`, and says where it is.
 pub(super) fn build(
     image: &Image,
-    programs: [&Path; 2],
+    programs: &Programs,
     cards: &[Card],
     filters: &[String],
     folder: &Path,
 ) -> anyhow::Result<PathBuf> {
     let root = folder.join("root");
     let _ = fs::remove_dir_all(&root);
+    match &programs.tools {
+        Some(tools) => copy_tree(tools, &root)?,
+        None => copy_tools(&root)?,
+    }
     for name in ["bin", "usr/bin", "proc", "sys", "dev", "run", "tmp", "etc", "root", "modules", "var/lib"] {
         fs::create_dir_all(root.join(name)).with_context(|| format!("cannot make {}", root.join(name).display()))?;
     }
-    // Whoever starts a program by its path finds it.
-    symlink("bin", root.join("usr/sbin"))?;
-    let busybox = shell::find("busybox").context("there is no busybox")?;
-    copy_program(&busybox, &root, "bin/busybox")?;
-    for tool in TOOLS {
-        if let Some(path) = shell::find(tool) {
-            copy_program(&path, &root, &format!("usr/bin/{tool}"))?;
+    for (from, to) in [(&programs.tests, "root/it"), (&programs.enforcer, "root/enforcer")] {
+        match programs.tools {
+            // With the tools came their libraries, which are all that ours need.
+            Some(_) => copy(from, &root.join(to))?,
+            None => copy_program(from, &root, to)?,
         }
-    }
-    for (from, to) in programs.into_iter().zip(["root/it", "root/enforcer"]) {
-        copy_program(from, &root, to)?;
         // A fifth remains. Where there is no strip, the machine has memory enough for the whole.
-        let _ = Command::new("strip").arg("--strip-debug").arg(root.join(to)).status();
+        let _ = Command::new(&programs.strip).arg("--strip-debug").arg(root.join(to)).status();
     }
     for name in ["passwd", "group", "protocols", "services"] {
         let from = Path::new("/etc").join(name);
@@ -58,6 +71,34 @@ pub(super) fn build(
     copy(&workspace::root().join("tests/vm/init.sh"), &root.join("init"))?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
     archive(&root, &folder.join("initramfs"))
+}
+
+/// This machine's tools.
+fn copy_tools(root: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(root.join("usr/bin"))?;
+    fs::create_dir_all(root.join("bin"))?;
+    // Whoever starts a program by its path finds it.
+    symlink("bin", root.join("usr/sbin"))?;
+    let busybox = shell::find("busybox").context("there is no busybox")?;
+    copy_program(&busybox, root, "bin/busybox")?;
+    for tool in TOOLS {
+        if let Some(path) = shell::find(tool) {
+            copy_program(&path, root, &format!("usr/bin/{tool}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A folder that looks like `/`, without its documents.
+fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to)?;
+    let entries = fs::read_dir(from)?.filter_map(Result::ok).map(|entry| entry.path());
+    let status = Command::new("cp").arg("--archive").args(entries).arg(to).status().context("cannot start cp")?;
+    if !status.success() {
+        bail!("cannot copy {}", from.display());
+    }
+    fs::remove_dir_all(to.join("usr/share"))?;
+    Ok(())
 }
 
 /// A program, and the libraries it is linked with, where it looks for them.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::apt::Processor;
 use super::cards::{self, Card};
 use super::image::Image;
 use super::qemu::Qemu;
@@ -21,8 +22,7 @@ pub(super) struct Parts<'a> {
     pub(super) image: &'a Image,
     pub(super) initramfs: &'a Path,
     pub(super) cards: &'a [Card],
-    /// Words for the kernel's command line.
-    pub(super) kernel_words: &'a str,
+    pub(super) processor: Processor,
 }
 
 pub(super) fn run(parts: &Parts<'_>, limit: Duration, folder: &Path) -> anyhow::Result<Results> {
@@ -34,9 +34,10 @@ pub(super) fn run(parts: &Parts<'_>, limit: Duration, folder: &Path) -> anyhow::
         parts
             .qemu
             .command()
+            .args(board(parts.processor))
             .args(["-accel", "tcg", "-smp", "2", "-m", "2048", "-no-reboot", "-nic", "none"])
-            .args(["-display", "none", "-monitor", "none", "-serial", "stdio", "-serial"])
-            .arg(format!("file:{}", errors.display()))
+            .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
+            .args(second_port(parts.processor, &errors))
             .arg("-kernel")
             .arg(&parts.image.kernel)
             .arg("-initrd")
@@ -44,7 +45,7 @@ pub(super) fn run(parts: &Parts<'_>, limit: Duration, folder: &Path) -> anyhow::
             .args(cards::arguments(parts.cards))
             // A kernel that stumbles has failed; it must not go on and look well.
             .arg("-append")
-            .arg(format!("console=ttyS0 quiet loglevel=1 panic=-1 oops=panic {}", parts.kernel_words))
+            .arg(format!("console={} quiet loglevel=1 panic=-1 oops=panic", console(parts.processor)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -84,6 +85,33 @@ pub(super) fn run(parts: &Parts<'_>, limit: Duration, folder: &Path) -> anyhow::
     }
     results.seconds = start.elapsed().as_secs();
     Ok(results)
+}
+
+/// What the processor is on, where QEMU wants to be told.
+const fn board(processor: Processor) -> &'static [&'static str] {
+    match processor {
+        Processor::Amd64 => &[],
+        Processor::Arm64 => &["-M", "virt", "-cpu", "cortex-a72"],
+    }
+}
+
+/// The serial port for standard error of the tests.
+fn second_port(processor: Processor, file: &Path) -> Vec<String> {
+    let file = file.display();
+    match processor {
+        Processor::Amd64 => vec!["-serial".to_owned(), format!("file:{file}")],
+        // The board has one.
+        Processor::Arm64 => ["-chardev", &format!("file,id=errors,path={file}"), "-device", "pci-serial,chardev=errors"]
+            .map(str::to_owned)
+            .to_vec(),
+    }
+}
+
+const fn console(processor: Processor) -> &'static str {
+    match processor {
+        Processor::Amd64 => "ttyS0",
+        Processor::Arm64 => "ttyAMA0",
+    }
 }
 
 struct Machine(Child);
