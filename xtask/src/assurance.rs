@@ -57,6 +57,16 @@ const KNOWN: &[(&str, &str, &str)] = &[
          name; tests whose names contain a word after `--skip` are left out.",
     ),
     (
+        "vmtest-cards",
+        "Network cards",
+        "`cargo xtask vmtest --card` gives the machines emulated network cards. Under each card, its row `told` says how `--hook auto` attached, what          was changed (before and after each change, permitted and refused packets by TCP and UDP, over IPv4 and IPv6), and how large frames fared.",
+    ),
+    (
+        "vmtest-arm64",
+        "64-bit ARM",
+        "`cargo xtask vmtest --processor arm64` runs kernel tests on an emulated 64-bit ARM processor.",
+    ),
+    (
         "load",
         "Load",
         "`cargo xtask load` sends a flood over two cables while policies, modes, addresses and flows change and while commands read everything. \

@@ -66,6 +66,15 @@ impl Options {
         if self.debug { Profile::Debug } else { Profile::Release }
     }
 
+    /// Under what name the figures are kept.
+    fn run_name(&self) -> &'static str {
+        match (self.processor, self.cards.is_empty()) {
+            (Processor::Amd64, true) => "vmtest",
+            (Processor::Amd64, false) => "vmtest-cards",
+            (Processor::Arm64, _) => "vmtest-arm64",
+        }
+    }
+
     /// Where the machines' files are.
     fn folder(&self, series: &str) -> PathBuf {
         let folder = workspace::target_dir().join("vmtest");
@@ -113,7 +122,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let figures: Map<String, Value> =
         outcomes.iter().map(|(series, outcome)| ((*series).clone(), outcome.figures(&options.arguments()))).collect();
-    assurance::write("vmtest", &Value::Object(figures))?;
+    assurance::write(options.run_name(), &Value::Object(figures))?;
     println!();
     for (series, outcome) in &outcomes {
         match outcome {

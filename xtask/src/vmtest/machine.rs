@@ -101,9 +101,11 @@ fn second_port(processor: Processor, file: &Path) -> Vec<String> {
     match processor {
         Processor::Amd64 => vec!["-serial".to_owned(), format!("file:{file}")],
         // The board has one.
-        Processor::Arm64 => ["-chardev", &format!("file,id=errors,path={file}"), "-device", "pci-serial,chardev=errors"]
-            .map(str::to_owned)
-            .to_vec(),
+        Processor::Arm64 => {
+            ["-chardev", &format!("file,id=errors,path={file}"), "-device", "pci-serial,chardev=errors"]
+                .map(str::to_owned)
+                .to_vec()
+        }
     }
 }
 

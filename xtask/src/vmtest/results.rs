@@ -17,6 +17,8 @@ pub(super) struct Results {
     ignored: usize,
     /// Tests that said why they skip, and why: libtest calls them passed.
     skipped: BTreeMap<String, String>,
+    /// What tests said they have done.
+    told: BTreeMap<String, String>,
     /// What init and the kernel complained of.
     complaints: Vec<String>,
     exit: Option<i32>,
@@ -56,6 +58,10 @@ impl Results {
     pub(super) fn read_error(&mut self, line: &str) {
         if let Some((name, reason)) = line.strip_prefix("skipped: ").and_then(|rest| rest.split_once(": ")) {
             self.skipped.insert(name.to_owned(), reason.to_owned());
+        } else if let Some((name, what)) =
+            line.split_once(": ").filter(|(name, _)| name.contains("::") && !name.contains(' '))
+        {
+            self.told.insert(name.to_owned(), what.to_owned());
         }
     }
 
@@ -117,6 +123,7 @@ impl Results {
             "seconds": self.seconds,
             "failed_tests": self.failed,
             "skipped_tests": self.skipped,
+            "told": self.told,
             "complaints": self.complaints,
             "trouble": self.trouble(),
         })
@@ -130,6 +137,7 @@ impl fmt::Display for Results {
         writeln!(f, "{passed} passed, {failed} failed, {skipped} skipped ({kernel}, {} s)", self.seconds)?;
         self.failed.iter().try_for_each(|name| writeln!(f, "  failed: {name}"))?;
         self.skipped.iter().try_for_each(|(name, reason)| writeln!(f, "  skipped: {name}: {reason}"))?;
+        self.told.iter().try_for_each(|(name, what)| writeln!(f, "  {name}: {what}"))?;
         self.complaints.iter().try_for_each(|what| writeln!(f, "  complaint: {what}"))?;
         self.trouble().iter().try_for_each(|what| writeln!(f, "  {what}"))
     }
@@ -160,9 +168,11 @@ mod tests {
             "vm: exit 101",
         ]);
         results.read_error("skipped: a::three: this kernel has no TCX");
+        results.read_error("a::one: 6 packets");
         assert_eq!((results.passed(), results.failed.len(), results.skipped(), results.unfinished()), (1, 1, 2, 0));
         assert!(!results.held());
         assert_eq!(results.tally().to_string(), "1 passed, 1 failed, 2 skipped");
+        assert_eq!(results.told["a::one"], "6 packets");
     }
 
     #[test]
