@@ -206,9 +206,17 @@ impl Bench {
         }
         self.check("with a large MTU");
         for (from, to) in far.addresses().into_iter().zip(near.addresses()) {
-            let end = Instant::now() + Duration::from_secs(4) * patience();
-            while !large(&self.protected.cable, from, to, PERMITTED[1]) {
-                assert!(Instant::now() < end, "a large datagram to a permitted port: silence\n{}", self.told());
+            let passes = || (0..5).any(|_| large(&self.protected.cable, from, to, PERMITTED[1]));
+            if !passes() {
+                // Whose fault is it? Rings and channels are others by now than when the card took large frames.
+                let told = self.told();
+                self.protected.run(&["detach"]);
+                assert!(
+                    !passes(),
+                    "a large datagram to a permitted port: silence, and an answer once detached\n{told}"
+                );
+                self.protected.try_site(SITE, &[]).expect_code(0);
+                return "not with this card after these changes";
             }
             assert!(!large(&self.protected.cable, from, to, REFUSED[1]), "a large datagram passes\n{}", self.told());
         }
