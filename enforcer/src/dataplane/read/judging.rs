@@ -254,15 +254,19 @@ mod tests {
         // Five thousand packets were judged before the driver had counted them, and then nothing came.
         let found = looks(&[(0, 10, 10), (5, 20, 5000), (10, 5000, 5000), (15, 5000, 5000)]);
         assert_eq!(found, [Unknown, Yes, Unknown, Unknown]);
+        let found = looks(&[(0, 10, 10), (5, 20, 5000), (6, 20, 5000), (8, 5000, 5000), (13, 5000, 5000)]);
+        assert_eq!(found, [Unknown, Yes, Unknown, Unknown, Unknown], "a second is too soon to be sure");
         let found = looks(&[(0, 1000, 10), (5, 5, 10), (10, 20, 10), (15, 25, 10)]);
         assert_eq!(found, [Unknown; 4]);
     }
 
     #[test]
     fn frames_that_a_card_keeps_to_itself_are_no_alarm_however_long_it_lasts() {
-        // LLDP and pause frames on a silent port: ten a minute.
-        let samples: Vec<_> = (0..600).map(|minute| (minute * 60, minute * 10, 7)).collect();
-        assert!(looks(&samples).iter().all(|judging| *judging == Judging::Unknown));
+        // LLDP and pause frames on a silent port: ten a minute, whether one looks every minute or every five.
+        for every in [1, 5] {
+            let samples: Vec<_> = (0..600).map(|look| (look * every * 60, look * every * 10, 7)).collect();
+            assert!(looks(&samples).iter().all(|judging| *judging == Judging::Unknown), "{every}");
+        }
     }
 
     #[test]
