@@ -136,8 +136,11 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
     note(Event::Applied, &names, output)?;
     for Found { interface, text, is_problem } in after_apply(&names, args.hook)? {
-        let mark = if is_problem { "PROBLEM: " } else { "" };
-        writeln!(output.err, "{interface}: {mark}{text}")?;
+        if is_problem {
+            writeln!(output.errors, "{interface}: PROBLEM: {text}")?;
+        } else {
+            writeln!(output.err, "{interface}: {text}")?;
+        }
     }
     let seeded = applied.first().map_or(0, |one| one.seeded);
     if seeded > 0 {

@@ -16,6 +16,8 @@ use crate::text::escape::line;
 /// Show active policies, modes and problems.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit code 1: there is a problem; status describes it.\n\n\
+                  Where native XDP is attached, status compares for a moment the packets that the interface receives with those \
+                  that the program counts. If packets come in and none is counted, nothing is judged, and that is a problem.\n\n\
                   Examples:\n  \
                   enforcer status\n  \
                   enforcer status --format json | jq '.interfaces[].inbound.mode'")]
