@@ -45,7 +45,7 @@ pub(crate) fn each_once(world: &World) {
 
 /// Writes a site file and waits until the agent has put it in force.
 fn put_in_force(world: &World, policy: &str) {
-    let count = || world.log().matches("is in force").count();
+    let count = || world.log().matches("is active").count();
     let before = count();
     if world.write(policy) {
         world.wait_for("a policy that was written", || count() > before);

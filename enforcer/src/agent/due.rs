@@ -1,23 +1,23 @@
-//! What is to be done, and when: events are gathered for a moment before they are worked off, and some work comes again and again.
+//! The schedule of the agent: events are collected for a moment before they cause work, and some work is repeated at intervals.
 
 use std::time::{Duration, Instant};
 
 use super::sources::Event;
 
-/// Work of the agent.
+/// A task of the agent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Work {
-    /// Read the site file, and put it in force if it has changed.
+    /// Read the site file, and apply it if it has changed.
     Read,
-    /// Protect what has appeared, and put back what has been taken away.
+    /// Protect new interfaces, and repair interfaces whose programs or pins were removed.
     Protect,
-    /// Bring the table of own addresses up to date.
+    /// Update the table of own addresses.
     Addresses,
-    /// Likewise the table of listeners.
+    /// Update the table of listeners.
     Listeners,
-    /// Write the totals into the history: reports show them over time, and audit is witnessed.
+    /// Write the totals to the history, for reports over time and as evidence of how long audit ran.
     Totals,
-    /// Compare all that is in force with what should be.
+    /// Compare programs and tables in the kernel with the policy.
     Check,
     /// Compare what interfaces receive with what the programs count.
     Guard,
@@ -26,32 +26,32 @@ pub(super) enum Work {
 const ALL: [Work; 7] =
     [Work::Addresses, Work::Read, Work::Protect, Work::Listeners, Work::Totals, Work::Check, Work::Guard];
 
-/// When each is due.
+/// When each task is due.
 #[derive(Clone, Debug)]
 pub(super) struct Due {
     at: [Option<Instant>; ALL.len()],
-    /// When the first change of the file was seen that has not been read yet.
+    /// Time of the first file event since the last reading.
     changed: Option<Instant>,
     check: Duration,
 }
 
-/// An editor is done when it has been quiet for so long; and one that never is, is read nevertheless.
+/// The site file is read after this time without events: the editor has finished. It is read in any case after a longer time.
 const QUIET: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(2);
-/// An interface without protection is an open door: only what belongs together is waited for.
+/// A new interface is unprotected until this task runs, so the wait only collects events that belong together.
 const LINKS: Duration = Duration::from_millis(20);
 const ADDRESSES: Duration = Duration::from_millis(50);
-/// Nothing tells of a new listener. What hangs on it are flows that are revived, on ports of the ephemeral range alone.
+/// No event reports a new listener, so the table is updated at intervals. It only affects revived flows from ephemeral ports.
 const LISTENERS: Duration = Duration::from_secs(5);
 /// No notice tells of a change of rings or queues, after which a driver may have forgotten a program.
 const GUARD: Duration = Duration::from_secs(5);
 /// After a change of a link, packets come in again in a moment.
 const AFTER_LINKS: Duration = Duration::from_secs(1);
-/// A report over months needs no more, and the file is bounded.
+/// Often enough for a report over months; the history file is limited in size.
 const TOTALS: Duration = Duration::from_secs(15 * 60);
 
 impl Due {
-    /// Checks come at this interval.
+    /// A schedule with checks at this interval.
     pub(super) fn new(now: Instant, check: Duration) -> Self {
         let mut due = Self { at: [None; ALL.len()], changed: None, check };
         due.set(Work::Listeners, now + LISTENERS);
@@ -61,7 +61,7 @@ impl Due {
         due
     }
 
-    /// Something has changed.
+    /// Schedules the tasks for an event.
     pub(super) fn note(&mut self, event: Event, now: Instant) {
         match event {
             Event::File => {
@@ -71,7 +71,7 @@ impl Due {
             Event::Links => {
                 self.no_later(Work::Protect, now + LINKS);
                 self.no_later(Work::Guard, now + AFTER_LINKS);
-                // Hardware addresses may be others.
+                // Hardware addresses may have changed.
                 self.no_later(Work::Addresses, now + ADDRESSES);
             }
             Event::Addresses => self.no_later(Work::Addresses, now + ADDRESSES),
@@ -79,17 +79,17 @@ impl Due {
         }
     }
 
-    /// Work is to be done again after this time.
+    /// Schedules a task for this time at the latest.
     pub(super) fn again(&mut self, work: Work, at: Instant) {
         self.no_later(work, at);
     }
 
-    /// The time until something is due.
+    /// The time until the next task is due.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
         self.at.iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
-    /// Work that is due, in the order in which it is best done.
+    /// The tasks that are due, in the order in which they should run.
     pub(super) fn take(&mut self, now: Instant) -> Vec<Work> {
         let due: Vec<Work> =
             ALL.into_iter().filter(|work| self.at[*work as usize].is_some_and(|at| at <= now)).collect();

@@ -1,4 +1,5 @@
-//! Refused packets as JSON lines, into a file or to standard output, by a thread of its own: a slow reader holds up nothing else.
+//! Writes refused packets as JSON lines to a file or to standard output, in a thread of its own, so that a slow reader delays
+//! nothing else.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
@@ -16,14 +17,14 @@ use crate::failure::Failure;
 use crate::host::trusted::open_plain;
 use crate::observe::events::{Format, wait, write_event, write_suppressed};
 
-/// How often it tells what was suppressed, and looks for another ring.
+/// Interval at which the thread writes the number of suppressed events and checks for a new ring buffer.
 const ROUND: Duration = Duration::from_secs(1);
-/// Bytes from which on the file is put aside, as `FILE.old`: nobody may rotate it.
+/// Size in bytes at which the file is renamed to `FILE.old`, in case no other program rotates it.
 const LONG: u64 = 64 << 20;
-/// The end does not wait longer than this for what is still to be told.
+/// The longest time that stopping waits for unwritten events.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The thread.
+/// A handle of the thread.
 #[derive(Debug)]
 pub(super) struct Events {
     orders: Arc<Orders>,
@@ -32,13 +33,13 @@ pub(super) struct Events {
 
 #[derive(Debug, Default)]
 struct Orders {
-    /// The file was moved away: another one is to be made.
+    /// Set when the file may have been moved away and must be opened again.
     reopen: AtomicBool,
     stop: AtomicBool,
 }
 
 impl Events {
-    /// Starts it; `-` is standard output.
+    /// Starts the thread; `-` means standard output.
     pub(super) fn start(path: &Path, log: Log) -> Result<Self, Failure> {
         let sink = Sink::open(path, LONG).map_err(|error| {
             Failure::Failed(anyhow::Error::from(error).context(format!("cannot write events to {}", path.display())))
@@ -49,12 +50,12 @@ impl Events {
         Ok(Self { orders, thread })
     }
 
-    /// The file may have been moved away by whoever rotates logs.
+    /// Opens the file again, because a log rotation may have moved it away.
     pub(super) fn reopen(&self) {
         self.orders.reopen.store(true, Ordering::Relaxed);
     }
 
-    /// Ends it when what is there is told.
+    /// Stops the thread after it has written the events that are in the ring.
     pub(super) fn stop(self) {
         self.orders.stop.store(true, Ordering::Relaxed);
         let until = Instant::now() + LAST_WORDS;
@@ -64,12 +65,12 @@ impl Events {
     }
 }
 
-/// Where lines go.
+/// The destination of the lines.
 struct Sink {
     file: BufWriter<File>,
-    /// Where it is; `None`: standard output, which is somebody else's to bound.
+    /// Path of the file; `None`: standard output, whose size is not limited here.
     path: Option<PathBuf>,
-    /// Bytes from which on it is put aside.
+    /// Size in bytes at which the file is renamed.
     long: u64,
 }
 
@@ -77,17 +78,17 @@ impl Sink {
     fn open(path: &Path, long: u64) -> io::Result<Self> {
         let is_output = path == Path::new("-");
         let file = if is_output {
-            // Not by the handle that the command holds locked.
+            // A new descriptor, because the command holds the lock of `Stdout`.
             File::from(io::stdout().as_fd().try_clone_to_owned()?)
         } else {
-            // Addresses of others stand in it.
+            // The file contains addresses of other hosts.
             open_plain(path, OpenOptions::new().append(true).create(true).mode(0o640))?
         };
         let path = (!is_output).then(|| path.to_owned());
         Ok(Self { file: BufWriter::with_capacity(1 << 16, file), path, long })
     }
 
-    /// Writes what is still to be written. A file that has grown long is put aside then, in the place of the one before.
+    /// Flushes the buffer. A file that has reached its size limit is then renamed and replaces the previous `FILE.old`.
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()?;
         let Some(path) = &self.path else { return Ok(()) };
@@ -105,7 +106,7 @@ struct Follower {
     sink: Sink,
     orders: Arc<Orders>,
     log: Log,
-    /// What was wrong, so that it is said once.
+    /// The last error message, so that it is logged only once.
     told: Option<String>,
 }
 
@@ -122,7 +123,7 @@ impl Follower {
                 Err(failure) => {
                     let text = format!("{failure:#}");
                     if self.told.as_ref() != Some(&text) {
-                        self.log.warning(format!("no events are written: {text}"));
+                        self.log.warning(format!("cannot write events: {text}"));
                         self.told = Some(text);
                     }
                 }
@@ -137,13 +138,13 @@ impl Follower {
         self.orders.stop.load(Ordering::Relaxed)
     }
 
-    /// `None`: nothing is protected yet.
+    /// `None`: no interface is protected yet.
     fn stream(&self) -> Result<Option<EventStream>, DataplaneError> {
         let protected = protected(&[])?;
         if protected.is_empty() { Ok(None) } else { EventStream::open(&protected).map(Some) }
     }
 
-    /// Writes events until the ring is another, or the end.
+    /// Writes events until the ring buffer is replaced or the agent stops.
     fn follow(&mut self, mut stream: EventStream) -> Result<(), Failure> {
         let start = stream.suppressed()?;
         let (mut at, mut last) = (Instant::now(), (0, 0));

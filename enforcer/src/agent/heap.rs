@@ -1,21 +1,21 @@
-//! Memory that was used for a moment.
+//! Settings of glibc's allocator that keep the memory of the agent small.
 
-/// One heap for all threads, to be said before there is a second one. Otherwise glibc gives each thread that loads or reads something
-/// a heap of its own, in which little things keep the pages of great ones: four times as much at rest, and more with each heap. It takes
-/// questions of several threads under load to see it: `tests/load`.
+/// Makes all threads use one heap; call this before a second thread starts. Otherwise glibc gives each thread its own heap, in which
+/// small allocations keep large pages in use: at rest the agent then needs four times as much memory. `tests/load` shows the
+/// difference.
 pub(super) fn share() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: glibc's own function, which takes a parameter that it knows and a number.
+    // SAFETY: a glibc function that takes a known parameter and a number.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
-/// Gives the kernel back what the allocator keeps. Compiling and loading a policy takes tens of megabytes that nobody needs until the
-/// next change, which may be months away.
+/// Returns unused memory to the kernel. Compiling and loading a policy needs tens of megabytes, which are then unused until the next
+/// change, possibly for months.
 pub(super) fn give_back() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: glibc's own function, which takes its locks; the number is what it may keep at the end of the heap.
+    // SAFETY: a glibc function that takes its own locks; the number is what it may keep at the end of the heap.
     unsafe {
         libc::malloc_trim(0);
     }

@@ -10,12 +10,12 @@ use crate::dataplane::{here, run_folder};
 use crate::failure::Failure;
 use crate::host::trusted::open_plain;
 
-/// Held as long as the agent runs. The kernel lets go of it, however the agent ends.
+/// A lock that the agent holds while it runs. The kernel releases it however the agent ends.
 #[derive(Debug)]
 pub(super) struct Instance(#[expect(dead_code, reason = "held, never read")] Flock<File>);
 
 impl Instance {
-    /// The one of this network namespace.
+    /// Takes the lock of this network namespace.
     pub(super) fn take() -> Result<Self, Failure> {
         let path = path()?;
         let failed = |error: std::io::Error| {
@@ -29,7 +29,7 @@ impl Instance {
             }
             Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
                 let mut by = String::new();
-                // Only for the message.
+                // The process id is only for the error message of another agent.
                 let _ = file.rewind().and_then(|()| file.read_to_string(&mut by));
                 Err(Failure::Refused(anyhow::anyhow!(
                     "another agent runs in this network namespace (process {}); two would undo each other's work",

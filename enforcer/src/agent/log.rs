@@ -1,11 +1,11 @@
-//! Messages of the agent: lines on standard error, with the priority that the journal wants in front where it reads them.
+//! Log lines of the agent on standard error. If standard error is the journal, each line starts with its priority.
 
 use std::fmt::Display;
 use std::io::Write as _;
 
 use crate::text::escape::message;
 
-/// How much a line matters, by its number in syslog(3).
+/// The priority of a line, with its number in syslog(3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Priority {
     Error = 3,
@@ -13,29 +13,29 @@ enum Priority {
     Info = 6,
 }
 
-/// Writes lines.
+/// Writes log lines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Log {
     is_journal: bool,
 }
 
 impl Log {
-    /// Looks where standard error ends.
+    /// Checks whether standard error is the journal.
     pub(super) fn new() -> Self {
         Self { is_journal: std::env::var_os("JOURNAL_STREAM").is_some() }
     }
 
-    /// Something was done.
+    /// Logs something that the agent did.
     pub(super) fn info(self, text: impl Display) {
         self.line(Priority::Info, &text);
     }
 
-    /// Somebody should look at it some day.
+    /// Logs something that an operator should look at, but not at once.
     pub(super) fn warning(self, text: impl Display) {
         self.line(Priority::Warning, &text);
     }
 
-    /// Somebody should look at it.
+    /// Logs an error that an operator should look at.
     pub(super) fn error(self, text: impl Display) {
         self.line(Priority::Error, &text);
     }
@@ -45,7 +45,7 @@ impl Log {
         let text = message(&text);
         let mut stderr = std::io::stderr().lock();
         for line in text.lines() {
-            // A log that nobody can read any more is no reason to stop protecting.
+            // A failed write to the log must not stop the agent.
             let _ = if self.is_journal {
                 writeln!(stderr, "<{}>{line}", priority as u8)
             } else {

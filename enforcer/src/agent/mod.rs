@@ -1,8 +1,8 @@
-//! The agent: puts a policy in force and follows what changes, for years.
+//! The agent (`enforcer run`): applies a policy and reacts to changes of the site file, the interfaces and the addresses.
 //!
-//! One thread does all the work, one piece after the other; the sources of events run beside it and only say that something
-//! has changed. The programs judge without it: killing the agent changes no verdict, and what it knows is read back from the
-//! kernel and from the state folder when it starts again.
+//! One worker thread does all the work, one task after the other. The sources of events run in other threads and only report that
+//! something has changed. The programs work without the agent: killing it changes no verdict. When it starts again, it reads its
+//! state from the kernel and from the state folder.
 
 mod due;
 mod events;
@@ -45,10 +45,10 @@ use crate::state::history;
 
 pub use options::Options;
 
-/// Runs until a signal ends it.
+/// Runs the agent until a signal stops it.
 ///
 /// # Errors
-/// When it cannot start; what was in force before is in force still.
+/// When it cannot start; the active policy is then unchanged.
 pub fn run(options: &Options) -> Result<(), Failure> {
     heap::share();
     more_descriptors();
@@ -84,20 +84,20 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     agent.stop()
 }
 
-/// Raises how many descriptors this process may have to what it is allowed to ask for: an object that is loaded takes dozens of
-/// them, and a host may have a hundred interfaces.
+/// Raises the soft limit of open descriptors to the hard limit: each loaded object needs dozens of descriptors, and a host may have
+/// a hundred interfaces.
 fn more_descriptors() {
-    /// More than anything here needs.
+    /// More descriptors than the agent ever needs.
     const ENOUGH: u64 = 65_536;
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < ENOUGH.min(hard)
     {
-        // With fewer it works as well, until they are used up; then it says so.
+        // A failure is harmless until all descriptors are used; that error is then reported.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, ENOUGH.min(hard), hard);
     }
 }
 
-/// Standard input and flags do not change.
+/// Watches the site file. A policy from standard input or from options cannot change.
 fn watch(options: &Options, events: mpsc::Sender<Event>) -> Result<Option<notify::RecommendedWatcher>, Failure> {
     let Some(site) = options.policy.site.as_deref().filter(|site| *site != "-") else { return Ok(None) };
     let site = std::path::absolute(Path::new(site))?;
@@ -117,12 +117,12 @@ struct Agent<'a> {
     keeper: Keeper<'a>,
     systemd: Systemd,
     due: Due,
-    /// What the site file was when it was read last, broken or not.
+    /// The site file at the last reading, valid or not.
     last_read: Option<Seen>,
-    /// Why the site file as it stands is not in force.
+    /// Why the current site file is not applied; `None`: it is applied.
     trouble: Option<String>,
     events: Option<Events>,
-    /// What network namespaces that are gone have left, as it was told last.
+    /// The last logged messages about pins of removed network namespaces.
     told_of_gone: Vec<String>,
 }
 
@@ -164,7 +164,7 @@ impl Agent<'_> {
         Ok(())
     }
 
-    /// The policy is refused: an agent that keeps up what was good last, and tries again, is better than none.
+    /// Handles a refused policy: applies the last confirmed policy, so that the host stays protected, and tries again later.
     fn start_with_last_good(&mut self, failure: Failure) -> Result<(), Failure> {
         match self.keeper.keep_last_good() {
             Ok(true) => {}
@@ -189,7 +189,7 @@ impl Agent<'_> {
             match inbox.recv_timeout(wait) {
                 Ok(Event::Stop) => return Ok(()),
                 Ok(Event::Reload) => {
-                    self.log.info("SIGHUP: reading everything anew");
+                    self.log.info("SIGHUP: reading the site file and checking every interface");
                     if let Some(events) = &self.events {
                         events.reopen();
                     }
@@ -198,9 +198,9 @@ impl Agent<'_> {
                 }
                 Ok(event @ (Event::File | Event::Links | Event::Addresses)) => self.due.note(event, Instant::now()),
                 Err(RecvTimeoutError::Timeout) => {}
-                // The sources live as long as the runtime, which outlives this.
+                // The sources live as long as the runtime, which lives longer than this loop.
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Failure::Failed(anyhow::anyhow!("nothing tells of changes any more")));
+                    return Err(Failure::Failed(anyhow::anyhow!("all sources of events have stopped")));
                 }
             }
             for work in self.due.take(Instant::now()) {
@@ -210,9 +210,9 @@ impl Agent<'_> {
         }
     }
 
-    /// What fails is tried again by the next check, and the agent goes on.
+    /// Does one task. A task that fails is tried again by the next check.
     fn attempt(&mut self, work: Work, is_reload: bool) {
-        // A deadline that has passed means reverted, before anything else is done.
+        // A passed deadline is reverted before any other work.
         if let Err(error) = self.keeper.finish_way_back() {
             self.log.error(format!("{:#}", anyhow::Error::from(error)));
         }
@@ -236,7 +236,7 @@ impl Agent<'_> {
                     Err(error) => self.log.error(error),
                 }
                 self.keeper.expire();
-                // A change that nobody told of, such as on a network file system.
+                // A change without an event, for example on a network file system.
                 self.read(false);
                 self.save_totals();
                 let done = self.keeper.protect(Look::Tables).and_then(|()| self.keeper.forget_gone());
@@ -255,8 +255,8 @@ impl Agent<'_> {
     fn say_status(&mut self) {
         let summary = self.keeper.summary().unwrap_or_else(|error| error.to_string());
         let text = match (&self.trouble, self.keeper.has_refused()) {
-            (Some(trouble), _) => format!("{summary}; the site file is not in force: {trouble}"),
-            (None, true) => format!("{summary}; the site file is not in force: its change was not confirmed"),
+            (Some(trouble), _) => format!("{summary}; the site file is not applied: {trouble}"),
+            (None, true) => format!("{summary}; the site file is not applied: its change was not confirmed"),
             (None, false) => summary,
         };
         let held: Vec<&str> = self.keeper.held().iter().map(String::as_str).collect();
@@ -264,7 +264,7 @@ impl Agent<'_> {
         self.systemd.status(&text);
     }
 
-    /// Removes what network namespaces have left that are gone. What has to be left alone is told once.
+    /// Removes the pins of network namespaces that no longer exist. Pins that cannot be removed are logged once.
     fn say_gone(&mut self) -> Result<(), Failure> {
         let said = dataplane::remove_gone()?;
         said.iter()
@@ -274,7 +274,7 @@ impl Agent<'_> {
         Ok(())
     }
 
-    /// A crash takes no more than what was counted since.
+    /// Saves the totals. A crash loses only what is counted after this.
     fn save_totals(&self) {
         match dataplane::protected(&[]).and_then(|protected| dataplane::save_totals(&protected)) {
             Ok(said) => said.iter().for_each(|sentence| self.log.warning(sentence)),
@@ -290,7 +290,7 @@ impl Agent<'_> {
             events.stop();
         }
         if !self.options.detach_on_exit {
-            self.log.info("stopping; what is in force stays in force");
+            self.log.info("stopping; the active policy stays active");
             return Ok(());
         }
         let there: Vec<String> = dataplane::protected(&[])?.into_iter().map(|one| one.interface).collect();

@@ -1,32 +1,32 @@
-//! How the agent itself fares, in the text format of Prometheus.
+//! Metrics about the agent itself, in the text format of Prometheus.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-/// Numbers that the agent writes and the metrics read.
+/// Counters that the worker thread writes and the metrics thread reads.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shared(Arc<Mutex<Numbers>>);
 
-/// What is counted.
+/// The counters and gauges of the agent.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Numbers {
-    /// The site file as it stands is in force.
+    /// Whether the current site file is applied.
     pub(super) is_site_in_force: bool,
-    /// Changes of policy that came into force.
+    /// Policy changes that were applied.
     pub(super) reloads: u64,
-    /// Changes that did not: the file was wrong, or the kernel or our own safety refused it.
+    /// Policy changes that failed: the file has errors, the kernel refused a program, or a safety check refused the change.
     pub(super) reload_failures: u64,
-    /// When the last one came into force.
+    /// When the last policy change was applied.
     pub(super) last_reload: Option<Timestamp>,
-    /// Interfaces that were put back to what was applied.
+    /// Repairs: programs or tables of an interface were changed by another process, and applied again.
     pub(super) repairs: u64,
-    /// Interfaces that should be protected, and are not.
+    /// Interfaces that the policy names and that are not protected.
     pub(super) unprotected: u64,
     /// Interfaces that are protected.
     pub(super) protected: u64,
-    /// Interfaces on which enforcement is held against the site file.
+    /// Interfaces that keep enforcing although the site file says audit.
     pub(super) held: u64,
     /// Interfaces that receive packets of which the program counts none.
     pub(super) blind: u64,
@@ -35,19 +35,19 @@ pub(super) struct Numbers {
 }
 
 impl Shared {
-    /// The numbers.
+    /// Locks the numbers.
     pub(super) fn numbers(&self) -> MutexGuard<'_, Numbers> {
-        // A thread that panicked in between has left numbers, and nothing that depends on them.
+        // A thread that panicked while it held the lock leaves valid numbers.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Numbers {
-    /// As metrics.
+    /// Writes the numbers as metrics.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let mut add = |name: &str, kind: &str, help: &str, value: u64| {
-            // Writing into memory does not fail.
+            // Writing to a String does not fail.
             let _ = writeln!(
                 text,
                 "# HELP enforcer_agent_{name} {help}\n# TYPE enforcer_agent_{name} {kind}\nenforcer_agent_{name} {value}"
@@ -57,17 +57,32 @@ impl Numbers {
         add(
             "site_in_force",
             "gauge",
-            "1: the site file as it stands is in force; 0: an earlier policy is.",
+            "1 if the current site file is applied, 0 if an earlier policy is active.",
             is_in_force,
         );
-        add("reloads_total", "counter", "Changes of policy that came into force.", self.reloads);
-        add("reload_failures_total", "counter", "Changes of policy that were refused.", self.reload_failures);
+        add("reloads_total", "counter", "Policy changes that were applied.", self.reloads);
+        add("reload_failures_total", "counter", "Policy changes that failed.", self.reload_failures);
         let last = self.last_reload.and_then(|at| u64::try_from(at.as_second()).ok()).unwrap_or_default();
-        add("last_reload_timestamp_seconds", "gauge", "When the policy in force came into force; 0: not yet.", last);
-        add("repairs_total", "counter", "Interfaces on which something was put back.", self.repairs);
+        add(
+            "last_reload_timestamp_seconds",
+            "gauge",
+            "When the last policy change was applied; 0 before the first.",
+            last,
+        );
+        add(
+            "repairs_total",
+            "counter",
+            "Repairs of interfaces whose programs or tables were changed by another process.",
+            self.repairs,
+        );
         add("interfaces_protected", "gauge", "Interfaces that are protected.", self.protected);
-        add("interfaces_unprotected", "gauge", "Interfaces that should be protected and are not.", self.unprotected);
-        let help = "Interfaces that enforce although the site file says audit: nobody has asked to end enforcement.";
+        add(
+            "interfaces_unprotected",
+            "gauge",
+            "Interfaces that the policy names and that are not protected.",
+            self.unprotected,
+        );
+        let help = "Interfaces that keep enforcing although the site file says audit, because no command has ended enforcement.";
         add("mode_held", "gauge", help, self.held);
         let help = "Interfaces that receive packets of which the inbound program counts none: nothing is judged there.";
         add("interfaces_not_judging", "gauge", help, self.blind);

@@ -1,4 +1,4 @@
-//! How the agent is to work.
+//! The options of the agent.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,25 +7,25 @@ use std::time::Duration;
 use crate::dataplane::BpfLog;
 use crate::policy::source::{HookChoice, Named};
 
-/// How the agent is to work.
+/// The options of the agent.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The policy.
+    /// Where the policy is read from.
     pub policy: Named,
-    /// The hook.
+    /// The hook that the operator chose.
     pub hook: HookChoice,
-    /// Changes of the site file have to be confirmed within this time.
+    /// Time within which a change of the site file must be confirmed; `None`: no confirmation is needed.
     pub confirm_within: Option<Duration>,
-    /// What the programs write lines about.
+    /// Which packets the programs log.
     pub bpf_log: BpfLog,
-    /// Where refused packets are written, as JSON lines.
+    /// File to which refused packets are written as JSON lines.
     pub events: Option<PathBuf>,
-    /// Where metrics are served.
+    /// Address at which metrics are served.
     pub metrics: Option<SocketAddr>,
-    /// How often everything in force is compared with what should be.
+    /// Interval at which programs and tables in the kernel are compared with the policy.
     pub check: Duration,
-    /// Take protection away at the end.
+    /// Detach all interfaces when the agent stops.
     pub detach_on_exit: bool,
-    /// Go on even if that cuts the SSH session that the agent was started from.
+    /// Apply even if this cuts the SSH session from which the agent was started.
     pub force: bool,
 }

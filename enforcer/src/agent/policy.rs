@@ -1,4 +1,4 @@
-//! The policy that is followed: read, compiled, and told apart from the one before.
+//! The policy that the agent follows: reading, compiling, and comparing it with the saved one.
 
 use clap::ValueEnum as _;
 use jiff::civil::Date;
@@ -12,30 +12,30 @@ use crate::policy::source::{Error, HookChoice, Named, Policy, Source};
 use crate::state::last_good::LastGood;
 use crate::text::diagnostic::Diagnostic;
 
-/// A policy that compiles.
+/// A compiled policy.
 #[derive(Debug)]
 pub(super) struct Followed {
     pub(super) site: Site,
     pub(super) ruleset: Ruleset,
     pub(super) source: Source,
-    /// Where it came from, for `status`.
+    /// Where the policy came from, for `status`.
     pub(super) origin: String,
-    /// Rules expire: tomorrow it may compile to others.
+    /// The day for which it was compiled: rules with an expiry date depend on it.
     pub(super) day: Date,
-    /// When it was compiled.
+    /// When the policy was compiled.
     pub(super) compiled: Timestamp,
     pub(super) warnings: usize,
 }
 
 impl Followed {
-    /// Reads and compiles it.
+    /// Reads and compiles the policy.
     pub(super) fn read(named: &Named, hook: HookChoice) -> Result<Self, Vec<Diagnostic>> {
         let policy = named.load(Pipes::Refused).map_err(Error::findings)?;
         let source = named.source(&policy.site, hook);
         Self::compile(policy, source)
     }
 
-    /// What a policy that is kept means today.
+    /// Compiles a saved policy for today.
     pub(super) fn of_source(source: &Source) -> Result<Self, Vec<Diagnostic>> {
         Self::compile(Policy::of_source(source).map_err(Error::findings)?, source.clone())
     }
@@ -48,17 +48,17 @@ impl Followed {
         Ok(Self { site, ruleset, source, origin, day, compiled, warnings: warnings.len() })
     }
 
-    /// Whether it was compiled on another day: rules may have expired.
+    /// Whether the policy was compiled on another day, so that rules may have expired since.
     pub(super) fn is_of_another_day(&self) -> bool {
         self.day != today()
     }
 
-    /// The hook that was asked for.
+    /// The hook that the operator chose.
     pub(super) fn hook(&self) -> HookChoice {
         HookChoice::from_str(&self.source.hook, true).unwrap_or(HookChoice::Auto)
     }
 
-    /// Whether what is kept was made from the same text.
+    /// Whether the saved policy was made from the same text.
     pub(super) fn is_same_text(&self, kept: &LastGood) -> bool {
         let Source { text, role, interface, set, peer, catalogue, site: _, hook: _ } = &kept.source;
         let own = &self.source;

@@ -1,9 +1,9 @@
-//! What the site file was at the last look: a change is told from a look that shows the same again.
+//! The state of the site file at the last reading, to recognise whether it has changed since.
 
 use super::policy::Followed;
 use crate::text::diagnostic::Diagnostic;
 
-/// A look at the site file.
+/// The state of the site file at one reading.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Seen {
     Text(String),

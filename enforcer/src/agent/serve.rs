@@ -1,5 +1,5 @@
-//! Metrics over HTTP, for whoever reads them on this host. Any user of the host may connect, so nothing that a client does may
-//! take what the agent needs for its own work: connections, the time that each lasts, and what is read from them are bounded.
+//! Metrics over HTTP for readers on this host. Any user of the host may connect, so no client may use up what the agent needs for
+//! its own work: the number of connections, their duration, and the bytes read from them are limited.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,17 +21,17 @@ use super::numbers::Shared;
 use super::snapshots::Snapshots;
 use crate::observe::metrics::CONTENT_TYPE;
 
-/// Connections that are open at the same time. One more closes the one that has been open longest: whoever only holds
-/// connections open loses them, and whoever asks and reads is done long before.
+/// Connections that may be open at the same time. Another one closes the oldest: a client that only holds connections open loses
+/// them, while a client that asks and reads has finished long before.
 const MOST_CONNECTIONS: usize = 64;
-/// Time for the head of a request.
+/// The longest time to receive the head of a request.
 const HEAD: Duration = Duration::from_secs(5);
-/// Time for everything: the request, the answer, and reading it. A snapshot that waits for the end of an `apply` is included.
+/// The longest time of a connection: request, response, and reading it. Includes a snapshot that waits for an `apply` to end.
 const WHOLE: Duration = Duration::from_secs(30);
-/// Bytes of the head of a request that are read. No request has a body that anybody reads.
+/// Bytes that are read of the head of a request. Bodies are not read.
 const LONGEST_HEAD: usize = 8192;
 
-/// Serves `/metrics` from here on. The address is taken when this returns, and given back: port 0 means any.
+/// Starts to serve `/metrics`. Returns the bound address, because port 0 means any free port.
 pub(super) async fn serve(address: SocketAddr, numbers: Shared, log: Log) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
@@ -47,10 +47,10 @@ async fn accept(listener: TcpListener, router: Router, log: Log) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
-            // Such as a client that has gone again; or the process has no descriptor left.
+            // For example, the client has disconnected, or the process has no free descriptor.
             Err(error) => {
                 if !std::mem::replace(&mut is_told, true) {
-                    log.warning(format!("a reader of metrics could not be answered: {error}"));
+                    log.warning(format!("cannot answer a request for metrics: {error}"));
                 }
                 sleep(Duration::from_millis(100)).await;
                 continue;
@@ -61,19 +61,19 @@ async fn accept(listener: TcpListener, router: Router, log: Log) {
             && let Some(longest) = open.pop_front()
         {
             longest.abort();
-            // It has let go of its descriptor when this returns.
+            // The task has closed its descriptor when this returns.
             let _ = longest.await;
         }
         open.push_back(tokio::spawn(answer(stream, router.clone())));
     }
 }
 
-/// Answers one request. There is no second one on the same connection: requests sent one behind the other are not read.
+/// Answers one request. A connection carries one request; further ones are not read.
 async fn answer(stream: TcpStream, router: Router) {
     let mut http = http1::Builder::new();
     http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LONGEST_HEAD);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    // Whatever goes wrong with a client is the client's own business.
+    // Errors of one client are not logged.
     let _ = timeout(WHOLE, connection).await;
 }
 

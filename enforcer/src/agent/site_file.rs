@@ -1,4 +1,4 @@
-//! The site file: read when it may have changed, put in force, and told of where that cannot be.
+//! The site file: reads it when it may have changed, applies it, and reports when this fails.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use crate::dataplane::Pending;
 use crate::text::diagnostic::Diagnostic;
 
 impl Agent<'_> {
-    /// Reads the site file, and puts it in force if it is another than before, if it could not be until now, or if everything is
-    /// to be looked at anew.
+    /// Reads the site file. Applies it if it has changed, if it could not be applied before, or if the caller wants everything
+    /// checked again.
     pub(super) fn read(&mut self, is_reload: bool) {
         if self.options.policy.site.as_deref() == Some("-") {
             return;
@@ -39,9 +39,9 @@ impl Agent<'_> {
         }
     }
 
-    /// Whether the file, which is what it was, is to be put in force all the same.
+    /// Whether to apply the file although it has not changed.
     fn is_due(&mut self, next: &Followed) -> bool {
-        // Nobody has confirmed it. What would come of it now is no other than before.
+        // The change was not confirmed before its deadline, and applying it again would end in the same way.
         if self.keeper.is_refused(next) {
             return false;
         }
@@ -55,14 +55,14 @@ impl Agent<'_> {
             Ok(PolicyOutcome::InForce) => {
                 self.trouble = None;
                 self.numbers.numbers().reloads += 1;
-                self.log.info(format!("policy {} is in force", hash.get(..16).unwrap_or(&hash)));
+                self.log.info(format!("policy {} is active", hash.get(..16).unwrap_or(&hash)));
             }
             Ok(PolicyOutcome::Postponed(pending)) => self.postpone(&pending),
             Err(failure) => {
                 let trouble = format!("{failure:#}");
                 if self.trouble.as_ref() != Some(&trouble) {
                     self.numbers.numbers().reload_failures += 1;
-                    self.log.error(format!("the policy before stays in force: {trouble}"));
+                    self.log.error(format!("the previous policy stays active: {trouble}"));
                 }
                 self.not_in_force(trouble);
             }
@@ -76,7 +76,7 @@ impl Agent<'_> {
             self.log.warning(format!("the site file: {trouble}"));
         }
         self.not_in_force(trouble);
-        // Confirmed or past: looked at again soon, and by every check.
+        // The other change is confirmed or reverted soon: check again after a moment, and with every check.
         self.due.again(Work::Check, Instant::now() + Duration::from_secs(2));
     }
 
@@ -84,7 +84,7 @@ impl Agent<'_> {
         for finding in findings {
             self.log.error(finding);
         }
-        self.log.error("the site file cannot be used; the policy before stays in force");
+        self.log.error("the site file cannot be used; the previous policy stays active");
         self.not_in_force(findings.first().map(ToString::to_string).unwrap_or_default());
     }
 

@@ -1,4 +1,4 @@
-//! What metrics are served from: a text that is at most a second old when it is asked for, made by one thread, however many ask.
+//! The metrics text that HTTP clients get: at most one second old, and made by one thread however many clients ask.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -11,20 +11,20 @@ use super::numbers::Shared;
 use crate::dataplane::protected;
 use crate::observe::metrics::Metrics;
 
-/// How old a snapshot may be.
+/// The greatest age of a snapshot that is served.
 const FRESH: Duration = Duration::from_secs(1);
-/// Questions that wait while a snapshot is made: more than connections are answered at the same time.
+/// Requests that may wait for a snapshot: more than the number of connections, so this limit is never reached first.
 const WAITING: usize = 128;
 
-/// A text, or why there is none.
+/// The metrics text, or the error message of the failed reading.
 type Answer = Result<Bytes, String>;
 
-/// Asks the thread.
+/// A handle that requests snapshots from the thread.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshots(SyncSender<oneshot::Sender<Answer>>);
 
 impl Snapshots {
-    /// Starts the thread, which ends with the last of those who could ask it.
+    /// Starts the thread. It ends when the last handle is dropped.
     pub(super) fn start(numbers: Shared) -> std::io::Result<Self> {
         Self::of(move || text(&numbers).map_err(|error| format!("{error:#}")))
     }
@@ -35,23 +35,23 @@ impl Snapshots {
         Ok(Self(questions))
     }
 
-    /// The latest one; a new one where that is too old.
+    /// The latest snapshot, or a new one if the latest is too old.
     pub(super) async fn latest(&self) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.0.try_send(answer).map_err(|_| "too many ask at the same time".to_owned())?;
+        self.0.try_send(answer).map_err(|_| "too many requests wait for metrics".to_owned())?;
         answered.await.unwrap_or_else(|_| Err("the thread that reads the counters has ended".to_owned()))
     }
 }
 
-/// Makes a snapshot for whoever waits when it is begun; those who come while it is made share the next one, or this one if it is
-/// still fresh then.
+/// Makes one snapshot for all requests that wait when it starts. Later requests get this snapshot while it is fresh, otherwise
+/// they share the next one.
 fn work(inbox: &Receiver<oneshot::Sender<Answer>>, mut make: impl FnMut() -> Result<String, String>) {
     let mut last: Option<(Instant, Answer)> = None;
     loop {
         let first = match inbox.recv_timeout(FRESH) {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => {
-                // It is too old for everybody, and may be large.
+                // Too old to be served again, and possibly large.
                 last = None;
                 continue;
             }
@@ -62,7 +62,7 @@ fn work(inbox: &Receiver<oneshot::Sender<Answer>>, mut make: impl FnMut() -> Res
             _ => (Instant::now(), make().map(Bytes::from)),
         };
         for waiting in std::iter::once(first).chain(inbox.try_iter().take(WAITING)) {
-            // Whoever asked may be gone.
+            // The client may have disconnected.
             let _ = waiting.send(answer.clone());
         }
         last = Some((made, answer));

@@ -1,5 +1,5 @@
-//! Where events come from: signals, netlink, the file system. Each only says that something has changed; what it is now is looked
-//! up when the work is done, so that a storm of events is one piece of work, and one that was lost is made good by the next.
+//! Sources of events: signals, netlink, the file system. An event only says that something has changed. The worker reads the
+//! current state itself, so many events cause one piece of work, and a lost event does no harm once the next one comes.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -15,22 +15,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::log::Log;
 
-/// Something has changed.
+/// A change that the worker should look at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Event {
-    /// The site file or the catalogue may be another.
+    /// The site file or the catalogue may have changed.
     File,
-    /// An interface has come, gone or changed.
+    /// An interface was added, removed or changed.
     Links,
-    /// Likewise an address.
+    /// An address was added, removed or changed.
     Addresses,
-    /// SIGHUP: everything is to be looked at anew.
+    /// SIGHUP: read and check everything again.
     Reload,
-    /// SIGTERM or SIGINT.
+    /// SIGTERM or SIGINT: stop.
     Stop,
 }
 
-/// Signals become events.
+/// Turns signals into events.
 pub(super) fn signals(events: &Sender<Event>) -> std::io::Result<()> {
     for (kind, event) in [
         (SignalKind::hangup(), Event::Reload),
@@ -44,8 +44,8 @@ pub(super) fn signals(events: &Sender<Event>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What the kernel tells about interfaces and addresses becomes events. A connection that broke, as one does on which too much
-/// was to be told at once, is made anew.
+/// Turns the kernel's messages about interfaces and addresses into events. Opens a new netlink socket when the old one fails, for
+/// example because it overflowed.
 pub(super) fn netlink(events: Sender<Event>, log: Log) {
     tokio::spawn(async move {
         loop {
@@ -54,7 +54,7 @@ pub(super) fn netlink(events: Sender<Event>, log: Log) {
                 Err(error) => log.warning(format!("cannot follow the interfaces of this host: {error}; trying again")),
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
-            // Whatever happened meanwhile.
+            // Changes may have been missed while there was no socket.
             if events.send(Event::Links).and_then(|()| events.send(Event::Addresses)).is_err() {
                 return;
             }
@@ -66,7 +66,7 @@ async fn follow(events: &Sender<Event>) -> std::io::Result<()> {
     let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
     let (connection, _handle, mut messages) = new_multicast_connection(&groups)?;
     tokio::spawn(connection);
-    // What came before anybody listened.
+    // Changes from before the socket was opened.
     let mut is_open = events.send(Event::Links).is_ok();
     while let (true, Some((message, _))) = (is_open, messages.next().await) {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the groups carry nothing else")]
@@ -84,14 +84,14 @@ async fn follow(events: &Sender<Event>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Changes of the site file, and of a catalogue of the operator's own, become events. The folders are watched and not the
-/// file: editors and tools write another file and rename it.
+/// Turns changes of the site file, and of the operator's own catalogue, into events. Watches the folders instead of the files,
+/// because editors and tools write a new file and rename it.
 pub(super) fn files(
     site: &Path,
     catalogue: Option<&Path>,
     events: Sender<Event>,
 ) -> notify::Result<RecommendedWatcher> {
-    // A link, such as into a folder that is swapped as a whole, changes in its own folder or where it leads.
+    // A symbolic link changes in its own folder or at its target, for example when the target folder is replaced as a whole.
     let places: Vec<PathBuf> = [Some(site.to_owned()), site.canonicalize().ok()].into_iter().flatten().collect();
     let names: Vec<_> = places.iter().filter_map(|place| place.file_name().map(ToOwned::to_owned)).collect();
     let below = catalogue.map(|path| path.canonicalize().unwrap_or_else(|_| path.to_owned()));
@@ -105,11 +105,11 @@ pub(super) fn files(
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let is_change = match event {
             Ok(event) => is_change(event.kind) && event.paths.iter().any(&is_meant),
-            // Something was lost.
+            // The watcher lost events.
             Err(_) => true,
         };
         if is_change {
-            // Nobody listens when the agent is about to end.
+            // The receiver is gone when the agent stops.
             let _ = events.send(Event::File);
         }
     })?;
@@ -124,7 +124,7 @@ pub(super) fn files(
     Ok(watcher)
 }
 
-/// Reading is none, or reading the file would make us read it again.
+/// Whether an event of the watcher means a change. Reading is not a change: otherwise reading the file would trigger another read.
 fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),

@@ -1,4 +1,4 @@
-//! What the agent tells systemd: that it is ready, how it is, and that it is alive. Without systemd, nobody hears it.
+//! Notifications to systemd (sd_notify(3)): ready, status, watchdog and stopping. Without systemd, nothing is sent.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use crate::text::escape::line;
 /// The service manager.
 #[derive(Debug)]
 pub(super) struct Systemd {
-    /// Half of the time within which it wants to hear from us.
+    /// Half of the watchdog interval; `None`: no watchdog is configured.
     every: Option<Duration>,
     last: Instant,
     status: String,
 }
 
 impl Systemd {
-    /// Looks for what it wants.
+    /// Reads the watchdog interval from the environment.
     pub(super) fn new() -> Self {
         Self {
             every: sd_notify::watchdog_enabled().map(|limit| limit / 2),
@@ -25,13 +25,13 @@ impl Systemd {
         }
     }
 
-    /// How long the agent may work or sleep before it has to be heard of.
+    /// The longest time between two notifications of the watchdog.
     pub(super) fn patience(&self, now: Instant) -> Duration {
         const LONG: Duration = Duration::from_secs(3600);
         self.every.map_or(LONG, |every| (self.last + every).saturating_duration_since(now))
     }
 
-    /// The work that was due is done, by the thread that does all of it: a hung agent sends nothing.
+    /// Notifies the watchdog. Only the worker thread calls this, so a hung agent sends nothing.
     pub(super) fn alive(&mut self) {
         if self.patience(Instant::now()).is_zero() {
             tell(&[NotifyState::Watchdog]);
@@ -43,23 +43,23 @@ impl Systemd {
     pub(super) fn status(&mut self, text: &str) {
         if self.status != text {
             text.clone_into(&mut self.status);
-            // A line break in it would begin another message to the manager.
+            // A line break would start another message to the service manager.
             tell(&[NotifyState::Status(&line(text))]);
         }
     }
 
-    /// Everything that is there is protected.
+    /// Reports that the agent has started and protects the interfaces that exist.
     pub(super) fn ready(&self) {
         tell(&[NotifyState::Ready]);
     }
 
-    /// The end.
+    /// Reports that the agent is stopping.
     pub(super) fn stopping(&self) {
         tell(&[NotifyState::Stopping]);
     }
 }
 
 fn tell(what: &[NotifyState<'_>]) {
-    // A manager that does not listen is no reason to stop protecting.
+    // A failed notification must not stop the agent.
     let _ = sd_notify::notify(what);
 }

@@ -1,4 +1,4 @@
-//! The interfaces that a policy speaks of, and how things stand with each of them.
+//! The interfaces that a policy names, and the state of each.
 
 use super::policy::Followed;
 use crate::dataplane::{
@@ -10,7 +10,7 @@ use crate::policy::modes::SaidModes;
 use crate::protect::interfaces::planned;
 use crate::state::last_good::{LastGood, kept};
 
-/// An interface that should be protected.
+/// An existing interface that the policy names.
 pub(super) struct Target {
     pub(super) planned: PlannedInterface,
     pub(super) link: Link,
@@ -18,22 +18,23 @@ pub(super) struct Target {
     pub(super) kept: Option<LastGood>,
 }
 
-/// How thoroughly to look.
+/// How thoroughly an interface is checked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Look {
-    /// Whether the programs are on their hooks.
+    /// Only whether the programs are attached.
     Hooks,
-    /// Whether the tables hold what was applied, as well.
+    /// Also whether the tables contain what was applied.
     Tables,
 }
 
 impl Target {
-    /// Whether another policy is in force.
+    /// Whether another policy than the followed one is active.
     pub(super) fn is_other(&self, followed: &Followed) -> bool {
         self.in_force.as_ref().is_some_and(|one| one.record.policy_hash != followed.ruleset.hash)
     }
 
-    /// Whether what is in force was compiled from the same text, and the text means something else by now: a rule has expired.
+    /// Whether the active policy was compiled from the same text on another day and the text now compiles differently, for example
+    /// because a rule has expired.
     pub(super) fn is_outdated(&self, followed: &Followed) -> bool {
         let (Some(in_force), Some(kept)) = (&self.in_force, &self.kept) else { return false };
         self.is_other(followed)
@@ -42,7 +43,7 @@ impl Target {
             && followed.compiled > in_force.record.applied
     }
 
-    /// Whether the policy is in force as it should be: then nothing is touched.
+    /// Whether the followed policy is active and undamaged, so that nothing has to be done.
     pub(super) fn is_current(&self, followed: &Followed) -> bool {
         let (Some(in_force), Some(kept)) = (&self.in_force, &self.kept) else { return false };
         followed.is_same_text(kept)
@@ -52,7 +53,7 @@ impl Target {
             && status(in_force).is_ok_and(|status| !status.drift)
     }
 
-    /// With the modes that were kept, where those in force are gone: what is gone must not come back in audit.
+    /// The planned interface. If its modes in the kernel are gone, it gets the saved modes: a repair must not end enforcement.
     pub(super) fn with_modes(&self) -> PlannedInterface {
         let is_known = self.in_force.as_ref().is_none_or(|one| modes_in_force(one).is_ok());
         let kept = self.kept.as_ref().filter(|_| !is_known);
@@ -62,15 +63,15 @@ impl Target {
     }
 }
 
-/// The interfaces that a policy speaks of and that are there.
+/// The existing interfaces that a policy names.
 pub(super) fn targets(followed: &Followed) -> Result<Vec<Target>, Failure> {
     let links = links()?;
     let mut in_force = protected(&[])?;
-    // A file that cannot be read is one that says nothing; `boot` names it.
+    // Files that cannot be read are skipped here; `boot` reports them.
     let (mut kept, _) = kept(here()?).map_err(anyhow::Error::from)?;
     let found = planned(&followed.site, None, &links).interfaces.into_iter().filter_map(|planned| {
         let link = links.iter().find(|link| link.name == planned.name)?.clone();
-        // What it had under another name is in force on it still.
+        // A renamed interface still has its programs, under its old name.
         let once = once_called(&in_force, &link).map(|one| one.interface.clone());
         let name = once.as_ref().unwrap_or(&planned.name);
         let in_force = position(&in_force, |one| one.interface == *name).map(|at| in_force.swap_remove(at));
@@ -84,8 +85,7 @@ fn position<T>(all: &[T], is_it: impl Fn(&T) -> bool) -> Option<usize> {
     all.iter().position(is_it)
 }
 
-/// The interfaces, each with what is wrong with it. They are looked at while nobody changes anything: half of an `apply` or of a
-/// `detach` is not taken for damage.
+/// The interfaces, each with its problems. Holds the shared lock, so that a running `apply` or `detach` is not taken for damage.
 pub(super) fn survey(followed: &Followed, look: Look) -> Result<Vec<(Target, Vec<String>)>, Failure> {
     let _reading = reading()?;
     let problems = |target: &Target| match (&target.in_force, look) {

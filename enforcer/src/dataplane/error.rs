@@ -1,4 +1,4 @@
-//! What can go wrong between us and the kernel, in the operator's words.
+//! The errors of the data plane, with messages for the operator.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,29 +12,29 @@ use aya::programs::links::LinkError;
 use crate::failure::{Failure, is_permission};
 use crate::host::netns::NetnsError;
 
-/// Why the data plane was not changed. What was in force before is in force still.
+/// An error of the data plane. The active policy is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum DataplaneError {
-    /// There is no such interface.
+    /// The named interface does not exist.
     #[error("there is no interface `{name}` in this network namespace{hint}")]
     NoInterface {
-        /// As it was given.
+        /// The name, as the operator wrote it.
         name: String,
-        /// "; did you mean ..", or what there is.
+        /// "; did you mean ..", or the list of existing interfaces.
         hint: String,
     },
     /// The interface cannot be protected.
     #[error("interface `{name}` cannot be protected: {why}")]
     Unsuitable {
-        /// Its name.
+        /// Name of the interface.
         name: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// The policies have more rules than there are counters.
     #[error("{0}")]
     TooManyRules(String),
-    /// Nothing of ours is there.
+    /// The interface is not protected, or its pins are missing.
     #[error("{0}")]
     NotProtected(String),
     /// The driver of an interface does not take native XDP.
@@ -50,13 +50,13 @@ pub enum DataplaneError {
         interface: String,
         /// Hook.
         hook: &'static str,
-        /// Whose program it is.
+        /// The other program: its id and name.
         by: String,
     },
-    /// Somebody else has what only one can have.
+    /// Another process holds what only one process can hold, such as a lock.
     #[error("{0}")]
     Taken(String),
-    /// Refused for safety.
+    /// The operation was refused for safety.
     #[error("{0}")]
     Refused(String),
     /// The kernel refused a program.
@@ -64,7 +64,7 @@ pub enum DataplaneError {
     Verifier {
         /// Name of the program.
         program: &'static str,
-        /// What it answered.
+        /// The error of the load.
         error: io::Error,
         /// The end of what the verifier printed.
         log: String,
@@ -102,12 +102,12 @@ impl<T, E: Into<AnyError>> Context<T> for Result<T, E> {
     }
 }
 
-/// Any error of the libraries below.
+/// An error of the system or of a library below.
 #[derive(Debug)]
 pub(super) struct AnyError(anyhow::Error);
 
 impl AnyError {
-    /// The error number behind it.
+    /// The system's error number, if there is one.
     pub(super) fn number(&self) -> Option<i32> {
         error_number(self.0.as_ref())
     }
@@ -160,7 +160,7 @@ impl From<DataplaneError> for Failure {
     }
 }
 
-/// The error number behind an error of aya, however deep.
+/// The system's error number in the chain of sources of an error, if there is one.
 pub(super) fn error_number(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     let mut error = Some(error);
     while let Some(current) = error {
@@ -172,7 +172,7 @@ pub(super) fn error_number(error: &(dyn std::error::Error + 'static)) -> Option<
     None
 }
 
-/// `path: ` in front of an I/O error.
+/// Adds the path to an I/O error.
 pub(crate) fn at(path: PathBuf) -> impl FnOnce(io::Error) -> DataplaneError {
     move |error| DataplaneError::system(format!("cannot use {}", path.display()), error)
 }

@@ -1,13 +1,13 @@
-//! Hooks and ways of attaching, as words of the record and of JSON.
+//! Hooks and attach modes, with their names in records and in JSON.
 
 use serde::{Deserialize, Serialize};
 
 /// How a direction was attached.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attached {
-    /// How.
+    /// The hook and the attach mode.
     pub attach_mode: AttachMode,
-    /// Why so; empty where nothing needs to be said.
+    /// The reason for this choice, in words; may be empty.
     pub why: String,
 }
 
@@ -15,13 +15,13 @@ pub struct Attached {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Hook {
-    /// Before the kernel makes a packet of it.
+    /// XDP: before the kernel allocates a packet buffer.
     Xdp,
     /// Traffic control, ingress or egress.
     Tc,
 }
 
-/// How it is attached.
+/// The attach mode of a program.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AttachMode {
@@ -59,7 +59,7 @@ impl AttachMode {
     }
 }
 
-/// Where a mode attaches.
+/// The hook of an attach mode.
 pub(in crate::dataplane) const fn hook_of(mode: AttachMode) -> Hook {
     match mode {
         AttachMode::Native | AttachMode::Generic => Hook::Xdp,
@@ -70,8 +70,8 @@ pub(in crate::dataplane) const fn hook_of(mode: AttachMode) -> Hook {
 /// How a direction is attached.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct DirectionRecord {
-    /// Where.
+    /// The hook.
     pub hook: Hook,
-    /// How.
+    /// The hook and the attach mode.
     pub attach_mode: AttachMode,
 }

@@ -1,4 +1,4 @@
-//! What to put in force, and where.
+//! A plan: the policy to apply, and the interfaces.
 
 use std::time::Duration;
 
@@ -15,36 +15,36 @@ pub struct PlannedInterface {
     pub name: String,
     /// Who is behind it.
     pub protects: Protects,
-    /// Whose packets are judged; `None`: as the ruleset says.
+    /// Whether packets for other hosts are judged; `None`: as the ruleset says.
     pub scope: Option<Scope>,
-    /// What is said about its modes.
+    /// The modes that the operator and the site file name for it.
     pub said: Said,
 }
 
-/// What happens where a site file would end enforcement without anybody asking for that by name.
+/// What `apply` does if the site file would end enforcement and no option names the mode.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Ending {
-    /// It ends: somebody has agreed.
+    /// Enforcement ends, because the operator has agreed.
     Allowed,
-    /// Nothing is changed.
+    /// `apply` fails and changes nothing.
     #[default]
     Refused,
-    /// Enforcement goes on, and the rest of the policy is applied.
+    /// Enforcement continues; the rest of the policy is applied.
     Held,
 }
 
-/// What is said about the modes of an interface that is to be protected.
+/// The modes that are named for an interface, by their origin.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Said {
-    /// By name: `--mode`, or what was recorded and is restored.
+    /// By `--mode`, or by the record that is restored.
     pub asked: SaidModes,
     /// By the site file.
     pub site: SaidModes,
-    /// What the site file said when it was last applied, where that is restored with it.
+    /// The modes of the site file when it was last applied, if a record is restored.
     pub settled: Option<SaidModes>,
 }
 
-/// What to put in force, and where.
+/// The policy to apply, the interfaces, and the options of `apply`.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
     /// The ruleset.
@@ -57,26 +57,26 @@ pub struct Plan<'a> {
     pub hook: HookChoice,
     /// What happens where the site file would end enforcement.
     pub ending: Ending,
-    /// How long the operator has to confirm it; `None`: it is for good.
+    /// Time for the operator to confirm; `None`: the change is permanent at once.
     pub confirm_within: Option<Duration>,
-    /// What the policy was compiled from, to be kept for the next boot.
+    /// The source of the policy, to be saved for the next boot.
     pub source: Source,
-    /// What the programs write lines about. Not kept: at the next boot it is nothing.
+    /// Which packets the programs log. Not saved: after the next boot nothing is logged.
     pub bpf_log: BpfLog,
-    /// Who wants it.
+    /// Who applies the plan.
     pub caller: Caller,
 }
 
-/// Who wants a plan in force.
+/// Who applies a plan.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Caller {
-    /// An operator, who can choose something else.
+    /// An operator, who can choose other options if the plan is refused.
     Operator,
-    /// Boot or the agent. They put in force what was in force: to refuse that would leave the host open.
+    /// Boot or the agent. They apply a policy that was active before; a refusal would leave the host open.
     Keeper,
 }
 
-/// What the programs write lines about.
+/// Which packets the programs log.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum BpfLog {

@@ -66,7 +66,7 @@ fn with_a_site_file_that_is_broken_from_the_start_the_last_good_policy_is_kept_u
     assert!(agent.log().contains("site.yaml:1:"), "{}", agent.log());
     assert_eq!((host.status("/policy_hash"), host.status("/inbound/mode")), (hash, "enforce".into()));
     host.write(SITE);
-    agent.wait_for_log("is in force");
+    agent.wait_for_log("is active");
     assert_eq!(host.status("/inbound/mode"), "enforce", "the site file says no mode any more: what is in force stays");
 }
 
@@ -186,7 +186,7 @@ fn a_site_file_that_says_audit_does_not_end_enforcement_by_itself() {
     assert!(!notes().contains("mode held"), "somebody has settled it: {}", notes());
     // Another file that says the same does not bring it up again.
     host.write(&format!("{audit}icmp_echo: any\n"));
-    wait_for_value(&true, || agent.log().matches("is in force").count() == 2);
+    wait_for_value(&true, || agent.log().matches("is active").count() == 2);
     assert_eq!((host.status("/inbound/mode"), held(0)), ("enforce".into(), true));
     // Asked for by name, it ends.
     host.run(&["apply", host.site().to_str().expect("plain"), "--mode", "audit"]).expect_code(0);
@@ -207,7 +207,7 @@ fn a_change_that_nobody_confirms_is_undone_and_not_tried_again() {
     // One that may be going on, and two that know of it.
     agent.wait_for_checks(3);
     assert_eq!((host.status("/policy_hash"), host.status("/inbound/mode")), (first.clone(), "enforce".into()));
-    assert_eq!(agent.log().matches("is in force").count(), 1, "it is not tried again");
+    assert_eq!(agent.log().matches("is active").count(), 1, "it is not tried again");
     host.write(&OTHER.replace("finesse", "cuic"));
     wait_for_value(&true, || host.status("/policy_hash") != first);
     host.run(&["confirm"]).expect_code(0);
@@ -269,7 +269,7 @@ fn whatever_the_site_file_becomes_the_agent_goes_on_protecting_and_ends_when_it_
         again();
         let _ = fs::remove_dir(host.site());
         host.write(ENFORCING);
-        wait_for_value(&true, || agent.log().matches("is in force").count() >= 1);
+        wait_for_value(&true, || agent.log().matches("is active").count() >= 1);
     }
     fs::remove_file(host.site()).expect("it is there");
     become_pipe();

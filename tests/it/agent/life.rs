@@ -78,7 +78,7 @@ fn sighup_reads_everything_anew_and_ends_what_detach_has_begun() {
     let host = Host::with_site(ENFORCING);
     let agent = host.start(&["--check", "1s"]);
     host.run(&["detach"]).expect_code(0);
-    agent.wait_for_log("detached by somebody");
+    agent.wait_for_log("detached by an operator");
     assert_eq!(host.interfaces(), Vec::<Value>::new());
     agent.signal(libc::SIGHUP);
     wait_for_value(&1, || host.interfaces().len());

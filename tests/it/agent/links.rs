@@ -49,7 +49,7 @@ fn an_interface_that_fits_a_pattern_and_does_not_come_back_leaves_nothing() {
     let kept = host.folder.join(format!("{fitting}.json"));
     wait_for_value(&(true, true), || (pins.exists(), kept.exists()));
     host.cable.host.batch(&format!("link del {fitting}\n"));
-    agent.wait_for_log("what was left of it is removed");
+    agent.wait_for_log("its pins are removed");
     assert_eq!((pins.exists(), kept.exists(), host.interfaces().len()), (false, false, 1));
     add();
     wait_for_value(&2, || host.interfaces().len());
@@ -74,7 +74,7 @@ fn a_renamed_interface_stays_protected_whether_the_site_file_knows_the_new_name_
     agent.wait_for_checks(2);
     let names = || host.interfaces().iter().map(|one| one["interface"].clone()).collect::<Vec<_>>();
     assert!(names().contains(&late.as_str().into()), "{:?}", names());
-    assert!(!agent.log().contains("detached by somebody"), "{}", agent.log());
+    assert!(!agent.log().contains("detached by an operator"), "{}", agent.log());
     // One that fits a pattern: the pins move.
     let known = format!("{late}w0");
     rename(&unknown, &known);

@@ -66,7 +66,7 @@ fn an_entry_that_was_changed_in_the_kernel_is_put_back() {
     // A port that the policy refuses, and an entry that permits.
     let entry = Entry::new(EntryKind::Permit, 0);
     Tables::of(&host.cable.host).change_service(1, ServiceIndex::tcp(super::REFUSED_PORT), entry);
-    agent.wait_for_log("somebody has changed them");
+    agent.wait_for_log("another process has changed them");
     wait_for_value(&(Some(0), false.into()), || (host.run(&["status"]).code, host.status("/drift")));
     // So there was a check. Totals go into the history four times an hour, and at the end.
     let samples =

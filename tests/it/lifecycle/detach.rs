@@ -99,9 +99,9 @@ fn a_device_that_is_gone_and_back_is_told() {
                 assert_eq!(status(protected).0, Some(1), "nothing judges");
             }
         });
-        let wanted = if is_back { "made again" } else { "not in this network namespace" };
+        let wanted = if is_back { "created again" } else { "no longer in this network namespace" };
         assert!(said.contains(wanted), "{said}");
-        assert!(said.contains("inbound link was severed"), "{said}");
+        assert!(said.contains("inbound link had lost its interface"), "{said}");
     }
 }
 
@@ -112,14 +112,14 @@ fn links_that_somebody_severed_are_told() {
         assert!(!has_xdp(&protected.cable));
         assert_eq!(status(protected).0, Some(1), "nothing judges");
     });
-    assert!(said.contains("inbound link was severed"), "{said}");
+    assert!(said.contains("inbound link had lost its interface"), "{said}");
     protected.apply_again(ENFORCE);
     assert!(has_xdp(&protected.cable));
 }
 
 #[test]
 fn pins_that_were_deleted_by_hand_are_told() {
-    for (deleted, wanted) in [("link_inbound", "link had been removed"), ("record", "no record")] {
+    for (deleted, wanted) in [("link_inbound", "link had been removed"), ("record", "record is missing")] {
         let (protected, said) = broken("native", |_, state| {
             fs::remove_file(state.join(deleted)).expect("it is pinned");
         });
@@ -136,7 +136,7 @@ fn an_interface_that_moved_to_another_namespace_is_let_go_there() {
             protected.cable.host.batch(&format!("link set {near} netns {to}\n"));
             assert_eq!(status(protected).0, Some(1), "it is not here");
         });
-        assert!(said.contains("not in this network namespace"), "{hook}: {said}");
+        assert!(said.contains("no longer in this network namespace"), "{hook}: {said}");
         let near = &protected.cable.near.interface;
         let output = protected.cable.remote.command("bpftool").args(["net", "show", "dev", near]).output();
         let text = String::from_utf8_lossy(&output.expect("bpftool runs").stdout).into_owned();

@@ -62,7 +62,7 @@ fn a_second_apply_that_was_killed_leaves_the_host_protected() {
         // Killed between the switch and its record, the new program judges and the record is of the old one: that is told.
         let (code, json) = status(&protected);
         let problems = sentences(&json, "problems");
-        let is_told = problems.contains("than the applied one is on the hook");
+        let is_told = problems.contains("than the applied one is attached");
         assert_eq!(code, Some(i32::from(is_told)), "killed after {delay} ms: {problems}");
     }
     protected.apply_again(ENFORCE);

@@ -1,4 +1,4 @@
-//! Interfaces that are not there any more.
+//! Protected interfaces that no longer exist.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::protect::journal;
 use crate::state::history;
 use crate::state::last_good::kept;
 
-/// Checks after which an interface that the site file does not name, and that only fits a pattern, will not come back: tunnels and
-/// the ends of containers have names that are never used again.
+/// Checks after which a missing interface that only matches a pattern is given up: tunnels and interfaces of containers get names
+/// that are not used again.
 const PATIENCE: u32 = 10;
 
 impl Keeper<'_> {
-    /// An interface that is protected under another name now: whoever has the name that it had is another, which nobody has detached.
+    /// Notes a renamed interface. Another interface may now have its old name, and that one was not detached.
     pub(super) fn note_names(&mut self) -> Result<(), Failure> {
         for one in protected(&[])? {
             self.seen.retain(|name, index| *name == one.interface || *index != one.record.index);
@@ -26,7 +26,7 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// Pins stay when an interface goes, and so do its counters.
+    /// Reports missing and renamed interfaces. Their pins and counters stay.
     pub(super) fn say_what_is_gone(&mut self) -> Result<(), Failure> {
         let links = links()?;
         let all = protected(&[])?;
@@ -36,19 +36,19 @@ impl Keeper<'_> {
                 self.tell(
                     &one.interface,
                     &format!(
-                        "is called {} now; it stays protected by what it has until a policy is applied to {}",
+                        "is called {} now; it keeps its policy until another one is applied to {}",
                         link.name, link.name
                     ),
                 );
             } else if !links.iter().any(|link| link.name == one.interface) {
-                self.tell(&one.interface, "is gone; it is protected again when it comes back");
+                self.tell(&one.interface, "is gone; it is protected again when it returns");
             }
         }
         Ok(())
     }
 
-    /// Removes what is left of interfaces that fit a pattern and have been gone for a while, called by every check: pins hold maps, and
-    /// maps memory. One that is named keeps what it has.
+    /// Removes the pins of missing interfaces that matched a pattern, after several checks: pinned maps use memory. An interface that the
+    /// site file names keeps its pins.
     pub(in crate::agent) fn forget_gone(&mut self) -> Result<(), Failure> {
         let links = links()?;
         let (kept, _) = kept(here()?).map_err(anyhow::Error::from)?;
@@ -81,8 +81,8 @@ impl Keeper<'_> {
             } else {
                 dataplane::forget_kept(&name)?;
             }
-            self.log.info(format!("{name}: has been gone for a while; what was left of it is removed"));
-            // Should the name be used again, it is another interface, which nobody has detached.
+            self.log.info(format!("{name}: missing for several checks; its pins are removed"));
+            // If the name is used again, it is another interface, which was not detached.
             self.seen.remove(&name);
             self.told.remove(&name);
             self.released.remove(&name);

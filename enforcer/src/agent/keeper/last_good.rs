@@ -1,4 +1,4 @@
-//! Where the site file cannot be used: what was good last is kept up instead.
+//! What the agent does while the site file cannot be used: it applies the last confirmed policies and repairs them.
 
 use super::{Followed, Keeper, targets};
 use crate::agent::targets::Look;
@@ -8,7 +8,7 @@ use crate::protect::boot::Boot;
 use crate::state::last_good::kept;
 
 impl Keeper<'_> {
-    /// A change that is found at the start has to be confirmed like any other: what it goes back to is put in force before.
+    /// Applies the last confirmed policy at the start, so that a changed site file needs confirmation as usual and can be reverted.
     pub(super) fn return_to_last_good(&mut self, next: &Followed) -> Result<(), Failure> {
         let kept = targets(next)?.into_iter().filter_map(|target| target.kept);
         let Some(before) = kept.into_iter().find(|kept| !next.is_same_text(kept)) else { return Ok(()) };
@@ -20,7 +20,7 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// The site file cannot be used: what was good last is put in force, and kept up. Says whether there is anything to keep up.
+    /// Applies the last confirmed policies and follows them. Returns whether there are any.
     pub(in crate::agent) fn keep_last_good(&mut self) -> Result<bool, Failure> {
         let (mut boot, wrong, there) = Boot::read()?;
         for sentence in wrong {
@@ -28,7 +28,7 @@ impl Keeper<'_> {
         }
         let is_any = !there.is_empty() || boot.waiting().next().is_some();
         self.seen.extend(there.into_iter().map(|name| (name, 0)));
-        // All interfaces of a policy together; what cannot be done so is tried again one by one.
+        // All interfaces of a policy at once; if this fails, one by one.
         let done = boot.protect()?;
         self.note_applied(&done.applied);
         for (interface, sentence) in done.notes.into_iter().chain(done.failed) {
@@ -38,7 +38,7 @@ impl Keeper<'_> {
         Ok(is_any)
     }
 
-    /// Compiles what is kept. What is applied by hand meanwhile is kept, too.
+    /// Compiles the saved policies, including those that an operator has applied since.
     pub(super) fn read_last_good(&mut self) -> Result<(), Failure> {
         let (kept, _) = kept(here()?).map_err(anyhow::Error::from)?;
         let mut known = std::mem::take(&mut self.last_good);
@@ -53,7 +53,7 @@ impl Keeper<'_> {
                     Ok(policy) => self.last_good.push(policy),
                     Err(findings) => {
                         let why = findings.first().map(ToString::to_string).unwrap_or_default();
-                        self.tell(&one.interface, &format!("the policy that was good last cannot be used: {why}"));
+                        self.tell(&one.interface, &format!("the last confirmed policy cannot be used: {why}"));
                     }
                 },
             }

@@ -1,4 +1,4 @@
-//! Keeps what is in force equal to what should be: the policy that is followed, on every interface that it speaks of.
+//! Keeps the followed policy active on every interface that it names.
 
 mod gone;
 mod guard;
@@ -26,36 +26,36 @@ use crate::protect::live::moment::Moment;
 use crate::protect::say::{ended, modes_text, sentences};
 use crate::state::history::Event;
 
-/// What the agent knows of its work.
+/// The state of the worker thread.
 pub(super) struct Keeper<'a> {
     options: &'a Options,
     log: Log,
     numbers: Shared,
-    /// `None`: the site file could not be used yet, and the last good policies are kept up instead.
+    /// The followed policy; `None`: the site file could not be used yet, and the last confirmed policies are followed instead.
     followed: Option<Followed>,
-    /// Those, one for each text that is kept.
+    /// The last confirmed policies, one for each saved text.
     last_good: Vec<Followed>,
-    /// What was followed before, while the change waits to be confirmed.
+    /// The previously followed policy, while a change waits for confirmation.
     previous: Option<Followed>,
-    /// Interfaces that appeared meanwhile, and have that one.
+    /// Interfaces that appeared while the change waits; they have the previous policy.
     behind: BTreeSet<String>,
-    /// What nobody has confirmed in time.
+    /// The policy whose deadline passed without a confirmation.
     refused: Option<Refused>,
-    /// When everything was looked at anew last: what somebody has done since then by hand stays.
+    /// Time of the last reload: what an operator has changed by hand since then stays.
     reloaded: Timestamp,
-    /// What is followed is the site file as it stands.
+    /// Whether the followed policy is the current site file.
     is_site: bool,
-    /// Interfaces that were protected while the agent ran, each with its index; 0: not looked at yet.
+    /// Interfaces that were protected while the agent ran, each with its index; 0: index not known yet.
     seen: BTreeMap<String, u32>,
-    /// Those of them that somebody has detached, and when that was noticed.
+    /// Interfaces that an operator has detached, and when the agent noticed.
     released: BTreeMap<String, Timestamp>,
-    /// Interfaces that fit a pattern and are gone, and how many checks have found that.
+    /// Removed interfaces that matched a pattern, and how many checks have found them missing.
     gone: BTreeMap<String, u32>,
-    /// What was said of an interface last: it is not said twice.
+    /// The last message about each interface, so that it is logged only once.
     told: BTreeMap<String, String>,
-    /// The same, about deadlines that have passed.
+    /// The last message about each passed deadline.
     late: BTreeMap<String, String>,
-    /// Interfaces on which enforcement is held against the site file.
+    /// Interfaces that keep enforcing although the site file says audit.
     held: BTreeSet<String>,
     /// The counts of protected interfaces, followed.
     watches: BTreeMap<String, Watch>,
@@ -63,27 +63,27 @@ pub(super) struct Keeper<'a> {
     blind: BTreeSet<String>,
 }
 
-/// What became of a policy.
+/// The result of applying a policy.
 #[derive(Debug)]
 pub(super) enum PolicyOutcome {
-    /// It is in force.
+    /// The policy is active.
     InForce,
-    /// A change waits to be confirmed, and this one would confirm it: it waits, too.
+    /// An earlier change still waits for confirmation, and applying this policy would confirm it. It is applied later.
     Postponed(Box<Pending>),
 }
 
-/// Why a policy is to be put in force.
+/// Why a policy is applied.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Occasion {
     /// The agent starts.
     Start,
-    /// The site file is another, or somebody asks for it: what was done by hand before is over.
+    /// The site file has changed, or SIGHUP came: this replaces what an operator has applied by hand.
     Reload,
-    /// It could not be done before, or the catalogue is another: what was done by hand stays.
+    /// An earlier attempt failed, or the catalogue has changed: what an operator has applied by hand stays.
     Again,
 }
 
-/// A policy that was undone.
+/// A policy that was reverted.
 #[derive(Debug)]
 struct Refused {
     hash: String,
@@ -114,33 +114,33 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// The policy that is followed.
+    /// The followed policy.
     pub(super) const fn followed(&self) -> Option<&Followed> {
         self.followed.as_ref()
     }
 
-    /// Whether the site file stands as nobody has confirmed it.
+    /// Whether the current site file is the one whose confirmation is missing.
     pub(super) const fn has_refused(&self) -> bool {
         self.refused.is_some()
     }
 
-    /// Whether this is what nobody has confirmed.
+    /// Whether this policy is the one that was not confirmed in time.
     pub(super) fn is_refused(&mut self, next: &Followed) -> bool {
         let Some(refused) = &mut self.refused else { return false };
-        // The same text means something else on another day, and has not been confirmed either.
+        // On another day the same text compiles differently, and that policy is not confirmed either.
         if refused.day != next.day {
             *refused = Refused { hash: next.ruleset.hash.clone(), day: next.day };
         }
         refused.hash == next.ruleset.hash
     }
 
-    /// What is followed is not what the site file says.
+    /// Notes that the followed policy is not the current site file.
     pub(super) fn stray(&mut self) {
         self.is_site = false;
         self.numbers.numbers().is_site_in_force = false;
     }
 
-    /// Puts a policy in force wherever it is not. Whatever fails, the one before is in force still.
+    /// Applies a policy on every interface where it is not active. If this fails, the previous policy stays active.
     pub(super) fn follow(&mut self, next: Followed, occasion: Occasion) -> Result<PolicyOutcome, Failure> {
         if occasion != Occasion::Again {
             self.reloaded = Timestamp::now();
@@ -186,8 +186,7 @@ impl<'a> Keeper<'a> {
         Ok(PolicyOutcome::InForce)
     }
 
-    /// Whether somebody has to confirm a policy: it says something else than what is in force for good, and not only because
-    /// a rule has expired.
+    /// Whether a policy needs confirmation: it differs from the permanent policy, and not only because a rule has expired.
     fn is_change(&self, next: &Followed, targets: &[Target]) -> bool {
         let is_other_text = |target: &Target| target.kept.as_ref().is_some_and(|kept| !next.is_same_text(kept));
         let is_other_catalogue = self
@@ -197,7 +196,7 @@ impl<'a> Keeper<'a> {
         targets.iter().any(is_other_text) || is_other_catalogue
     }
 
-    /// Whether somebody has detached an interface since the last reload, or put another policy in force on it by hand.
+    /// Whether an operator has detached an interface since the last reload, or has applied another policy on it.
     fn is_left_alone(&mut self, target: &Target) -> bool {
         let name = &target.planned.name;
         let Some(Protected { record, .. }) = &target.in_force else {
@@ -208,18 +207,17 @@ impl<'a> Keeper<'a> {
         record.applied > self.reloaded && !ours.any(|followed| followed.ruleset.hash == record.policy_hash)
     }
 
-    /// Of an interface that was protected, and has lost even what was kept for the next boot, somebody has taken it on purpose.
+    /// Notes detached interfaces. An interface was detached on purpose if even its policy for the next boot was removed.
     fn notice_release(&mut self, target: &Target) {
         let name = &target.planned.name;
         let is_gone = target.in_force.is_none() && target.kept.is_none() && self.seen.contains_key(name);
         if is_gone && !self.released.contains_key(name) {
-            self.log.info(format!("{name}: detached by somebody; it is left alone until the next reload"));
+            self.log.info(format!("{name}: detached by an operator; not protected again before the next reload"));
             self.released.insert(name.clone(), Timestamp::now());
         }
     }
 
-    /// Rules expire: on another day the policy is compiled anew. It is put in force by the next look at what is in force, where the
-    /// one before was, and nowhere else.
+    /// Compiles the policy again on a new day, because rules may have expired. The next check applies it where the old one is active.
     pub(super) fn expire(&mut self) {
         for one in [&mut self.followed, &mut self.previous].into_iter().flatten().filter(|one| one.is_of_another_day())
         {
@@ -230,7 +228,7 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Restores what was in force before a change that nobody confirmed in time, where the process that should have done it is gone.
+    /// Restores the last confirmed policy after a passed deadline, if the process that should have done so no longer exists.
     pub(super) fn finish_way_back(&mut self) -> Result<(), DataplaneError> {
         let done = dataplane::finish_way_back()?;
         for one in &done {
@@ -248,11 +246,11 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    /// Says where enforcement is held against the site file: only somebody who asks for it by name ends enforcement.
+    /// Logs where enforcement continues although the site file says audit: only a command ends enforcement.
     fn note_held(&mut self) -> Result<(), DataplaneError> {
         let mut held = BTreeSet::new();
         for one in protected(&[])? {
-            // What cannot be read is told by those who look for damage.
+            // The check for damage reports what cannot be read.
             let Ok(modes) = modes_in_force(&one) else { continue };
             if !dataplane::held(&one.record, modes).is_empty() {
                 held.insert(one.interface);
@@ -261,8 +259,8 @@ impl<'a> Keeper<'a> {
         let new: Vec<String> = held.difference(&self.held).cloned().collect();
         for name in &new {
             self.log.warning(format!(
-                "{name}: mode held: the site file says audit, and enforcement goes on; `enforcer mode audit --interface {name}` ends it, \
-                 `enforcer mode enforce --interface {name}` settles that it stays"
+                "{name}: mode held: the site file says audit, but enforcement continues; `enforcer mode audit --interface {name}` ends it, \
+                 `enforcer mode enforce --interface {name}` keeps it and ends this warning"
             ));
         }
         if !new.is_empty()
@@ -275,12 +273,12 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    /// Interfaces on which enforcement is held, for the status line.
+    /// Interfaces that keep enforcing although the site file says audit, for the status line.
     pub(super) const fn held(&self) -> &BTreeSet<String> {
         &self.held
     }
 
-    /// A change that waited to be confirmed: confirmed, or undone.
+    /// Finishes a change that waited for confirmation: it was confirmed or reverted.
     fn settle_unconfirmed(&mut self) -> Result<(), Failure> {
         if self.previous.is_none() {
             return Ok(());
@@ -296,8 +294,8 @@ impl<'a> Keeper<'a> {
         let previous = self.previous.take();
         if is_undone {
             self.log.warning(
-                "the change of the site file was not confirmed: the policy before is followed again, until the file changes \
-                 again or SIGHUP comes",
+                "the change of the site file was not confirmed: the previous policy is followed until the file changes again or \
+                 SIGHUP comes",
             );
             let refused = std::mem::replace(&mut self.followed, previous);
             self.refused = refused.map(|one| Refused { hash: one.ruleset.hash, day: one.day });
@@ -313,7 +311,7 @@ impl<'a> Keeper<'a> {
             origin: followed.origin.clone(),
             interfaces,
             hook: followed.hook(),
-            // Nobody is there to agree.
+            // No operator is there to agree.
             ending: Ending::Held,
             confirm_within: None,
             source: followed.source.clone(),
@@ -322,7 +320,7 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Nobody can be asked: what would be cut is written down. The session that the agent was started from is not cut.
+    /// Logs the connections that are cut, because no operator can be asked. Refuses to cut the session that started the agent.
     fn look_at_live_connections(&self, plan: &Plan<'_>) -> Result<(), Failure> {
         let moment = Moment::now()?;
         let outlook = modes_after_apply(plan, &moment.links)?;
@@ -339,12 +337,12 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    /// An interface that the site file does not speak of any more keeps what it has: to take protection away is a decision.
+    /// Warns of interfaces that the site file no longer names. They keep their policy, because only an operator ends protection.
     fn warn_of_others(&self, next: &Followed) -> Result<(), DataplaneError> {
         for one in protected(&[])? {
             if next.site.interface(&one.interface).is_none() {
                 self.log.warning(format!(
-                    "{0}: not in {1}; it stays protected by the policy that it has, `enforcer detach --interface {0}` ends that",
+                    "{0}: not in {1}; it keeps its policy until `enforcer detach --interface {0}`",
                     one.interface, next.origin
                 ));
             }
@@ -377,7 +375,7 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// The interfaces of the policy that are protected, for the status line.
+    /// The protected interfaces of the policy, for the status line.
     pub(super) fn summary(&self) -> Result<String, DataplaneError> {
         let all = protected(&[])?;
         let each = all.iter().map(|one| Ok(format!("{} {}", one.interface, modes_text(modes_in_force(one)?))));

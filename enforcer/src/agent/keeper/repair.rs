@@ -1,4 +1,4 @@
-//! A look at the interfaces, and whatever is to be put back on them.
+//! Checks the interfaces of the policy, and applies the policy again where it is missing or damaged.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +10,22 @@ use crate::host::links::links;
 use crate::protect::interfaces::refuse_unscoped_forwarding;
 use crate::state::last_good::kept;
 
-/// How things stand with an interface.
+/// The state of an interface after a check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kept {
     Good,
-    /// Another policy is in force, which somebody has applied by hand.
+    /// Another policy is active, which an operator has applied.
     Other,
     Unprotected,
 }
 
 impl Keeper<'_> {
-    /// Protects what has appeared, and puts back what was taken away.
+    /// Protects new interfaces, and repairs interfaces whose programs or pins were removed.
     pub(in crate::agent) fn protect(&mut self, look: Look) -> Result<(), Failure> {
         self.note_names()?;
         self.settle_unconfirmed()?;
         self.say_what_is_gone()?;
-        // Taken out so that they can be looked at while the rest changes.
+        // Moved out of `self`, so that `self` can change while they are read.
         let (policies, is_followed) = match self.followed.take() {
             Some(followed) => (vec![followed], true),
             None => {
@@ -48,14 +48,14 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// Sees to the interfaces of these policies. Counts those that are not protected, and says whether another policy is in force
-    /// anywhere.
+    /// Checks and repairs the interfaces of these policies. Counts those that are not protected, and tells whether another policy is
+    /// active on any of them.
     fn keep_all(&mut self, policies: &[Followed], is_followed: bool, look: Look) -> Result<(u64, bool), Failure> {
         let mut done = BTreeSet::new();
         let (mut unprotected, mut is_other) = (0, false);
         for policy in policies {
             for (target, problems) in survey(policy, look)? {
-                // Of several policies that were good last, each has its own interfaces.
+                // Each of several saved policies has its own interfaces.
                 let is_its_own = is_followed || target.kept.as_ref().is_none_or(|kept| policy.is_same_text(kept));
                 if !is_its_own || !done.insert(target.planned.name.clone()) {
                     continue;
@@ -73,7 +73,7 @@ impl Keeper<'_> {
         Ok((unprotected, is_other))
     }
 
-    /// Sees to one interface.
+    /// Checks and repairs one interface.
     fn keep(&mut self, followed: &Followed, target: &Target, problems: &[String]) -> Kept {
         let name = &target.planned.name;
         let Some(in_force) = &target.in_force else {
@@ -91,7 +91,8 @@ impl Keeper<'_> {
         let is_waiting = |found: &Pending| found.is_armed() && found.kind() == DeadlineKind::Unconfirmed;
         let waits = pending(in_force).ok().flatten().filter(is_waiting);
         if problems.is_empty() && waits.is_none() && target.is_outdated(followed) {
-            self.log.info(format!("{name}: the policy means something else today, such as when a rule has expired"));
+            self.log
+                .info(format!("{name}: the policy compiles differently today, for example because a rule has expired"));
             return self.put_back(followed, target.with_modes(), false);
         }
         if problems.is_empty() && self.previous.is_none() && self.behind.contains(name) {
@@ -104,7 +105,7 @@ impl Keeper<'_> {
             if target.is_other(followed) {
                 let hash = &in_force.record.policy_hash;
                 let text = format!(
-                    "another policy than the site file's is in force ({}); it is left alone until the next reload",
+                    "another policy than the site file's was applied ({}); it stays until the next reload",
                     hash.get(..16).unwrap_or(hash)
                 );
                 self.tell(name, &text);
@@ -115,7 +116,7 @@ impl Keeper<'_> {
         }
         if let Some(found) = waits {
             let text = format!(
-                "{}; left alone until {}, when what waits to be confirmed is settled",
+                "{}; not repaired before {}, the deadline of a change that waits for confirmation",
                 problems.join("; "),
                 found.at()
             );
@@ -128,7 +129,7 @@ impl Keeper<'_> {
 
     fn put_back(&mut self, followed: &Followed, planned: PlannedInterface, is_repair: bool) -> Kept {
         let name = planned.name.clone();
-        // What nobody has confirmed is not put in force for good by the way.
+        // A repair must not make an unconfirmed policy permanent.
         let plan = self.plan(self.previous.as_ref().unwrap_or(followed), vec![planned]);
         let result = refuse_unscoped_forwarding(&plan).and_then(|()| Ok(dataplane::apply(&plan)?));
         match result {
@@ -149,7 +150,7 @@ impl Keeper<'_> {
     }
 }
 
-/// Interfaces that are there and not protected, for which only a policy is kept that cannot be used.
+/// Existing interfaces that are unprotected because their saved policy cannot be used.
 fn without_policy(done: &BTreeSet<String>) -> Result<u64, Failure> {
     let (kept, _) = kept(here()?).map_err(anyhow::Error::from)?;
     let (links, protected) = (links()?, protected(&[])?);

@@ -1,4 +1,4 @@
-//! What an `apply` did, an interface at a time.
+//! The result of `apply` for each interface.
 
 use std::path::PathBuf;
 
@@ -7,29 +7,29 @@ use crate::dataplane::mode::pending::Pending;
 use crate::dataplane::mode::resulting::Resulting;
 use crate::policy::modes::Modes;
 
-/// What was done on one interface.
+/// The result of `apply` on one interface.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Applied {
     /// Its name.
     pub interface: String,
-    /// Inbound, with why this hook.
+    /// How inbound is attached, with the reason.
     pub inbound: Attached,
-    /// Outbound.
+    /// How outbound is attached; `None`: it is not.
     pub outbound: Attached,
-    /// Modes that were in force before; `None`: it was not protected.
+    /// The modes before; `None`: the interface was not protected.
     pub before: Option<Modes>,
-    /// Modes in force now.
+    /// The active modes.
     pub modes: Modes,
-    /// Why they are so.
+    /// The reasons for the modes.
     pub resulting: Resulting,
     /// Flows made for conversations that this host had opened before; of the host, the same on every interface.
     pub seeded: usize,
-    /// The deadline that is armed now.
+    /// The armed deadline; `None`: there is none.
     pub deadline: Option<Pending>,
-    /// The deadline that was armed before.
+    /// The deadline that was armed before; `None`: there was none.
     pub lifted: Option<Pending>,
     /// The pin of the inbound program.
     pub pin: PathBuf,
-    /// What went wrong beside, in sentences.
+    /// Problems that did not stop the apply, one sentence each.
     pub warnings: Vec<String>,
 }

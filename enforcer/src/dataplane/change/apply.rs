@@ -1,5 +1,5 @@
-//! Putting a ruleset in force. Everything is made beside what runs, and comes into force by one update a hook; until the last
-//! step nothing of the old policy is touched, and what fails leaves all interfaces as they were.
+//! Applies a ruleset. All maps and programs are prepared beside the active policy, and each hook is switched by one update. Until
+//! that step the old policy is untouched, and a failure leaves all interfaces as they were.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,10 +29,10 @@ use crate::policy::modes::Protects;
 use crate::policy::ruleset::Ruleset;
 use crate::state::last_good::State;
 
-/// Puts a ruleset in force.
+/// Applies a ruleset.
 ///
 /// # Errors
-/// Whatever fails, all interfaces are as they were.
+/// When any step fails; all interfaces are then as before.
 pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     allow_memory();
     check_bpffs()?;
@@ -67,7 +67,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
         }
     }
     let mut applied = result.map_err(on_old_kernels)?;
-    // The policy is in force: what cannot be done now is told, and is no failure.
+    // The policy is active. Later problems are reported, but they are not errors.
     match all_protected() {
         Ok(protected) => said.extend(totals::save_each(&protected)),
         Err(error) => {
@@ -115,7 +115,7 @@ pub fn refuse_bridge_ports(plan: &Plan<'_>, links: &[Link]) -> Result<(), Datapl
     Ok(())
 }
 
-/// Whether this host is protected at an interface, or was before the reboot.
+/// Whether an interface protects this host, or did before the reboot.
 fn was_in_force(link: &Link) -> Result<bool, DataplaneError> {
     let pins = InterfacePins::of(&link.name, netns::own()?)?;
     Ok(pins.exists()

@@ -12,25 +12,25 @@ use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::protected::Protected;
 use crate::state::last_good::State;
 
-/// What `confirm` found on one interface.
+/// The result of `confirm` on one interface.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Confirmation {
-    /// The deadline is lifted.
+    /// The change is now permanent.
     Confirmed {
-        /// Why the next boot will not know of it.
+        /// Why the policy could not be saved for the next boot.
         not_kept: Option<String>,
     },
-    /// Nothing waits to be confirmed.
+    /// No change waits for confirmation.
     Nothing,
-    /// A change window, which needs no confirmation, ends at this time.
+    /// A change window is open until this time; it needs no confirmation.
     Window(Timestamp),
-    /// The deadline had passed.
+    /// The deadline has already passed.
     TooLate(Timestamp, Option<DeadlineOutcome>),
-    /// It could not be confirmed, and why.
+    /// The confirmation failed, with the reason.
     Failed(String),
 }
 
-/// Lifts the deadline of what waits to be confirmed. What fails on one interface is no reason not to confirm the others.
+/// Confirms the changes that wait for confirmation. A failure on one interface does not stop the others.
 ///
 /// # Errors
 /// When the lock cannot be taken.

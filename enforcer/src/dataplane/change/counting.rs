@@ -1,4 +1,4 @@
-//! Which rules are counted while a policy replaces another one, and which counters begin anew.
+//! The counters of rules while a policy replaces another one: which rules keep theirs, and which counters are reset.
 
 use crate::dataplane::error::DataplaneError;
 use crate::dataplane::mode::pending::Pending;
@@ -9,7 +9,7 @@ use crate::dataplane::pin::slots::{self, Assignment, InForce};
 use crate::dataplane::plan::Plan;
 use crate::dataplane::read::counted::zero;
 
-/// The rules that are counted on this host before a plan comes into force.
+/// The rules that are counted on this host before a plan is applied.
 pub(super) fn in_force(plan: &Plan<'_>) -> Result<InForce, DataplaneError> {
     let mut found = InForce {
         way_out: match plan.confirm_within {

@@ -1,7 +1,7 @@
-//! Changes of mode, for good or until a deadline, and the confirmation that lifts one.
+//! Changes of mode: permanent, or until a deadline.
 //!
-//! What an operator says without a deadline is for good: it lifts a deadline that is armed, because whoever can type it is not
-//! locked out. The last good policy follows what is for good, and nothing else.
+//! A change without a deadline is permanent. It removes an armed deadline, because an operator who can run the command is not locked
+//! out. Only permanent changes are saved for the next boot.
 
 use std::time::Duration;
 
@@ -27,30 +27,30 @@ use crate::state::last_good::{self, LastGood, State};
 /// How long a change of mode lasts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Until {
-    /// For good.
+    /// Permanent.
     Good,
     /// Until the deadline, unless it is confirmed before.
     Confirmed(Duration),
-    /// Until the deadline: then enforcement comes back by itself.
+    /// Until the deadline, at which the programs enforce again.
     Window(Duration),
 }
 
-/// What a change of mode did on one interface.
+/// The result of a change of mode on one interface.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changed {
-    /// Its name.
+    /// Name of the interface.
     pub interface: String,
-    /// Modes in force before.
+    /// The modes before.
     pub before: Modes,
-    /// Modes in force now.
+    /// The active modes.
     pub now: Modes,
-    /// The deadline that is armed now.
+    /// The armed deadline; `None`: there is none.
     pub deadline: Option<Pending>,
-    /// The deadline that was armed before, and is no more.
+    /// The deadline that this change removed; `None`: there was none.
     pub lifted: Option<Pending>,
-    /// Why the next boot will not know of it.
+    /// Why the modes could not be saved for the next boot; `None`: they were saved.
     pub not_kept: Option<String>,
-    /// It enforces a policy that nobody has confirmed, which the next boot does not protect by.
+    /// Whether the active policy is unconfirmed, so that the next boot does not apply it.
     pub never_confirmed: bool,
 }
 
@@ -62,7 +62,7 @@ pub fn set_modes(interfaces: &[Protected], change: ModeChange, until: Until) -> 
     let _lock = lock()?;
     refuse_overdue()?;
     let olds = olds(interfaces)?;
-    // Where it cannot be noted, as on a disk that cannot be written to, a mode is changed all the same.
+    // The mode is changed even if it cannot be saved, for example on a read-only disk.
     let kept: Vec<_> = interfaces.iter().map(|one| State::of(one.pins.name()).before().ok()).collect();
     let mut changed = Vec::new();
     let result = match until {
@@ -72,7 +72,7 @@ pub fn set_modes(interfaces: &[Protected], change: ModeChange, until: Until) -> 
     };
     if let Err(error) = result {
         for (one, old) in interfaces.iter().zip(&olds).take(changed.len() + 1) {
-            // The first error is the one that is told.
+            // Report the first error.
             let _ = control::put_back(&one.pins, &old.control);
             let _ = match &old.pending {
                 Some(pending) => pending.write(&one.pins),
@@ -87,7 +87,7 @@ pub fn set_modes(interfaces: &[Protected], change: ModeChange, until: Until) -> 
     Ok(changed)
 }
 
-/// A deadline for what has to be confirmed, and the process that will act at it.
+/// A deadline for a confirmation, and its restoring process.
 pub(in crate::dataplane) struct Deadline {
     token: u64,
     at: u64,
@@ -95,7 +95,7 @@ pub(in crate::dataplane) struct Deadline {
 }
 
 impl Deadline {
-    /// Starts the restoring process. Nothing is armed yet.
+    /// Starts the restoring process. The deadline is not armed yet.
     pub(in crate::dataplane) fn start(within: Duration) -> Result<Self, DataplaneError> {
         let now = clock::since_boot();
         // Commands that arm deadlines hold the lock: no two read the same nanosecond.
@@ -126,7 +126,7 @@ impl Deadline {
     }
 }
 
-/// What was confirmed last, through any number of changes that were not.
+/// The last confirmed policy, before any number of unconfirmed changes.
 fn last_good(old: &Old) -> Option<Before> {
     match &old.pending {
         Some(pending) if pending.is_armed() || pending.is_of_unconfirmed() => pending.before.clone(),
@@ -212,8 +212,8 @@ fn change_never_confirmed(
         && let (Some(why), Some(_)) = (pending.trouble(), &pending.before)
     {
         return Err(DataplaneError::Refused(format!(
-            "the policy in force on {0} was not confirmed by {1}, and the one before cannot be restored ({why}); nothing was \
-             changed, run `enforcer apply` with the policy that is to enforce",
+            "the active policy of {0} was not confirmed by {1}, and the last confirmed one cannot be restored ({why}); nothing was \
+             changed; run `enforcer apply` with the policy that should enforce",
             one.interface,
             pending.at()
         )));
@@ -238,7 +238,7 @@ fn change_never_confirmed(
     })
 }
 
-/// Writes the modes of the last good policy down, where there is one.
+/// Saves the modes of the last confirmed policy, if there is one.
 fn keep_good_modes(pins: &InterfacePins, modes: Modes, change: ModeChange) -> Option<String> {
     let state = State::of(pins.name());
     let good = state.good()?;
@@ -269,7 +269,7 @@ fn change_unconfirmed(
     let deadline = Deadline::start(within)?;
     for (one, old) in interfaces.iter().zip(olds) {
         let now = change.of(old.modes);
-        // Nothing changes, and nothing waits: there is nothing to confirm.
+        // The modes do not change and no change waits, so no confirmation is needed.
         let is_needed = now != old.modes || armed(old, DeadlineKind::Unconfirmed).is_some();
         let mut not_kept = None;
         if is_needed {
@@ -338,7 +338,7 @@ fn open_window(
     Ok(())
 }
 
-/// A mode that an operator sets for good is later than what the site file says: enforcement is not held against the file any more.
+/// Records that a permanent mode set by an operator replaces the mode of the site file, so `mode held` ends.
 fn settle(pins: &InterfacePins, old: &Old, change: ModeChange) -> Result<(), DataplaneError> {
     let record = &old.record;
     let settled_modes = settled_by(change, record.settled_modes, record.site_modes);
@@ -348,15 +348,15 @@ fn settle(pins: &InterfacePins, old: &Old, change: ModeChange) -> Result<(), Dat
     write_record(&pins.map("record"), &InterfaceRecord { settled_modes, ..record.clone() })
 }
 
-/// Writes the modes down for the next boot, beside the policy that they are modes of: with a change, for good. Says why it could
-/// not.
+/// Saves the modes for the next boot, together with their policy; with `change`, they are permanent. Returns the reason if this
+/// fails.
 fn keep_modes(pins: &InterfacePins, old: &Old, modes: Modes, change: Option<ModeChange>) -> Option<String> {
     let state = State::of(pins.name());
     // Until it is confirmed, the policy in force is the one that waits; unless the one before it was put back.
     let waits = old.pending.as_ref().is_some_and(Pending::is_of_unconfirmed);
     let waiting = if waits { state.staged() } else { None };
     let Some(known) = waiting.or_else(|| state.good()) else {
-        return Some("the policy in force was not kept for the next boot; `enforcer apply` keeps it".to_owned());
+        return Some("the active policy is not saved for the next boot; `enforcer apply` saves it".to_owned());
     };
     let settled = |change: ModeChange| settled_by(change, known.settled_modes, known.site_modes);
     let settled_modes = change.map_or(known.settled_modes, settled);

@@ -1,4 +1,4 @@
-//! Removing everything of ours from an interface, and nothing else: whatever state it is found in.
+//! Detaches the programs from an interface, and removes everything enforcer created for it, in whatever state it is.
 
 use std::fs;
 use std::path::Path;
@@ -23,23 +23,23 @@ use crate::host::netns::{is_alive, own};
 use crate::policy::modes::Modes;
 use crate::state::last_good::State;
 
-/// What was removed.
+/// The result of detaching one interface.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Removed {
-    /// From which interface.
+    /// Name of the interface.
     pub interface: String,
-    /// The modes that were in force, where that could be told.
+    /// The modes before; `None`: unknown.
     pub modes: Option<Modes>,
-    /// What was not as it should have been, in sentences.
+    /// Problems that were found, one sentence each.
     pub found: Vec<String>,
 }
 
-/// Takes the programs off the hooks and removes all pins: of the interfaces with these names, or of all of this network
-/// namespace. What a namespace that is gone has left goes as well.
+/// Detaches the programs and removes all pins, of the interfaces with these names or of all interfaces of this network namespace.
+/// Also removes the pins of network namespaces that no longer exist.
 ///
 /// # Errors
-/// When a name has nothing of ours, or something of ours cannot be removed; what was removed before stays removed, and the
-/// call can be repeated.
+/// When a named interface is not protected, or something cannot be removed. What was already removed stays removed, and the call
+/// can be repeated.
 pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
     let _lock = lock()?;
     let netns = own()?;
@@ -72,7 +72,7 @@ pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
     Ok(removed)
 }
 
-/// Removes what is kept for the next boot about an interface that has no pins.
+/// Removes the policy that is saved for the next boot, for an interface without pins.
 ///
 /// # Errors
 /// When it cannot be removed.
@@ -82,7 +82,7 @@ pub fn forget_kept(interface: &str) -> Result<(), DataplaneError> {
     State::of(pins.name()).forget().with_context(|| format!("{interface} would be protected by the next boot"))
 }
 
-/// Something of ours, whole or in part.
+/// The pins of an interface, complete or not.
 struct Remains {
     interface: String,
     pins: InterfacePins,
@@ -95,7 +95,7 @@ struct Remains {
 fn remains(netns: u64, named: &[String]) -> Result<Vec<Remains>, DataplaneError> {
     let mut found = Vec::new();
     for pins in pins::all() {
-        // What the record of another version holds is known to that one alone.
+        // The record of another version may have another format.
         let record = if pins.is_own_layout() { pins.record() } else { Ok(None) };
         let owner = pins.owner().ok().flatten();
         let interface = owner.as_ref().map_or_else(|| pins.interface_by_name(), |owner| owner.interface.clone());
@@ -119,7 +119,7 @@ impl Remains {
         record.is_some_and(|record| new_name(&self.pins, record).as_deref() == Some(name))
     }
 
-    /// The modes in force, where something judges.
+    /// The active modes; `None`: no program is attached, or they cannot be read.
     fn modes(&self, netns: u64) -> Option<Modes> {
         let record = self.record.as_ref().ok()?.as_ref().filter(|record| record.netns == netns)?;
         nix::net::if_::if_indextoname(record.index).ok()?;
@@ -131,7 +131,7 @@ impl Remains {
         let mut found = Vec::new();
         let is_here = owner.as_ref().is_none_or(|owner| owner.netns == netns);
         if !is_here {
-            found.push("its network namespace is gone; what was left of it is removed".to_owned());
+            found.push("its network namespace no longer exists; its pins are removed".to_owned());
         }
         match record {
             Ok(Some(record)) => self.describe(record, is_here, &mut found),
@@ -140,13 +140,13 @@ impl Remains {
                  is gone",
                 pins.layout()
             )),
-            Ok(None) => found.push("no record is there: an apply was killed, or pins were removed by hand".to_owned()),
-            Err(error) => found.push(format!("{error}: removed without it")),
+            Ok(None) => found.push("the record is missing: an apply was killed, or pins were removed by hand".to_owned()),
+            Err(error) => found.push(format!("{error}: removed without the record")),
         }
         if let Ok(Some(pending)) = Pending::read(pins)
             && pending.is_armed()
         {
-            found.push(format!("the deadline of {} is gone with it", pending.at()));
+            found.push(format!("its deadline of {} is removed with it", pending.at()));
         }
         if is_here && let Ok(Some(record)) = record {
             let (interface, pins, record) = (interface.clone(), pins.clone(), record.clone());
@@ -165,7 +165,7 @@ impl Remains {
         Ok(found)
     }
 
-    /// Says what is not as it was left.
+    /// Notes differences between the record and the interface.
     fn describe(&self, record: &InterfaceRecord, is_here: bool, found: &mut Vec<String>) {
         let Self { interface, pins, .. } = self;
         if is_here {
@@ -174,11 +174,11 @@ impl Remains {
                     if index != Ok(record.index)
                         && let Some(name) = new_name(pins, record) =>
                 {
-                    found.push(format!("the interface is called {name} now, and was judged still"));
+                    found.push(format!("the interface is called {name} now; its programs were still attached"));
                 }
-                Err(_) => found.push("the interface is not in this network namespace any more".to_owned()),
+                Err(_) => found.push("the interface is no longer in this network namespace".to_owned()),
                 Ok(index) if index != record.index => {
-                    found.push("the interface was deleted and made again: nothing judged it".to_owned());
+                    found.push("the interface was deleted and created again, so it was unprotected".to_owned());
                 }
                 Ok(_) => {}
             }
@@ -192,7 +192,7 @@ impl Remains {
                 None => found.push(format!("the {} link had been removed already", direction.name())),
                 Some(held) if held.interface == 0 => {
                     found.push(format!(
-                        "the {} link was severed: its interface was deleted, or somebody detached it",
+                        "the {} link had lost its interface: the interface was deleted, or another process detached the link",
                         direction.name()
                     ));
                 }
@@ -201,7 +201,7 @@ impl Remains {
         }
     }
 
-    /// Filters have no pins: they are taken off by name.
+    /// Removes the filters. They have no pins and are found by their handle.
     fn remove_filters(&self, found: &mut Vec<String>) -> Result<(), DataplaneError> {
         let Self { pins, record, .. } = self;
         // The name that it has now.
@@ -226,7 +226,8 @@ impl Remains {
     }
 }
 
-/// Removes what belonged to whole namespaces: ours, when nothing of it is protected any more, and those that are gone.
+/// Removes the pins of whole network namespaces: of this one if no interface in it is protected any more, and of those that no longer
+/// exist.
 fn remove_hosts(netns: u64) -> Result<(), DataplaneError> {
     let left = pins::all();
     let owners: Vec<u64> = left.iter().filter_map(|pins| Some(pins.owner().ok()??.netns)).collect();

@@ -1,4 +1,4 @@
-//! What is left of network namespaces that are gone: tens of megabytes of pinned maps each, which judge nothing any more.
+//! Pins of network namespaces that no longer exist: tens of megabytes of unused maps each.
 
 use std::collections::BTreeSet;
 
@@ -29,14 +29,14 @@ pub fn remove_gone() -> Result<Vec<String>, DataplaneError> {
     gone(own()?).into_iter().map(|inode| remove(inode, &all)).collect()
 }
 
-/// Namespaces that have pins, and that nobody holds as far as can be seen.
+/// Network namespaces that have pins and that no visible process or mount keeps alive.
 fn gone(netns: u64) -> BTreeSet<u64> {
     let owners = pins::all().into_iter().filter_map(|pins| Some(pins.owner().ok()??.netns));
     let found: BTreeSet<u64> = owners.chain(HostPins::all()).filter(|inode| *inode != netns).collect();
     found.into_iter().filter(|inode| !is_alive(*inode)).collect()
 }
 
-/// Removes the pins of one of them, unless a program of theirs may still judge something.
+/// Removes the pins of such a namespace, unless one of its programs may still be attached.
 fn remove(inode: u64, all: &[InterfacePins]) -> Result<String, DataplaneError> {
     let its = all.iter().filter(|pins| matches!(pins.owner(), Ok(Some(owner)) if owner.netns == inode));
     let its: Vec<&InterfacePins> = its.collect();
@@ -47,18 +47,18 @@ fn remove(inode: u64, all: &[InterfacePins]) -> Result<String, DataplaneError> {
     let size = format!("{} MiB", bytes.div_ceil(1 << 20));
     if let Some(pins) = its.iter().find(|pins| !is_over(pins)) {
         return Ok(format!(
-            "the network namespace {inode} seems to be gone, and what it has left{of} takes {size}; it is left alone, because a program at \
-             {} may still be on an interface; `enforcer detach` removes it",
+            "the network namespace {inode} seems to be gone, and its pins{of} use {size}; they are kept, because a program at \
+             {} may still be attached; `enforcer detach` removes them",
             pins.dir().display()
         ));
     }
     for pins in its {
         remove_pins(pins.dir())?;
         let interface = pins.interface_by_name();
-        State::of(pins.name()).forget().with_context(|| format!("what is kept of {interface} cannot be removed"))?;
+        State::of(pins.name()).forget().with_context(|| format!("cannot remove the saved policy of {interface}"))?;
     }
     host.remove()?;
-    Ok(format!("the network namespace {inode} is gone; what it had left{of}, {size}, is removed"))
+    Ok(format!("the network namespace {inode} no longer exists; its pins{of} ({size}) are removed"))
 }
 
 /// Whether none of these programs can be on a hook: the kernel has severed each link from its interface, which is gone. Of a filter

@@ -1,4 +1,4 @@
-//! Changing what is in force: staging, switching, taking over, deadlines and the way back, detaching.
+//! Changes of the active policy: staging, switching, taking over, deadlines, reverting, detaching.
 
 pub(super) mod applied;
 pub(super) mod apply;

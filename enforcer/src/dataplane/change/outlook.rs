@@ -1,4 +1,4 @@
-//! Before a change: the modes that it would leave in force, and what the policy in force cuts already.
+//! The effect of a change before it is made: the resulting modes, and the policies that it would replace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
@@ -16,7 +16,7 @@ use crate::host::links::Link;
 use crate::host::netns::own;
 use crate::policy::modes::{ModeChange, Modes, Protects};
 
-/// An interface with the modes that a change would leave in force on it.
+/// The index of an interface, and the modes that it would have after a change.
 pub type Outlook = (u32, Modes);
 
 /// The modes that a plan would leave in force, for the interfaces that this host itself is behind. Interfaces that are not there
@@ -52,23 +52,23 @@ pub fn resulting_modes(
     interfaces.iter().map(one).collect()
 }
 
-/// A policy that gives way to another one.
+/// A policy that would be replaced by another one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Replaced {
-    /// Where.
+    /// Name of the interface.
     pub interface: String,
     before: Described,
     now: Described,
 }
 
-/// A policy, as far as a person knows it again.
+/// What identifies a policy to an operator: its file and its roles.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Described {
     origin: String,
     roles: BTreeSet<String>,
 }
 
-/// Policies in force that a plan would replace and that are another site's: of another file, or for other roles.
+/// Active policies that a plan would replace and that come from another file or are for other roles.
 ///
 /// # Errors
 /// When the pins cannot be read.
@@ -80,7 +80,7 @@ pub fn replaced(plan: &Plan<'_>, links: &[Link]) -> Result<Vec<Replaced>, Datapl
         let link = links.iter().find(|link| link.name == planned.name);
         let by_name = || protected.iter().find(|one| one.interface == planned.name);
         let Some(one) = link.and_then(|link| once_called(&protected, link)).or_else(by_name) else { continue };
-        // One that cannot be read is told by `status`.
+        // `status` reports policies that cannot be read.
         let Ok(policy) = policy(&one.record) else { continue };
         let before = Described::of(&policy.origin, policy.rules.iter().map(|rule| rule.id.as_str()));
         if before != now {
@@ -119,7 +119,7 @@ impl Display for Replaced {
     }
 }
 
-/// The modes in force; in a change window, those that it returns to.
+/// The active modes; in a change window, the modes after it.
 fn lasting_modes(pins: &InterfacePins) -> Result<Modes, DataplaneError> {
     let window = Pending::read(pins)?.filter(|pending| pending.is_armed() && pending.kind() == DeadlineKind::Window);
     match window.and_then(|pending| pending.before) {

@@ -1,4 +1,4 @@
-//! What changes under a policy in force without a new one: own addresses and ports with listeners.
+//! Updates the tables of own addresses and of ports with listeners, which change while a policy is active.
 
 use aya::maps::{Map, MapData};
 use enforcer_common::layout::map;
@@ -12,13 +12,12 @@ use crate::host::netns;
 use crate::host::snapshot::LiveError;
 use crate::host::sockets::Sockets;
 
-/// Brings the tables of own addresses that the programs of this network namespace judge by up to date. Where nothing is
-/// protected, there is nothing to do.
+/// Updates the tables of own addresses of this network namespace. Does nothing if no interface is protected.
 ///
 /// # Errors
 /// When the addresses cannot be read, or a map cannot be written.
 pub fn refresh_addresses() -> Result<(), DataplaneError> {
-    // An older look at the addresses must not come after a newer one.
+    // Under the lock, so that older addresses do not overwrite newer ones.
     let _lock = lock()?;
     write_addresses(&HostPins::of(netns::own()?))
 }
@@ -36,7 +35,7 @@ pub(super) fn write_addresses(host: &HostPins) -> Result<(), DataplaneError> {
     write_own_filter(&filter, &now)
 }
 
-/// Likewise the table of ports that have a listener.
+/// Updates the table of ports that have a listener.
 ///
 /// # Errors
 /// When the sockets cannot be read, or the map cannot be written.
@@ -46,7 +45,7 @@ pub fn refresh_listeners() -> Result<(), DataplaneError> {
     if !path.exists() {
         return Ok(());
     }
-    let context = || "cannot bring the table of listeners up to date".to_owned();
+    let context = || "cannot update the table of listeners".to_owned();
     let sockets = Sockets::read().map_err(LiveError::from).with_context(context)?;
     write_listeners(&MapData::from_pin(path).with_context(context)?, &sockets)
 }

@@ -1,5 +1,5 @@
-//! Interfaces that are called otherwise than when they were protected. A hook belongs to the interface and not to its name: what was
-//! applied judges it still. Pins and files bear the old name until a policy is applied to the new one; then they move.
+//! Interfaces that were renamed after they were protected. A program is attached to the interface and not to its name, so it stays
+//! attached. Pins and files keep the old name until a policy is applied to the new name; then they are moved.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::dataplane::pin::protected::{Protected, all_protected};
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::state::last_good::State;
 
-/// Pins between two names: of no interface, because a name cannot hold a colon.
+/// Prefix of pins that are being moved. No interface name contains a colon, so this is never the name of an interface.
 const BETWEEN: &str = "moving:";
 
 /// Moves what is pinned and kept to the names that interfaces have now. Called by whoever is about to apply a policy, and holds the
@@ -29,7 +29,7 @@ pub(in crate::dataplane) fn follow_names(netns: u64) -> Result<(), DataplaneErro
     let kept: Vec<_> = movers.iter().map(|(one, _)| State::of(one.pins.name()).both()).collect();
     let mut between = Vec::new();
     for (one, name) in &movers {
-        // Two interfaces may have changed names.
+        // Two interfaces may have swapped their names.
         let to = Path::new(ROOT).join(format!("{BETWEEN}{netns}:{}", one.record.index));
         let context = || format!("cannot move the pins of {}, which is called {name} now", one.interface);
         if one.pins.dir() != to {
@@ -39,7 +39,7 @@ pub(in crate::dataplane) fn follow_names(netns: u64) -> Result<(), DataplaneErro
     }
     let mut taken = Vec::new();
     for (((one, name), kept), from) in movers.iter().zip(kept).zip(between) {
-        let context = || format!("cannot move what is kept of {}, which is called {name} now", one.interface);
+        let context = || format!("cannot move the saved policy of {}, which is called {name} now", one.interface);
         let pins = InterfacePins::of(name, netns)?;
         if pins.exists() {
             // Of an interface that had the name before, and is gone: its links hold nothing.
@@ -57,7 +57,7 @@ pub(in crate::dataplane) fn follow_names(netns: u64) -> Result<(), DataplaneErro
         taken.push(pins.name().to_owned());
     }
     for (one, name) in movers.iter().filter(|(one, _)| !taken.iter().any(|taken| taken == one.pins.name())) {
-        let context = || format!("cannot forget what was kept of {}, which is called {name} now", one.interface);
+        let context = || format!("cannot remove the saved policy of {}, which is called {name} now", one.interface);
         State::of(one.pins.name()).forget().with_context(context)?;
     }
     Ok(())

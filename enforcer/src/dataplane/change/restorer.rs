@@ -1,5 +1,5 @@
-//! The process that restores what was in force before, when a change was not confirmed in time. The data plane ends enforcement by
-//! itself at the deadline; this process makes the previous policy enforce again. Where it was killed, the next command does.
+//! The restoring process: restores the last confirmed policy if a change is not confirmed in time. At the deadline the programs
+//! themselves end enforcement; this process then restores the previous policy. If it was killed, the next command does so.
 
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
@@ -15,12 +15,12 @@ use crate::dataplane::pin::protected::{Protected, all_protected};
 use crate::dataplane::sys::clock;
 use crate::state::FOLDER_VARIABLE;
 
-/// How often it looks whether it is still wanted.
+/// Interval at which the process checks whether its deadline still exists.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often it tries.
+/// Number of attempts to restore.
 const ATTEMPTS: u32 = 5;
 
-/// Starts it: this very binary, in a session of its own, in this network namespace, a child of nobody here.
+/// Starts the restoring process: the same binary, in a new session, in this network namespace, detached from this process.
 pub(in crate::dataplane) fn start(token: u64, deadline: u64) -> Result<u32, DataplaneError> {
     let context = || "cannot start the process that would restore the current policy; nothing was changed".to_owned();
     let mut command = Command::new("/proc/self/exe");
@@ -41,7 +41,7 @@ pub(in crate::dataplane) fn start(token: u64, deadline: u64) -> Result<u32, Data
     said.trim().parse().map_err(|_| DataplaneError::system(context(), io::Error::other("it did not start")))
 }
 
-/// No terminal can reach the process, and no caller waits for it.
+/// Detaches the process from the terminal and from its parent.
 fn leave_caller() -> io::Result<()> {
     nix::unistd::setsid()?;
     // SAFETY: the child goes on to exec, and calls nothing before.
@@ -52,10 +52,10 @@ fn leave_caller() -> io::Result<()> {
     }
 }
 
-/// Waits for the deadline and puts back what was in force before, unless it was confirmed. The body of the hidden command.
+/// Waits for the deadline and restores the last confirmed policy, unless the change was confirmed. The body of the hidden command.
 ///
 /// # Errors
-/// When it cannot be put back; then enforcement has ended, and `status` says so.
+/// When it cannot be restored. Enforcement has then ended, and `status` reports it.
 pub fn restore(token: u64, deadline: u64) -> Result<(), DataplaneError> {
     loop {
         let left = Duration::from_nanos(deadline.saturating_sub(clock::since_boot()));
@@ -82,7 +82,7 @@ pub fn restore(token: u64, deadline: u64) -> Result<(), DataplaneError> {
     Ok(())
 }
 
-/// The interfaces for which a process with this token was started, and that nobody has confirmed.
+/// The unconfirmed interfaces whose deadline has this token.
 fn waiting(token: u64) -> Result<Vec<(Protected, Pending)>, DataplaneError> {
     let mut found = Vec::new();
     for one in all_protected()? {

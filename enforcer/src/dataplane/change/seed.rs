@@ -1,5 +1,5 @@
-//! Flows for the conversations that this host opened before the programs could see it, so that the first enforcement cuts none
-//! of them. Conversations that peers opened live only by a rule: what the host says in them later must not revive them.
+//! Seeding: makes flows for the conversations that this host opened before the programs were attached, so that the first enforcement
+//! cuts none of them. Conversations that peers opened need a rule, and later packets of the host must not revive them.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -26,8 +26,8 @@ use crate::host::snapshot::Snapshot;
 use crate::host::sockets::{Socket, State, TCP, UDP};
 use crate::policy::ruleset::{FlowSettings, Lookup};
 
-/// Makes the flows that are missing for enforcement by the policies that these interfaces have now; gives back how many. Brings
-/// the table of listeners up to date as well: it decides which conversations may be revived.
+/// Makes the missing flows under the active policies of these interfaces, and returns their number. Also updates the table of
+/// listeners, which decides which conversations may be revived.
 ///
 /// # Errors
 /// When sockets or maps cannot be read or written.
@@ -45,7 +45,7 @@ pub fn seed_protected(interfaces: &[Protected], snapshot: &Snapshot) -> Result<u
     Ok(made)
 }
 
-/// Makes the flows that are missing under a policy; gives back how many. A live flow is left as it is.
+/// Makes the missing flows under a policy, and returns their number. Existing flows are not changed.
 pub(in crate::dataplane) fn seed(
     host: &HostPins,
     snapshot: &Snapshot,
@@ -59,7 +59,7 @@ pub(in crate::dataplane) fn seed(
     let mut made = Vec::new();
     for socket in snapshot.on_the_wire() {
         let Some(seed) = Seed::of(socket, policy, settings) else { continue };
-        // Two ticks back: a flow from the future would count as one that is long over.
+        // Two ticks back: a timestamp ahead of the kernel's would underflow and look expired.
         let now = clock.jiffies_now().saturating_sub(2);
         let ticks = |seconds: u32| seconds.saturating_mul(clock.hz);
         if !snapshot.sockets.opened_here(socket) {
@@ -72,8 +72,8 @@ pub(in crate::dataplane) fn seed(
             continue;
         }
         let state = FlowState::new(now, ticks(seed.timeout), seed.flags);
-        // A conversation that was refused not long ago, and let through in audit, is a peer's. Only a question of our own, on its
-        // way right now, is certainly ours.
+        // A recently refused conversation that audit let through was opened by a peer. Only a connection that this host is opening
+        // right now is certainly its own.
         let memory = if seed.is_question { None } else { Some(ticks(seed.memory)) };
         let is_new = match seed.key {
             Key::V4(key) => v4.plant(key, denial4(&key), state, state, memory)?,
@@ -148,7 +148,7 @@ impl Seed {
     }
 }
 
-/// Whether a server of addresses answers this host there.
+/// Whether these are the ports of a DHCP client and its server.
 const fn is_dhcp(protocol: u8, local: SocketAddr, remote: SocketAddr) -> bool {
     let (server, client) = if remote.is_ipv4() { (DHCP_SERVER, DHCP_CLIENT) } else { (DHCPV6_SERVER, DHCPV6_CLIENT) };
     protocol == UDP && remote.port() == server && local.port() == client
@@ -169,7 +169,7 @@ fn key(protocol: u8, local: SocketAddr, remote: SocketAddr, remote_port: u16) ->
     }
 }
 
-/// How a refusal of the same conversation is remembered.
+/// The key of a remembered denial of the same conversation.
 fn denial4(key: &FlowKey4) -> DenialKey4 {
     DenialKey4 { remote: key.remote, ports: key.ports, protocol: key.protocol }
 }
@@ -178,7 +178,7 @@ fn denial6(key: &FlowKey6) -> DenialKey6 {
     DenialKey6 { remote: key.remote, ports: key.ports, protocol: u32::from(key.protocol()) }
 }
 
-/// The flows of one family, and the refusals that are remembered.
+/// The flow table and the remembered denials of one IP version.
 struct FlowTable<K: Pod, V: Pod, D: Pod> {
     flows: HashMap<MapData, K, V>,
     denials: HashMap<MapData, D, DenialState>,
@@ -214,7 +214,7 @@ impl<K: Pod, V: Pod + Into<FlowState>, D: Pod> FlowTable<K, V, D> {
         Ok(true)
     }
 
-    /// Remembers a conversation as refused.
+    /// Remembers the conversation as denied.
     fn refuse(&mut self, denial: D, now: u64) -> Result<(), DataplaneError> {
         let state = DenialState { last: now, flags: 0 };
         self.denials.insert(denial, state, 0).with_context(|| "cannot remember a conversation as refused".to_owned())

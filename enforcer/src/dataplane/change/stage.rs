@@ -1,4 +1,4 @@
-//! Making everything of a policy beside what runs, and switching to it hook by hook.
+//! Prepares maps and programs of a new policy beside the active one, then switches to it hook by hook.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -46,10 +46,10 @@ use crate::policy::modes::{Modes, Protects};
 use crate::policy::ruleset::Scope;
 use crate::state::last_good::{LastGood, State};
 
-/// Objects that are held open at the same time, so that the programs in them are loaded side by side.
+/// The number of objects that are open at the same time, so that their programs are loaded in parallel.
 pub(super) const OBJECTS_AT_ONCE: usize = 8;
 
-/// An interface that was found, with its hook.
+/// An existing interface, with its chosen hook.
 pub(super) struct Target<'a> {
     pub(super) planned: &'a PlannedInterface,
     pub(super) link: &'a Link,
@@ -60,7 +60,7 @@ pub(super) struct Target<'a> {
     pub(super) left_native: Option<String>,
 }
 
-/// An interface with what is to be in force on it.
+/// An interface with the policy that it gets.
 pub(super) struct Upcoming {
     pub(super) staged: Staged,
     modes: Modes,
@@ -152,7 +152,7 @@ pub(super) fn stage_and_switch<'a>(
         take_over(&mut one.bases, &one.staged.pins, &assignment.taken_over)?;
         one.bases.write(&one.staged.pins, generation)?;
     }
-    // From here on packets are judged by the new policy, hook by hook.
+    // From here on, hook by hook, packets are judged by the new policy.
     let ends_for = plan.ruleset.settings.flows.udp;
     for one in staged.iter_mut() {
         before_switch(one, deadline.as_ref())?;
@@ -234,13 +234,13 @@ pub(super) fn stage_and_switch<'a>(
 }
 
 pub(super) fn snapshot() -> Result<Snapshot, DataplaneError> {
-    Snapshot::read().with_context(|| "cannot look at the conversations that are going on".to_owned())
+    Snapshot::read().with_context(|| "cannot read the open conversations of this host".to_owned())
 }
 
-/// Writes down what the policy is compiled from, before anything of it is in force: a full disk is found here.
+/// Saves the source of the policy before any of it is attached, so that a full disk fails the apply here.
 pub(super) fn keep_for_later(plan: &Plan<'_>, one: &mut Upcoming) -> Result<(), DataplaneError> {
     let Upcoming { staged, modes, window, resulting, .. } = one;
-    // A change window is not for good: what it returns to is.
+    // Save the modes after a change window, because the window ends by itself.
     let modes = window.unwrap_or(*modes);
     let next = LastGood {
         site_modes: Some(resulting.site),
@@ -272,7 +272,7 @@ pub(super) fn before_switch(one: &mut Upcoming, deadline: Option<&Deadline>) -> 
     }
 }
 
-/// The new policy judges: now its modes count.
+/// Sets the final modes, after all hooks have the new policy.
 pub(super) fn after_switch(one: &Upcoming, deadline: Option<&Deadline>) -> Result<(), DataplaneError> {
     let Upcoming { staged, modes, window, .. } = one;
     if deadline.is_some() {
@@ -285,7 +285,7 @@ pub(super) fn after_switch(one: &Upcoming, deadline: Option<&Deadline>) -> Resul
     Pending::remove(&staged.pins)
 }
 
-/// Makes room for the programs of one interface, and says what they are.
+/// Prepares the pins of one interface, and returns the programs to load.
 #[expect(clippy::too_many_arguments, reason = "one step of `stage_and_switch`, apart only to be readable")]
 pub(super) fn stage<'a>(
     plan: &Plan<'a>,

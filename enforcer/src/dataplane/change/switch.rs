@@ -1,4 +1,4 @@
-//! From one generation of programs to another on an interface, and back when something fails.
+//! Replaces the programs of an interface by those of another generation, and restores the old ones if a step fails.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ use crate::state::last_good;
 /// less of them. The other way round, answers to what the host has just asked could be refused.
 pub(in crate::dataplane) const ORDER: [Direction; 2] = [Direction::Outbound, Direction::Inbound];
 
-/// What was in force on an interface.
+/// The active policy of an interface before the change.
 pub(in crate::dataplane) struct Old {
     pub(in crate::dataplane) record: InterfaceRecord,
     pub(in crate::dataplane) control: Control,
@@ -34,7 +34,7 @@ pub(in crate::dataplane) struct Old {
     pub(in crate::dataplane) pending: Option<Pending>,
 }
 
-/// An interface whose programs of another generation are loaded and pinned, and not in force yet.
+/// An interface whose new programs are loaded and pinned, but not attached yet.
 pub(in crate::dataplane) struct Staged {
     pub(in crate::dataplane) interface: String,
     pub(in crate::dataplane) link: Link,
@@ -60,7 +60,7 @@ pub(in crate::dataplane) struct Staged {
 }
 
 impl Old {
-    /// Reads what is in force.
+    /// Reads the active policy.
     pub(in crate::dataplane) fn read(pins: &InterfacePins, record: InterfaceRecord) -> Result<Self, DataplaneError> {
         let control = control::read(pins)?;
         let modes = control::in_force(&control, crate::dataplane::sys::clock::since_boot());
@@ -103,7 +103,7 @@ impl Staged {
         self.predecessor = Some(predecessor);
     }
 
-    /// Puts the program of a direction in force.
+    /// Attaches the new program of a direction.
     pub(in crate::dataplane) fn switch(&mut self, direction: Direction) -> Result<(), DataplaneError> {
         self.is_touched = true;
         let program = self.pins.generation(self.generation).join(direction.name());
@@ -131,7 +131,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Takes another hook, where this one cannot be had.
+    /// Attaches to another hook, if the first choice is not available.
     fn fall_back(&mut self, direction: Direction, why: &str) -> Result<Undo, DataplaneError> {
         let Some(mode) = self.fallback else { return Err(DataplaneError::NoNative(why.to_owned())) };
         // The old program may be where the driver takes no new one any more: it goes when the new one is in force.
@@ -154,7 +154,7 @@ impl Staged {
         put_in_force(&self.link, &self.pins, direction, self.protects, mode, &folder.join(direction.name()))
     }
 
-    /// Takes the old programs off the hooks that the new ones do not use.
+    /// Detaches the old programs from hooks that the new ones do not use.
     pub(in crate::dataplane) fn drop_moved(&self) -> Result<(), DataplaneError> {
         for (direction, mode) in &self.moved {
             drop_aside(&self.interface, &self.pins, *direction, self.protects, *mode)?;
@@ -162,10 +162,10 @@ impl Staged {
         Ok(())
     }
 
-    /// Removes what is left of another version, and says that it was there.
+    /// Removes the pins of another version, and returns a sentence about it.
     pub(in crate::dataplane) fn drop_predecessor(&mut self) -> Option<String> {
         let predecessor = self.predecessor.take()?;
-        // What cannot be removed is tried again by the next command.
+        // The next command tries again to remove what cannot be removed now.
         let _ = predecessor.remove();
         Some(format!(
             "taken over from another version of enforcer (layout {}): flows and counters begin anew, totals go on from what was \
@@ -238,7 +238,7 @@ impl Staged {
     }
 }
 
-/// Records what is in force now, and shows the programs under their public names.
+/// Writes the record of the new policy, and pins the programs under their public names.
 pub(in crate::dataplane) fn publish(pins: &InterfacePins, record: &InterfaceRecord) -> Result<(), DataplaneError> {
     write_record(&pins.map("record"), record)?;
     show(pins, record.generation)
@@ -260,7 +260,7 @@ fn show(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
     Ok(())
 }
 
-/// Removes what no interface uses any more, and no deadline may bring back.
+/// Removes generations that no interface uses and that no deadline may restore.
 pub(in crate::dataplane) fn sweep(host: &HostPins) -> Result<(), DataplaneError> {
     let mut used = Vec::new();
     for Protected { pins, record, .. } in all_protected()? {
@@ -283,7 +283,7 @@ pub(in crate::dataplane) fn sweep(host: &HostPins) -> Result<(), DataplaneError>
     host.remove_unused_layouts()
 }
 
-/// How a direction is recorded.
+/// The record of a direction.
 pub(in crate::dataplane) const fn direction_record(attached: &Attached) -> DirectionRecord {
     DirectionRecord { hook: hook_of(attached.attach_mode), attach_mode: attached.attach_mode }
 }

@@ -16,14 +16,14 @@ use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::sys::clock;
 use crate::policy::modes::Protects;
 
-/// What another version has in force on an interface.
+/// The programs and pins of another version on an interface.
 pub(in crate::dataplane) struct Predecessor {
     interface: String,
     pins: InterfacePins,
     record: Record,
 }
 
-/// As much of its record as is needed; every version has written that.
+/// The fields of its record that are needed; every version writes them.
 #[derive(Deserialize)]
 struct Record {
     interface: String,
@@ -33,7 +33,7 @@ struct Record {
     outbound: Option<DirectionRecord>,
 }
 
-/// As much of its deadline.
+/// The fields of its deadline that are needed.
 #[derive(Deserialize)]
 struct Deadline {
     deadline: u64,
@@ -62,7 +62,7 @@ impl Predecessor {
         let interface = record.interface.clone();
         let predecessor = Self { interface, pins: other, record };
         predecessor.refuse_deadline()?;
-        // Of a command that was killed in the middle of this.
+        // Left by a command that was killed during a takeover.
         predecessor.give_back(pins);
         Ok(Some(predecessor))
     }
@@ -83,12 +83,12 @@ impl Predecessor {
         Ok(())
     }
 
-    /// Who is behind the interface.
+    /// Whether the interface protects this host or a guest.
     pub(in crate::dataplane) const fn protects(&self) -> Protects {
         self.record.protects
     }
 
-    /// Its layout.
+    /// Its layout version.
     pub(in crate::dataplane) fn layout(&self) -> &str {
         self.pins.layout()
     }
@@ -136,7 +136,7 @@ impl Predecessor {
         Ok(())
     }
 
-    /// Gives back what was handed over. What cannot be is left: there is nothing else that could be done about it.
+    /// Undoes the handover. Errors are ignored, because nothing more can be done.
     pub(in crate::dataplane) fn give_back(&self, pins: &InterfacePins) {
         let mut places = vec![(pins.map(MADE_CLSACT), self.pins.map(MADE_CLSACT))];
         for direction in Direction::ALL {

@@ -1,5 +1,5 @@
-//! The way back from a change that nobody confirmed in time. A deadline that has passed means reverted: the restoring process does it
-//! at the deadline, and where that process is gone, the next command that changes something does it before anything else.
+//! Reverts changes that were not confirmed in time. The restoring process does so at the deadline. If that process is gone, the next
+//! command that changes something does so first.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -23,36 +23,36 @@ use crate::host::links::{Link, links};
 use crate::policy::modes::Modes;
 use crate::state::last_good::State;
 
-/// A change that was not confirmed by its deadline, and what has become of it.
+/// A change that was not confirmed by its deadline, and the result of reverting it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct WayBack {
     /// The interface.
     pub interface: String,
     /// The deadline.
     pub deadline: Timestamp,
-    /// What was done about it.
+    /// The result.
     pub end: End,
-    /// Modes in force now.
+    /// The active modes.
     pub modes: Modes,
 }
 
-/// What was done about a change that was not confirmed.
+/// The result of reverting an unconfirmed change.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum End {
-    /// The policy and the modes that were confirmed last are in force again.
+    /// The last confirmed policy and its modes are restored.
     Restored,
-    /// Nothing was in force before: the policy stays, in audit.
+    /// There was no confirmed policy: the unconfirmed one stays, in audit.
     LeftInAudit,
-    /// The policy before could not be restored, and why: the unconfirmed one stays, in audit.
+    /// The previous policy could not be restored, with the reason: the unconfirmed one stays, in audit.
     Failed(String),
-    /// Nothing yet: the next command that changes something restores what was in force before.
+    /// Not reverted yet: the next command that changes something does so.
     Open,
 }
 
-/// Finishes the way back wherever a deadline has passed in this network namespace and nobody has acted on it.
+/// Reverts every change in this network namespace whose deadline has passed and that is not reverted yet.
 ///
 /// # Errors
-/// When the pins cannot be looked at. What cannot be restored is no error: it is [`End::Failed`].
+/// When the pins cannot be read. A failed restore is not an error here: it is [`End::Failed`].
 pub fn finish_way_back() -> Result<Vec<WayBack>, DataplaneError> {
     if overdue()?.is_empty() {
         return Ok(Vec::new());
@@ -61,7 +61,7 @@ pub fn finish_way_back() -> Result<Vec<WayBack>, DataplaneError> {
     finish(Pending::is_overdue)
 }
 
-/// Deadlines that have passed and that nobody has acted on, or could act on. Changes nothing.
+/// Passed deadlines whose changes are not reverted, or could not be. Changes nothing.
 ///
 /// # Errors
 /// When the pins cannot be read.
@@ -80,8 +80,8 @@ pub fn overdue() -> Result<Vec<WayBack>, DataplaneError> {
     Ok(found)
 }
 
-/// Refuses to go on where a deadline has passed while a command was running: what the command was decided upon is in force no more.
-/// The lock is held.
+/// Returns an error if a deadline has passed while the command was running, because its decisions were about another active policy.
+/// The caller holds the lock.
 pub(in crate::dataplane) fn refuse_overdue() -> Result<(), DataplaneError> {
     let late: Vec<WayBack> =
         finish(Pending::is_overdue)?.into_iter().filter(|one| !matches!(one.end, End::Failed(_))).collect();
@@ -92,7 +92,7 @@ pub(in crate::dataplane) fn refuse_overdue() -> Result<(), DataplaneError> {
     )))
 }
 
-/// Finishes the way back of the deadlines that are meant. The lock is held.
+/// Reverts the changes of the given deadlines. The caller holds the lock.
 pub(in crate::dataplane) fn finish(is_meant: impl Fn(&Pending) -> bool) -> Result<Vec<WayBack>, DataplaneError> {
     let mut waiting = Vec::new();
     for one in all_protected()? {
@@ -133,7 +133,7 @@ pub(in crate::dataplane) fn finish(is_meant: impl Fn(&Pending) -> bool) -> Resul
     Ok(found)
 }
 
-/// Restores what was confirmed last on all of these interfaces, or on none.
+/// Restores the last confirmed policy on all of these interfaces, or on none.
 fn put_back(waiting: &[(Protected, Pending)], links: &[Link]) -> Result<(), DataplaneError> {
     let mut staged = Vec::new();
     for (one, pending) in waiting {
@@ -182,7 +182,7 @@ fn put_back(waiting: &[(Protected, Pending)], links: &[Link]) -> Result<(), Data
     Ok(())
 }
 
-/// Whether the policy before is still what was applied: a broken one must not enforce.
+/// Checks that the previous policy is undamaged: a damaged one must not enforce.
 fn check_kept(one: &Protected, pending: &Pending) -> Result<(), DataplaneError> {
     let Some(Before { record, .. }) = &pending.before else { return Ok(()) };
     for direction in Direction::ALL {
@@ -192,7 +192,7 @@ fn check_kept(one: &Protected, pending: &Pending) -> Result<(), DataplaneError> 
         }
     }
     if drift::in_force(record)? != policy(record)?.tables_hash {
-        return Err(DataplaneError::NotProtected("somebody has changed its tables".to_owned()));
+        return Err(DataplaneError::NotProtected("its tables were changed".to_owned()));
     }
     Ok(())
 }
@@ -210,7 +210,7 @@ fn sentence(error: DataplaneError) -> String {
     format!("{:#}", anyhow::Error::from(error))
 }
 
-/// A sentence that begins with the interface.
+/// A sentence that starts with the name of the interface.
 impl Display for WayBack {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let Self { interface, deadline, end, modes } = self;
@@ -218,7 +218,7 @@ impl Display for WayBack {
         match end {
             End::Open => write!(
                 formatter,
-                "the unconfirmed policy judges in {modes}; the next command that changes something restores what was in force before"
+                "the unconfirmed policy judges in {modes}; the next command that changes something restores the last confirmed policy"
             ),
             End::Restored | End::LeftInAudit | End::Failed(_) => write!(formatter, "it {end} (now {modes})"),
         }
@@ -228,13 +228,13 @@ impl Display for WayBack {
 impl Display for End {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Restored => formatter.write_str("has the policy and the modes again that were confirmed last"),
+            Self::Restored => formatter.write_str("has the last confirmed policy and its modes again"),
             Self::LeftInAudit => formatter.write_str(
-                "keeps the unconfirmed policy, in audit, because nothing was in force before: nothing is dropped",
+                "keeps the unconfirmed policy in audit, because there is no confirmed policy to restore; no packet is dropped",
             ),
             Self::Failed(why) => write!(
                 formatter,
-                "keeps the unconfirmed policy, in audit, because the one before cannot be restored ({why}): nothing is dropped"
+                "keeps the unconfirmed policy in audit, because the last confirmed one cannot be restored ({why}); no packet is dropped"
             ),
             Self::Open => formatter.write_str("has not been restored yet"),
         }

@@ -1,4 +1,4 @@
-//! A program that makes room for another on the same hook is put aside, and comes back if the other cannot stay.
+//! Sets the link of the old program aside while another hook takes its place, and restores it if the change fails.
 
 use std::path::PathBuf;
 
@@ -13,17 +13,17 @@ use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::pinned_link::{end, held};
 use crate::policy::modes::Protects;
 
-/// Puts the link of the old policy aside, so that another hook can be taken in its place.
+/// Sets the link of the old policy aside, so that the new program can use another hook.
 pub(in crate::dataplane) fn set_aside(pins: &InterfacePins, direction: Direction) -> Result<(), DataplaneError> {
     rename_link(&pins.link(direction), &aside(pins, direction))
 }
 
-/// Puts it back.
+/// Restores the link that was set aside.
 pub(in crate::dataplane) fn put_back_aside(pins: &InterfacePins, direction: Direction) -> Result<(), DataplaneError> {
     rename_link(&aside(pins, direction), &pins.link(direction))
 }
 
-/// Takes what was put aside off its hook.
+/// Detaches the program whose link was set aside.
 pub(in crate::dataplane) fn drop_aside(
     interface: &str,
     pins: &InterfacePins,
@@ -41,7 +41,7 @@ pub(super) fn aside(pins: &InterfacePins, direction: Direction) -> PathBuf {
     pins.map(&format!("old_link_{}", direction.name()))
 }
 
-/// What a command that was killed in the middle of a change of hooks has left: its program goes, the recorded one stays.
+/// Cleans up after a command that was killed during a change of hooks: detaches its program and keeps the recorded one.
 pub(in crate::dataplane) fn finish_interrupted(
     pins: &InterfacePins,
     record: &InterfaceRecord,
@@ -53,11 +53,11 @@ pub(in crate::dataplane) fn finish_interrupted(
         let context = || format!("cannot finish what a killed command has left on {}", record.interface);
         match held(&aside) {
             Some(held) if Some(held.program) == recorded => {
-                // One that it had made in the place of the old one.
+                // The killed command had already attached a new link here.
                 end(&pins.link(direction)).with_context(context)?;
                 put_back_aside(pins, direction)?;
             }
-            // The change was done but for this.
+            // Only this last step of the change was missing.
             Some(_) => end(&aside).with_context(context)?,
             None => {}
         }

@@ -20,24 +20,23 @@ use crate::host::device::Device;
 use crate::host::links::{Link, has_clsact_filter, remove_clsact_if_unused};
 use crate::policy::modes::Protects;
 
-/// The sign that the clsact qdisc was made by us.
+/// Name of the file that marks a clsact qdisc as created by enforcer.
 pub(in crate::dataplane) const MADE_CLSACT: &str = "made_clsact";
 
-/// Our filters on a clsact qdisc: first, and told from those of others by their handle.
+/// Priority and handle of enforcer's filters on a clsact qdisc. The handle identifies them.
 pub(in crate::dataplane) const CLSACT_PRIORITY: u16 = 1;
 const CLSACT_HANDLE: u16 = 0xe4f0;
 
-/// What undoes an attachment or a replacement.
+/// How to undo an attachment or a replacement.
 #[derive(Debug)]
 pub(in crate::dataplane) enum Undo {
-    /// It was not there before: remove it.
+    /// The program was newly attached: detach it.
     Remove(DirectionRecord),
-    /// Something was replaced: put the program at this path back.
+    /// Another program was replaced: attach the program pinned at this path again.
     PutBack(DirectionRecord),
 }
 
-/// Puts the pinned program at `program` in force on a hook: by one update where a link of ours is there, else by a new
-/// attachment.
+/// Attaches the pinned program at `program` to a hook: by one update if a link already exists, otherwise by a new link or filter.
 pub(in crate::dataplane) fn put_in_force(
     link: &Link,
     pins: &InterfacePins,
@@ -88,12 +87,12 @@ pub(in crate::dataplane) fn put_in_force(
                 && let Ok(old) = SchedClassifierLink::attached(&link.name, side, CLSACT_PRIORITY, handle, None)
             {
                 let id = classifier.attach_to_link(old).with_context(context)?;
-                // The filter stays when nothing of ours is left: forget the handle instead of dropping it.
+                // The filter must outlive this process: forget the handle instead of dropping it.
                 std::mem::forget(classifier.take_link(id).with_context(context)?);
                 return Ok(Undo::PutBack(record));
             }
             make_clsact(link, pins)?;
-            // The marker first: a filter that nobody knows to be ours would stay for ever.
+            // Write the marker first: a filter without a marker would never be removed.
             let marker = pins.clsact_marker(direction);
             let was_marked = marker.exists();
             crate::dataplane::pin::folder::make_dir(&marker)?;
@@ -104,7 +103,7 @@ pub(in crate::dataplane) fn put_in_force(
             match attached {
                 Ok(filter) => std::mem::forget(filter),
                 Err(error) => {
-                    // A filter of ours may be there all the same, if nobody could tell.
+                    // The filter may still have been added; remove it.
                     if !was_marked {
                         let _ = fs::remove_dir(marker);
                     }
@@ -116,11 +115,11 @@ pub(in crate::dataplane) fn put_in_force(
     Ok(Undo::Remove(record))
 }
 
-/// Makes the qdisc that filters are on, and notes that it is ours where nobody had it.
+/// Creates the clsact qdisc if it is missing, and marks it as created by enforcer.
 fn make_clsact(link: &Link, pins: &InterfacePins) -> Result<(), DataplaneError> {
     match tc::qdisc_add_clsact(&link.name) {
         Ok(()) => crate::dataplane::pin::folder::make_dir(&pins.map(MADE_CLSACT)).inspect_err(|_| {
-            // One that is not known to be ours would stay.
+            // A qdisc without the marker would never be removed.
             let _ = remove_clsact(&link.name);
         }),
         Err(error) if error_number(&error) == Some(libc::EEXIST) => Ok(()),
@@ -128,7 +127,7 @@ fn make_clsact(link: &Link, pins: &InterfacePins) -> Result<(), DataplaneError> 
     }
 }
 
-/// Takes a program of ours off its hook.
+/// Detaches a program from its hook.
 pub(in crate::dataplane) fn take_off(
     interface: &str,
     pins: &InterfacePins,
@@ -156,7 +155,7 @@ pub(in crate::dataplane) fn take_off(
     Ok(())
 }
 
-/// Renames the pin of a link, or the sign that there is a filter. That it is not there is fine.
+/// Renames the pin of a link, or the marker of a filter. A missing file is not an error.
 pub(in crate::dataplane) fn rename_link(from: &Path, to: &Path) -> Result<(), DataplaneError> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -164,7 +163,7 @@ pub(in crate::dataplane) fn rename_link(from: &Path, to: &Path) -> Result<(), Da
     }
 }
 
-/// Pins a link that was just made. One that cannot be pinned takes its program off with it.
+/// Pins a new link. If this fails, the link is closed, which detaches its program.
 fn pin_link(link: FdLink, path: &Path) -> Result<(), AnyError> {
     let id = link.info()?.id();
     link.pin(path).map(drop).map_err(|error| {
@@ -173,13 +172,13 @@ fn pin_link(link: FdLink, path: &Path) -> Result<(), AnyError> {
     })
 }
 
-/// Takes the programs of all links in a folder off their hooks, of every layout, and removes it.
+/// Detaches the programs of all links in a folder, of every layout, and removes the folder.
 pub(in crate::dataplane) fn remove_pins(folder: &Path) -> Result<(), DataplaneError> {
     let layouts = names_in(folder).into_iter().map(|name| folder.join(name));
     for place in std::iter::once(folder.to_owned()).chain(layouts) {
         for name in names_in(&place).into_iter().filter(|name| name.contains("link_")) {
             let path = place.join(name);
-            // What cannot even be opened is no link; it goes with the rest.
+            // A pin that cannot be opened as a link is something else; it is removed with the folder.
             if held(&path).is_some() {
                 end(&path)
                     .with_context(|| format!("cannot take the program off that the link {} holds", path.display()))?;
@@ -189,7 +188,7 @@ pub(in crate::dataplane) fn remove_pins(folder: &Path) -> Result<(), DataplaneEr
     remove_dir(folder).map_err(at(folder.to_owned()))
 }
 
-/// Removes the clsact qdisc that was made for us, unless somebody else uses it by now.
+/// Removes the clsact qdisc that enforcer created, unless it has filters of other programs.
 pub(in crate::dataplane) fn remove_clsact(interface: &str) -> Result<bool, DataplaneError> {
     let index = nix::net::if_::if_nametoindex(interface)
         .map_err(|errno| DataplaneError::system(format!("cannot look at {interface}"), io::Error::from(errno)))?;
@@ -199,12 +198,12 @@ pub(in crate::dataplane) fn remove_clsact(interface: &str) -> Result<bool, Datap
 /// Whether the filter of a direction is on its qdisc.
 pub(in crate::dataplane) fn has_filter(index: u32, direction: Direction, protects: Protects) -> bool {
     let is_egress = side(direction, protects) == TcAttachType::Egress;
-    // A qdisc that is not there has no filter.
+    // A missing qdisc has no filter.
     has_clsact_filter(index, is_egress, CLSACT_HANDLE).unwrap_or(false)
 }
 
-/// Replaces the program that a link of ours holds. `false`: there is none, or its interface was deleted (another of the same
-/// name needs a link of its own).
+/// Replaces the program of a pinned link. Returns `false` if there is no link or its interface was deleted; a new interface with the
+/// same name needs a new link.
 fn replace(
     link: &Link,
     pins: &InterfacePins,
@@ -237,7 +236,7 @@ fn replace(
     }
 }
 
-/// The side of tc that sees a direction: what goes to a guest leaves by the host's end of its port.
+/// The side of tc that sees a direction. Traffic to a guest leaves by the host's end of its port, so inbound is egress there.
 const fn side(direction: Direction, protects: Protects) -> TcAttachType {
     match (direction, protects) {
         (Direction::Inbound, Protects::Host) | (Direction::Outbound, Protects::Guest) => TcAttachType::Ingress,
@@ -245,7 +244,7 @@ const fn side(direction: Direction, protects: Protects) -> TcAttachType {
     }
 }
 
-/// XDP errors in the operator's words.
+/// Converts an XDP error into a message for the operator.
 fn explain_xdp(error: ProgramError, link: &Link, mode: AttachMode) -> DataplaneError {
     let hook = if mode == AttachMode::Native { "native XDP" } else { "generic XDP" };
     match error_number(&error) {

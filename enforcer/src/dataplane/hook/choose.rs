@@ -1,4 +1,4 @@
-//! Which hook and which way of attaching an interface gets, and why.
+//! Chooses the hook and the attach mode of an interface, with the reason.
 
 use aya::programs::{SchedClassifier, TcAttachType};
 use rtnetlink::packet_route::link::InfoKind;

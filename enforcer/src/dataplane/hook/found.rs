@@ -1,4 +1,4 @@
-//! Before anything is attached: what the kernel can do, and who is on the hooks already.
+//! Checks before attaching: what the kernel supports, and which programs are already on the hooks.
 
 use std::path::Path;
 
@@ -20,19 +20,19 @@ use crate::policy::modes::Protects;
 use crate::policy::ruleset::Ruleset;
 use crate::policy::source::HookChoice;
 
-/// How inbound would be attached.
+/// The attach mode that inbound would get.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExpectedHook {
-    /// What is tried.
+    /// The first choice.
     pub mode: AttachMode,
-    /// What is done where the driver or the kernel cannot do that.
+    /// The second choice, if the driver or the kernel does not support the first.
     pub fallback: Option<AttachMode>,
-    /// Why so.
+    /// The reason, in words.
     pub why: String,
 }
 
 impl ExpectedHook {
-    /// Whether it is XDP that is tried.
+    /// Whether the first choice is XDP.
     #[must_use]
     pub fn is_xdp(&self) -> bool {
         hook_of(self.mode) == Hook::Xdp
@@ -42,7 +42,7 @@ impl ExpectedHook {
 /// Programs on the hooks of an interface.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OnHooks {
-    /// The XDP program that is not ours.
+    /// An XDP program of another owner.
     pub xdp: Option<String>,
     /// tc programs by links, ingress and egress, in the order in which they run; `None` stands for ours. No lists where the kernel
     /// has no such links, or does not tell.
@@ -60,13 +60,13 @@ pub struct OnFilter {
     pub is_first: bool,
 }
 
-/// What keeps programs from being loaded and pinned here; `None`: nothing that can be seen beforehand.
+/// Why programs cannot be loaded and pinned here; `None`: no reason is visible in advance.
 #[must_use]
 pub fn kernel_problem() -> Option<String> {
     wrong_bpffs_here().map(|error| error.to_string())
 }
 
-/// What is worth knowing about this kernel, and keeps nothing from working.
+/// A note about this kernel that prevents nothing; `None`: there is none.
 #[must_use]
 pub fn kernel_note() -> Option<String> {
     let error = Btf::from_sys_fs().err()?;
@@ -74,7 +74,7 @@ pub fn kernel_note() -> Option<String> {
     Some(format!("the kernel has no BTF ({error:#}), the description of its own types; enforcer works without it"))
 }
 
-/// How an interface would be attached.
+/// The hook and attach mode that an interface would get.
 ///
 /// # Errors
 /// When the hook that was asked for does not suit it.
@@ -106,7 +106,7 @@ pub fn judged_again(ruleset: &Ruleset, protects: Protects, mode: AttachMode) -> 
     }
 }
 
-/// Looks at the hooks of an interface.
+/// Lists the programs on the hooks of an interface.
 #[must_use]
 pub fn on_hooks(link: &Link) -> OnHooks {
     let ours = own_programs(link.index);

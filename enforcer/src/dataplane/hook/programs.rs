@@ -1,4 +1,4 @@
-//! Loading and pinning the programs of a hook, and what they are called.
+//! Loads and pins the programs of a hook; their names.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -13,7 +13,7 @@ use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::kinds::Hook;
 use crate::dataplane::load::object::Object;
 
-/// A program of an object that is to be loaded and pinned.
+/// A program to load from an object and to pin.
 pub(in crate::dataplane) struct Wanted {
     pub(in crate::dataplane) direction: Direction,
     pub(in crate::dataplane) hook: Hook,
@@ -24,7 +24,7 @@ pub(in crate::dataplane) struct Wanted {
 /// CPUs.
 ///
 /// # Errors
-/// The first of them. Programs that were pinned meanwhile stay pinned.
+/// The first error. Programs that were already pinned stay pinned.
 pub(in crate::dataplane) fn load_all(objects: &mut [(Object, Vec<Wanted>)]) -> Result<(), DataplaneError> {
     let mut jobs = Vec::new();
     for (object, wanted) in objects {

@@ -1,4 +1,4 @@
-//! Interfaces that got another name: found by what their programs judge.
+//! Renamed interfaces: found by the interface index in their links.
 
 use std::collections::BTreeSet;
 

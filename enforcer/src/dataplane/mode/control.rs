@@ -1,7 +1,7 @@
-//! The modes in force, and until when: single stores into the control map of an interface.
+//! The control map of an interface: the active modes and the deadline.
 //!
-//! A packet that is about to be dropped reads the deadline first and then one of the two modes. So what a packet may see between
-//! two stores is always one of what was in force before and what comes into force: the order of the stores below is the reason.
+//! A packet that is about to be dropped reads the deadline first and then one of the two modes. Because of the order of the stores
+//! below, a packet between two stores sees either the old state or the new one, never a mixture.
 
 use aya::maps::{Array, Map, MapData, MapInfo};
 use aya::programs::ProgramInfo;
@@ -15,7 +15,7 @@ use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::clock::{self, Clock};
 use crate::policy::modes::Modes;
 
-/// The modes in force on a protected interface.
+/// The active modes of a protected interface.
 ///
 /// # Errors
 /// When its control map cannot be read.
@@ -23,18 +23,18 @@ pub fn modes_in_force(protected: &Protected) -> Result<Modes, DataplaneError> {
     modes(&protected.pins)
 }
 
-/// The modes in force on an interface: past the deadline, those that count then.
+/// The active modes of an interface; after the deadline, the modes for that time.
 pub(in crate::dataplane) fn modes(pins: &InterfacePins) -> Result<Modes, DataplaneError> {
     Ok(in_force(&read(pins)?, clock::since_boot()))
 }
 
-/// The modes that a control entry stands for at a moment of the boot clock, as the programs read it.
+/// The modes of a control entry at a time of the boot clock in nanoseconds, as the programs compute them.
 pub(in crate::dataplane) const fn in_force(control: &Control, now: u64) -> Modes {
     let past = control.deadline != 0 && now >= control.deadline;
     Modes::from_bits(if past { control.modes_after } else { control.modes })
 }
 
-/// Pins the control map again where its pin is gone: the programs in force judge by it still.
+/// Pins the control map again if its pin was removed: the attached programs still use the map.
 pub(in crate::dataplane) fn pin_again(pins: &InterfacePins, record: &InterfaceRecord) -> Result<(), DataplaneError> {
     let path = pins.map(map::CONTROL);
     if path.exists() {
@@ -42,7 +42,7 @@ pub(in crate::dataplane) fn pin_again(pins: &InterfacePins, record: &InterfaceRe
     }
     let folder = pins.generation(record.generation);
     for direction in Direction::ALL {
-        // Where this is gone, too, whoever reads the modes says what is missing.
+        // If this is missing too, reading the modes reports it.
         let Ok(program) = ProgramInfo::from_pin(folder.join(direction.name())) else { continue };
         for id in program.map_ids().with_context(|| context(pins))?.unwrap_or_default() {
             if MapInfo::from_id(id).with_context(|| context(pins))?.name_as_str() == Some(map::CONTROL) {
@@ -53,28 +53,28 @@ pub(in crate::dataplane) fn pin_again(pins: &InterfacePins, record: &InterfaceRe
     Ok(())
 }
 
-/// The control entry as it is.
+/// Reads the control entry.
 pub(in crate::dataplane) fn read(pins: &InterfacePins) -> Result<Control, DataplaneError> {
     open(pins)?.get(&0, 0).with_context(|| context(pins))
 }
 
-/// Puts modes in force for good: a deadline is lifted.
+/// Sets permanent modes, and removes a deadline.
 pub(in crate::dataplane) fn write(pins: &InterfacePins, modes: Modes) -> Result<(), DataplaneError> {
-    // Before the deadline the first store counts at once, past it the second.
+    // Before a deadline, the first store takes effect; after it, the second.
     store(pins, &[Store::Modes(modes), Store::Deadline(0)])
 }
 
-/// Changes the modes that count until the deadline, where there is one.
+/// Changes the modes that apply until the deadline, or always if there is none.
 pub(in crate::dataplane) fn write_until(pins: &InterfacePins, modes: Modes) -> Result<(), DataplaneError> {
     store(pins, &[Store::Modes(modes)])
 }
 
-/// Lifts a deadline that has not passed.
+/// Removes a deadline that has not passed.
 pub(in crate::dataplane) fn lift(pins: &InterfacePins) -> Result<(), DataplaneError> {
     store(pins, &[Store::Deadline(0)])
 }
 
-/// Puts modes in force until a deadline, and others from then on.
+/// Sets the modes until a deadline, and the modes after it.
 pub(in crate::dataplane) fn arm(
     pins: &InterfacePins,
     modes: Modes,
@@ -83,23 +83,23 @@ pub(in crate::dataplane) fn arm(
 ) -> Result<(), DataplaneError> {
     let now = in_force(&read(pins)?, clock::since_boot());
     if read(pins)?.deadline != 0 {
-        // What counts now must not change when the old deadline goes.
+        // Removing the old deadline must not change the active modes.
         store(pins, &[Store::Modes(now), Store::Deadline(0)])?;
     }
     store(pins, &[Store::After(after), Store::Deadline(deadline), Store::Modes(modes)])
 }
 
-/// Puts an entry back as it was.
+/// Restores an earlier entry.
 pub(in crate::dataplane) fn put_back(pins: &InterfacePins, control: &Control) -> Result<(), DataplaneError> {
     open(pins)?.set(0, *control, 0).with_context(|| context(pins))
 }
 
-/// Lets conversations end that the policy before let pass, for so many seconds from now on.
+/// Makes conversations end that only the previous policy permitted, for this number of seconds from now.
 pub(in crate::dataplane) fn end_for(pins: &InterfacePins, clock: &Clock, seconds: u32) -> Result<(), DataplaneError> {
     store(pins, &[Store::Ended(later(clock, seconds))])
 }
 
-/// Has the programs look at the memory of denials for so many seconds from now on, at least.
+/// Makes the programs look up remembered denials for at least this number of seconds from now.
 pub(in crate::dataplane) fn look_at_memory_for(
     pins: &InterfacePins,
     clock: &Clock,
@@ -121,11 +121,11 @@ enum Store {
     Ended(u64),
 }
 
-/// Changes one field after the other. The kernel copies the whole entry each time, and the other fields onto themselves.
+/// Changes one field after the other. The kernel copies the whole entry each time; the other fields keep their values.
 fn store(pins: &InterfacePins, stores: &[Store]) -> Result<(), DataplaneError> {
     let mut map = open(pins)?;
     let mut control = map.get(&0, 0).with_context(|| context(pins))?;
-    // Before anything is enforced: answers to what was let through may be on their way.
+    // Before enforcement begins: answers to packets that audit let through may still be on their way.
     let memory = memory_until(pins, &control, stores)?.map(Store::Memory);
     for one in memory.iter().chain(stores) {
         match one {
@@ -140,8 +140,8 @@ fn store(pins: &InterfacePins, stores: &[Store]) -> Result<(), DataplaneError> {
     Ok(())
 }
 
-/// Until when the memory of denials has to be looked at because of these stores: where inbound begins to enforce, now or at the
-/// deadline, answers to what was refused and let through before may still be on their way.
+/// Until when the programs must look up remembered denials because of these stores: when inbound enforcement begins, now or at the
+/// deadline, answers to packets that audit let through may still be on their way.
 fn memory_until(pins: &InterfacePins, control: &Control, stores: &[Store]) -> Result<Option<u64>, DataplaneError> {
     let now = clock::since_boot();
     let mut next = *control;
@@ -154,7 +154,7 @@ fn memory_until(pins: &InterfacePins, control: &Control, stores: &[Store]) -> Re
         }
     }
     let Some(begins) = enforcement_begins(control, &next, now) else { return Ok(None) };
-    // Without a record nothing was protected here, so nothing was refused.
+    // Without a record the interface was not protected, so no packet was refused.
     let Some(record) = pins.record()? else { return Ok(None) };
     let clock = record.clock;
     let ticks = u128::from(begins - now) * u128::from(clock.hz) / 1_000_000_000;
@@ -162,7 +162,7 @@ fn memory_until(pins: &InterfacePins, control: &Control, stores: &[Store]) -> Re
     Ok(Some(clock.jiffies_now().saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX)).saturating_add(grace)))
 }
 
-/// When inbound begins to enforce, on the boot clock, if it does: now, or at the deadline.
+/// The time on the boot clock at which inbound enforcement begins (now, or at the deadline); `None`: it does not begin.
 fn enforcement_begins(before: &Control, next: &Control, now: u64) -> Option<u64> {
     let enforces = |control| in_force(control, now).inbound == Mode::Enforce;
     if enforces(next) {

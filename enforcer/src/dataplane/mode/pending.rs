@@ -1,5 +1,5 @@
-//! What is not for good: a change that waits to be confirmed, or a change window. The data plane keeps the deadline itself; this
-//! is what has to be known to put back what was in force before.
+//! The record of a deadline: an unconfirmed change, or a change window. The programs keep the deadline themselves; this record has
+//! what is needed to restore the last confirmed policy.
 
 use std::{fs, io};
 
@@ -17,49 +17,49 @@ use crate::policy::modes::Modes;
 /// Why there is a deadline.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum DeadlineKind {
-    /// `--confirm-within`: past the deadline what was confirmed last comes back.
+    /// `--confirm-within`: after the deadline the last confirmed policy is restored.
     Unconfirmed,
-    /// `mode audit --for`: past the deadline enforcement comes back, by itself.
+    /// `mode audit --for`: after the deadline the programs enforce again.
     Window,
 }
 
 /// A deadline on an interface.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Pending {
-    /// Why.
+    /// The reason for the deadline.
     pub(in crate::dataplane) kind: DeadlineKind,
     /// When, in nanoseconds of the boot clock.
     pub(in crate::dataplane) deadline: u64,
-    /// Which command armed it: a restoring process acts for its own alone.
+    /// Identifies the command that armed the deadline. A restoring process acts only on the deadlines of its own command.
     pub(in crate::dataplane) token: u64,
-    /// The process that puts back what was in force before.
+    /// Process id of the restoring process.
     pub(in crate::dataplane) restorer: Option<u32>,
-    /// What was confirmed last; `None`: the interface was not protected.
+    /// The last confirmed policy; `None`: the interface was not protected.
     pub(in crate::dataplane) before: Option<Before>,
-    /// What was done when the deadline had passed.
+    /// What was done after the deadline; `None`: nothing yet.
     pub(in crate::dataplane) outcome: Option<DeadlineOutcome>,
-    /// Why that could not be done, when it was tried last.
+    /// The error of the last attempt to restore.
     #[serde(default)]
     pub(in crate::dataplane) trouble: Option<String>,
 }
 
-/// What was confirmed last.
+/// The last confirmed policy of an interface.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(in crate::dataplane) struct Before {
     pub(in crate::dataplane) record: InterfaceRecord,
     pub(in crate::dataplane) modes: Modes,
 }
 
-/// What the restoring process did.
+/// What was done after a deadline.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum DeadlineOutcome {
-    /// The previous policy and its modes are in force again.
+    /// The previous policy and its modes were restored.
     Restored(Timestamp),
-    /// There was none: the policy stays, in audit.
+    /// There was no previous policy: the unconfirmed one stays, in audit.
     LeftInAudit(Timestamp),
 }
 
-/// The deadline of a protected interface, or what became of one.
+/// The record of the deadline of a protected interface, armed or passed; `None`: there is none.
 ///
 /// # Errors
 /// When its record cannot be read.
@@ -68,7 +68,7 @@ pub fn pending(protected: &Protected) -> Result<Option<Pending>, DataplaneError>
 }
 
 impl Pending {
-    /// Why there is a deadline.
+    /// The reason for the deadline.
     #[must_use]
     pub const fn kind(&self) -> DeadlineKind {
         self.kind
@@ -80,46 +80,46 @@ impl Pending {
         self.outcome
     }
 
-    /// When it is, or was.
+    /// The time of the deadline, past or future.
     #[must_use]
     pub fn at(&self) -> Timestamp {
         clock::wall_time(self.deadline)
     }
 
-    /// Whether it is still to come.
+    /// Whether the deadline is in the future and nothing was done about it.
     #[must_use]
     pub fn is_armed(&self) -> bool {
         self.outcome.is_none() && clock::since_boot() < self.deadline
     }
 
-    /// Whether it has passed without a confirmation, and nobody has restored what was in force before.
+    /// Whether the deadline has passed without a confirmation, and the previous policy is not restored yet.
     #[must_use]
     pub fn is_overdue(&self) -> bool {
         self.kind == DeadlineKind::Unconfirmed && self.outcome.is_none() && !self.is_armed()
     }
 
-    /// Whether the policy in force was never confirmed: its deadline is still to come, or has passed and nothing could be restored.
+    /// Whether the active policy is unconfirmed: before its deadline, or after it if nothing could be restored.
     #[must_use]
     pub const fn is_of_unconfirmed(&self) -> bool {
         matches!((self.kind, self.outcome), (DeadlineKind::Unconfirmed, None | Some(DeadlineOutcome::LeftInAudit(_))))
     }
 
-    /// Why what was in force before could not be restored.
+    /// Why the previous policy could not be restored.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
 
-    /// Whether somebody will put back what was in force before.
+    /// Whether the restoring process still runs.
     #[must_use]
     pub fn has_restorer(&self) -> bool {
         let Some(pid) = self.restorer else { return false };
-        // A process id is used again some day; the token is in the command line of the right one alone.
+        // Process ids are reused, so also look for the token in the command line.
         fs::read(format!("/proc/{pid}/cmdline"))
             .is_ok_and(|line| String::from_utf8_lossy(&line).split('\0').any(|word| word == self.token.to_string()))
     }
 
-    /// The generation that must stay, to be put back.
+    /// The generation that must be kept, because it may be restored.
     pub(in crate::dataplane) fn needs_generation(&self) -> Option<u64> {
         if self.outcome.is_some() || self.kind == DeadlineKind::Window {
             return None;
@@ -127,17 +127,17 @@ impl Pending {
         self.before.as_ref().map(|before| before.record.generation)
     }
 
-    /// Reads it.
+    /// Reads the record.
     pub(in crate::dataplane) fn read(pins: &InterfacePins) -> Result<Option<Self>, DataplaneError> {
         read_record(&pins.map("pending"))
     }
 
-    /// Writes it.
+    /// Writes the record.
     pub(in crate::dataplane) fn write(&self, pins: &InterfacePins) -> Result<(), DataplaneError> {
         write_record(&pins.map("pending"), self)
     }
 
-    /// Removes it.
+    /// Removes the record.
     pub(in crate::dataplane) fn remove(pins: &InterfacePins) -> Result<(), DataplaneError> {
         match fs::remove_file(pins.map("pending")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(pins.map("pending"))(error)),

@@ -14,44 +14,44 @@ use crate::host::netns;
 use crate::policy::modes::{ModeChange, Modes, SaidModes};
 use crate::state::last_good::State;
 
-/// What was in force before, or is recorded of it.
+/// The modes of an interface before a change, from the kernel or from a record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Known {
     /// The modes; in a change window, those that it returns to.
     pub modes: Modes,
-    /// What the site file said when it was last applied; `None`: nobody knows.
+    /// The modes of the site file when it was last applied; `None`: unknown.
     pub settled: Option<SaidModes>,
 }
 
-/// The modes that an interface gets.
+/// The modes that an interface gets, with the reasons.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Resulting {
     /// The modes.
     pub modes: Modes,
-    /// Why each is so, inbound and outbound.
+    /// The reason for each mode, inbound and outbound.
     pub why: [Why; 2],
-    /// What was in force; `None`: the interface is new.
+    /// The active modes before; `None`: the interface is new.
     pub before: Option<Modes>,
-    /// What the site file says.
+    /// The modes that the site file names.
     pub site: SaidModes,
-    /// What counts from now on as what the file said when it was last applied: where enforcement is held, what it said before.
+    /// The modes to record as those of the site file when it was last applied. Where enforcement is held, the earlier ones stay.
     pub settled: SaidModes,
 }
 
 /// Why a direction has its mode.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Why {
-    /// It is asked for by name.
+    /// An option or a command names it.
     Asked,
-    /// The interface is new, and the site file says so.
+    /// The interface is new, and the site file names it.
     New,
-    /// The site file says another mode than when it was last applied.
+    /// The site file now names another mode than when it was last applied.
     Changed,
-    /// It is in force, and the site file says nothing else than before.
+    /// It is active, and the site file has not changed it.
     InForce,
-    /// It is in force, although the site file says audit now: nobody has agreed to end enforcement.
+    /// It is active, although the site file now says audit: no command has ended enforcement.
     Held,
-    /// The interface is new, and nobody says anything.
+    /// The interface is new, and no mode is named.
     Unsaid,
 }
 
@@ -80,12 +80,12 @@ impl Resulting {
         })
     }
 
-    /// Directions in which the site file ends enforcement, and nobody has asked for that by name.
+    /// Directions in which the site file alone would end enforcement.
     pub fn ended_by_site(&self) -> impl Iterator<Item = Direction> + '_ {
         self.ends().filter(|direction| self.why[*direction as usize] == Why::Changed)
     }
 
-    /// Refuses to end enforcement where nobody has agreed to that.
+    /// Refuses to end enforcement unless the operator has agreed.
     pub(in crate::dataplane) fn check(&self, interface: &str, ending: Ending) -> Result<(), DataplaneError> {
         let directions: Vec<&str> = self.ended_by_site().map(Direction::name).collect();
         if ending != Ending::Refused || directions.is_empty() {
@@ -98,7 +98,7 @@ impl Resulting {
         )))
     }
 
-    /// Why the modes are so, in words: "enforce: in force", or for each direction.
+    /// The modes and their reasons in words, for both directions or for each.
     #[must_use]
     pub fn reasons(&self) -> String {
         let words = |direction: Direction| {
@@ -129,7 +129,7 @@ impl Why {
             (Self::Held, _) => {
                 "held: the site file says audit now, and ending enforcement has to be asked for".to_owned()
             }
-            (Self::Unsaid, _) => "nobody says another mode, and the interface is new".to_owned(),
+            (Self::Unsaid, _) => "no mode is named, and the interface is new".to_owned(),
         }
     }
 }
@@ -188,7 +188,7 @@ fn of_direction(direction: Direction, said: &Said, known: Option<&Known>, ending
         return site.map_or((Mode::Audit, Why::Unsaid), |mode| (mode, Why::New));
     };
     let in_force = known.modes.of(direction);
-    // Where nobody knows what the file said, a mode is not changed by the way.
+    // If the earlier modes of the file are unknown, they cannot have changed, so the active mode stays.
     match (site, known.settled) {
         (Some(mode), Some(settled)) if settled.of(direction) != site => {
             if in_force == Mode::Enforce && mode == Mode::Audit && ending == Ending::Held {

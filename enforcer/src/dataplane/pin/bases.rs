@@ -1,6 +1,6 @@
-//! What the counter of a rule had counted when it was given to another rule: where a policy of thousands of rules replaces another one, there
-//! are not enough counters for the rules of both, and those of the old policy count until the very moment of the switch. Nobody can set a counter
-//! to zero while programs count, so what it had counted is subtracted instead.
+//! The value of a counter when it passed from one rule to another. A policy with thousands of rules that replaces another one reuses its
+//! counters, and the old programs count until the switch. A counter cannot be set to zero while programs count, so its value at the switch
+//! is subtracted from then on.
 
 use std::collections::BTreeMap;
 use std::{fs, io};
@@ -14,22 +14,22 @@ use crate::dataplane::error::{DataplaneError, at};
 use crate::dataplane::pin::document::{read_record, write_record};
 use crate::state::totals::count::Count;
 
-/// What is subtracted on one interface, under the policy of one generation.
+/// The values to subtract on one interface, for the policy of one generation.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(in crate::dataplane) struct Bases {
-    /// By the number of the slot.
+    /// The value to subtract, by slot number.
     slots: BTreeMap<u16, Count>,
-    /// What rules that have lost their counter had permitted, inbound and outbound: it stays in the count of the reason `rule`.
+    /// Packets and bytes that rules without a counter had permitted, inbound and outbound; still part of the reason `rule`.
     pub(in crate::dataplane) permitted: [Count; 2],
 }
 
 impl Bases {
-    /// Those of a generation; most have none.
+    /// Reads the values of a generation; most generations have none.
     pub(in crate::dataplane) fn read(pins: &InterfacePins, generation: u64) -> Result<Self, DataplaneError> {
         Ok(read_record(&pins.generation(generation).join("bases"))?.unwrap_or_default())
     }
 
-    /// Writes them, for the programs of a generation.
+    /// Writes the values for the programs of a generation.
     pub(in crate::dataplane) fn write(&self, pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
         let path = pins.generation(generation).join("bases");
         if *self != Self::default() {
@@ -41,12 +41,12 @@ impl Bases {
         }
     }
 
-    /// What is subtracted from what a slot has counted.
+    /// The value to subtract from the counter of a slot.
     pub(in crate::dataplane) fn of(&self, number: u16) -> Count {
         self.slots.get(&number).copied().unwrap_or_default()
     }
 
-    /// These slots have another rule from now on; `counted` is what each has counted in all.
+    /// Gives slots to other rules; `counted` is the total value of each counter.
     pub(in crate::dataplane) fn give(&mut self, slots: &[Slot], counted: impl Fn(u16) -> Count) {
         for slot in slots {
             let all = counted(slot.number);
@@ -60,7 +60,7 @@ impl Bases {
         }
     }
 
-    /// These slots begin at zero.
+    /// Removes the values of slots whose counters were set to zero.
     pub(in crate::dataplane) fn forget(&mut self, slots: &[Slot]) {
         for slot in slots {
             self.slots.remove(&slot.number);

@@ -1,4 +1,4 @@
-//! Whether /sys/fs/bpf is the file system that outlives this command.
+//! Checks that pins in /sys/fs/bpf outlive this command.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::dataplane::error::DataplaneError;
 
 pub(super) const BPFFS: &str = "/sys/fs/bpf";
 
-/// Makes sure that pins made here will be there tomorrow: that `/sys/fs/bpf` is a bpffs, and the one that PID 1 sees.
+/// Checks that pins made here will persist: `/sys/fs/bpf` is a bpffs, and the same one that PID 1 sees. Mounts it if it is missing.
 pub(in crate::dataplane) fn check_bpffs() -> Result<(), DataplaneError> {
     if let Some(error) = wrong_bpffs_here() {
         return Err(error);
@@ -23,7 +23,7 @@ pub(in crate::dataplane) fn check_bpffs() -> Result<(), DataplaneError> {
     )
 }
 
-/// Why pins cannot be made here, or would not be there tomorrow.
+/// Why pins cannot be made here or would not persist; `None`: they persist.
 pub(in crate::dataplane) fn wrong_bpffs_here() -> Option<DataplaneError> {
     // Unlike its root, the mounts of PID 1 can be read without CAP_SYS_PTRACE.
     let of_init = bpffs_of("1");
@@ -44,12 +44,12 @@ fn is_read_only(mountinfo: &str) -> bool {
     is_read_only(mount.split(' ').nth(5)) || is_read_only(system.split(' ').nth(2))
 }
 
-/// The line of what is mounted on the place of the BPF file system: the last mount hides those before it.
+/// The line of the mount at /sys/fs/bpf in a mountinfo: the last mount hides earlier ones.
 fn at_place(mountinfo: &str) -> Option<&str> {
     mountinfo.lines().rfind(|line| line.split(' ').nth(4).is_some_and(|place| BPFFS.starts_with(place)))
 }
 
-/// Device number of the bpffs that a process sees at its place, from its mountinfo (proc_pid_mountinfo(5)).
+/// Device number of the bpffs that a process sees at /sys/fs/bpf, from its mountinfo (proc_pid_mountinfo(5)).
 pub(super) fn bpffs_of(process: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{process}/mountinfo")).ok()?;
     let line = at_place(&text)?;

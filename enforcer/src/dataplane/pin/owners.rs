@@ -36,7 +36,7 @@ pub fn secure_folders() -> Result<Vec<String>, DataplaneError> {
     Ok(said)
 }
 
-/// The same, for whoever only reads: nothing is changed.
+/// Like `secure_folders`, but only checks, for commands that change nothing.
 pub(super) fn check_folders() -> Result<(), DataplaneError> {
     check_bpffs_root()?;
     match fs::symlink_metadata(ROOT) {
@@ -54,7 +54,7 @@ pub(super) fn check_folders() -> Result<(), DataplaneError> {
 /// Whoever owns the root of bpffs may rename the folder in it; so may everybody where all may write and it is not sticky.
 fn check_bpffs_root() -> Result<(), DataplaneError> {
     const STICKY: u32 = 0o1000;
-    // That it is not there, or no bpffs, is told by others.
+    // A missing or wrong file system is reported elsewhere.
     let Ok(meta) = fs::metadata(BPFFS) else { return Ok(()) };
     if meta.uid() != 0 {
         return Err(DataplaneError::Refused(format!(
@@ -78,7 +78,7 @@ fn secure(folder: &Path, said: &mut Vec<String>) -> Result<(), DataplaneError> {
         Ok(Trust::Good) => {}
         Ok(Trust::Repaired(sentence)) => said.push(sentence),
         Ok(Trust::Bad(why)) => return Err(DataplaneError::Refused(why)),
-        // Removed by a command that goes on beside this one.
+        // Another command has removed it meanwhile.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(at(folder.to_owned())(error)),
     }

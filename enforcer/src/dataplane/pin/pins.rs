@@ -24,10 +24,10 @@ use crate::dataplane::pin::folder::{escape, names_in, remove_dir, unescape};
 use crate::dataplane::sys::pinned_link::held;
 use crate::host::netns::is_alive;
 
-/// The folder of everything that is ours.
+/// The folder of all pins of enforcer.
 pub(in crate::dataplane) const ROOT: &str = "/sys/fs/bpf/enforcer";
 
-/// The pins of one interface, of this layout or, to take over or to remove what another version has made, of another one.
+/// The pins of one interface, of this layout or of another version's layout (to take the interface over, or to remove them).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InterfacePins {
     dir: PathBuf,

@@ -1,4 +1,4 @@
-//! The interfaces that are protected, as their pins tell.
+//! The protected interfaces, found by their pins.
 
 use super::owners::check_folders;
 use crate::dataplane::error::DataplaneError;
@@ -8,14 +8,14 @@ use crate::dataplane::pin::pins::{HostPins, InterfacePins, all};
 use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord};
 use crate::host::netns::own;
 
-/// An interface of this network namespace that has pins of ours.
+/// An interface of this network namespace that has pins.
 #[derive(Clone, Debug)]
 pub struct Protected {
     /// Its name.
     pub interface: String,
     /// Its pins.
     pub pins: InterfacePins,
-    /// What was recorded at the last `apply`.
+    /// The record of the last `apply`.
     pub record: InterfaceRecord,
 }
 
@@ -39,7 +39,7 @@ pub fn of_other_versions() -> Result<Vec<(String, String)>, DataplaneError> {
     let mut found: Vec<(String, String)> = others
         .filter_map(|pins| match pins.owner() {
             Ok(Some(owner)) => (owner.netns == netns).then(|| (owner.interface, pins.layout.clone())),
-            // So different that it does not even tell whose it is.
+            // The record has another format and does not name its namespace.
             _ => {
                 let name = pins.interface_by_name();
                 nix::net::if_::if_nametoindex(name.as_str()).is_ok().then(|| (name, pins.layout.clone()))
@@ -58,7 +58,7 @@ pub(in crate::dataplane) fn all_protected() -> Result<Vec<Protected>, DataplaneE
     check_folders()?;
     let netns = own()?;
     let mut found = Vec::new();
-    // What another network namespace has, whatever wrote it, is none of our business.
+    // Pins of other network namespaces are skipped, whatever version made them.
     for pins in all().into_iter().filter(|pins| pins.is_own_layout() && pins.is_of(netns)) {
         if let Some(record) = pins.record()?
             && record.netns == netns
@@ -70,7 +70,7 @@ pub(in crate::dataplane) fn all_protected() -> Result<Vec<Protected>, DataplaneE
     Ok(found)
 }
 
-/// The policy that an interface was given.
+/// The recorded policy of an interface.
 pub(in crate::dataplane) fn policy(record: &InterfaceRecord) -> Result<PolicyRecord, DataplaneError> {
     let path = HostPins::of(record.netns).generation(record.generation).join("ruleset");
     read_record(&path)?.ok_or_else(|| {

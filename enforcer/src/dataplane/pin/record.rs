@@ -1,4 +1,4 @@
-//! What is remembered beside the programs, in pinned BPF maps: which rule a counter belongs to, how an interface is protected.
+//! Records in pinned BPF maps beside the programs: how an interface is protected, and which rule each counter belongs to.
 
 use std::collections::BTreeMap;
 
@@ -16,37 +16,37 @@ use crate::policy::source::HookChoice;
 /// How an interface is protected.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct InterfaceRecord {
-    /// Name.
+    /// Name of the interface.
     pub interface: String,
     /// Inode number of its network namespace.
     pub netns: u64,
-    /// Index.
+    /// Index of the interface.
     pub index: u32,
-    /// Who is behind it.
+    /// Whether this host or a guest is protected.
     pub protects: Protects,
-    /// The generation in force.
+    /// The active generation.
     pub generation: u64,
     /// How inbound is attached.
     pub inbound: DirectionRecord,
     /// How outbound is attached.
     pub outbound: Option<DirectionRecord>,
-    /// Hash of the policy in force.
+    /// Hash of the active policy.
     pub policy_hash: String,
     /// When the interface was first protected: its counters count from here.
     pub since: Timestamp,
-    /// When the policy in force was applied.
+    /// When the active policy was applied.
     pub applied: Timestamp,
-    /// For turning jiffies into time.
+    /// The clock of the programs, to convert jiffies into time.
     pub clock: Clock,
     /// The constants of the programs, as [`Config::to_words`](enforcer_common::layout::Config::to_words) gives them.
     pub config: [u64; 14],
-    /// What the programs write lines about.
+    /// Which packets the programs log.
     #[serde(default)]
     pub bpf_log: BpfLog,
-    /// The modes that the site file says that is in force.
+    /// The modes that the applied site file names.
     #[serde(default)]
     pub site_modes: Option<SaidModes>,
-    /// What counts as the modes that it said when it was last applied.
+    /// The modes recorded as those of the site file when it was last applied.
     #[serde(default)]
     pub settled_modes: Option<SaidModes>,
     /// The hook that was asked for; `None`: an older binary has not written it down.
@@ -85,15 +85,15 @@ impl InterfaceRecord {
 /// A policy as it was loaded.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct PolicyRecord {
-    /// Its hash.
+    /// Hash of the policy.
     pub policy_hash: String,
     /// Where it came from: the path of the site file, `-`, or the command line.
     pub origin: String,
-    /// Hash of the tables as they were filled; other ones in the kernel are drift.
+    /// Hash of the tables as they were filled. If the tables in the kernel have another hash, that is drift.
     pub tables_hash: String,
     /// Every rule, in the documented order.
     pub rules: Vec<RecordedRule>,
-    /// What is not a rule.
+    /// Settings of the policy that are not rules.
     pub settings: Settings,
     /// Columns of the class matrices, inbound and outbound.
     pub columns: [u32; 2],
@@ -106,13 +106,13 @@ pub struct RecordedRule {
     pub id: String,
     /// Direction.
     pub direction: Direction,
-    /// What it does.
+    /// The action of the rule.
     pub action: Action,
     /// Exposure.
     pub exposure: String,
-    /// Mode of its own.
+    /// The rule's own mode; `None`: the mode of the interface.
     pub mode: Option<Mode>,
-    /// Where its counter stands.
+    /// Slot number of its counter.
     pub slot: u16,
     /// Since when it is counted.
     pub since: Timestamp,
@@ -150,15 +150,15 @@ impl RecordedRule {
     }
 }
 
-/// Where a rule is counted.
+/// The counter of a rule.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub(in crate::dataplane) struct Slot {
     /// Index into the counters.
     pub(in crate::dataplane) number: u16,
-    /// Since when.
+    /// Since when it counts this rule.
     pub(in crate::dataplane) since: Timestamp,
-    /// Whether what it counts passed: then it is part of the count of the reason `rule`.
+    /// Whether the rule permits: its packets are then part of the reason `rule`.
     pub(in crate::dataplane) permits: bool,
-    /// Whether it is of the outbound table.
+    /// Whether the rule is outbound.
     pub(in crate::dataplane) outbound: bool,
 }

@@ -14,14 +14,14 @@ use crate::dataplane::load::object::{Object, copy};
 use crate::dataplane::pin::protected::{Protected, policy};
 use crate::dataplane::read::counted::reasons;
 
-/// What the program answered.
+/// The answer of the program.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answer {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// The rule that is responsible, by its id.
+    /// Id of the deciding rule; `None`: no rule decided.
     pub rule: Option<String>,
-    /// Refused by a rule that is in audit by itself.
+    /// Whether the refusing rule has its own mode `audit`.
     pub audited: bool,
 }
 

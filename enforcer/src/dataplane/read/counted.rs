@@ -1,4 +1,4 @@
-//! The numbers of the maps, added up to verdicts, reasons and rules.
+//! Reads the counter maps, and adds them up by verdict, reason and rule.
 
 use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
 use enforcer_common::layout::{Counter, Direct, REASON_SLOTS, RuleCounter, map, reason_index};
@@ -22,47 +22,47 @@ use crate::state::totals::{Ledger, RuleTotal, reason_key};
 /// The counters of one interface.
 #[derive(Clone, Debug)]
 pub struct InterfaceCounters {
-    /// Its name.
+    /// Name of the interface.
     pub interface: String,
-    /// Modes in force.
+    /// The active modes.
     pub modes: Modes,
-    /// Since when it counts.
+    /// Since when the counters count.
     pub since: Timestamp,
     /// Totals, inbound and outbound.
     pub verdicts: [VerdictCounts; 2],
     /// Every rule, zeros included.
     pub rules: Vec<RuleCount>,
-    /// Every reason that was met.
+    /// Every reason that was given at least once.
     pub reasons: Vec<ReasonCount>,
-    /// Why what was counted before is not in these numbers, where it is not.
+    /// Why earlier totals are not included; `None`: they are included.
     pub warning: Option<String>,
 }
 
-/// What a rule matched.
+/// A rule with its counts.
 #[derive(Clone, Debug)]
 pub struct RuleCount {
     /// The rule.
     pub rule: RecordedRule,
-    /// How much.
+    /// Packets and bytes.
     pub count: Count,
-    /// When last.
+    /// Time of the last match; `None`: never.
     pub last_hit: Option<Timestamp>,
 }
 
-/// What a reason was given for.
+/// A reason with its counts.
 #[derive(Clone, Copy, Debug)]
 pub struct ReasonCount {
     /// The reason.
     pub reason: Reason,
     /// Direction.
     pub direction: Direction,
-    /// Refused, but let through in audit.
+    /// Whether the packets were refused and let through in audit.
     pub would_drop: bool,
-    /// How much.
+    /// Packets and bytes.
     pub count: Count,
 }
 
-/// What the kernel has counted for an interface, for all rules that were ever counted.
+/// The counters of an interface in the kernel, for all rules that were ever counted.
 pub(in crate::dataplane) struct Counted {
     pub(super) slots: Slots,
     names: Vec<(String, Slot)>,
@@ -99,7 +99,7 @@ impl Counted {
     }
 }
 
-/// Everything that is counted apart.
+/// Every direction, outcome and reason that has a counter of its own.
 pub(in crate::dataplane) fn outcomes() -> impl Iterator<Item = (Direction, Reason, bool)> {
     let reasons = || Reason::ALL.iter().flat_map(|reason| [(*reason, false), (*reason, true)]);
     Direction::ALL
@@ -107,7 +107,7 @@ pub(in crate::dataplane) fn outcomes() -> impl Iterator<Item = (Direction, Reaso
         .flat_map(move |direction| reasons().map(move |(reason, apart)| (direction, reason, apart)))
 }
 
-/// Sets the counters of slots that get another rule to zero. What they counted stays in the count of their reason.
+/// Sets the counters of slots that get another rule to zero. Their counts stay part of the count of their reason.
 pub(in crate::dataplane) fn zero(pins: &InterfacePins, slots: &[Slot], bases: &Bases) -> Result<(), DataplaneError> {
     if slots.is_empty() {
         return Ok(());
@@ -136,16 +136,16 @@ pub(super) const fn direction(slot: Slot) -> Direction {
     if slot.outbound { Direction::Outbound } else { Direction::Inbound }
 }
 
-/// What a slot has counted on all CPUs, and jiffies of the last match.
+/// The count of a slot over all CPUs, and the time of the last match in jiffies.
 pub(super) type Slots = Vec<(Count, u64)>;
 
-/// What each slot has counted for the rule that has it now.
+/// The count of each slot for its current rule.
 fn subtract(bases: &Bases, slots: &mut Slots) {
     for (number, (count, last)) in (0..).zip(slots) {
         let base = bases.of(number);
         if base != Count::default() {
             *count = count.minus(base);
-            // Until the rule that has it now matches, the last match was the other's.
+            // Before its current rule has matched, the last match belongs to the previous rule.
             *last = if count.packets == 0 { 0 } else { *last };
         }
     }

@@ -103,28 +103,28 @@ pub(in crate::dataplane) fn flow(interface: &str, key: &DeniedKey, local: [u32; 
     })
 }
 
-/// Everything that was refused to one remote address, for one port and one reason.
+/// A denied flow: the refused packets of one remote address, for one port and one reason.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DeniedFlow {
     /// Interface.
     pub interface: String,
     /// Direction.
     pub direction: Direction,
-    /// Why it was refused.
+    /// The reason.
     pub reason: Reason,
     /// [`Mode::Enforce`]: it was dropped. [`Mode::Audit`]: it was counted, and passed.
     pub mode: Mode,
     /// IP protocol; `None`: a frame without an IP header that could be read.
     pub protocol: Option<u8>,
-    /// The other host, likewise.
+    /// Address of the other host; `None`: no readable IP header.
     pub remote: Option<IpAddr>,
-    /// This host, as the last packet of the flow had it.
+    /// Address of this host in the last packet of the flow.
     pub local: Option<IpAddr>,
-    /// What was tried.
+    /// What the packets asked for.
     pub asked: Asked,
     /// Packets, as far as the token bucket let them be seen: at least one. Counters are exact.
     pub packets: u64,
-    /// Bytes, likewise.
+    /// Bytes of these packets.
     pub bytes: u64,
     /// When the first was seen.
     pub first: Timestamp,
@@ -139,7 +139,7 @@ pub struct DeniedEvent {
     pub flow: DeniedFlow,
     /// Remote port, where the protocol has ports.
     pub remote_port: Option<u16>,
-    /// Local port, likewise.
+    /// Local port, if the protocol has ports.
     pub local_port: Option<u16>,
 }
 
@@ -182,7 +182,7 @@ impl Asked {
     }
 }
 
-/// The denied flows of some interfaces, and how much of the truth they are.
+/// The denied flows of some interfaces, and how complete the list is.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Denied {
     /// The flows.

@@ -1,4 +1,4 @@
-//! Whether the tables that the programs judge by still hold what was applied.
+//! Drift: whether the tables of the programs still contain what was applied.
 
 use std::collections::BTreeMap;
 
@@ -14,20 +14,20 @@ use crate::dataplane::pin::record::{InterfaceRecord, Slot};
 use crate::policy::ranges::Ranges4;
 use crate::policy::ruleset::{Ruleset, Table};
 
-/// The hash of the tables as a ruleset is to fill them.
+/// The hash of the tables that a ruleset should produce.
 pub(in crate::dataplane) fn intended(ruleset: &Ruleset, slots: &[Slot]) -> String {
     let tables = Direction::ALL.map(|direction| ruleset.table(direction));
     hash(&tables, &ruleset.ranges, &ruleset.prefixes, |entry| with_slot(entry, slots))
 }
 
-/// The hash of the tables as the kernel holds them.
+/// The hash of the tables in the kernel.
 pub(in crate::dataplane) fn in_force(record: &InterfaceRecord) -> Result<String, DataplaneError> {
     let loaded = loaded(record)?;
     let [inbound, outbound] = &loaded.tables;
     Ok(hash(&[inbound, outbound], &loaded.ranges, &loaded.prefixes, |entry| entry))
 }
 
-/// Only what is not zero counts: maps are as large as they are.
+/// Hashes only entries that are not zero, because maps may be larger than needed.
 fn hash(
     tables: &[&Table; 2],
     ranges: &Ranges4,
@@ -49,7 +49,7 @@ fn hash(
     for Range4 { first, class } in &ranges.ranges {
         hasher.update(format!("{first} {class}\n"));
     }
-    // What the programs find them by.
+    // The keys by which the programs find the entries.
     for number in &ranges.index {
         hasher.update(number.to_le_bytes());
     }

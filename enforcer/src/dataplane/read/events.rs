@@ -23,16 +23,16 @@ pub struct EventStream {
     host: HostPins,
     map: u32,
     clock: Clock,
-    /// Interfaces by index, as far as they are known.
+    /// Known interfaces, by index.
     interfaces: Vec<(u32, String)>,
     _reader: Flock<fs::File>,
 }
 
 impl EventStream {
-    /// Becomes the reader of the events of this network namespace.
+    /// Opens the events of this network namespace, as their only reader.
     ///
     /// # Errors
-    /// When somebody else reads them, or nothing is protected.
+    /// When another process reads them, or no interface is protected.
     pub fn open(protected: &[Protected]) -> Result<Self, DataplaneError> {
         let Some(first) = protected.first() else {
             return Err(DataplaneError::NotProtected("no interface in this network namespace is protected".to_owned()));
@@ -71,7 +71,7 @@ impl EventStream {
     /// Refused packets that no event tells of, and events that found the ring full, since the host was first protected.
     ///
     /// # Errors
-    /// When the map is gone.
+    /// When the map was removed.
     pub fn suppressed(&self) -> Result<(u64, u64), DataplaneError> {
         suppressed(&self.host)
     }
@@ -116,7 +116,7 @@ impl AsFd for EventStream {
     }
 }
 
-/// Locks the folder of the ring. The kernel gives the lock back when the process ends, however it ends.
+/// Locks the folder of the ring. The kernel releases the lock when the process exits.
 fn become_reader(host: &HostPins) -> Result<Flock<fs::File>, DataplaneError> {
     let path = host.state();
     let folder = fs::File::open(&path).map_err(at(path.clone()))?;

@@ -1,4 +1,4 @@
-//! The flow table: which conversations are in it, and ending some of them.
+//! Lists the flows, and ends some of them.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -35,23 +35,23 @@ pub struct Flow {
     pub protocol: u8,
     /// The peer.
     pub remote: IpAddr,
-    /// Its port; `None` for ping, and where it may answer from any.
+    /// Port of the peer; `None` for ping, and if the peer may answer from any port.
     pub remote_port: Option<u16>,
     /// The protected host.
     pub local: IpAddr,
-    /// Its port; of ping the identifier.
+    /// Port of the protected host; for ping, the identifier.
     pub local_port: u16,
     /// When the first packet left.
     pub opened: Timestamp,
-    /// When a packet left, to the second.
+    /// When the last packet left, rounded to a second.
     pub last_out: Timestamp,
-    /// When it expires, unless another packet comes.
+    /// When the flow expires without another packet.
     pub expires: Timestamp,
-    /// What it is doing.
+    /// The state of the flow.
     pub state: FlowPhase,
 }
 
-/// What a flow is doing.
+/// The state of a flow.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FlowPhase {
@@ -163,7 +163,7 @@ pub fn end_flows(protected: &[Protected], flows: &[Flow]) -> Result<usize, Datap
     let Some(first) = protected.first() else { return Ok(0) };
     let host = HostPins::of(first.record.netns);
     let Clock { hz, .. } = first.record.clock;
-    // A packet of the same conversation that is on its way must not make the flow anew.
+    // A packet that is just being judged must not recreate the flow.
     for one in protected {
         let seconds = Config::from_words(one.record.config).timeout_udp / hz.max(1);
         control::look_at_memory_for(&one.pins, &one.record.clock, seconds)?;
@@ -193,7 +193,7 @@ pub fn end_flows(protected: &[Protected], flows: &[Flow]) -> Result<usize, Datap
         };
         ended += usize::from(was_there);
     }
-    // What a CPU has found a moment ago it may be noting now; then it forgets.
+    // A CPU that has just found the flow may still write to its memory; clear it again after that.
     thread::sleep(IN_FLIGHT);
     v4.cool(hot4)?;
     v6.cool(hot6)?;
@@ -232,7 +232,7 @@ impl<K: Pod, V: Pod, D: Pod, H: Pod + Default> Table<K, V, D, H> {
         }
     }
 
-    /// Clears places in the memories of all CPUs. Another flow that stands there is found in the table again.
+    /// Clears entries in the memories of all CPUs. Another flow in the same place is found in the flow table again.
     fn cool(&mut self, places: BTreeSet<u32>) -> Result<(), DataplaneError> {
         let context = || "cannot clear what a CPU remembers of a flow".to_owned();
         let cpus = nr_cpus().map_err(|(_, error)| error).with_context(context)?;

@@ -29,13 +29,13 @@ const WAITING: usize = 4096;
 pub struct LogLine {
     /// Name of the interface.
     pub interface: String,
-    /// Where the packet went.
+    /// Direction of the packet.
     pub direction: Direction,
-    /// What the policy says.
+    /// The outcome of the judgement.
     pub outcome: Outcome,
-    /// The rule that is responsible, where there is one.
+    /// Id of the deciding rule; `None`: no rule decided.
     pub rule: Option<String>,
-    /// Whether the packet went on.
+    /// Whether the packet was let through.
     pub goes_on: bool,
     /// Length of the frame.
     pub bytes: u32,
@@ -157,7 +157,7 @@ impl Log for Decoder {
 
     fn log(&self, record: &Record<'_>) {
         if let Some(line) = self.line(*record.args()) {
-            // Nobody reads any more: the command ends.
+            // The receiver is gone: the command is stopping.
             let _ = self.lines.send(line);
         }
     }

@@ -1,4 +1,4 @@
-//! What the maps of an interface and of its host take, and how full the flow table is.
+//! Memory of the maps of an interface and of its host, and the use of the flow table.
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -13,7 +13,7 @@ use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::sys::batch::count_entries;
 use crate::dataplane::sys::open::open_map;
 
-/// Bytes of kernel memory, by what they are for.
+/// Bytes of kernel memory, by purpose.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct MapMemory {
     /// Tracked conversations.
@@ -31,7 +31,7 @@ pub struct MapMemory {
 }
 
 impl MapMemory {
-    /// All of it.
+    /// The sum.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.flows + self.memory + self.policy + self.counters + self.events + self.host
@@ -57,7 +57,7 @@ pub struct FlowUse {
     pub denials_remembered: u64,
 }
 
-/// What the maps take.
+/// The kernel memory of the maps of an interface and of its host.
 ///
 /// # Errors
 /// When a map cannot be opened.
@@ -110,7 +110,7 @@ pub fn flow_use(protected: &Protected) -> Result<FlowUse, DataplaneError> {
     })
 }
 
-/// What the kernel charges for all maps in a folder of pins and in those below it.
+/// Bytes that the kernel charges for all maps in a folder of pins and its subfolders.
 pub(in crate::dataplane) fn folder_bytes(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     entries
@@ -124,7 +124,7 @@ pub(in crate::dataplane) fn folder_bytes(folder: &Path) -> u64 {
         .sum()
 }
 
-/// What the kernel charges for a map.
+/// Bytes that the kernel charges for a map.
 fn bytes(path: &Path) -> Result<u64, DataplaneError> {
     let context = || format!("cannot look at the map {}", path.display());
     let data = open_map(path)?;

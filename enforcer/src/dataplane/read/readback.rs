@@ -1,4 +1,4 @@
-//! The policy in force, read back from the maps that the programs judge by.
+//! Reads the active policy back from the maps of the programs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::policy::ruleset::{Lookup, Table};
 /// A policy as the kernel holds it. Entries name rules by the slot of their counter.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What was recorded beside it.
+    /// The record of the policy.
     pub record: PolicyRecord,
     /// Inbound and outbound, as in a [`Ruleset`](crate::policy::ruleset::Ruleset).
     pub tables: [Table; 2],

@@ -1,4 +1,4 @@
-//! What is in force, read back from the kernel.
+//! The state of the protected interfaces, read from the kernel.
 
 use aya::maps::MapData;
 use enforcer_common::Direction;
@@ -32,25 +32,25 @@ use crate::state::totals::count::VerdictCounts;
 pub struct InterfaceStatus {
     /// Its pins.
     pub pins: InterfacePins,
-    /// What was recorded at the last `apply`.
+    /// The record of the last `apply`.
     pub record: InterfaceRecord,
-    /// Modes in force.
+    /// The active modes.
     pub modes: Modes,
-    /// Directions in which enforcement is held against the site file.
+    /// Directions that keep enforcing although the site file says audit.
     pub held: Vec<Direction>,
     /// Where the policy came from.
     pub origin: String,
-    /// How many rules it has.
+    /// Number of rules of the policy.
     pub rules: usize,
     /// Totals, inbound and outbound.
     pub verdicts: [VerdictCounts; 2],
-    /// What the kernel holds is not what was applied.
+    /// Drift: programs or tables in the kernel differ from what was applied.
     pub drift: bool,
-    /// What is not as it should be, in sentences.
+    /// Problems, one sentence each.
     pub problems: Vec<String>,
-    /// What is worth knowing, likewise.
+    /// Notes, one sentence each.
     pub notes: Vec<String>,
-    /// A change that waits to be confirmed, or a change window, or what became of one.
+    /// The deadline of an unconfirmed change or of a change window, armed or passed; `None`: there is none.
     pub pending: Option<Pending>,
     /// Packets that the interface has received, as its driver counts them; `None`: it is not there, or a guest is behind it.
     pub received: Option<u64>,
@@ -58,7 +58,7 @@ pub struct InterfaceStatus {
     pub judging: Judging,
 }
 
-/// Looks at a protected interface.
+/// Reads the state of a protected interface.
 ///
 /// # Errors
 /// When the pins or maps cannot be read.
@@ -74,7 +74,7 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
         Ok(_) => {
             drift = true;
             problems.push(
-                "the tables in the kernel are not the ones that were applied: somebody has changed them; run `enforcer apply` \
+                "the tables in the kernel differ from the applied policy: another process has changed them; run `enforcer apply` \
                  again"
                     .to_owned(),
             );
@@ -116,8 +116,8 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
     if !held.is_empty() {
         let directions: Vec<&str> = held.iter().map(|direction| direction.name()).collect();
         notes.push(format!(
-            "mode held: the site file says audit ({}), and enforcement goes on, because nobody has asked for its end; `enforcer \
-             mode audit` ends it, `enforcer mode enforce` settles that it stays",
+            "mode held: the site file says audit ({}), but enforcement continues, because no command has ended it; `enforcer \
+             mode audit` ends it, `enforcer mode enforce` keeps it and ends this note",
             directions.join(" and ")
         ));
     }
@@ -141,7 +141,7 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
     })
 }
 
-/// Compares what the programs know of this host with what it is.
+/// Compares the tables about this host with its current addresses.
 fn look_at_host(
     record: &InterfaceRecord,
     links: &[Link],
@@ -191,7 +191,7 @@ fn few(all: &[String]) -> String {
     if all.len() > MOST { format!("{first} and {} more", all.len() - MOST) } else { first }
 }
 
-/// Why the programs that were applied are not the ones on the hooks, in sentences. None: they are.
+/// Mismatches between applied and attached programs, one sentence each; empty if there are none.
 #[must_use]
 pub fn detached(protected: &Protected) -> Vec<String> {
     let mut problems = Vec::new();
@@ -199,7 +199,7 @@ pub fn detached(protected: &Protected) -> Vec<String> {
     problems
 }
 
-/// Says how things stand with a deadline.
+/// Adds a problem or a note about a deadline.
 fn judge(pending: &Pending, modes: Modes, problems: &mut Vec<String>, notes: &mut Vec<String>) {
     let at = pending.at();
     match (pending.kind(), pending.outcome()) {
@@ -242,13 +242,18 @@ fn is_attached(protected: &Protected, problems: &mut Vec<String>) -> bool {
     let Protected { interface, pins, record } = protected;
     let before = problems.len();
     match nix::net::if_::if_nametoindex(interface.as_str()) {
-        index if index != Ok(record.index) && let Some(name) = new_name(pins, record) => problems.push(format!(
-            "the interface is called `{name}` now, and is judged still by what was applied to it; what is applied to `{name}` \
-             takes its place"
-        )),
-        Err(_) => problems.push("the interface is gone; `enforcer detach` removes what is left".to_owned()),
-        Ok(index) if index != record.index => problems
-            .push("the interface was deleted and made again: nothing judges it; run `enforcer apply` again".to_owned()),
+        index
+            if index != Ok(record.index)
+                && let Some(name) = new_name(pins, record) =>
+        {
+            problems.push(format!(
+                "the interface is called `{name}` now; its policy stays active until another one is applied to `{name}`"
+            ));
+        }
+        Err(_) => problems.push("the interface no longer exists; `enforcer detach` removes its pins".to_owned()),
+        Ok(index) if index != record.index => problems.push(
+            "the interface was deleted and created again, so it is unprotected; run `enforcer apply` again".to_owned(),
+        ),
         Ok(_) => {}
     }
     for direction in Direction::ALL {
@@ -260,18 +265,17 @@ fn is_attached(protected: &Protected, problems: &mut Vec<String>) -> bool {
         }
         if attached.attach_mode == AttachMode::Clsact {
             if !has_filter(record.index, direction, record.protects) {
-                problems.push(format!("the {name} program is not on its hook: the filter is gone"));
+                problems.push(format!("the {name} program is not attached: its filter was removed"));
             }
             continue;
         }
         match held(&pins.link(direction)) {
-            None => problems.push(format!("the {name} program is not on its hook: the link is gone")),
+            None => problems.push(format!("the {name} program is not attached: its link was removed")),
             Some(found) if found.interface == 0 => {
-                problems
-                    .push(format!("the {name} program is not on its hook: the interface under the link was deleted"));
+                problems.push(format!("the {name} program is not attached: the interface of its link was deleted"));
             }
             Some(found) if Some(found.program) != applied => {
-                problems.push(format!("another {name} program than the applied one is on the hook"));
+                problems.push(format!("another {name} program than the applied one is attached"));
             }
             Some(_) => {}
         }

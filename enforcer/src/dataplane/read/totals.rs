@@ -1,4 +1,4 @@
-//! Between the counters of the kernel and the file of totals.
+//! Saves the counters of the kernel to the file of totals, and adds saved totals to them.
 
 use std::{fs, thread};
 
@@ -9,7 +9,7 @@ use crate::dataplane::read::counted::{Counted, InterfaceCounters, ReasonCount};
 use crate::host::netns;
 use crate::state::totals::{Files, Ledger, Life, Owner, Read, RuleTotal, Totals, reason_key, rule_key};
 
-/// Totals that are saved at the same time.
+/// The number of totals files that are written at the same time.
 const SAVES_AT_ONCE: usize = 8;
 
 /// Saves the totals of these interfaces. What it says is worth telling: a file that could not be believed.
@@ -71,7 +71,7 @@ pub(in crate::dataplane) fn save(protected: &Protected) -> Result<Option<String>
     Ok(said)
 }
 
-/// Adds what was counted before.
+/// Adds the saved totals.
 pub(in crate::dataplane) fn add_earlier(
     counters: &mut InterfaceCounters,
     counted: &Counted,

@@ -1,4 +1,4 @@
-//! From jiffies, which the programs count in because they cost nothing, to time.
+//! Converts jiffies, the cheap clock that the programs use, into time.
 
 use std::fs;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::dataplane::error::{Context as _, DataplaneError};
 
-/// What memory is read and written by, as a whole and by whoever shares it.
+/// A type that shared memory can be read and written as, atomically.
 pub(in crate::dataplane) trait Shared {}
 
 impl Shared for AtomicU64 {}
@@ -38,7 +38,7 @@ pub(in crate::dataplane) fn with_memory<W: Shared, T>(
     // SAFETY: page-aligned, `bytes` long, and alive until `munmap` below. Programs and other processes share it, and each word
     // is an atomic one, for which any bits are valid.
     let result = work(unsafe { std::slice::from_raw_parts(words.as_ptr(), bytes / size_of::<W>()) });
-    // SAFETY: the mapping that was just made; the slice is gone.
+    // SAFETY: the mapping from above; the slice is no longer used.
     unsafe { munmap(address, length.get()) }
         .map_err(|errno| DataplaneError::system(context(), std::io::Error::from(errno)))?;
     Ok(result)
