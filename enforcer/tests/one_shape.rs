@@ -122,3 +122,33 @@ fn sources() -> Vec<(String, String)> {
     assert!(found.len() > 200, "{}", found.len());
     found
 }
+
+/// The plain reading has its own numbers, because it is independent of the decision code; so have the frames that test both.
+const OWN_NUMBERS: [&str; 2] = ["enforcer/src/judge/reference/", "enforcer/src/fixtures/"];
+
+#[test]
+fn protocol_and_port_numbers_stand_in_one_file() {
+    let of = |line: &str| -> Option<String> {
+        let (_, constant) = line.split_once("const ")?;
+        let (name, rest) = constant.split_once(": u")?;
+        (rest.starts_with("8 = ") || rest.starts_with("16 = ")).then(|| name.to_owned())
+    };
+    let numbers = "enforcer-common/src/numbers.rs";
+    let (home, others): (Vec<_>, Vec<_>) = sources().into_iter().partition(|(file, _)| file == numbers);
+    let known: BTreeSet<String> = home.iter().flat_map(|(_, text)| text.lines().filter_map(of)).collect();
+    assert!(known.len() > 20, "{known:?}");
+    for (file, text) in others.iter().filter(|(file, _)| !OWN_NUMBERS.iter().any(|own| file.starts_with(own))) {
+        for (number, line) in (1..).zip(text.lines()) {
+            assert!(!of(line).is_some_and(|name| known.contains(&name)), "{file}:{number}: use {numbers}: {line}");
+        }
+    }
+}
+
+#[test]
+fn structures_of_the_bpf_system_call_come_from_aya() {
+    for (file, text) in sources().iter().filter(|(file, _)| file.starts_with("enforcer/src/dataplane/")) {
+        for (number, line) in (1..).zip(text.lines()) {
+            assert!(!line.contains("#[repr(C)]"), "{file}:{number}: use aya_obj::generated");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use super::flows;
 use super::fragments::{judge_later_fragment, remember_first_fragment};
 use crate::frame::Frame;
 use crate::layout::Config;
-use crate::numbers::{DHCP_CLIENT, DHCP_SERVER};
+use crate::numbers::{DHCP_CLIENT, DHCP_SERVER, ESP};
 use crate::outcome::Outcome;
 use crate::packet::{self, Address, ICMP, ICMPV6, IGMP, Network, SCTP, Segment, TCP, UDP};
 use crate::seen::Seen;
@@ -154,7 +154,6 @@ fn is_for_somebody_else<A: Address, F: Frame, T: Tables>(
 /// peer.
 #[inline(always)]
 pub(super) fn is_decrypted<F: Frame, T: Tables>(frame: &F, tables: &T) -> bool {
-    const ESP: u8 = 50;
     // RFC 3948: ESP in UDP.
     const NAT_TRAVERSAL: u16 = 4500;
     let Some(outer) = frame.decrypted_from() else { return false };

@@ -1,6 +1,7 @@
 //! What carries packets that are not judged, and TFTP, whose servers answer from another port.
 
 use enforcer_common::Direction;
+use enforcer_common::numbers::UDP;
 
 use super::Lint;
 use crate::policy::ruleset::Match;
@@ -31,7 +32,6 @@ const ETHERTYPES: [(u16, &str); 9] = [
     (0x894f, "network service headers"),
     (0x9100, "stacked VLAN tags"),
 ];
-const UDP: u8 = 17;
 const TFTP: u16 = 69;
 /// A TFTP client asks from any port that its system gives to clients.
 const CLIENT_PORTS: std::ops::RangeInclusive<u16> = 1024..=65535;
