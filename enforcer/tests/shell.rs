@@ -284,6 +284,13 @@ fn a_pipe_of_the_shell_is_a_file_and_a_named_pipe_is_refused_at_once() {
         assert_eq!(code, Some(2), "{line}: {stderr}");
         assert!(stderr.contains("FIFO"), "{line}: {stderr}");
     }
+    // What is written nobody reads.
+    let (code, stderr) = shell("ENFORCER export nft FOLDER/site.yaml -o FOLDER/fifo");
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("cannot write"), "{stderr}");
+    let (code, stderr) =
+        shell("ENFORCER export nft FOLDER/site.yaml -o /dev/stdout > FOLDER/rules && grep -q table FOLDER/rules");
+    assert_eq!(code, Some(0), "{stderr}");
     let (code, stderr) = shell("ENFORCER simulate FOLDER/site.yaml <(cat FOLDER/site.yaml)");
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("--local"), "a pipe can be read once only: {stderr}");

@@ -7,6 +7,7 @@ use enforcer_common::Mode;
 
 use crate::cli::args::interfaces::ModeArg;
 use crate::cli::args::policy::PolicyArgs;
+use crate::cli::file::replace;
 use crate::cli::output::Output;
 use crate::failure::Failure;
 use crate::policy::export::{Target, export};
@@ -52,7 +53,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     }
     match &args.output {
         Some(path) => {
-            std::fs::write(path, &exported.text).with_context(|| format!("cannot write {}", path.display()))?;
+            replace(path, exported.text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
         }
         None => verbatim(|| output.out.write_all(exported.text.as_bytes()))?,
     }

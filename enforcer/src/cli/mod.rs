@@ -18,6 +18,7 @@ pub mod diff;
 pub mod events;
 pub mod explain;
 pub mod export;
+mod file;
 pub mod flows;
 pub mod help;
 pub mod man;
