@@ -109,6 +109,6 @@ fn a_program_that_counts_nothing_in_the_place_of_ours_is_noticed_by_the_counts_t
     bpf::replace(&place, &theirs).expect("of the same type");
     let ran = while_sending(|| far.send(&frame()), || protected.run(&["status"]));
     let said = ran.expect_code(1).stderr;
-    assert!(said.contains("another inbound program than the applied one is on the hook"), "{said}");
+    assert!(said.contains("another inbound program than the applied one is attached"), "{said}");
     assert!(said.contains("nothing is judged: "), "{said}");
 }
