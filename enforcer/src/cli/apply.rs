@@ -135,7 +135,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     }
     let names: Vec<String> = applied.iter().map(|one| one.interface.clone()).collect();
     note(Event::Applied, &names, output)?;
-    for Found { interface, text, is_problem } in after_apply(&names, args.hook)? {
+    for Found { interface, text, is_problem } in after_apply(&names, args.hook) {
         if is_problem {
             writeln!(output.errors, "{interface}: PROBLEM: {text}")?;
         } else {

@@ -30,11 +30,19 @@ const NOBODY: Duration = Duration::from_millis(100);
 const DOUBT: Duration = Duration::from_millis(3500);
 
 /// Looks whether the native programs on these interfaces judge, with the answers of neighbours that are asked. Where one does not, and native
-/// XDP was not asked for by name, tc takes its place.
-///
-/// # Errors
-/// When the interfaces or counters cannot be read, or tc cannot take the place.
-pub fn after_apply(interfaces: &[String], hook: HookChoice) -> Result<Vec<Found>, Failure> {
+/// XDP was not asked for by name, tc takes its place. The policy is active already, so whatever fails here is told and does not make
+/// `apply` fail.
+#[must_use]
+pub fn after_apply(interfaces: &[String], hook: HookChoice) -> Vec<Found> {
+    look(interfaces, hook).unwrap_or_else(|failure| {
+        let text =
+            format!("cannot tell whether the driver runs the program: {failure:#}; `enforcer status` looks again");
+        let found = |interface: &String| Found { interface: interface.clone(), text: text.clone(), is_problem: false };
+        interfaces.iter().map(found).collect()
+    })
+}
+
+fn look(interfaces: &[String], hook: HookChoice) -> Result<Vec<Found>, Failure> {
     let all = dataplane::protected(interfaces)?;
     let asked: RefCell<BTreeMap<u32, (Instant, usize)>> = RefCell::default();
     let poke = |one: &Protected| {
@@ -63,7 +71,13 @@ pub fn after_apply(interfaces: &[String], hook: HookChoice) -> Result<Vec<Found>
                 let one = native.iter().find(|one| one.interface == interface);
                 (one.map_or_else(String::new, |one| not_judging(&one.record, received)), true)
             }
-            Judging::No(received) => (leave(&interface, received)?, false),
+            Judging::No(received) => match leave(&interface, received) {
+                Ok(text) => (text, false),
+                Err(failure) => {
+                    let why = does_not_run(&interface, received);
+                    (format!("nothing is judged: {why}; it cannot go over to tc: {failure:#}"), true)
+                }
+            },
         };
         found.push(Found { interface, text, is_problem });
     }

@@ -81,7 +81,7 @@ fn what_a_namespace_that_is_gone_has_left_is_removed_and_named() {
         // Other tests may have been faster.
         if said.contains(&inode.to_string()) {
             let line = said.lines().rfind(|line| line.contains(&inode.to_string())).expect("it is there");
-            assert!(line.contains("is gone") && line.contains(&name) && line.contains(" MiB"), "{line}");
+            assert!(line.contains("no longer exists") && line.contains(&name) && line.contains(" MiB"), "{line}");
         }
         run(&other, &["detach"]);
     }

@@ -134,6 +134,7 @@ fn rule(interface: &str, id: &str, packets: u64) -> RulePart {
     }
 }
 
+const LONGEST_NAME: &str = "wwan130s0f1np12";
 const LONGEST_RULE: &str = "remote-network-management/role-manager-heartbeat-and-database-replication";
 const YAML: &str = "allow:\n  - {name: tcp-4444, protocol: tcp, ports: [4444], from: [10.1.1.1, 10.1.1.2, \
     \"2001:db8:1234:5678:9abc:def0:1234:5678\", \"2001:db8:1234:5678:9abc:def0:1234:5679\"], reason: from denied flows; state the purpose}\n";
@@ -273,8 +274,8 @@ pub(crate) fn year() -> Report {
             let counts = if week > 30 { [0, number * 900] } else { [number * 40, 0] };
             report.over_time.push(interval("eth0", from, from - 24, counts));
         }
-        report.changes.push(entry(from, Event::Applied, "eth0"));
-        report.changes.push(entry(from - 3, Event::Confirmed, "eth0"));
+        report.changes.push(entry(from, Event::Applied, LONGEST_NAME));
+        report.changes.push(entry(from - 3, Event::Confirmed, LONGEST_NAME));
     }
     report.changes.reverse();
     report.rules = (0..300).map(|number| rule("eth0", &format!("unity-connection/service-{number}"), number)).collect();

@@ -62,7 +62,7 @@ fn remove(inode: u64, all: &[InterfacePins]) -> Result<String, DataplaneError> {
 }
 
 /// Whether none of these programs can be on a hook: the kernel has severed each link from its interface, which is gone. Of a filter
-/// nobody can tell, nor of what another version has made.
+/// nobody can tell, nor of what another version has made; and what cannot be opened may be one that is attached.
 fn is_over(pins: &InterfacePins) -> bool {
     let record = match pins.record() {
         Ok(Some(record)) if pins.is_own_layout() => Some(record),
@@ -75,6 +75,7 @@ fn is_over(pins: &InterfacePins) -> bool {
             .and_then(|record| record.direction(direction))
             .is_some_and(|record| record.attach_mode == AttachMode::Clsact);
         let may_be_filter = is_filter || pins.clsact_marker(direction).exists();
-        !may_be_filter && held(&pins.link(direction)).is_none_or(|held| held.interface == 0)
+        let link = pins.link(direction);
+        !may_be_filter && (!link.exists() || held(&link).is_some_and(|held| held.interface == 0))
     })
 }
