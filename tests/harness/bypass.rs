@@ -4,6 +4,8 @@
 //! them as received from Linux 6.7 on. tc sees them; a native program does not, although it is on its hook.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use enforcer::host::links::links;
@@ -12,6 +14,30 @@ use crate::bpf::{self, Kind};
 use crate::netns::{Cable, Namespace};
 use crate::raw::RawSocket;
 use crate::skip::skip;
+
+/// Sends frames as fast as a quiet network does, while something is done.
+pub fn while_sending<T>(send: impl Fn() + Sync, work: impl FnOnce() -> T) -> T {
+    /// Ends the sender, a panic or not.
+    struct Over<'a>(&'a AtomicBool);
+
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                send();
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let _over = Over(&is_over);
+        work()
+    })
+}
 
 /// A way to the near end of a cable that native XDP does not see.
 #[derive(Debug)]

@@ -49,6 +49,19 @@ pub struct Call {
     pub thread: u32,
 }
 
+impl Call {
+    /// Whether a file or pin gets another name.
+    #[must_use]
+    pub fn is_rename(&self) -> bool {
+        // The older call, which newer architectures do not have.
+        #[cfg(target_arch = "x86_64")]
+        if self.number == libc::SYS_rename {
+            return true;
+        }
+        self.number == libc::SYS_renameat
+    }
+}
+
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Then {

@@ -75,20 +75,7 @@ mod tests {
     use crate::text::diagnostic::Text;
 
     fn link(name: &str, is_ethernet: bool) -> Link {
-        Link {
-            index: 1,
-            name: name.to_owned(),
-            kind: None,
-            is_ethernet,
-            is_loopback: name == "lo",
-            mac: None,
-            mtu: 1500,
-            master: None,
-            lower: None,
-            is_up: true,
-            xdp_program: None,
-            received: 0,
-        }
+        Link { is_ethernet, is_loopback: name == "lo", ..Link::for_tests(1, name) }
     }
 
     fn planned_of(interfaces: &str) -> Planned {

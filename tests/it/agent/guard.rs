@@ -1,10 +1,9 @@
 //! The guard: a driver that does not run the program of native XDP, as an agent finds it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::env;
 
-use harness::bypass::Bypass;
+use harness::bypass::{Bypass, while_sending};
+use harness::calls::{CHANGING, Then, watch};
 use harness::packet::Packet;
 use harness::sockets::Reply;
 use serde_json::Value;
@@ -15,26 +14,7 @@ use super::{ENFORCING, Host, REFUSED_PORT, wait_for_value};
 /// Sends frames behind the native hook, while something is done.
 fn while_bypassing<T>(bypass: &Bypass, work: impl FnOnce() -> T) -> T {
     let frame = Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, REFUSED_PORT).build();
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
-                bypass.send(&frame);
-                thread::sleep(Duration::from_millis(20));
-            }
-        });
-        let _over = Over(&is_over);
-        work()
-    })
-}
-
-/// Ends the sender, a panic or not.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+    while_sending(|| bypass.send(&frame), work)
 }
 
 fn dropped(host: &Host) -> u64 {
@@ -97,4 +77,59 @@ fn native_xdp_that_was_asked_for_by_name_is_kept_and_reported() {
     assert_eq!(host.status("/inbound/attach_mode"), "native");
     assert_eq!(agent.log().matches("nothing is judged: ").count(), 1, "once: {}", agent.log());
     assert!(agent.stop());
+}
+
+/// Tells this program to go over to tc, and on which interface, instead of testing.
+const INTERFACE: &str = "ENFORCER_TESTS_LEAVE_NATIVE";
+
+#[test]
+fn whoever_is_killed_on_the_way_to_tc_leaves_a_host_that_is_protected_and_can_be_changed() {
+    if let Ok(interface) = env::var(INTERFACE) {
+        enforcer::dataplane::leave_native(&interface, "a test says so")
+            .expect("it is protected")
+            .expect("by native XDP");
+        return;
+    }
+    let host = Host::with_site(ENFORCING);
+    let site = host.site();
+    let site = site.to_str().expect("plain");
+    let this = env::current_exe().expect("this program has a path");
+    let name = "agent::guard::whoever_is_killed_on_the_way_to_tc_leaves_a_host_that_is_protected_and_can_be_changed";
+    let leave = |die_at: usize| {
+        let mut made = 0;
+        let mut command = host.cable.host.command(this.to_str().expect("plain"));
+        command.args(["--exact", name]).env(INTERFACE, &host.cable.near.interface);
+        let ran = watch(&mut command, CHANGING, |call| {
+            // The first thing that changes is the name of a link.
+            made += usize::from(made > 0 || call.is_rename());
+            if made == die_at {
+                let id = i32::try_from(call.thread).expect("a process id");
+                // SAFETY: no pointers. It is a thread of the process that this test has started, and waits for an answer.
+                assert_eq!(unsafe { libc::kill(id, libc::SIGKILL) }, 0);
+            }
+            Then::GoOn
+        });
+        (made, ran)
+    };
+    let mut died = 0;
+    loop {
+        host.run(&["apply", site, "--hook", "native"]).expect_code(0);
+        let (made, ran) = leave(died + 1);
+        let killed = format!("killed at call {made}");
+        assert_eq!(host.ask(), Reply::Silence, "{killed}");
+        if made <= died {
+            ran.expect_code(0);
+            break;
+        }
+        died += 1;
+        // Either hook can be asked for next.
+        let hook = if died % 2 == 0 { "native" } else { "tc" };
+        let ran = host.run(&["apply", site, "--hook", hook]);
+        assert_eq!(ran.code, Some(0), "{killed}, then {hook}: {}", ran.stderr);
+        let ran = host.run(&["status"]);
+        assert_eq!(ran.code, Some(0), "{killed}, then {hook}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(host.ask(), Reply::Silence, "{killed}, then {hook}");
+    }
+    assert!(died > 10, "all that changes something was looked at: {died}");
+    assert_eq!(host.status("/inbound/hook"), "tc");
 }

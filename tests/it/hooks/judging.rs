@@ -1,13 +1,10 @@
 //! Programs that are on their hook and see nothing: only counts tell.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
 
 use enforcer_common::layout::LAYOUT_VERSION;
 use harness::bpf::{self, Kind};
-use harness::bypass::Bypass;
+use harness::bypass::{Bypass, while_sending};
 use harness::enforcer::Protected;
 use harness::netns::Cable;
 use harness::packet::Packet;
@@ -20,30 +17,6 @@ const SITE: &str =
 /// A frame to a port that is not permitted.
 fn frame() -> Vec<u8> {
     Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, 23).build()
-}
-
-/// Sends frames as fast as a quiet network does, while something is done.
-fn while_sending<T>(send: impl Fn() + Sync, work: impl FnOnce() -> T) -> T {
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
-                send();
-                thread::sleep(Duration::from_millis(20));
-            }
-        });
-        let _over = Over(&is_over);
-        work()
-    })
-}
-
-/// Ends the sender, a panic or not.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn listed(json: &Value, field: &str) -> Value {

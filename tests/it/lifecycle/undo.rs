@@ -4,21 +4,12 @@ use std::path::Path;
 
 use aya::maps::{Array, Map, MapData};
 use enforcer_common::layout::{Control, LAYOUT_VERSION};
-use harness::calls::{CHANGING, Call, Then, watch};
+use harness::calls::{CHANGING, Then, watch};
 use harness::enforcer::{command, enforcer, state_folder};
 
 use super::failure::{LINK_UPDATE, NATIVE, OTHER, Two, is_bpf, links_of_two};
 
 const MAP_UPDATE: u64 = 2;
-
-fn is_rename(call: &Call) -> bool {
-    // The older call, which newer architectures do not have.
-    #[cfg(target_arch = "x86_64")]
-    if call.number == libc::SYS_rename {
-        return true;
-    }
-    call.number == libc::SYS_renameat
-}
 
 /// The modes until a deadline, as the programs read them: 0 is audit.
 fn modes(interface: &str) -> u64 {
@@ -42,7 +33,7 @@ fn the_old_policy_comes_back_under_no_mode_but_its_own() {
             }
         }
         // The first record that is written when all hooks are switched, and the modes of the new policy are stored.
-        if switched == links_of_two() && !failed && is_rename(call) {
+        if switched == links_of_two() && !failed && call.is_rename() {
             failed = true;
             assert_ne!(modes(&two.names[0]), 0, "the new policy enforces");
             return Then::Fail(libc::ENOMEM);
@@ -77,8 +68,8 @@ fn what_cannot_be_kept_for_the_next_boot_does_not_keep_the_rest_from_being_confi
     two.apply(&policy);
     let mut renames = 0;
     let ran = watch(&mut command(two.host(), &["confirm"]), CHANGING, |call| {
-        renames += usize::from(is_rename(call));
-        if renames == 1 && is_rename(call) { Then::Fail(libc::EIO) } else { Then::GoOn }
+        renames += usize::from(call.is_rename());
+        if renames == 1 && call.is_rename() { Then::Fail(libc::EIO) } else { Then::GoOn }
     });
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     assert!(ran.stderr.contains("it could not be saved for the next boot"), "{}", ran.stderr);

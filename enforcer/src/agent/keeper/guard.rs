@@ -16,7 +16,7 @@ impl Keeper<'_> {
     /// tc takes its place, unless native XDP was asked for by name. Says whether it is worth to look again soon.
     pub(in crate::agent) fn guard(&mut self) -> Result<bool, Failure> {
         let mut found = Vec::new();
-        let mut is_suspicious = false;
+        let (mut is_suspicious, mut trouble) = (false, Ok(()));
         {
             // Half of a change is not compared.
             let _reading = reading()?;
@@ -24,7 +24,15 @@ impl Keeper<'_> {
             let mut watches = std::mem::take(&mut self.watches);
             let mut kept = BTreeMap::new();
             for one in protected(&[])? {
-                let Some(now) = sample(&one, &links)? else { continue };
+                let now = match sample(&one, &links) {
+                    Ok(Some(now)) => now,
+                    Ok(None) => continue,
+                    // The others are compared all the same.
+                    Err(error) => {
+                        trouble = Err(error);
+                        continue;
+                    }
+                };
                 let mut watch = watches.remove(&one.interface).unwrap_or_else(|| Watch::new(Caution::LASTING));
                 let judging = watch.look(now, at);
                 is_suspicious |= judging == Judging::Unknown && watch.is_suspicious(now);
@@ -45,6 +53,7 @@ impl Keeper<'_> {
         let watches = &self.watches;
         self.blind.retain(|name| watches.contains_key(name));
         self.numbers.numbers().blind = self.blind.len() as u64;
+        trouble?;
         Ok(is_suspicious)
     }
 

@@ -1,19 +1,18 @@
 //! From native XDP to tc under a policy in force, where the driver does not run the program any more. Nothing else changes: the programs of
 //! both hooks use the same maps, so counters, flows, modes and deadlines stay.
 
-use std::fs;
 use std::path::Path;
 
 use enforcer_common::Direction;
 
-use super::switch::publish;
-use crate::dataplane::error::{Context as _, DataplaneError, at};
-use crate::dataplane::hook::aside::{drop_aside, finish_interrupted, put_back_aside, set_aside};
+use crate::dataplane::error::{Context as _, DataplaneError};
+use crate::dataplane::hook::aside::{drop_aside, finish_interrupted, name_as_recorded, put_back_aside, set_aside};
 use crate::dataplane::hook::attach::{put_in_force, take_off};
 use crate::dataplane::hook::choose::choose;
-use crate::dataplane::hook::programs::{load, pin_program, program_name};
+use crate::dataplane::hook::programs::{TC_BESIDE, load, missing, pin_program, program_name, show};
 use crate::dataplane::kinds::{AttachMode, DirectionRecord, Hook, hook_of};
 use crate::dataplane::load::object::again;
+use crate::dataplane::pin::document::write_record;
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::protected::{Protected, all_protected};
 use crate::dataplane::pin::record::InterfaceRecord;
@@ -25,7 +24,7 @@ use crate::policy::source::HookChoice;
 /// not by native XDP.
 ///
 /// # Errors
-/// Whatever fails, the native program is on its hook still.
+/// The native program is then still attached, unless only its removal failed.
 pub fn leave_native(interface: &str, why: &str) -> Result<Option<AttachMode>, DataplaneError> {
     let _lock = lock()?;
     let Some(protected) = all_protected()?.into_iter().find(|one| one.interface == interface) else { return Ok(None) };
@@ -38,15 +37,17 @@ pub fn leave_native(interface: &str, why: &str) -> Result<Option<AttachMode>, Da
     finish_interrupted(pins, record)?;
     let (mode, _, _) = choose(link, Protects::Host, HookChoice::Tc, None)?;
     let folder = pins.generation(record.generation);
-    let (program, public) = (folder.join("inbound_tc"), folder.join(Direction::Inbound.name()));
+    let program = folder.join(TC_BESIDE);
     // `auto` has loaded it beside the other one.
     if !program.exists() {
         load_tc(&protected, &program)?;
     }
     set_aside(pins, Direction::Inbound)?;
+    let inbound = DirectionRecord { hook: hook_of(mode), attach_mode: mode };
+    let new = InterfaceRecord { inbound, left_native: Some(why.to_owned()), ..record.clone() };
+    // The record comes before the names of the programs: whoever is killed in between has said which of the two links stays.
     let switched = put_in_force(link, pins, Direction::Inbound, Protects::Host, mode, &program).and_then(|_| {
-        let renamed = fs::rename(&program, &public).map_err(at(program.clone()));
-        renamed.inspect_err(|_| {
+        write_record(&pins.map("record"), &new).inspect_err(|_| {
             let _ = take_off(&link.name, pins, Direction::Inbound, Protects::Host, mode);
         })
     });
@@ -54,8 +55,8 @@ pub fn leave_native(interface: &str, why: &str) -> Result<Option<AttachMode>, Da
         put_back_aside(pins, Direction::Inbound)?;
         return Err(error);
     }
-    let inbound = DirectionRecord { hook: hook_of(mode), attach_mode: mode };
-    publish(pins, &InterfaceRecord { inbound, left_native: Some(why.to_owned()), ..record.clone() })?;
+    name_as_recorded(pins, &new)?;
+    show(pins, new.generation)?;
     drop_aside(interface, pins, Direction::Inbound, Protects::Host, AttachMode::Native)?;
     Ok(Some(mode))
 }
@@ -66,6 +67,5 @@ fn load_tc(protected: &Protected, pin: &Path) -> Result<(), DataplaneError> {
     load(&mut object, Direction::Inbound, Hook::Tc)?;
     let name = program_name(Direction::Inbound, Hook::Tc);
     let program = object.ebpf.program_mut(name);
-    let missing = || DataplaneError::NotAllowed(format!("the BPF object has no program {name}"));
-    pin_program(program.ok_or_else(missing)?, Hook::Tc, pin)
+    pin_program(program.ok_or_else(|| missing(name))?, Hook::Tc, pin)
 }

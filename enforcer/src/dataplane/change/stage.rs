@@ -19,7 +19,7 @@ use crate::dataplane::hook::aside::finish_interrupted;
 use crate::dataplane::hook::attach;
 use crate::dataplane::hook::choose::choose_outbound;
 use crate::dataplane::hook::found::judged_again;
-use crate::dataplane::hook::programs::{Wanted, load_all};
+use crate::dataplane::hook::programs::{TC_BESIDE, Wanted, load_all};
 use crate::dataplane::kinds::{AttachMode, Attached, Hook, hook_of};
 use crate::dataplane::load::fill::fill;
 use crate::dataplane::load::object::{self, Load, Loader};
@@ -377,7 +377,7 @@ pub(super) fn stage<'a>(
     ];
     if mode == AttachMode::Native && fallback.is_some() {
         // In case the driver turns out to have no native XDP.
-        programs.push(wanted(Direction::Inbound, Hook::Tc, "inbound_tc"));
+        programs.push(wanted(Direction::Inbound, Hook::Tc, TC_BESIDE));
     }
     let load = Load {
         ruleset: plan.ruleset,

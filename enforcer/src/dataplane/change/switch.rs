@@ -6,9 +6,10 @@ use enforcer_common::Direction;
 use enforcer_common::layout::Control;
 
 use super::takeover::{Predecessor, remove_left_over};
-use crate::dataplane::error::{Context as _, DataplaneError, at};
+use crate::dataplane::error::{DataplaneError, at};
 use crate::dataplane::hook::aside::{drop_aside, put_back_aside, set_aside};
 use crate::dataplane::hook::attach::{self, MADE_CLSACT, Undo, put_in_force};
+use crate::dataplane::hook::programs::{TC_BESIDE, show};
 use crate::dataplane::kinds::{AttachMode, Attached, DirectionRecord, hook_of};
 use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::Pending;
@@ -143,7 +144,7 @@ impl Staged {
         let attached = match direction {
             Direction::Inbound => {
                 if self.inbound.attach_mode == AttachMode::Native {
-                    let (tc, name) = (folder.join("inbound_tc"), folder.join("inbound"));
+                    let (tc, name) = (folder.join(TC_BESIDE), folder.join(Direction::Inbound.name()));
                     fs::rename(&tc, &name).map_err(at(tc))?;
                 }
                 &mut self.inbound
@@ -242,22 +243,6 @@ impl Staged {
 pub(in crate::dataplane) fn publish(pins: &InterfacePins, record: &InterfaceRecord) -> Result<(), DataplaneError> {
     write_record(&pins.map("record"), record)?;
     show(pins, record.generation)
-}
-
-fn show(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
-    let folder = pins.generation(generation);
-    for direction in Direction::ALL {
-        let name = pins.program(direction);
-        let new = folder.join(format!("new_{}", direction.name()));
-        let context = || format!("cannot pin the program at {}", name.display());
-        let _ = fs::remove_file(&new);
-        aya::programs::SchedClassifier::from_pin(folder.join(direction.name()))
-            .with_context(context)?
-            .pin(&new)
-            .with_context(context)?;
-        fs::rename(&new, &name).with_context(context)?;
-    }
-    Ok(())
 }
 
 /// Removes generations that no interface uses and that no deadline may restore.

@@ -1,13 +1,14 @@
 //! Sets the link of the old program aside while another hook takes its place, and restores it if the change fails.
 
+use std::fs;
 use std::path::PathBuf;
 
 use enforcer_common::Direction;
 
-use crate::dataplane::error::{Context as _, DataplaneError};
+use crate::dataplane::error::{Context as _, DataplaneError, at};
 use crate::dataplane::hook::attach::{rename_link, take_off};
-use crate::dataplane::hook::programs::program_id;
-use crate::dataplane::kinds::{AttachMode, DirectionRecord};
+use crate::dataplane::hook::programs::{TC_BESIDE, program_id, show};
+use crate::dataplane::kinds::{AttachMode, DirectionRecord, Hook};
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::pinned_link::{end, held};
@@ -46,6 +47,7 @@ pub(in crate::dataplane) fn finish_interrupted(
     pins: &InterfacePins,
     record: &InterfaceRecord,
 ) -> Result<(), DataplaneError> {
+    name_as_recorded(pins, record)?;
     for direction in Direction::ALL {
         let Some(DirectionRecord { attach_mode, .. }) = record.direction(direction) else { continue };
         let aside = aside(pins, direction);
@@ -58,11 +60,27 @@ pub(in crate::dataplane) fn finish_interrupted(
                 put_back_aside(pins, direction)?;
             }
             // Only this last step of the change was missing.
-            Some(_) => end(&aside).with_context(context)?,
+            Some(_) => {
+                show(pins, record.generation)?;
+                end(&aside).with_context(context)?;
+            }
             None => {}
         }
         let left = if attach_mode == AttachMode::Clsact { AttachMode::Tcx } else { AttachMode::Clsact };
         take_off(&record.interface, pins, direction, record.protects, left)?;
+    }
+    Ok(())
+}
+
+/// Gives the tc program that was loaded beside a native one its place, if the record says that inbound is judged at tc.
+pub(in crate::dataplane) fn name_as_recorded(
+    pins: &InterfacePins,
+    record: &InterfaceRecord,
+) -> Result<(), DataplaneError> {
+    let folder = pins.generation(record.generation);
+    let beside = folder.join(TC_BESIDE);
+    if record.inbound.hook == Hook::Tc && beside.exists() {
+        fs::rename(&beside, folder.join(Direction::Inbound.name())).map_err(at(beside))?;
     }
     Ok(())
 }

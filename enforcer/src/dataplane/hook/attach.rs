@@ -253,21 +253,24 @@ fn explain_xdp(error: ProgramError, link: &Link, mode: AttachMode) -> DataplaneE
             let by = link.xdp_program.map_or_else(|| "another program".to_owned(), describe_program);
             DataplaneError::Busy { interface: link.name.clone(), hook: "XDP", by }
         }
-        Some(number) if mode == AttachMode::Native && is_refusal(number) => no_native(link, number),
+        Some(number) if mode == AttachMode::Native && is_refusal(number) => {
+            no_native(link, number, refusal_sentence(link.index))
+        }
         _ => DataplaneError::system(format!("cannot attach {hook} to {}", link.name), error),
     }
 }
 
-/// The same for the update of a link: the driver is asked again, and the MTU may be another by now.
+/// The same for the update of a link: the driver is asked again, and the MTU may be another by now. Its sentence cannot be had: as long as
+/// our link is on the hook, netlink answers only that it is.
 fn explain_update(error: DataplaneError, link: &Link, mode: AttachMode) -> DataplaneError {
     match error_number(&error) {
-        Some(number) if mode == AttachMode::Native && is_refusal(number) => no_native(link, number),
+        Some(number) if mode == AttachMode::Native && is_refusal(number) => no_native(link, number, None),
         _ => error,
     }
 }
 
 /// Says how the driver refuses native XDP, in its own words where it has any.
-fn no_native(link: &Link, number: i32) -> DataplaneError {
-    let refusal = Refusal { number, sentence: refusal_sentence(link.index) };
+fn no_native(link: &Link, number: i32, sentence: Option<String>) -> DataplaneError {
+    let refusal = Refusal { number, sentence };
     DataplaneError::NoNative(refused(link, &Device::read(&link.name), &refusal))
 }

@@ -1,6 +1,7 @@
 //! Loads and pins the programs of a hook; their names.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,6 +13,7 @@ use enforcer_common::Direction;
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::kinds::Hook;
 use crate::dataplane::load::object::Object;
+use crate::dataplane::pin::pins::InterfacePins;
 
 /// A program to load from an object and to pin.
 pub(in crate::dataplane) struct Wanted {
@@ -75,7 +77,27 @@ pub(in crate::dataplane) fn pin_program(program: &mut Program, hook: Hook, path:
     }
 }
 
-pub(super) fn missing(name: &str) -> DataplaneError {
+/// The pin of a tc program for inbound that was loaded beside the native one of a generation, in case the driver does not take that.
+pub(in crate::dataplane) const TC_BESIDE: &str = "inbound_tc";
+
+/// Pins the programs of a generation under their public names.
+pub(in crate::dataplane) fn show(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
+    let folder = pins.generation(generation);
+    for direction in Direction::ALL {
+        let name = pins.program(direction);
+        let new = folder.join(format!("new_{}", direction.name()));
+        let context = || format!("cannot pin the program at {}", name.display());
+        let _ = fs::remove_file(&new);
+        SchedClassifier::from_pin(folder.join(direction.name()))
+            .with_context(context)?
+            .pin(&new)
+            .with_context(context)?;
+        fs::rename(&new, &name).with_context(context)?;
+    }
+    Ok(())
+}
+
+pub(in crate::dataplane) fn missing(name: &str) -> DataplaneError {
     DataplaneError::NotAllowed(format!("the BPF object has no program {name}"))
 }
 

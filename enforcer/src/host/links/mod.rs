@@ -62,6 +62,27 @@ pub struct Link {
     pub received: u64,
 }
 
+#[cfg(test)]
+impl Link {
+    /// A hardware interface that is up, for tests.
+    pub(crate) fn for_tests(index: u32, name: &str) -> Self {
+        Self {
+            index,
+            name: name.to_owned(),
+            kind: None,
+            is_ethernet: true,
+            is_loopback: false,
+            mac: None,
+            mtu: 1500,
+            master: None,
+            lower: None,
+            is_up: true,
+            xdp_program: None,
+            received: 0,
+        }
+    }
+}
+
 /// Addresses of this namespace.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Addresses {

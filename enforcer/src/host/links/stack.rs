@@ -45,20 +45,8 @@ mod tests {
     use super::*;
 
     fn link(index: u32, kind: Option<InfoKind>, master: Option<u32>, lower: Option<u32>) -> Link {
-        Link {
-            index,
-            name: format!("if{index}"),
-            kind,
-            is_ethernet: true,
-            is_loopback: false,
-            mac: Some([2, 0, 0, 0, 0, u8::try_from(index).unwrap()]),
-            mtu: 1500,
-            master,
-            lower,
-            is_up: true,
-            xdp_program: None,
-            received: 0,
-        }
+        let mac = Some([2, 0, 0, 0, 0, u8::try_from(index).unwrap()]);
+        Link { kind, mac, master, lower, ..Link::for_tests(index, &format!("if{index}")) }
     }
 
     fn stack() -> Vec<Link> {

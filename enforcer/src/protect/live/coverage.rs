@@ -89,20 +89,7 @@ mod tests {
     const ENFORCE: Modes = Modes::both(Mode::Enforce);
 
     fn link(index: u32, master: Option<u32>, lower: Option<u32>) -> Link {
-        Link {
-            index,
-            name: format!("if{index}"),
-            kind: None,
-            is_ethernet: true,
-            is_loopback: false,
-            mac: None,
-            mtu: 1500,
-            master,
-            lower,
-            is_up: true,
-            xdp_program: None,
-            received: 0,
-        }
+        Link { master, lower, ..Link::for_tests(index, &format!("if{index}")) }
     }
 
     #[test]

@@ -19,20 +19,7 @@ fn ruleset(scope: Option<Scope>) -> Ruleset {
 }
 
 fn link(index: u32, name: &str, kind: Option<InfoKind>) -> Link {
-    Link {
-        index,
-        name: name.to_owned(),
-        kind,
-        is_ethernet: true,
-        is_loopback: false,
-        mac: None,
-        mtu: 1500,
-        master: None,
-        lower: None,
-        is_up: true,
-        xdp_program: None,
-        received: 0,
-    }
+    Link { kind, ..Link::for_tests(index, name) }
 }
 
 fn native() -> InterfaceFacts {
