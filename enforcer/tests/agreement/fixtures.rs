@@ -1,11 +1,13 @@
 //! The named ugly packets: the decision code and the plain reading both say of them what is expected.
 
+use std::net::Ipv4Addr;
+
 use enforcer::fixtures::{HOST, HOST6, SITE, STRANGER, ugly};
 use enforcer::judge::frame::{self, IPV4, OUR_MAC, V4, ethernet};
 use enforcer::judge::host::Host;
 use enforcer::judge::reference::Reference;
 use enforcer::judge::tables::HostTables;
-use enforcer::policy::ruleset::Ruleset;
+use enforcer::policy::ruleset::{FlowSettings, Ruleset};
 use enforcer_common::frame::{Bytes, Outer};
 use enforcer_common::{Direction, Mode, Reason};
 
@@ -52,6 +54,34 @@ fn what_is_sent_to_many_makes_no_flow() {
         let judgement = tables.judge(Direction::Outbound, &Bytes::new(&question(last)));
         assert!(judgement.goes_on());
         assert_eq!(tables.flows(), flows, "to {last:?}");
+    }
+}
+
+/// Random packets hardly ever tell it: the peer has to be heard in time, and the host has to be silent for longer than the timeout.
+#[test]
+fn what_comes_in_does_not_prolong_a_connection() {
+    let mut ruleset = ruleset();
+    // Longer than the timeout, as it is for a connection that is closing.
+    ruleset.settings.flows = FlowSettings { tcp: 20, one_way: 50, ..ruleset.settings.flows };
+    let host = Host::with_addresses([HOST.into(), HOST6.into()]);
+    let (tables, mut reference) = (HostTables::new(&ruleset, &host), Reference::new(&ruleset, &host));
+    let segment = |from: Ipv4Addr, to: Ipv4Addr, ports: (u16, u16), flags| {
+        ethernet(OUR_MAC, &[], IPV4, &V4::new(from, to, 6).build(&frame::tcp(ports.0, ports.1, flags)))
+    };
+    let question = segment(HOST, STRANGER, (40_000, 9000), 0x02);
+    let answer = segment(STRANGER, HOST, (9000, 40_000), 0x10);
+    tables.set_mode(Direction::Inbound, Mode::Enforce);
+    reference.set_mode(Direction::Inbound, Mode::Enforce);
+    for (seconds, direction, bytes, reason) in [
+        (1000, Direction::Outbound, &question, Reason::Open),
+        (1015, Direction::Inbound, &answer, Reason::Flow),
+        (1025, Direction::Inbound, &answer, Reason::NoRule),
+    ] {
+        tables.set_time(seconds * 1000);
+        reference.set_time(seconds * 1000);
+        let frame = Bytes::new(bytes);
+        assert_eq!(tables.judge(direction, &frame).outcome.reason(), reason, "decided after {seconds} s");
+        assert_eq!(reference.judge(direction, frame).reason, reason, "read after {seconds} s");
     }
 }
 
