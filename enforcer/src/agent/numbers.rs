@@ -30,7 +30,7 @@ pub(super) struct Numbers {
     pub(super) held: u64,
     /// Interfaces that receive packets of which the program counts none.
     pub(super) blind: u64,
-    /// Times that an interface went over from native XDP to tc, because the driver did not run the program.
+    /// Switches from native XDP to tc because the driver did not run the program.
     pub(super) left_native: u64,
 }
 
@@ -84,9 +84,9 @@ impl Numbers {
         );
         let help = "Interfaces that keep enforcing although the site file says audit, because no command has ended enforcement.";
         add("mode_held", "gauge", help, self.held);
-        let help = "Interfaces that receive packets of which the inbound program counts none: nothing is judged there.";
+        let help = "Interfaces whose inbound program counts none of the received packets: nothing is judged there.";
         add("interfaces_not_judging", "gauge", help, self.blind);
-        let help = "Times that an interface left native XDP for tc, because its driver did not run the program.";
+        let help = "Switches from native XDP to tc because the driver did not run the program.";
         add("left_native_total", "counter", help, self.left_native);
         text
     }

@@ -126,7 +126,7 @@ impl Metrics {
         });
         writer.gauge(
             "judging",
-            "0 where the inbound program has counted none of many packets that came in since apply; no sample before any came in.",
+            "0 if the inbound program counted none of the packets received since apply, else 1; no sample while too few were received.",
             judging,
         )?;
         let received = states()

@@ -1,4 +1,4 @@
-//! Whether what was just applied judges, and what is done where a driver does not run it.
+//! Checks after `apply` that drivers run the native XDP programs, and switches to tc where one does not.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,31 +12,31 @@ use crate::failure::Failure;
 use crate::host::links::probe_neighbours;
 use crate::state::history::Event;
 
-/// What is said of an interface after `apply`.
+/// The result for one interface.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Found {
-    /// The interface.
+    /// Name of the interface.
     pub interface: String,
-    /// A sentence.
+    /// A sentence for the operator.
     pub text: String,
     /// Whether nothing is judged.
     pub is_problem: bool,
 }
 
-/// How long to wait for the first packet after `apply`, where somebody was asked to send one and where nobody is known.
+/// How long to wait for the first packet after `apply`: with neighbours that were probed, and without.
 const ANSWERS: Duration = Duration::from_millis(800);
 const NOBODY: Duration = Duration::from_millis(100);
-/// How long to look where packets come in and none is counted.
+/// How long to watch an interface that receives packets while its program counts none.
 const DOUBT: Duration = Duration::from_millis(3500);
 
-/// Looks whether the native programs on these interfaces judge, with the answers of neighbours that are asked. Where one does not, and native
-/// XDP was not asked for by name, tc takes its place. The policy is active already, so whatever fails here is told and does not make
-/// `apply` fail.
+/// Checks that the native programs on these interfaces count packets; known neighbours are probed for an answer. If a driver does not run
+/// its program, the interface is switched to tc, unless native XDP was requested by name. The policy is already active, so a failure
+/// here is reported and does not fail `apply`.
 #[must_use]
 pub fn after_apply(interfaces: &[String], hook: HookChoice) -> Vec<Found> {
     look(interfaces, hook).unwrap_or_else(|failure| {
         let text =
-            format!("cannot tell whether the driver runs the program: {failure:#}; `enforcer status` looks again");
+            format!("cannot check whether the driver runs the program: {failure:#}; `enforcer status` checks again");
         let found = |interface: &String| Found { interface: interface.clone(), text: text.clone(), is_problem: false };
         interfaces.iter().map(found).collect()
     })
@@ -49,7 +49,7 @@ fn look(interfaces: &[String], hook: HookChoice) -> Result<Vec<Found>, Failure> 
         const AGAIN: Duration = Duration::from_millis(250);
         let mut asked = asked.borrow_mut();
         if asked.get(&one.record.index).is_none_or(|(at, _)| at.elapsed() >= AGAIN) {
-            // Nobody is there to ask, or they cannot be asked: then whatever comes in by itself has to do.
+            // Without a neighbour to probe, only other traffic can show it.
             let neighbours = probe_neighbours(one.record.index).unwrap_or_default();
             asked.insert(one.record.index, (Instant::now(), neighbours));
         }
@@ -64,7 +64,7 @@ fn look(interfaces: &[String], hook: HookChoice) -> Result<Vec<Found>, Failure> 
         let (text, is_problem) = match judging {
             Judging::Yes => continue,
             Judging::Unknown => {
-                let text = "no packet has come in yet, so nothing shows whether the driver runs the program; `enforcer status` looks again";
+                let text = "no packet was received yet, so it is unknown whether the driver runs the program; `enforcer status` checks again";
                 (text.to_owned(), false)
             }
             Judging::No(received) if hook == HookChoice::Native => {
@@ -75,7 +75,7 @@ fn look(interfaces: &[String], hook: HookChoice) -> Result<Vec<Found>, Failure> 
                 Ok(text) => (text, false),
                 Err(failure) => {
                     let why = does_not_run(&interface, received);
-                    (format!("nothing is judged: {why}; it cannot go over to tc: {failure:#}"), true)
+                    (format!("nothing is judged: {why}; switching to tc failed: {failure:#}"), true)
                 }
             },
         };
@@ -84,23 +84,23 @@ fn look(interfaces: &[String], hook: HookChoice) -> Result<Vec<Found>, Failure> 
     Ok(found)
 }
 
-/// Goes over to tc, and says so.
+/// Switches an interface from native XDP to tc, and returns the message for the operator.
 ///
 /// # Errors
-/// When tc cannot take the place of the native program.
+/// When the tc program cannot be attached.
 pub fn leave(interface: &str, received: u64) -> Result<String, Failure> {
     let why = does_not_run(interface, received);
     let Some(mode) = leave_native(interface, &why)? else {
-        return Ok("native XDP is not attached any more".to_owned());
+        return Ok("native XDP is no longer attached".to_owned());
     };
     let name = mode.name();
-    // What is in force now is in force whether or not it can be written down.
+    // The switch is done, even if the history cannot be written.
     let text = match journal::record(Event::Hook, &[interface.to_owned()]) {
         Ok(()) => String::new(),
         Err(error) => format!("; cannot write this change to the history: {error:#}"),
     };
-    Ok(format!("ATTENTION: inbound goes over from native XDP to {name}: {why}{text}"))
+    Ok(format!("ATTENTION: inbound switched from native XDP to {name}: {why}{text}"))
 }
 
-/// How long `status` looks at native programs.
+/// How long `status` watches native programs.
 pub const GLANCE: Patience = Patience { idle: Duration::from_millis(500), most: DOUBT };

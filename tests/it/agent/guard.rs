@@ -1,4 +1,4 @@
-//! The guard: a driver that does not run the program of native XDP, as an agent finds it.
+//! The guard: an agent finds a driver that does not run the native XDP program.
 
 use std::env;
 
@@ -40,15 +40,15 @@ fn an_agent_goes_over_to_tc_and_keeps_counters_flows_mode_and_window() {
     assert_eq!(host.status("/inbound/attach_mode"), "native", "what is in force stays");
     let pin = host.pins().join("inbound");
     while_bypassing(&bypass, || {
-        agent.wait_for_log("goes over from native XDP to tc");
+        agent.wait_for_log("switched from native XDP to tc");
         wait_for_value(&true, || dropped(&host) > was_dropped);
     });
-    assert!(agent.log().contains("the driver veth does not run the program of native XDP (Linux "), "{}", agent.log());
+    assert!(agent.log().contains("the driver veth does not run the native XDP program (Linux "), "{}", agent.log());
     assert_eq!(["/since", "/deadline", "/inbound/mode", "/policy_hash"].map(|field| host.status(field)), before);
     assert_eq!((host.status("/inbound/hook"), host.status("/drift")), ("tc".into(), false.into()));
     assert!(pin.exists());
     let ran = host.run(&["status"]).expect_code(0);
-    assert!(ran.stdout.contains("native XDP was left for tc: "), "{}", ran.stdout);
+    assert!(ran.stdout.contains("switched from native XDP to tc: "), "{}", ran.stdout);
     assert_eq!(host.ask(), Reply::Silence);
     let links = host.cable.host.run(|| enforcer::host::links::links().expect("netlink answers"));
     assert!(links.iter().all(|link| link.xdp_program.is_none()), "native XDP is off");
@@ -79,7 +79,7 @@ fn native_xdp_that_was_asked_for_by_name_is_kept_and_reported() {
     assert!(agent.stop());
 }
 
-/// Tells this program to go over to tc, and on which interface, instead of testing.
+/// If set, this program switches the named interface to tc instead of testing.
 const INTERFACE: &str = "ENFORCER_TESTS_LEAVE_NATIVE";
 
 #[test]

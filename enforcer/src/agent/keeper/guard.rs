@@ -1,4 +1,4 @@
-//! The guard: a program that is on its hook and sees nothing is no protection.
+//! The guard: finds interfaces whose driver shows the program as attached but does not run it.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,13 +12,13 @@ use crate::host::links::links;
 use crate::protect::judging::leave;
 
 impl Keeper<'_> {
-    /// Compares what the interfaces have received with what their programs have counted. Where a driver does not run a program of native XDP,
-    /// tc takes its place, unless native XDP was asked for by name. Says whether it is worth to look again soon.
+    /// Compares the packets that each interface received with those that its program counted. An interface whose driver does not run the
+    /// native XDP program is switched to tc, unless native XDP was requested by name. Returns whether to check again soon.
     pub(in crate::agent) fn guard(&mut self) -> Result<bool, Failure> {
         let mut found = Vec::new();
         let (mut is_suspicious, mut trouble) = (false, Ok(()));
         {
-            // Half of a change is not compared.
+            // No change of the pins is in progress meanwhile.
             let _reading = reading()?;
             let (links, at) = (links()?, Instant::now());
             let mut watches = std::mem::take(&mut self.watches);
@@ -64,12 +64,12 @@ impl Keeper<'_> {
                 Ok(text) => {
                     self.log.warning(format!("{name}: {text}"));
                     self.numbers.numbers().left_native += 1;
-                    // What was counted before says nothing about the new hook.
+                    // The counts of the old hook do not apply to the new one.
                     self.watches.remove(name);
                     self.blind.remove(name);
                     return;
                 }
-                Err(failure) => format!("{}; it cannot go over to tc: {failure:#}", not_judging(&one.record, received)),
+                Err(failure) => format!("{}; switching to tc failed: {failure:#}", not_judging(&one.record, received)),
             }
         } else {
             not_judging(&one.record, received)
@@ -79,7 +79,7 @@ impl Keeper<'_> {
         }
     }
 
-    /// Whether native XDP was asked for by name: by whoever started the agent, or by whoever applied another policy than the agent's.
+    /// Whether native XDP was requested by name: for the agent, or by the `apply` of a policy that is not the agent's.
     fn is_native_by_name(&self, one: &Protected) -> bool {
         let mut policies = self.followed.iter().chain(&self.last_good);
         let asked = match policies.find(|policy| policy.ruleset.hash == one.record.policy_hash) {

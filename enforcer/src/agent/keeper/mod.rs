@@ -59,7 +59,7 @@ pub(super) struct Keeper<'a> {
     held: BTreeSet<String>,
     /// The counts of protected interfaces, followed.
     watches: BTreeMap<String, Watch>,
-    /// Interfaces on which nothing is judged, and that cannot go over to tc.
+    /// Interfaces on which nothing is judged and that were not switched to tc.
     blind: BTreeSet<String>,
 }
 

@@ -1,5 +1,5 @@
-//! From native XDP to tc under a policy in force, where the driver does not run the program any more. Nothing else changes: the programs of
-//! both hooks use the same maps, so counters, flows, modes and deadlines stay.
+//! Switches an interface from native XDP to tc while its policy stays active, because the driver does not run the program. The programs
+//! of both hooks use the same maps, so counters, flows, modes and deadlines stay.
 
 use std::path::Path;
 
@@ -20,8 +20,8 @@ use crate::host::links::links;
 use crate::policy::modes::Protects;
 use crate::policy::source::HookChoice;
 
-/// Judges inbound packets of an interface at tc from here on, and remembers why. Says how it is attached; `None`: it is not protected, or
-/// not by native XDP.
+/// Attaches the tc program of inbound in place of the native one, and records why. Returns the new attach mode; `None`: the interface is
+/// not protected by native XDP.
 ///
 /// # Errors
 /// The native program is then still attached, unless only its removal failed.
@@ -38,14 +38,14 @@ pub fn leave_native(interface: &str, why: &str) -> Result<Option<AttachMode>, Da
     let (mode, _, _) = choose(link, Protects::Host, HookChoice::Tc, None)?;
     let folder = pins.generation(record.generation);
     let program = folder.join(TC_BESIDE);
-    // `auto` has loaded it beside the other one.
+    // `auto` has loaded and pinned it in advance.
     if !program.exists() {
         load_tc(&protected, &program)?;
     }
     set_aside(pins, Direction::Inbound)?;
     let inbound = DirectionRecord { hook: hook_of(mode), attach_mode: mode };
     let new = InterfaceRecord { inbound, left_native: Some(why.to_owned()), ..record.clone() };
-    // The record comes before the names of the programs: whoever is killed in between has said which of the two links stays.
+    // The record is written before the programs get their names, so that after a kill it is known which of the two links stays.
     let switched = put_in_force(link, pins, Direction::Inbound, Protects::Host, mode, &program).and_then(|_| {
         write_record(&pins.map("record"), &new).inspect_err(|_| {
             let _ = take_off(&link.name, pins, Direction::Inbound, Protects::Host, mode);
@@ -61,7 +61,7 @@ pub fn leave_native(interface: &str, why: &str) -> Result<Option<AttachMode>, Da
     Ok(Some(mode))
 }
 
-/// Loads and pins the tc program over the maps in force.
+/// Loads and pins the tc program with the maps of the active policy.
 fn load_tc(protected: &Protected, pin: &Path) -> Result<(), DataplaneError> {
     let mut object = again(protected)?;
     load(&mut object, Direction::Inbound, Hook::Tc)?;

@@ -13,7 +13,7 @@ use crate::policy::modes::Protects;
 use crate::policy::source::HookChoice;
 
 /// Which hook inbound gets, and why; the second one is tried where the driver cannot do the first. Where the kernel has no tc
-/// links, filters take their place. `left_native` says why this interface has left native XDP, where it has.
+/// links, filters take their place. `left_native` is why this interface was switched from native XDP to tc, if it was.
 pub(in crate::dataplane) fn choose(
     link: &Link,
     protects: Protects,

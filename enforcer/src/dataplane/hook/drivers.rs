@@ -128,7 +128,7 @@ pub fn does_not_run(interface: &str, received: u64) -> String {
         Device::read(interface).driver.map_or_else(|| "the driver".to_owned(), |driver| format!("the driver {driver}"));
     let kernel = release().map_or_else(String::new, |Release { text, .. }| format!(" (Linux {text})"));
     format!(
-        "{driver} does not run the program of native XDP{kernel}: {received} packets came in and none of them was counted"
+        "{driver} does not run the native XDP program{kernel}: {received} packets were received, and none of them was counted"
     )
 }
 

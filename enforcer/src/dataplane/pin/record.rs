@@ -55,7 +55,7 @@ pub struct InterfaceRecord {
     /// How the interface was when the policy was applied.
     #[serde(default)]
     pub start: Option<Start>,
-    /// Why native XDP was left for tc on this interface, where it was: `auto` does not take it again.
+    /// Why the interface was switched from native XDP to tc; `auto` does not choose native XDP again. `None`: it was not switched.
     #[serde(default)]
     pub left_native: Option<String>,
 }

@@ -1,7 +1,8 @@
-//! Whether the inbound program sees what its interface receives. Nothing is trusted but counts: those of the driver against our own.
+//! Checks that an inbound program sees the packets of its interface, by comparing two counts: packets received, as the driver counts
+//! them, and packets judged, as the program counts them.
 //!
-//! They never agree: a card may keep frames to itself (LLDP, pause frames), a driver may count once a second, or leave out what XDP
-//! drops. So only one thing is an alarm: the interface goes on receiving, long after the program has counted its last packet.
+//! The two are never equal: a card may consume frames itself (LLDP, pause frames), and a driver may update its count once a second, or
+//! leave out packets that XDP drops. So the only alarm is an interface that receives packets long after the program counted its last one.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -18,14 +19,14 @@ use crate::dataplane::pin::record::{InterfaceRecord, Start};
 use crate::host::links::{Link, links};
 use crate::policy::modes::Protects;
 
-/// Whether a program judges.
+/// Whether a program judges packets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Judging {
-    /// It has counted packets meanwhile.
+    /// It counted packets since the last look.
     Yes,
-    /// Nothing tells: too little has come in.
+    /// Unknown: too few packets were received.
     Unknown,
-    /// The interface has received so many packets, and the program has counted none of them.
+    /// The interface received this many packets, and the program counted none of them.
     No(u64),
 }
 
@@ -38,26 +39,26 @@ pub struct Sample {
     pub judged: u64,
 }
 
-/// How long to look, and what is enough to be sure.
+/// How long to watch, and how many packets are enough to be sure.
 #[derive(Clone, Copy, Debug)]
 pub struct Caution {
-    /// A driver may count a packet so much later than the program does.
+    /// How much later than the program a driver may count a packet.
     lag: Duration,
-    /// So many packets that nobody has judged, received after that.
+    /// Packets received after `lag` and not judged.
     enough: u64,
 }
 
 impl Caution {
-    /// For whoever looks again and again.
+    /// For repeated checks.
     pub const LASTING: Self = Self { lag: Duration::from_secs(2), enough: 16 };
-    /// For whoever looks for a few seconds.
+    /// For a check of a few seconds.
     const MOMENT: Self = Self { lag: Duration::from_millis(1200), enough: 4 };
 }
 
-/// Where fewer than enough come in so long, they are those that a card keeps to itself.
+/// Fewer than `enough` packets in this time are taken for frames that the card consumes.
 const SLOW: Duration = Duration::from_secs(60);
 
-/// Packets since `apply` from which on it counts that the program has judged none: nobody knows when they came.
+/// Packets received since `apply` that are enough for an alarm by the counts alone: their times are unknown.
 const SINCE_APPLY: u64 = 256;
 
 /// Follows the counts of one interface.
@@ -160,13 +161,13 @@ pub(super) fn since_apply(record: &InterfaceRecord, now: Sample) -> Judging {
 pub fn not_judging(record: &InterfaceRecord, received: u64) -> String {
     let mode = record.inbound.attach_mode;
     let help = match mode {
-        AttachMode::Native => "the driver does not run it: `enforcer apply --hook tc` judges behind the driver",
+        AttachMode::Native => "the driver does not run it; `enforcer apply --hook tc` attaches the program at tc",
         AttachMode::Generic | AttachMode::Tcx | AttachMode::Clsact => {
-            "another program may take them first: `enforcer preflight` lists the programs on its hooks"
+            "another program may drop or redirect them first; `enforcer preflight` lists the attached programs"
         }
     };
     format!(
-        "nothing is judged: {received} packets came in, and the inbound program ({}) has counted none of them; {help}",
+        "nothing is judged: the interface received {received} packets, and the inbound program ({}) counted none of them; {help}",
         mode.name()
     )
 }

@@ -1,4 +1,4 @@
-//! Whether a program still runs that was taken off its hook: its maps stay open, and tell.
+//! Checks whether a driver still runs a program that was detached, by its counters, which are kept open.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,13 +24,13 @@ pub(in crate::dataplane) struct Running {
     rules: MapData,
 }
 
-/// Packets that were on their way when the program was taken off are counted by then.
+/// After this time, packets that were in progress during the detach have been counted.
 const ON_THEIR_WAY: Duration = Duration::from_millis(30);
 /// How long to wait for one more.
 const WAIT: Duration = Duration::from_millis(150);
 
 impl Running {
-    /// Of an interface that is about to be detached; `None`: no driver runs its program.
+    /// Opens the counters of an interface that is about to be detached; `None`: it is not attached at native XDP.
     pub(in crate::dataplane) fn open(pins: &InterfacePins, record: &InterfaceRecord) -> Option<Self> {
         if record.inbound.attach_mode != AttachMode::Native {
             return None;
@@ -43,7 +43,7 @@ impl Running {
         })
     }
 
-    /// That the driver still runs the program, as a sentence; `None`: nothing shows that.
+    /// A sentence for the operator if the driver still runs the program; `None`: no sign of that.
     pub(in crate::dataplane) fn still(&self) -> Option<String> {
         let links = links().unwrap_or_default();
         let is_shown = self.program.is_some()
@@ -73,7 +73,7 @@ impl Running {
         false
     }
 
-    /// All that is counted; `None` where it cannot be read.
+    /// Packets counted in total; `None`: the counters cannot be read.
     fn sum(&self) -> Option<u64> {
         let mut sum = reasons(&self.reasons).ok()?.iter().map(|count| count.packets).sum();
         per_cpu_elements::<RuleCounter>(&self.rules, |_, values| {

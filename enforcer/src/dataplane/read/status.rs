@@ -102,7 +102,7 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
         problems.extend(mtu_problem(driver.as_deref().unwrap_or("unknown"), link.mtu, taken));
     }
     if let Some(why) = &record.left_native {
-        notes.push(format!("native XDP was left for tc: {why}"));
+        notes.push(format!("switched from native XDP to tc: {why}"));
     }
     if record.bpf_log != BpfLog::Off {
         notes.push(format!(

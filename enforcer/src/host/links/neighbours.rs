@@ -1,4 +1,4 @@
-//! Neighbours of an interface, which can be made to answer.
+//! Probing the neighbours of an interface.
 
 use std::net::IpAddr;
 
@@ -7,8 +7,8 @@ use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, N
 
 use super::{LinksError, ask};
 
-/// Has the kernel ask the neighbours that it knows on an interface whether they are there still, as it does by itself from time to
-/// time: one frame leaves for each, and one comes back. Says how many were asked.
+/// Makes the kernel probe the known neighbours of an interface (ARP, neighbour discovery), as it does by itself from time to time. One
+/// frame is sent to each, and each answers with one. Returns how many were probed.
 ///
 /// # Errors
 /// When netlink cannot be asked.
@@ -20,14 +20,14 @@ pub fn probe_neighbours(index: u32) -> Result<usize, LinksError> {
         let mut asked = 0;
         for (address, link_layer) in all.iter().filter_map(|one| on(one, index)).take(MOST) {
             let request = handle.neighbours().add(index, address).state(NeighbourState::Probe);
-            // One that has gone meanwhile cannot answer.
+            // A neighbour that was removed meanwhile is not an error.
             asked += usize::from(request.link_layer_address(link_layer).replace().execute().await.is_ok());
         }
         Ok(asked)
     })
 }
 
-/// A neighbour on this interface that was heard of and may be asked again.
+/// Addresses of a neighbour on this interface that can be probed.
 fn on(message: &NeighbourMessage, index: u32) -> Option<(IpAddr, &[u8])> {
     let is_known = matches!(
         message.header.state,

@@ -177,7 +177,7 @@ pub(super) fn changes<'a>(entries: &'a [Entry], zone: &TimeZone) -> Vec<Change<'
             Event::Applied => "policy applied",
             Event::Mode => "mode set",
             Event::Held => "mode held",
-            Event::Hook => "native XDP left for tc",
+            Event::Hook => "switched from native XDP to tc",
             Event::Confirmed => "confirmed",
             Event::Restored => "previous policy restored",
             Event::Detached => "detached",
