@@ -1,6 +1,8 @@
-//! Maps whose address stands in the programs. aya makes such maps of global variables, but has no place for one that is there
-//! already, and writes zeros into it; so these are made here, and the object gets their descriptors before aya reads it; and the
-//! numbers that bound those of parts, for the maps whose value has several: as a constant of an instruction each costs no load.
+//! Maps that programs access by a constant address, like global variables ([`Direct`]).
+//!
+//! aya cannot reuse an existing map for a global variable: it would overwrite the value with zeros. So these maps are created here, and
+//! their descriptors are written into the instructions of the object before aya parses it. The largest part number of a map with several
+//! parts is written into the instructions as well, where it costs no load.
 
 use std::path::{Path, PathBuf};
 
@@ -12,26 +14,26 @@ use super::per_cpu;
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::sys::open::open_map;
 
-/// Bytes of an instruction. One that loads a 64-bit constant is two.
+/// Bytes of an instruction. Loading a 64-bit constant takes two instructions.
 const INSTRUCTION: usize = 8;
 /// `BPF_LD | BPF_DW | BPF_IMM`.
 const LOAD_CONSTANT: u8 = 0x18;
 /// `BPF_ALU | BPF_AND | BPF_K`.
 const MASK: u8 = 0x54;
 
-/// Where such a map is.
+/// Where a map is pinned.
 pub(in crate::dataplane) enum Place {
-    /// Pinned here, by us if it is not yet.
+    /// Pinned at this path; created and pinned if it does not exist.
     Pinned(PathBuf),
-    /// Pinned here by whoever made it.
+    /// Pinned at this path, where it must exist.
     Found(PathBuf),
-    /// Nowhere: it is for one object alone.
+    /// Not pinned: only one object uses it.
     Unpinned,
 }
 
 /// One map for each [`Direct`].
 pub(in crate::dataplane) struct DirectMaps {
-    /// By the number of each.
+    /// Indexed by the number of each [`Direct`].
     maps: Vec<MapData>,
     counts: Counts,
 }
@@ -59,10 +61,10 @@ impl Counts {
 }
 
 impl DirectMaps {
-    /// Opens those that are there, and makes the others, for so many ranges of addresses (or more).
+    /// Opens the maps that exist and creates the others, with room for at least `ranges` address ranges.
     ///
     /// # Errors
-    /// When one cannot be opened, made or pinned, or is none of ours; or the kernel does not tell how many CPUs there can be.
+    /// When a map cannot be opened, created or pinned, or has an unexpected size; or when the number of possible CPUs is unknown.
     pub(in crate::dataplane) fn open_or_make(
         ranges: u32,
         place: impl Fn(&MapRow) -> Place,
@@ -84,12 +86,12 @@ impl DirectMaps {
         Ok(Self { maps: Direct::ALL.into_iter().map(open_or_make).collect::<Result<_, _>>()?, counts })
     }
 
-    /// One of them.
+    /// The map with this number.
     pub(in crate::dataplane) fn map(&self, direct: Direct) -> &MapData {
         &self.maps[direct as usize]
     }
 
-    /// The object, whose programs then use these maps.
+    /// The object, with the descriptors of these maps in place of the placeholders.
     pub(in crate::dataplane) fn written_into(&self, object: &[u8]) -> Vec<u8> {
         use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -101,7 +103,7 @@ impl DirectMaps {
                     #[expect(clippy::cast_possible_truncation, reason = "it is 2, and has the high half of a byte")]
                     let source = (BPF_PSEUDO_MAP_VALUE as u8) << 4;
                     object[at + 1] |= source;
-                    // Where in the value: at its beginning.
+                    // Offset within the value: 0.
                     object[at + INSTRUCTION + 4..at + 2 * INSTRUCTION].fill(0);
                     self.map(direct).fd().as_fd().as_raw_fd().cast_unsigned()
                 }
@@ -113,7 +115,7 @@ impl DirectMaps {
     }
 }
 
-/// How many ranges of addresses there is room for in such a map.
+/// The number of address ranges that a map has room for.
 ///
 /// # Errors
 /// When it cannot be opened.
@@ -122,7 +124,7 @@ pub(in crate::dataplane) fn room_for_ranges(path: &Path) -> Result<u32, Dataplan
     Ok(info.value_size() / Direct::Ranges4.size())
 }
 
-/// A map that is there. One of another size would be the verifier's to refuse, with a listing.
+/// Opens an existing map and checks its size; with a wrong size the verifier would refuse the programs with a long listing.
 fn open(direct: Direct, counts: Counts, path: &Path) -> Result<MapData, DataplaneError> {
     let map = open_map(path)?;
     let info = map.info().with_context(|| format!("cannot look at the map {}", path.display()))?;
@@ -149,16 +151,16 @@ struct Placeholder {
     of: Of,
 }
 
-/// What a placeholder stands for.
+/// The meaning of a placeholder.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Of {
     /// The address of a map's value.
     Map(Direct),
-    /// The highest number of a part.
+    /// The largest part number.
     LastPart(Parts),
 }
 
-/// Where an object speaks of these maps and of their parts. Sections of instructions begin at multiples of their length.
+/// The placeholders of an object. Sections of instructions begin at multiples of the length of an instruction.
 fn placeholders(object: &[u8]) -> Vec<Placeholder> {
     let (instructions, _) = object.as_chunks::<INSTRUCTION>();
     let found = instructions.windows(2).enumerate().filter_map(|(number, two)| {
@@ -189,7 +191,7 @@ mod tests {
         for of in Direct::ALL.into_iter().map(Of::Map).chain(Parts::COUNTED.map(Of::LastPart)) {
             assert!(found.iter().any(|one| one.of == of), "no program uses {of:?}");
         }
-        // Wherever the bytes stand in which all placeholders are alike, aligned or not.
+        // Search for the bytes that all placeholders share, at any alignment.
         let [_, low @ .., _, _, _, _] = Direct::ServicesIn.placeholder().to_le_bytes();
         let [_, _, _, _, high @ ..] = Direct::ServicesIn.placeholder().to_le_bytes();
         let times = |pattern: &[u8]| OBJECT.windows(pattern.len()).filter(|bytes| *bytes == pattern).count();

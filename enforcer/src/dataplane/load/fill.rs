@@ -16,7 +16,7 @@ use crate::dataplane::sys::mapped::with_memory;
 use crate::policy::ranges::Ranges4;
 use crate::policy::ruleset::{Ruleset, Table};
 
-/// Writes the tables of a ruleset into the maps of a generation that is not in force yet.
+/// Writes the tables of a ruleset into the maps of a generation that is not active yet.
 pub(in crate::dataplane) fn fill(object: &Object, ruleset: &Ruleset, slots: &[Slot]) -> Result<(), DataplaneError> {
     for (direction, services, matrix) in [
         (Direction::Inbound, Direct::ServicesIn, map::MATRIX_IN),
@@ -39,7 +39,7 @@ pub(in crate::dataplane) fn write_words(data: &MapData, words: &[u64]) -> Result
     })
 }
 
-/// The data of an array of the object.
+/// The map data of an array of the object.
 pub(in crate::dataplane) fn array<'a>(object: &'a Ebpf, name: &str) -> Result<&'a MapData, DataplaneError> {
     match object.map(name) {
         Some(Map::Array(data)) => Ok(data),
@@ -75,7 +75,7 @@ fn write_ranges(object: &Object, ranges: &Ranges4) -> Result<(), DataplaneError>
     })
 }
 
-/// The programs know rules by the slot of their counter.
+/// Replaces rule numbers by counter slots, which is how programs name rules.
 pub(in crate::dataplane) fn with_slot(entry: Entry, slots: &[Slot]) -> Entry {
     let number = match entry.kind() {
         EntryKind::None | EntryKind::Scoped => return entry,
@@ -92,7 +92,7 @@ pub(in crate::dataplane) fn with_slot(entry: Entry, slots: &[Slot]) -> Entry {
     moved
 }
 
-/// Keys are the length of the prefix and the words of the address.
+/// Writes the prefixes; a key is the prefix length and the words of the address.
 fn fill_prefixes6(object: &Ebpf, ruleset: &Ruleset) -> Result<(), DataplaneError> {
     let v6 = ruleset.prefixes.iter().filter_map(|(net, class)| match net {
         IpNet::V4(_) => None,
@@ -105,7 +105,7 @@ fn fill_prefixes6(object: &Ebpf, ruleset: &Ruleset) -> Result<(), DataplaneError
         .with_context(|| "cannot write the prefixes".to_owned())
 }
 
-/// The data of a trie of the object.
+/// The map data of a trie of the object.
 fn trie<'a>(object: &'a Ebpf, name: &str) -> Result<&'a MapData, DataplaneError> {
     match object.map(name) {
         Some(Map::LpmTrie(data)) => Ok(data),

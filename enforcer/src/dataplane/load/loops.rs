@@ -1,5 +1,5 @@
-//! Loops as kernels before 6.7 want them: their `check_cfg` takes a way back only from a jump. A compiler that places the end of a
-//! loop before its beginning lets it fall in there, and the whole program is refused ("back-edge from insn 1375 to 1376").
+//! Finds loops that kernels before 6.7 refuse. Their `check_cfg` accepts a backward edge only from a jump; a compiler that places the end
+//! of a loop directly before its beginning makes it fall through, and the kernel refuses the program ("back-edge from insn 1375 to 1376").
 
 use aya_obj::generated::bpf_insn;
 
@@ -13,7 +13,7 @@ const EXIT: u8 = 0x90;
 /// A constant of 64 bits, in two instructions.
 const LD_IMM64: u8 = 0x18;
 
-/// Ways back to an instruction that the search of `check_cfg` has not left, from something else than a jump.
+/// Backward edges that are not jumps, as pairs of instruction numbers, found by the same depth-first search as `check_cfg`.
 fn refused(code: &[bpf_insn]) -> Vec<(usize, usize)> {
     #[derive(Clone, Copy, PartialEq)]
     enum State {
@@ -23,7 +23,7 @@ fn refused(code: &[bpf_insn]) -> Vec<(usize, usize)> {
     }
     let mut states = vec![State::Unseen; code.len()];
     let mut refused = Vec::new();
-    // Instructions that were entered, each with the number of ways from it that were tried.
+    // The path of the search: instructions, each with the number of its edges already followed.
     let mut stack = vec![(0, 0)];
     while let Some((at, tried)) = stack.last_mut() {
         let from = *at;
@@ -43,7 +43,7 @@ fn refused(code: &[bpf_insn]) -> Vec<(usize, usize)> {
     refused
 }
 
-/// Where an instruction leads, and whether by a jump. Calls come back; what is called is searched by itself.
+/// Successors of an instruction, each with whether it is reached by a jump. A call continues behind it; functions are searched separately.
 fn ways(code: &[bpf_insn], at: usize) -> Vec<(usize, bool)> {
     let one = code[at];
     let is_jump = matches!(one.code & CLASS, JMP | JMP32);
@@ -77,7 +77,7 @@ fn a_loop_whose_end_falls_into_its_beginning_is_found() {
         let empty = || unsafe { std::mem::zeroed::<bpf_insn>() };
         code.iter().map(|&(code, off)| bpf_insn { code, off, ..empty() }).collect()
     };
-    // Over the end of the loop to its beginning, from there back to the end, which falls into the beginning.
+    // Jump over the end of the loop to its beginning, and back to the end, which falls through to the beginning.
     assert_eq!(refused(&assembled(&[(JMP, 1), (plain, 0), (JMP | 0x10, -2), (JMP | EXIT, 0)])), [(1, 2)]);
     assert_eq!(refused(&assembled(&[(plain, 0), (plain, 0), (JMP | 0x10, -2), (JMP | EXIT, 0)])), []);
     assert_eq!(refused(&assembled(&[(LD_IMM64, 0), (0, 0), (JMP | EXIT, 0)])), []);

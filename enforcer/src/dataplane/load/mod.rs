@@ -1,4 +1,4 @@
-//! The object and the contents of its maps, before a packet is judged by them.
+//! Loading: the BPF object, and filling its maps before a packet is judged by them.
 
 pub(super) mod direct;
 pub(super) mod fill;

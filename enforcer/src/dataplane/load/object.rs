@@ -1,4 +1,4 @@
-//! The BPF object: embedded, and loaded once for each interface with the constants of that interface.
+//! The embedded BPF object, which is loaded once for each interface with the constants of that interface.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -23,10 +23,10 @@ use crate::policy::ruleset::{Ruleset, Scope};
 pub(in crate::dataplane) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/enforcer.bpf.o"));
 
-/// Denied packets a second and CPU that are told in full: enough to see what happens, little enough to cost nothing.
+/// Denied packets that a CPU reports each second as events; further ones are only counted.
 const EVENTS_PER_SECOND: u32 = 1000;
 
-/// Everything that decides how an object is loaded.
+/// The inputs for loading an object.
 pub(in crate::dataplane) struct Load<'a> {
     pub(in crate::dataplane) ruleset: &'a Ruleset,
     pub(in crate::dataplane) link: &'a Link,
@@ -40,27 +40,27 @@ pub(in crate::dataplane) struct Load<'a> {
     pub(in crate::dataplane) log: BpfLog,
 }
 
-/// The programs of one interface, and their maps.
+/// The programs of one interface with their maps.
 pub(in crate::dataplane) struct Object {
     pub(in crate::dataplane) ebpf: Ebpf,
-    /// Open until the programs are loaded: their instructions name descriptors.
+    /// Kept open until the programs are loaded, because their instructions contain the descriptors.
     pub(in crate::dataplane) direct: DirectMaps,
 }
 
-/// A loader that is being made on another CPU.
+/// A loader that another thread is preparing.
 static AHEAD: Mutex<Option<JoinHandle<EbpfLoader<'static>>>> = Mutex::new(None);
 
-/// Begins to read what every loader reads of the kernel first: its types, megabytes of them, whatever the policy is. To be called as
-/// soon as it is certain that something will be loaded; what comes meanwhile hides it.
+/// Starts to read the kernel's types (BTF, some megabytes) in another thread: every loader needs them, whatever the policy is. Should be
+/// called as soon as it is certain that programs will be loaded, so that other work hides the time.
 pub fn read_ahead() {
     let mut ahead = AHEAD.lock().unwrap_or_else(PoisonError::into_inner);
     if ahead.is_none() {
-        // Where there can be no more threads, it is read when it is needed.
+        // If no thread can be started, the types are read when they are needed.
         *ahead = thread::Builder::new().spawn(EbpfLoader::new).ok();
     }
 }
 
-/// Makes objects. One for all of them: what it reads of the kernel first takes longer than an object does.
+/// Creates objects. One loader serves all objects, because reading the kernel's types takes longer than creating an object.
 pub(in crate::dataplane) struct Loader<'a>(EbpfLoader<'a>);
 
 impl<'a> Loader<'a> {
@@ -69,12 +69,12 @@ impl<'a> Loader<'a> {
         Self(ahead.and_then(|ahead| ahead.join().ok()).unwrap_or_default())
     }
 
-    /// An object only to read the clock: nothing of it is pinned. To be made before any other.
+    /// Creates an object that is only used to read the clock; none of its maps is pinned. Must be the first object created.
     pub(in crate::dataplane) fn bare(&mut self) -> Result<Ebpf, DataplaneError> {
         self.0.load(OBJECT).with_context(|| "the kernel did not take the BPF object".to_owned())
     }
 
-    /// Creates or reuses the maps, and relocates the programs against them. No program is loaded yet.
+    /// Creates or reuses the maps and relocates the programs against them. The programs are not loaded yet.
     pub(in crate::dataplane) fn object(
         &mut self,
         load: &Load<'_>,
@@ -84,8 +84,8 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// The programs of a protected interface once more, over the policy in force and the host's addresses, with memory and counters
-/// of their own: what they are asked leaves no trace.
+/// Copies of the programs of a protected interface, with the active policy and the host's addresses, but with flows, denials and counters
+/// of their own, so that test runs leave no trace.
 pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, DataplaneError> {
     allow_memory();
     let config = Config::from_words(protected.record.config);
@@ -108,7 +108,7 @@ pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, Datapl
                 loader.map_max_entries(row.name, info.max_entries()).map_pin_path(row.name, path);
             }
             Room::Entries(_) | Room::Flows | Room::Matrix(_) | Room::Prefixes6 => {
-                // LRU maps of a few entries have none to give on some CPUs.
+                // LRU maps with few entries have no free entries on some CPUs.
                 loader.map_max_entries(row.name, 1024);
             }
         }
@@ -116,7 +116,7 @@ pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, Datapl
     load_object(&mut loader, direct)
 }
 
-/// The programs of a protected interface once more, over everything that those in force use: one of them can take the place of another.
+/// Copies of the programs of a protected interface that use all maps of the active ones, so that a copy can replace one of them.
 pub(in crate::dataplane) fn again(protected: &Protected) -> Result<Object, DataplaneError> {
     let Protected { pins, record, .. } = protected;
     let config = Config::from_words(record.config);
@@ -147,7 +147,7 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
     load_object(loader, direct)
 }
 
-/// How many entries aya makes a map with, for this policy; `None` where the map is not aya's to make.
+/// The number of entries with which aya creates a map for this policy; `None`: aya does not create this map.
 fn entries(room: Room, ruleset: &Ruleset) -> Option<u32> {
     match room {
         Room::Direct(_) => None,
@@ -158,7 +158,7 @@ fn entries(room: Room, ruleset: &Ruleset) -> Option<u32> {
     }
 }
 
-/// No map is without entries.
+/// Returns at least 1: the kernel refuses maps without entries.
 fn at_least_one(entries: usize) -> Option<u32> {
     Some(u32::try_from(entries.max(1)).unwrap_or(u32::MAX))
 }
@@ -172,8 +172,8 @@ fn load_object(loader: &mut EbpfLoader<'_>, direct: DirectMaps) -> Result<Object
     Ok(Object { ebpf, direct })
 }
 
-/// Renames the section of the XDP programs, from which aya reads that they take frames of several buffers: a kernel before 5.18 refuses
-/// programs that say so. The name stands in the table of sections, with that of its relocations as its end, and in the debug information.
+/// Renames the section of the XDP programs to one without `frags`, because kernels before 5.18 refuse programs that declare to accept
+/// frames of several buffers. The name occurs in the section names, also as the end of the name of its relocations, and in the BTF.
 fn without_frags(object: &mut [u8]) {
     const NAME: &[u8] = b"xdp.frags\0";
     const SHORT: usize = "xdp".len();
@@ -184,7 +184,7 @@ fn without_frags(object: &mut [u8]) {
     }
 }
 
-/// The size of a pinned map, where there is one: aya takes a pinned map as it is, and must not be told another size.
+/// The size of a pinned map, if it exists: aya reuses a pinned map and must be given the same size.
 fn reused(path: &Path, wanted: u32) -> Result<u32, DataplaneError> {
     let context = || format!("cannot look at the map {}", path.display());
     match MapData::from_pin(path) {
@@ -199,7 +199,7 @@ pub(in crate::dataplane) fn config(load: &Load<'_>) -> Config {
     let table = |direction| load.ruleset.table(direction);
     let settings = &load.ruleset.settings;
     let features = [
-        // A word about this machine.
+        // `scope` applies only to this machine.
         (Config::SCOPE_HOST, load.scope == Scope::Host && !load.is_guest),
         (Config::BRIDGE_PORT, load.is_bridge_port),
         (Config::GUEST, load.is_guest),
@@ -208,7 +208,7 @@ pub(in crate::dataplane) fn config(load: &Load<'_>) -> Config {
     ];
     let features =
         features.iter().filter(|(_, on)| *on).fold(load.ruleset.features(), |all, (feature, _)| all | feature);
-    // A program that asks a kernel for what it does not have is refused.
+    // A kernel refuses programs that call functions it does not have.
     let decrypts = if load.is_guest || tells_decrypted() != Some(true) { Config::DECRYPTS } else { 0 };
     let features = features & !decrypts;
     let ephemeral = ephemeral_ports();
@@ -257,7 +257,7 @@ mod tests {
         let of_aya = |name: &&str| !name.starts_with('.') && *name != "AYA_LOGS";
         let found: BTreeSet<&str> = object.maps.keys().map(String::as_str).filter(of_aya).collect();
         let by_call = MAPS.iter().filter(|row| !matches!(row.room, Room::Direct(_)));
-        // The clock is no table: nothing of it is pinned.
+        // The map of the clock is not pinned.
         let wanted = by_call.clone().map(|row| row.name).chain(["CLOCK"]).collect();
         assert_eq!(found, wanted);
         for row in by_call {

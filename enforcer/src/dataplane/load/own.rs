@@ -1,4 +1,4 @@
-//! What the programs know of the host itself: its addresses, its listeners, its ephemeral ports.
+//! The tables about the host itself: its addresses, listening ports and ephemeral ports.
 
 use std::borrow::BorrowMut;
 use std::collections::BTreeSet;
@@ -16,31 +16,31 @@ use crate::dataplane::sys::words::{address6, mapped_words};
 use crate::host::links::{Addresses, addresses, delivered_by_bridges, links, with_those_above};
 use crate::host::sockets::Sockets;
 
-/// What is this host's own, at one moment.
+/// A snapshot of the host's own addresses.
 #[derive(Debug, Default)]
 pub(in crate::dataplane) struct Own {
     /// Unicast and broadcast addresses.
     addresses: BTreeSet<IpAddr>,
     /// Addresses that may become the host's own.
     tentative: BTreeSet<IpAddr>,
-    /// Hardware addresses by which its bridges deliver to it.
+    /// Hardware addresses for which its bridges deliver frames to it.
     hardware: BTreeSet<[u8; 6]>,
 }
 
-/// Where the table of own addresses is not what the kernel has, in words.
+/// Differences between the table of own addresses and the addresses that the kernel has.
 #[derive(Debug, Default)]
 pub(in crate::dataplane) struct Differences {
-    /// They are the host's own, and not in the table.
+    /// Own addresses that are missing in the table.
     pub(in crate::dataplane) missing: Vec<String>,
-    /// They are in the table, and not the host's own.
+    /// Addresses in the table that are not the host's own.
     pub(in crate::dataplane) stale: Vec<String>,
-    /// Addresses of a link alone that are not in the table: nothing that is forwarded can bear them.
+    /// Link-local addresses that are missing in the table; a forwarded packet cannot have them.
     pub(in crate::dataplane) new_on_link: Vec<String>,
 }
 
 impl Own {
-    /// Looks at the addresses of this namespace. An address of a link alone (`fe80::`) means something else on every link: only those
-    /// of protected interfaces, by their index, and of what stands above them are the host's own there.
+    /// Reads the addresses of this namespace. A link-local address (`fe80::`) is only unique on its link, so only those of protected
+    /// interfaces, given by index, and of interfaces above them count as the host's own.
     ///
     /// # Errors
     /// When netlink cannot be asked.
@@ -54,7 +54,7 @@ impl Own {
         Ok(Self { addresses, tentative, hardware: delivered_by_bridges(&links) })
     }
 
-    /// As it stands in the table. What a bridge delivers is known by its address as well: hardware addresses do without room.
+    /// The keys of the table. Hardware addresses are left out if there is no room: what a bridge delivers is also found by its IP address.
     ///
     /// # Errors
     /// When there are more than the table has room for.
@@ -73,7 +73,7 @@ impl Own {
     }
 }
 
-/// Compares the table of own addresses with what the kernel has; hardware addresses only where an interface is judged by them.
+/// Compares the table of own addresses with the kernel's; hardware addresses only if an interface is judged by them.
 pub(in crate::dataplane) fn differences(
     data: &MapData,
     own: &Own,
@@ -95,7 +95,7 @@ pub(in crate::dataplane) fn differences(
     for key in table.difference(&now) {
         match named(*key) {
             Named::Hardware(mac) if with_hardware => found.stale.push(mac),
-            // Detection of duplicates runs again after a link was down.
+            // Duplicate address detection runs again after the link was down.
             Named::Address(address) if !own.tentative.contains(&address) => found.stale.push(address.to_string()),
             Named::Hardware(_) | Named::Address(_) => {}
         }
@@ -122,12 +122,12 @@ const fn is_of_link(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// A hardware address as the programs read it.
+/// The key of a hardware address, in the byte order in which the programs read it.
 const fn mac_word([a, b, c, d, e, f]: [u8; 6]) -> u64 {
     u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
 }
 
-/// Writes the addresses of this namespace into the maps of an object; `protected` are the interfaces that are protected, or about to be.
+/// Writes the addresses of this namespace into the maps of an object; `protected` lists the interfaces that are or will be protected.
 pub(in crate::dataplane) fn write_own_addresses(
     object: &mut Object,
     protected: &BTreeSet<u32>,
@@ -143,12 +143,12 @@ pub(in crate::dataplane) fn context_own() -> String {
     "cannot write the host's own addresses".to_owned()
 }
 
-/// Writes the addresses that are there, and takes out those that are gone.
+/// Adds the current addresses to the table and removes the others.
 pub(in crate::dataplane) fn write_own<T: BorrowMut<MapData>>(
     mut table: HashMap<T, [u32; 4], u32>,
     now: &BTreeSet<[u32; 4]>,
 ) -> Result<(), DataplaneError> {
-    // Those that are gone go first: they make room.
+    // Remove old addresses first, to make room.
     let gone: Vec<[u32; 4]> = table.keys().filter_map(Result::ok).filter(|key| !now.contains(key)).collect();
     for address in gone {
         table.remove(&address).with_context(context_own)?;
@@ -167,7 +167,7 @@ pub(in crate::dataplane) fn write_own_filter(filter: &MapData, now: &BTreeSet<[u
     write_words(filter, &words.into_iter().map(u64::from_ne_bytes).collect::<Vec<_>>())
 }
 
-/// Writes the ports that have a listener.
+/// Writes the bitmap of ports that have a listener.
 pub(in crate::dataplane) fn write_listeners(listeners: &MapData, sockets: &Sockets) -> Result<(), DataplaneError> {
     let mut words = vec![0; PORT_BITMAP_WORDS as usize];
     for bit in sockets.listeners().filter_map(|socket| port_bit(socket.protocol, socket.local.port())) {

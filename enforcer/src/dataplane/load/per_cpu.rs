@@ -1,5 +1,4 @@
-//! Maps of one value in which each CPU has a part for itself ([`Parts::Cpus`]): how many parts there are on this machine, and
-//! what is in them.
+//! Maps of one value with a part for each CPU ([`Parts::Cpus`]): the number of parts on this machine, and reading and writing them.
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,13 +9,13 @@ use enforcer_common::layout::{Direct, Parts};
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::sys::mapped::with_memory;
 
-/// CPUs that this machine can ever have, in ranges: `0-7`, or `0,2-3`.
+/// The file that lists the possible CPUs as ranges: `0-7`, or `0,2-3`.
 const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
 
-/// Parts of such a value on this machine.
+/// The number of parts of such a value on this machine.
 ///
 /// # Errors
-/// When the kernel does not tell which CPUs there can be.
+/// When the list of possible CPUs cannot be read.
 pub(in crate::dataplane) fn parts() -> Result<u32, DataplaneError> {
     let text = fs::read_to_string(POSSIBLE).with_context(|| format!("cannot read {POSSIBLE}"))?;
     let highest = highest(&text)
@@ -24,10 +23,10 @@ pub(in crate::dataplane) fn parts() -> Result<u32, DataplaneError> {
     Ok(Parts::of(highest + 1))
 }
 
-/// The words of each CPU's part. Programs write them meanwhile, each word by itself.
+/// The words of each CPU's part. Programs may write them at the same time; each word is read atomically.
 ///
 /// # Errors
-/// When the map cannot be read, or is none of ours.
+/// When the map cannot be read or has an unexpected size.
 pub(in crate::dataplane) fn words(data: &MapData, direct: Direct) -> Result<Vec<Vec<u64>>, DataplaneError> {
     check_size(data, direct)?;
     let words = with_memory(data, |words: &[AtomicU64]| -> Vec<u64> {
@@ -36,10 +35,10 @@ pub(in crate::dataplane) fn words(data: &MapData, direct: Direct) -> Result<Vec<
     Ok(words.chunks(direct.size() as usize / size_of::<u64>()).map(<[u64]>::to_vec).collect())
 }
 
-/// Adds to words that the programs do not write, from one on, in the part of the first CPU.
+/// Adds to words in the part of the first CPU, beginning at word `from`. The programs must not write these words.
 ///
 /// # Errors
-/// When the map cannot be written, or is none of ours.
+/// When the map cannot be written or has an unexpected size.
 pub(in crate::dataplane) fn add(
     data: &MapData,
     direct: Direct,
@@ -66,7 +65,7 @@ fn check_size(data: &MapData, direct: Direct) -> Result<(), DataplaneError> {
     )))
 }
 
-/// The highest number in ranges that ascend.
+/// The highest number in ascending ranges.
 fn highest(ranges: &str) -> Option<u32> {
     ranges.trim().rsplit(['-', ',']).next()?.parse().ok()
 }

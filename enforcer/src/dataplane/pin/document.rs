@@ -11,7 +11,7 @@ use crate::dataplane::error::{Context as _, DataplaneError, error_number};
 
 pub(super) const CHUNK: usize = 4096;
 
-/// Reads a record. `None` where there is none.
+/// Reads a record; `None`: it does not exist.
 pub(in crate::dataplane) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DataplaneError> {
     let data = match MapData::from_pin(path) {
         Ok(data) => data,
@@ -33,12 +33,12 @@ pub(in crate::dataplane) fn read_record<T: DeserializeOwned>(path: &Path) -> Res
     Ok(Some(record))
 }
 
-/// Writes a record in the place of another, in one step.
+/// Writes a record atomically, replacing an existing one.
 pub(in crate::dataplane) fn write_record<T: Serialize>(path: &Path, record: &T) -> Result<(), DataplaneError> {
     let context = || format!("cannot write the record {}", path.display());
     let text = serde_json::to_vec(record).with_context(context)?;
     let new = path.with_file_name("new_record");
-    // Left behind by a process that was killed just here.
+    // A process that was killed at this point left it behind.
     let _ = fs::remove_file(&new);
     let count = u32::try_from(text.len() / CHUNK + 1).unwrap_or(u32::MAX);
     let mut map: Array<MapData, [u8; CHUNK]> = Array::create(count, 0).with_context(context)?;

@@ -1,4 +1,4 @@
-//! One command at a time changes pins.
+//! The lock of the pins: only one command at a time changes them.
 
 use std::cell::Cell;
 use std::fs;
@@ -15,22 +15,22 @@ use crate::dataplane::error::{DataplaneError, at};
 use crate::host::trusted::{Trust, open_plain, take_over_folder};
 
 const FOLDER: &str = "/run/enforcer";
-/// The file that is locked.
+/// The path of the locked file.
 const LOCK: &str = "lock";
 
-/// Holds others off while the pins are changed: released when it is dropped.
+/// Waits for and takes the lock for changing pins; it is released when the returned value is dropped.
 pub(in crate::dataplane) fn lock() -> Result<Flock<fs::File>, DataplaneError> {
-    // Held until the lock is ours, so that readers who come meanwhile wait behind us.
+    // Held until this process has the lock, so that readers who come meanwhile wait for it.
     let _turn = wait("turn", FlockArg::LockExclusive)?;
     let lock = wait(LOCK, FlockArg::LockExclusive)?;
-    // Whoever is to be told of that has been told before, by the command or by the agent.
+    // The command or the agent has already printed this.
     if check_folders().is_err() {
         secure_folders()?;
     }
     Ok(lock)
 }
 
-/// Holds changes off while pins are read: what is read belongs together. It stays in the thread that it was made in.
+/// Prevents changes of pins while it exists, so that everything read belongs together. Must stay in its thread.
 #[derive(Debug)]
 pub struct Reading {
     _lock: Flock<fs::File>,
@@ -38,8 +38,8 @@ pub struct Reading {
 }
 
 thread_local! {
-    /// How many [`Reading`]s this thread holds: of a reader that reads something else meanwhile, the second does not wait for its
-    /// turn behind a change that waits for the first.
+    /// The number of [`Reading`]s of this thread. Only the first waits for its turn: otherwise a nested one would wait for a change that
+    /// waits for the first.
     static HELD: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -49,43 +49,43 @@ impl Drop for Reading {
     }
 }
 
-/// Waits for a change of the pins that is going on, or that waits to begin, and holds others off until what is given back is
-/// dropped. Readers do not hold each other off. Whoever reads must not change pins meanwhile: it would wait for itself.
+/// Waits for running and waiting changes of the pins, and prevents new ones until the returned value is dropped. Readers do not wait for
+/// each other. The caller must not change pins meanwhile, because that would be a deadlock.
 ///
 /// # Errors
-/// When the lock cannot be taken.
+/// When the lock file cannot be opened or locked.
 pub fn reading() -> Result<Reading, DataplaneError> {
-    // The kernel gives a lock to readers for as long as one of them holds it, so a change would wait until there happens to be
-    // none: with readers that never cease, for ever. Whoever waits to change something has the turn, and no reader passes.
+    // The kernel grants a shared lock for as long as another reader holds it, so endless readers would keep a change waiting for ever.
+    // A waiting change therefore holds a second lock, the turn, and new readers wait for that.
     let _turn = if HELD.get() == 0 { Some(wait("turn", FlockArg::LockShared)?) } else { None };
     let _lock = wait(LOCK, FlockArg::LockShared)?;
     HELD.set(HELD.get() + 1);
     Ok(Reading { _lock, _of_thread: PhantomData })
 }
 
-/// The same as [`lock`], unless somebody else holds it.
+/// Like [`lock`], but returns `None` if another process holds it.
 pub(in crate::dataplane) fn try_lock() -> Option<Flock<fs::File>> {
     let (_, file) = open(LOCK).ok()?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
 }
 
-/// Where locks are; it is made if it is not there.
+/// The folder of the lock files; it is created if it is missing.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be created.
 pub fn run_folder() -> Result<PathBuf, DataplaneError> {
     let folder = PathBuf::from(FOLDER);
     make_dir(&folder)?;
     match take_over_folder(&folder).map_err(at(folder.clone()))? {
         Trust::Good => {}
-        // Locks of others would hold up everybody for as long as they like.
+        // Other users could hold a lock and block every command.
         Trust::Repaired(_) => remove_others(&folder).map_err(at(folder.clone()))?,
         Trust::Bad(why) => return Err(DataplaneError::Refused(why)),
     }
     Ok(folder)
 }
 
-/// Removes what somebody else has put into a folder.
+/// Removes files of other users from a folder.
 fn remove_others(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -102,7 +102,7 @@ fn wait(name: &str, how: FlockArg) -> Result<Flock<fs::File>, DataplaneError> {
     loop {
         match Flock::lock(file, how) {
             Ok(lock) => return Ok(lock),
-            // Whoever catches a signal asks for it afterwards: to be told to end is no failure.
+            // A signal interrupted the wait; the caller checks for it, so retry.
             Err((same, Errno::EINTR)) => file = same,
             Err((_, errno)) => {
                 return Err(DataplaneError::system(

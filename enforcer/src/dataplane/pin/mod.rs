@@ -1,4 +1,4 @@
-//! What is pinned, where, under which lock, and the records beside it.
+//! Pins: their paths, their lock, and the records beside them.
 
 pub(super) mod bases;
 pub(super) mod bpffs;

@@ -1,5 +1,5 @@
-//! Folders of pins, of which others may have been the first to make one: where bpffs is open to everybody (mode 1777, as the kernel
-//! mounts it unless told otherwise), whoever owns a folder may rename the pins in it, and give a program the name of another.
+//! Ownership of the folders of pins. If every user may write to bpffs (mode 1777, the kernel's default), another user may have created a
+//! folder first; the owner of a folder can rename the pins in it and so give one program the name of another.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,11 +12,11 @@ use super::pins::ROOT;
 use crate::dataplane::error::{DataplaneError, at};
 use crate::host::trusted::{Trust, check_owner, take_over_folder};
 
-/// Sees to it that nobody but root can rename a pin: takes over every folder that somebody else owns or may write to, and says so in
-/// sentences. Where somebody else has put more there than folders, nothing is believed.
+/// Makes sure that only root can rename pins: takes over every folder that another user owns or may write to, and returns messages about
+/// it. If another user put anything but folders there, nothing in it is used.
 ///
 /// # Errors
-/// When a folder cannot be made safe; the message has the command that does it.
+/// When a folder cannot be made safe; the message names the command that does it.
 pub fn secure_folders() -> Result<Vec<String>, DataplaneError> {
     let mut said = Vec::new();
     check_bpffs_root()?;
@@ -36,7 +36,7 @@ pub fn secure_folders() -> Result<Vec<String>, DataplaneError> {
     Ok(said)
 }
 
-/// Like `secure_folders`, but only checks, for commands that change nothing.
+/// Like `secure_folders`, but only checks; for commands that do not change anything.
 pub(super) fn check_folders() -> Result<(), DataplaneError> {
     check_bpffs_root()?;
     match fs::symlink_metadata(ROOT) {
@@ -51,7 +51,7 @@ pub(super) fn check_folders() -> Result<(), DataplaneError> {
     }
 }
 
-/// Whoever owns the root of bpffs may rename the folder in it; so may everybody where all may write and it is not sticky.
+/// Checks the root of bpffs: its owner can rename the folder in it, and so can everybody who may write if it is not sticky.
 fn check_bpffs_root() -> Result<(), DataplaneError> {
     const STICKY: u32 = 0o1000;
     // A missing or wrong file system is reported elsewhere.
@@ -72,13 +72,13 @@ fn check_bpffs_root() -> Result<(), DataplaneError> {
     Ok(())
 }
 
-/// From the top: nobody can get at what is below a folder that is root's alone, but for those who are in it already.
+/// Takes folders over, beginning at the top: other users cannot enter below a folder that only root can enter.
 fn secure(folder: &Path, said: &mut Vec<String>) -> Result<(), DataplaneError> {
     match take_over_folder(folder) {
         Ok(Trust::Good) => {}
         Ok(Trust::Repaired(sentence)) => said.push(sentence),
         Ok(Trust::Bad(why)) => return Err(DataplaneError::Refused(why)),
-        // Another command has removed it meanwhile.
+        // Another command removed it meanwhile.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(at(folder.to_owned())(error)),
     }

@@ -1,12 +1,12 @@
-//! Where things are pinned, and what is found there.
+//! The paths of pins, and reading what is pinned there.
 //!
 //! ```text
-//! /sys/fs/bpf/enforcer/eth0/inbound                   the program in force; outbound likewise
+//! /sys/fs/bpf/enforcer/eth0/inbound                   the active program; `outbound` beside it
 //! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/                link_inbound, link_outbound, CONTROL, RULES, REASONS, record
 //! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/g7/             the programs of generation 7
 //! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/     flows, fragments, own addresses: of the network namespace
 //! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/g7/  the policy of generation 7: port tables, prefixes, rules by name
-//! /sys/fs/bpf/enforcer/moving:4026531840:5/           those of an interface that is getting the folder of its new name
+//! /sys/fs/bpf/enforcer/moving:4026531840:5/           an interface that was renamed, while its folder is moved
 //! ```
 //! An interface name cannot hold a colon, so none of them collide.
 
@@ -57,7 +57,7 @@ impl InterfacePins {
         Self { dir: Path::new(ROOT).join(name), layout: own_layout() }
     }
 
-    /// The same pins as they are found: of another layout where only that one has a record.
+    /// The same pins, but of another layout if only that one has a record.
     fn found(self) -> Self {
         if self.map("record").exists() {
             return self;
@@ -65,7 +65,7 @@ impl InterfacePins {
         self.of_other_version().unwrap_or(self)
     }
 
-    /// The newest of the pins that another version of enforcer has made for this interface.
+    /// The newest pins that another version of enforcer made for this interface.
     pub(in crate::dataplane) fn of_other_version(&self) -> Option<Self> {
         let number = |name: &str| name.strip_prefix('v').and_then(|number| number.parse::<u32>().ok());
         let others = names_in(&self.dir).into_iter().filter(|name| *name != self.layout);
@@ -73,23 +73,23 @@ impl InterfacePins {
         Some(Self { dir: self.dir.clone(), layout })
     }
 
-    /// Whether they are of the layout that this version of enforcer reads.
+    /// Whether they have the layout of this version of enforcer.
     pub(in crate::dataplane) fn is_own_layout(&self) -> bool {
         self.layout == own_layout()
     }
 
-    /// The layout, as the folder is called.
+    /// The name of the layout's folder.
     #[must_use]
     pub fn layout(&self) -> &str {
         &self.layout
     }
 
-    /// Makes room where a namespace that is gone has left its pins.
+    /// Removes pins of a deleted namespace from this path.
     fn reuse(self, owner: &Owner) -> Result<Self, DataplaneError> {
         let found = self.clone().found();
         let held = Direction::ALL.iter().filter_map(|direction| held(&found.link(*direction)));
         if let Some(held) = held.into_iter().find(|held| held.interface != 0) {
-            // A hardware interface outlives its namespace and goes to the first one, programs and all.
+            // A hardware interface outlives its namespace: it moves to the initial one, with its programs.
             return Err(DataplaneError::Refused(format!(
                 "{} belongs to {} of a network namespace that is gone, and its program is still on the interface with index \
                  {}; run `enforcer detach --interface {}` first",
@@ -109,18 +109,18 @@ impl InterfacePins {
         &self.dir
     }
 
-    /// The name of the folder, which tells the interface from all others of this machine.
+    /// The name of the folder, unique for each interface of this machine.
     #[must_use]
     pub fn name(&self) -> &str {
         self.dir.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
-    /// Whether anything is there.
+    /// Whether the folder exists.
     pub(in crate::dataplane) fn exists(&self) -> bool {
         self.dir.exists()
     }
 
-    /// The program in force.
+    /// The path of the active program.
     #[must_use]
     pub fn program(&self, direction: Direction) -> PathBuf {
         self.dir.join(direction.name())
@@ -131,37 +131,37 @@ impl InterfacePins {
         self.dir.join(&self.layout)
     }
 
-    /// A map.
+    /// The path of a map.
     pub(in crate::dataplane) fn map(&self, name: &str) -> PathBuf {
         self.state().join(name)
     }
 
-    /// The link that holds a program on its hook.
+    /// The path of the link of a program.
     pub(in crate::dataplane) fn link(&self, direction: Direction) -> PathBuf {
         self.state().join(format!("link_{}", direction.name()))
     }
 
-    /// The sign that the filter with our handle was made by us.
+    /// The path of the mark that the filter with our handle is ours.
     pub(in crate::dataplane) fn clsact_marker(&self, direction: Direction) -> PathBuf {
         self.map(&format!("clsact_{}", direction.name()))
     }
 
-    /// The programs of a generation.
+    /// The folder of the programs of a generation.
     pub(in crate::dataplane) fn generation(&self, number: u64) -> PathBuf {
         self.state().join(format!("g{number}"))
     }
 
-    /// What was recorded when the interface was protected; `None` where nothing is, or not by this layout.
+    /// The record of the interface; `None`: it is not protected, or by another layout.
     pub(in crate::dataplane) fn record(&self) -> Result<Option<InterfaceRecord>, DataplaneError> {
         read_record(&self.state().join("record"))
     }
 
-    /// Whether they were made in this network namespace.
+    /// Whether they were created in this network namespace.
     pub(super) fn is_of(&self, netns: u64) -> bool {
         matches!(self.owner(), Ok(Some(owner)) if owner.netns == netns)
     }
 
-    /// Who made the pins; known from the first pin on, while the record is the last one. Reads no more of the record than that.
+    /// The owner of the pins. It is written first, while the record is written last.
     pub(in crate::dataplane) fn owner(&self) -> Result<Option<Owner>, DataplaneError> {
         match read_record(&self.map("record")) {
             Ok(Some(owner)) => Ok(Some(owner)),
@@ -169,7 +169,7 @@ impl InterfacePins {
         }
     }
 
-    /// Says whose the pins are.
+    /// Writes the owner of the pins.
     pub(in crate::dataplane) fn write_owner(
         &self,
         interface: &str,
@@ -180,7 +180,7 @@ impl InterfacePins {
         write_record(&self.map("owner"), &Owner { interface, netns, index })
     }
 
-    /// The interface, by the name of the folder: where nothing in it says so.
+    /// The interface according to the name of the folder, for folders without an owner.
     pub(in crate::dataplane) fn interface_by_name(&self) -> String {
         let name = self.name();
         unescape(name.rsplit_once('@').map_or(name, |(name, _)| name))
@@ -192,7 +192,7 @@ fn own_layout() -> String {
     format!("v{LAYOUT_VERSION}")
 }
 
-/// Whose pins they are.
+/// The owner of pins.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(in crate::dataplane) struct Owner {
     /// Name of the interface.
@@ -224,17 +224,17 @@ impl HostPins {
         remove_dir(&self.dir).map_err(at(self.dir.clone()))
     }
 
-    /// Removes what is of this layout, and the folder where no other version has anything there.
+    /// Removes the pins of this layout, and the folder if no other version has pins there.
     pub(in crate::dataplane) fn remove_own_layout(&self) -> Result<(), DataplaneError> {
         remove_dir(&self.state()).map_err(at(self.state()))?;
         let _ = fs::remove_dir(&self.dir);
         Ok(())
     }
 
-    /// Removes layouts of other versions that no interface of the network namespace has.
+    /// Removes layouts of other versions that no interface of the network namespace uses.
     pub(in crate::dataplane) fn remove_unused_layouts(&self) -> Result<(), DataplaneError> {
         let netns = self.dir.file_name().and_then(|name| name.to_str()?.strip_prefix("host:")?.parse().ok());
-        // One of which nobody can tell whose it is may be of this one.
+        // Pins without a known owner may belong to this namespace.
         let is_here = |pins: &InterfacePins| pins.owner().ok().flatten().is_none_or(|owner| Some(owner.netns) == netns);
         let here = all().into_iter().filter(is_here);
         let of_interfaces: Vec<String> = here.flat_map(|pins| names_in(&pins.dir)).collect();
@@ -258,13 +258,13 @@ impl HostPins {
         self.state().join(format!("g{number}"))
     }
 
-    /// The namespaces that have any, by inode number.
+    /// The inode numbers of the namespaces that have pins.
     pub(in crate::dataplane) fn all() -> Vec<u64> {
         let names = names_in(Path::new(ROOT));
         names.iter().filter_map(|name| name.strip_prefix("host:")?.parse().ok()).collect()
     }
 
-    /// Numbers of the generations that are there.
+    /// The numbers of the existing generations.
     pub(in crate::dataplane) fn generations(&self) -> Vec<u64> {
         let names = names_in(&self.state());
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| name.strip_prefix('g')?.parse().ok()).collect();
@@ -273,13 +273,13 @@ impl HostPins {
     }
 }
 
-/// The pins of every interface, of whatever namespace and in whatever state.
+/// The pins of every interface, in all namespaces and states.
 pub(in crate::dataplane) fn all() -> Vec<InterfacePins> {
     let names = names_in(Path::new(ROOT)).into_iter().filter(|name| !name.starts_with("host:"));
     names.map(|name| InterfacePins::in_folder(&name).found()).collect()
 }
 
-/// Where a map is pinned: with the policy, the interface or the host that it belongs to.
+/// The path of a map: beside the policy, the interface or the host that owns it.
 pub(in crate::dataplane) fn pin_of(
     map: &MapRow,
     interface: &InterfacePins,

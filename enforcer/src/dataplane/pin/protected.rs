@@ -20,8 +20,7 @@ pub struct Protected {
 }
 
 impl Protected {
-    /// The same as it is now. The lock is held by whoever goes on to read what the record speaks of: with the next policy, the
-    /// tables of this one go.
+    /// Reads the record again. The caller holds the lock if it goes on to read the maps of the policy, which the next policy removes.
     pub(in crate::dataplane) fn now(&self) -> Result<(Reading, Self), DataplaneError> {
         let reading = reading()?;
         let record = self.pins.record()?.unwrap_or_else(|| self.record.clone());
@@ -32,7 +31,7 @@ impl Protected {
 /// Interfaces of this network namespace that another version of enforcer protects, with its layout, by name.
 ///
 /// # Errors
-/// When this network namespace cannot be told.
+/// When the network namespace of this process cannot be determined.
 pub fn of_other_versions() -> Result<Vec<(String, String)>, DataplaneError> {
     let netns = own()?;
     let others = all().into_iter().filter(|pins| !pins.is_own_layout());

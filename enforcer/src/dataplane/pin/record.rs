@@ -49,10 +49,10 @@ pub struct InterfaceRecord {
     /// The modes recorded as those of the site file when it was last applied.
     #[serde(default)]
     pub settled_modes: Option<SaidModes>,
-    /// The hook that was asked for; `None`: an older binary has not written it down.
+    /// The requested hook; `None`: an older binary wrote the record.
     #[serde(default)]
     pub asked: Option<HookChoice>,
-    /// How the interface was when the policy was applied.
+    /// The state of the interface when the policy was applied.
     #[serde(default)]
     pub start: Option<Start>,
     /// Why the interface was switched from native XDP to tc; `auto` does not choose native XDP again. `None`: it was not switched.
@@ -60,14 +60,14 @@ pub struct InterfaceRecord {
     pub left_native: Option<String>,
 }
 
-/// How an interface was when the policy in force was applied.
+/// The state of an interface when the active policy was applied.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Start {
-    /// Packets that it had received.
+    /// Packets that the interface had received.
     pub received: u64,
     /// Packets that the inbound program had counted.
     pub judged: u64,
-    /// Its MTU, which the driver took with the program.
+    /// The MTU of the interface, which the driver accepted with the program.
     pub mtu: u32,
 }
 
@@ -121,7 +121,7 @@ pub struct RecordedRule {
 }
 
 impl RecordedRule {
-    /// One for each id and direction: a rule that speaks of TCP and of UDP is counted once.
+    /// One entry for each id and direction: a rule with both TCP and UDP has one counter.
     pub(in crate::dataplane) fn of(rules: &[Rule], slots: &[Slot]) -> Vec<Self> {
         let mut recorded: Vec<Self> = Vec::with_capacity(rules.len());
         let mut places: BTreeMap<u16, usize> = BTreeMap::new();

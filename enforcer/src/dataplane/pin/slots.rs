@@ -1,5 +1,5 @@
-//! Which counter belongs to which rule. A rule keeps its slot for as long as anybody may ask for its count, so that counters go
-//! on through a change of policy; slots are shared by all interfaces of the host.
+//! The registry of rule counters: which counter slot belongs to which rule. A rule keeps its slot while its count can be read, so that
+//! counters continue when the policy changes. All interfaces of the host share the slots.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,50 +16,50 @@ use crate::dataplane::pin::record::Slot;
 use crate::policy::ruleset::{Action, Match, Rule};
 use crate::state::totals::rule_key;
 
-/// Slot and date of birth of every rule that was ever counted, by direction and id.
+/// Slot and start time of every counted rule, by direction and id.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(in crate::dataplane) struct Registry {
     slots: BTreeMap<String, Slot>,
 }
 
-/// What was assigned.
+/// The result of an assignment.
 #[derive(Debug, PartialEq)]
 pub(in crate::dataplane) struct Assignment {
-    /// For each rule, in order.
+    /// The slot of each rule, in the order of the rules.
     pub(in crate::dataplane) slots: Vec<Slot>,
-    /// Slots that belonged to a rule which is gone, to be zeroed before they count for another.
+    /// Slots of removed rules, to be set to zero before they are reused.
     pub(in crate::dataplane) reused: Vec<Slot>,
-    /// Slots of rules that count until the switch, and whose counters other rules have from then on.
+    /// Slots whose rules count until the switch and that belong to other rules afterwards.
     pub(in crate::dataplane) taken_over: Vec<Slot>,
 }
 
-/// Rules that are counted now, by [`rule_key`].
+/// The rules that are counted now, by [`rule_key`].
 #[derive(Debug, Default)]
 pub(in crate::dataplane) struct InForce {
-    /// Those of policies that stay in force, or may come back by themselves: they keep their counters.
+    /// Rules of policies that stay active or may be restored: they keep their counters.
     pub(in crate::dataplane) staying: BTreeSet<String>,
-    /// Those of policies that are about to be replaced.
+    /// Rules of policies that are about to be replaced.
     pub(in crate::dataplane) leaving: BTreeSet<String>,
     /// What to do if there are too few counters.
     pub(in crate::dataplane) way_out: &'static str,
 }
 
-/// The registry as it is, to be put back when an `apply` fails.
+/// The registry as it is now; an `apply` that fails restores it.
 pub(in crate::dataplane) fn read(host: &HostPins) -> Result<Option<Registry>, DataplaneError> {
     read_record(&host.map("slots"))
 }
 
-/// Puts it back: the slots of rules that never came into force are free again.
+/// Restores the saved registry, which frees the slots of rules that never became active.
 pub(in crate::dataplane) fn put_back(host: &HostPins, registry: &Option<Registry>) {
     let path = host.map("slots");
-    // Slots that nobody uses cost nothing but themselves.
+    // A failure only leaves unused slots.
     let _ = match registry {
         Some(registry) => write_record(&path, registry),
         None => std::fs::remove_file(&path).map_err(crate::dataplane::error::at(path)),
     };
 }
 
-/// Gives every rule a slot and writes the registry.
+/// Assigns a slot to every rule and writes the registry.
 pub(in crate::dataplane) fn assign(
     host: &HostPins,
     rules: &[Rule],
@@ -114,7 +114,7 @@ impl Registry {
                     let slot = Slot {
                         number,
                         since: now,
-                        // Pings have a reason of their own.
+                        // Echo requests have a reason of their own.
                         permits: rule.action == Action::Permit && rule.matches != Match::Echo,
                         outbound: rule.direction == Direction::Outbound,
                     };
@@ -128,12 +128,12 @@ impl Registry {
     }
 }
 
-/// The names of the rules of a policy that was loaded.
+/// The keys of the rules of a loaded policy.
 pub(in crate::dataplane) fn names(policy: &PolicyRecord) -> impl Iterator<Item = String> {
     policy.rules.iter().map(|rule| rule_key(rule.direction, rule.action, &rule.id))
 }
 
-/// Why there are too few counters, and what to do.
+/// The error message for too few counters.
 fn too_many(rules: usize, others: usize, in_force: &InForce) -> DataplaneError {
     let most = RULE_SLOTS as usize;
     DataplaneError::TooManyRules(if rules > most {
@@ -150,7 +150,7 @@ fn too_many(rules: usize, others: usize, in_force: &InForce) -> DataplaneError {
     })
 }
 
-/// Every slot that ever counted, by the name of its rule ([`rule_key`]).
+/// Every assigned slot, by [`rule_key`].
 pub(in crate::dataplane) fn all(host: &HostPins) -> Result<Vec<(String, Slot)>, DataplaneError> {
     let registry: Registry = read_record(&host.map("slots"))?.unwrap_or_default();
     Ok(registry.slots.into_iter().collect())
@@ -197,7 +197,7 @@ mod tests {
         assert!(second.reused.iter().any(|slot| slot.number == second.slots[1].number), "it is zeroed first");
     }
 
-    /// Gives rules with these numbers their slots; and their names.
+    /// Assigns slots to rules with these numbers; returns them with the rules' keys.
     fn policy(registry: &mut Registry, numbers: Range<u32>, in_force: &InForce) -> (Assignment, BTreeSet<String>) {
         let rules: Vec<Rule> = numbers.map(|number| rule(&format!("a/{number:05}"))).collect();
         let assignment = registry.assign(&rules, in_force, Timestamp::UNIX_EPOCH).unwrap();
@@ -209,7 +209,7 @@ mod tests {
         let mut registry = Registry::default();
         let (first, old) = policy(&mut registry, 0..9000, &InForce::default());
         let in_force = InForce { leaving: old, ..InForce::default() };
-        // A thousand of them are rules of the old one as well.
+        // A thousand rules are in both policies.
         let (second, _) = policy(&mut registry, 8000..18_000, &in_force);
         assert_eq!(second.taken_over.len(), 9000 + 9000 - RULE_SLOTS as usize);
         assert_eq!(second.reused, []);

@@ -1,5 +1,5 @@
-//! Reading and filling whole maps with a few system calls (`BPF_MAP_LOOKUP_BATCH`, `BPF_MAP_UPDATE_BATCH`, Linux 5.6), which aya
-//! does not offer; one entry after the other where the kernel has no such call for the kind of map. A look-up leaves the map as it is: not even the age of an LRU entry changes.
+//! Reads and fills whole maps with a few system calls (`BPF_MAP_LOOKUP_BATCH`, `BPF_MAP_UPDATE_BATCH`, Linux 5.6), which aya does not
+//! offer. If the kernel has no batch calls for a map type, entries are read one by one. Reading does not change the age of LRU entries.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -11,16 +11,16 @@ use aya_obj::generated::bpf_cmd;
 use super::bpf::{bpf, no_attributes};
 use super::one_by_one;
 
-/// Entries that are read at once.
+/// Entries that one call reads.
 const ROOM: usize = 4096;
-/// Entries of a bucket at most: a map whose bucket is fuller does not exist (the kernel would answer `ENOSPC` for ever).
+/// The largest number of entries expected in one hash bucket; beyond it the kernel would answer `ENOSPC` again and again.
 const MOST_ROOM: usize = 1 << 22;
 
-/// Where a reading has come to: opaque, at most as long as the longest key.
+/// The kernel's position in the map: opaque, at most as long as the longest key.
 #[derive(Clone, Copy, Default)]
 struct Position([u64; 8]);
 
-/// Every entry of a hash map, or of a trie. Entries that come or go meanwhile may be in it or not; none is in it twice.
+/// Every entry of a hash map or trie, none of them twice. Entries added or removed meanwhile may be missing or present.
 pub(in crate::dataplane) fn hash_entries<K: Pod + Default, V: Pod + Default>(
     data: &MapData,
 ) -> io::Result<Vec<(K, V)>> {
@@ -29,14 +29,14 @@ pub(in crate::dataplane) fn hash_entries<K: Pod + Default, V: Pod + Default>(
     Ok(found)
 }
 
-/// How many entries a hash map has. Keeps none of them: whatever the size of the map, it needs memory for [`ROOM`] entries.
+/// The number of entries of a hash map. It needs memory for [`ROOM`] entries, whatever the size of the map.
 pub(in crate::dataplane) fn count_entries<K: Pod + Default, V: Pod + Default>(data: &MapData) -> io::Result<u64> {
     let mut count = 0;
     each_batch(data, |keys: &[K], _: &[V]| count += keys.len() as u64)?;
     Ok(count)
 }
 
-/// Passes over the entries of a hash map, as many at once as one system call gives.
+/// Calls `each` with the entries of a hash map, in chunks of one system call.
 fn each_batch<K: Pod + Default, V: Pod + Default>(data: &MapData, mut each: impl FnMut(&[K], &[V])) -> io::Result<()> {
     const { assert!(size_of::<K>() <= size_of::<Position>()) };
     check_sizes::<K>(data, size_of::<V>())?;
@@ -55,7 +55,7 @@ fn each_batch<K: Pod + Default, V: Pod + Default>(data: &MapData, mut each: impl
                     None => return Ok(()),
                 }
             }
-            // A bucket holds more than there is room for: the same again with more.
+            // A bucket holds more entries than there is room for: repeat with a larger buffer.
             Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && room < MOST_ROOM => {
                 room *= 2;
                 (keys, values) = (vec![K::default(); room], vec![V::default(); room]);
@@ -65,7 +65,7 @@ fn each_batch<K: Pod + Default, V: Pod + Default>(data: &MapData, mut each: impl
     }
 }
 
-/// Looks at every element of a per-CPU array, each with its values on all possible CPUs.
+/// Calls `each` for every element of a per-CPU array, with its values on all possible CPUs.
 pub(in crate::dataplane) fn per_cpu_elements<V: Pod + Default>(
     data: &MapData,
     mut each: impl FnMut(u32, &[V]),
@@ -74,7 +74,7 @@ pub(in crate::dataplane) fn per_cpu_elements<V: Pod + Default>(
     const { assert!(size_of::<V>().is_multiple_of(8)) };
     check_sizes::<u32>(data, size_of::<V>())?;
     let cpus = aya::util::nr_cpus().map_err(|(_, error)| error)?;
-    // A machine of many CPUs shall not need much memory for this.
+    // Limits the memory on machines with many CPUs.
     let room = (ROOM / cpus).max(16);
     let (mut keys, mut values) = (vec![0_u32; room], vec![V::default(); room * cpus]);
     let mut from = None;
@@ -95,7 +95,7 @@ pub(in crate::dataplane) fn per_cpu_elements<V: Pod + Default>(
     }
 }
 
-/// Writes entries into a map; those that stand there already are replaced.
+/// Writes entries into a map, replacing existing ones.
 pub(in crate::dataplane) fn write_entries<K: Pod, V: Pod>(data: &MapData, entries: &[(K, V)]) -> io::Result<()> {
     check_sizes::<K>(data, size_of::<V>())?;
     for entries in entries.chunks(ROOM) {
@@ -116,9 +116,9 @@ pub(in crate::dataplane) fn write_entries<K: Pod, V: Pod>(data: &MapData, entrie
     Ok(())
 }
 
-/// Whether this is the kernel's answer where it has no such call for a kind of map: before 5.13 for tries and per-CPU arrays.
+/// Whether an error means that the kernel has no batch calls for this map type: tries and per-CPU arrays before 5.13.
 fn has_no_batches(error: &io::Error) -> bool {
-    /// `include/linux/errno.h`; not meant for user space, and there all the same.
+    /// `include/linux/errno.h`. The kernel returns it to user space although it is meant for internal use.
     const ENOTSUPP: i32 = 524;
     error.raw_os_error() == Some(ENOTSUPP)
 }
@@ -137,7 +137,7 @@ struct Step {
     next: Option<Position>,
 }
 
-/// One system call.
+/// Makes one system call.
 ///
 /// # Safety
 /// `keys` and `values` have room for as many keys and values of this map.
@@ -163,7 +163,7 @@ unsafe fn step(
     let count = (unsafe { attributes.batch.count } as usize).min(room);
     match answer {
         Ok(_) => Ok(Step { count, next: Some(next) }),
-        // The end of the map, together with the last entries.
+        // The end of the map; the last entries come with this error.
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Step { count, next: None }),
         Err(error) => Err(error),
     }

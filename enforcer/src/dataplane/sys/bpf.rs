@@ -1,26 +1,26 @@
-//! The system call `bpf` itself, with the structures of `linux/bpf.h` as aya has them.
+//! The system call `bpf`, with aya's structures of `linux/bpf.h`.
 
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info};
 
-/// Attributes of any command: nothing but zeros, which mean "not given". The kernel wants zeros in what a command does not use.
+/// Attributes of any command, all zero. The kernel requires zeros in fields that a command does not use.
 pub(super) const fn no_attributes() -> bpf_attr {
     // SAFETY: a union of structures of integers, of which zero is a value.
     unsafe { std::mem::zeroed() }
 }
 
-/// Room for what the kernel says of a link.
+/// An empty buffer for the kernel's information about a link.
 pub(super) const fn no_link_info() -> bpf_link_info {
     // SAFETY: integers, and a union of structures of integers.
     unsafe { std::mem::zeroed() }
 }
 
-/// One call. What it answers: 0 or a descriptor, by the command.
+/// Makes one call. Returns 0 or a descriptor, depending on the command.
 ///
 /// # Errors
-/// What the kernel answered.
+/// The kernel's error number.
 ///
 /// # Safety
 /// Every address in the attributes leads to memory of ours that outlives the call, with room for what this command writes there.
@@ -31,7 +31,7 @@ pub(super) unsafe fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Res
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
-/// The descriptor that a call has just made.
+/// Takes ownership of the descriptor that a call returned.
 pub(super) fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
     let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made the descriptor, and it belongs to nobody else.

@@ -13,17 +13,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataplane::error::{Context as _, DataplaneError};
 
-/// Jiffies and the monotonic clock at one moment. Both stand still while the machine sleeps, so they never drift apart.
+/// Jiffies and the monotonic clock, read at one moment. Both stop during suspend, so they never drift apart.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Clock {
     jiffies: u64,
     monotonic: u64,
-    /// Jiffies a second (`CONFIG_HZ`).
+    /// Jiffies per second (`CONFIG_HZ`).
     pub hz: u32,
 }
 
 impl Clock {
-    /// Asks the kernel, by a test run of a program that reads both clocks.
+    /// Reads both clocks by a test run of a BPF program.
     pub(in crate::dataplane) fn read(object: &mut Ebpf) -> Result<Self, DataplaneError> {
         let context = || "cannot read the kernel's clock".to_owned();
         let missing = || DataplaneError::NotAllowed("the BPF object has no clock program".to_owned());
@@ -39,7 +39,7 @@ impl Clock {
         Ok(Self { jiffies, monotonic, hz: hertz(jiffies, monotonic) })
     }
 
-    /// The count of jiffies now.
+    /// The current count of jiffies.
     #[must_use]
     pub fn jiffies_now(&self) -> u64 {
         let now = kernel_time(ClockId::CLOCK_MONOTONIC).unwrap_or(0);
@@ -47,7 +47,7 @@ impl Clock {
         self.jiffies.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
     }
 
-    /// When a count of jiffies was.
+    /// The time at which jiffies had this count.
     #[must_use]
     pub fn time(&self, jiffies: u64) -> Option<Timestamp> {
         if jiffies == 0 {
@@ -57,18 +57,18 @@ impl Clock {
         let monotonic = i128::from(self.monotonic) + ticks * 1_000_000_000 / i128::from(self.hz);
         let ago = i128::from(kernel_time(ClockId::CLOCK_MONOTONIC)?) - monotonic;
         let wall = Timestamp::now().as_nanosecond() - ago;
-        // Counters are not more exact than a tick; whole seconds keep the text short.
+        // Jiffies are only exact to a tick; whole seconds keep the text short.
         Timestamp::from_second(i64::try_from(wall.div_euclid(1_000_000_000)).ok()?).ok()
     }
 }
 
-/// Nanoseconds of the boot clock, which the programs compare a deadline with. It goes on while the machine sleeps.
+/// Nanoseconds of the boot clock, with which the programs compare a deadline. It includes time in suspend.
 pub(in crate::dataplane) fn since_boot() -> u64 {
-    // The clock is there since Linux 2.6.39; without it every deadline has passed, which errs on the side of the operator.
+    // The clock exists since Linux 2.6.39. Without it every deadline counts as passed, which is the safe side for an operator.
     kernel_time(ClockId::CLOCK_BOOTTIME).unwrap_or(u64::MAX)
 }
 
-/// Nanoseconds of a clock as the programs read it. A time namespace (time_namespaces(7)) shifts it for processes, and not for them.
+/// Nanoseconds of a clock as programs read it: without the offset of this process's time namespace (time_namespaces(7)).
 fn kernel_time(clock: ClockId) -> Option<u64> {
     let name = if clock == ClockId::CLOCK_BOOTTIME { "boottime" } else { "monotonic" };
     let offsets = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
@@ -76,7 +76,7 @@ fn kernel_time(clock: ClockId) -> Option<u64> {
     u64::try_from(shown - offset(&offsets, name)).ok()
 }
 
-/// Nanoseconds by which a clock is shifted: lines like `boottime 86400 0`. Kernels without time namespaces have none.
+/// The time namespace's offset of a clock in nanoseconds, from lines like `boottime 86400 0`; 0 without time namespaces.
 fn offset(offsets: &str, name: &str) -> i128 {
     offsets
         .lines()
@@ -89,15 +89,15 @@ fn offset(offsets: &str, name: &str) -> i128 {
         .unwrap_or_default()
 }
 
-/// When a moment of the boot clock is, in whole seconds.
+/// Converts a boot clock value to a time, in whole seconds.
 pub(in crate::dataplane) fn wall_time(boot: u64) -> Timestamp {
     let ahead = i128::from(boot) - i128::from(since_boot());
     let wall = (Timestamp::now().as_nanosecond() + ahead).div_euclid(1_000_000_000);
     i64::try_from(wall).ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(Timestamp::MAX)
 }
 
-/// `CONFIG_HZ`: jiffies start at -300 s in 32 bits (`INITIAL_JIFFIES`) when the monotonic clock starts at 0, so only one of the
-/// values that a kernel can be built with fits.
+/// `CONFIG_HZ`. Jiffies start at -300 s in 32 bits (`INITIAL_JIFFIES`) when the monotonic clock starts at 0, so exactly one of the
+/// values with which a kernel can be built fits both clocks.
 fn hertz(jiffies: u64, monotonic: u64) -> u32 {
     let distance = |hz: u64| {
         let ticks = jiffies.wrapping_sub((1 << 32) - 300 * hz);

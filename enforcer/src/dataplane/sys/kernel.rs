@@ -1,4 +1,4 @@
-//! Whether this kernel is one of those that were tried.
+//! The release and features of the running kernel.
 
 use std::sync::OnceLock;
 
@@ -12,27 +12,27 @@ use crate::dataplane::error::{DataplaneError, error_number};
 use crate::dataplane::sys::native::load_with;
 use crate::failure::require_capabilities;
 
-/// The oldest that all tests of verdicts, traffic and lifecycle were run on. It is only told: what a kernel has is asked of it, because a
-/// distribution's may have what its number does not tell.
+/// The oldest release that was tested. It is only used in messages: features are probed, because a distribution's kernel may have
+/// features that its number does not show.
 const OLDEST: (u32, u32) = (5, 10);
 
 /// The release of this kernel.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::dataplane) struct Release {
-    /// As `uname -r` prints it.
+    /// The text that `uname -r` prints.
     pub(in crate::dataplane) text: String,
-    /// Its first two numbers.
+    /// The first two numbers.
     pub(in crate::dataplane) number: (u32, u32),
 }
 
-/// The release of this kernel; `None` where it is no number.
+/// The release of this kernel; `None`: it cannot be parsed.
 pub(in crate::dataplane) fn release() -> Option<Release> {
     let name = uname().ok()?;
     let text = name.release().to_str()?;
     Some(Release { text: text.to_owned(), number: number(text)? })
 }
 
-/// Says so, where this kernel is older than those that were tried.
+/// A warning if this kernel is older than the tested ones.
 #[must_use]
 pub fn untried_kernel() -> Option<String> {
     let name = uname().ok()?;
@@ -43,15 +43,15 @@ pub fn untried_kernel() -> Option<String> {
     })
 }
 
-/// Whether this kernel says which packets it decrypted (`CONFIG_XFRM`); `None` where it does not let us ask.
+/// Whether programs can tell which packets this kernel decrypted (`CONFIG_XFRM`); `None`: probing is not permitted.
 pub(in crate::dataplane) fn tells_decrypted() -> Option<bool> {
     static ANSWER: OnceLock<Option<bool>> = OnceLock::new();
     *ANSWER
         .get_or_init(|| is_helper_supported(ProgramType::SchedClassifier, BpfHelper::BPF_FUNC_skb_get_xfrm_state).ok())
 }
 
-/// Whether this kernel takes XDP programs for frames of several buffers (Linux 5.18). Where it does not let us ask, it is asked for
-/// as much: then its own answer is told.
+/// Whether this kernel accepts XDP programs for frames of several buffers (Linux 5.18). True if probing is not permitted: the attachment
+/// then fails with the kernel's own error.
 pub(in crate::dataplane) fn takes_frags() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(
@@ -59,28 +59,28 @@ pub(in crate::dataplane) fn takes_frags() -> bool {
     )
 }
 
-/// That this kernel gives XDP no frames of several buffers, as a clause, where that is so.
+/// A clause for messages if this kernel does not pass frames of several buffers to XDP.
 #[must_use]
 pub fn lacks_frags() -> Option<&'static str> {
     (!takes_frags()).then_some(NO_FRAGS)
 }
 
-/// Said where native XDP is chosen on such a kernel.
+/// A note for native XDP on such a kernel.
 pub(in crate::dataplane) const NO_FRAGS: &str =
     "the kernel gives XDP no frames of several buffers (Linux 5.18), so a driver refuses native XDP with a large MTU";
 
-/// Lets this process have as much locked memory as it may: kernels before 5.11 count maps and programs against the limit. Under systemd
-/// the unit sets it. To be called before the first map is made.
+/// Raises this process's limit of locked memory: kernels before 5.11 count maps and programs against it. Under systemd the unit sets it.
+/// Must be called before the first map is created.
 pub(in crate::dataplane) fn allow_memory() {
     if setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_err()
         && let Ok((_, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK)
     {
-        // Without CAP_SYS_RESOURCE. If that is too little, an error names the limit.
+        // Without CAP_SYS_RESOURCE this fails. If the limit is too low, a later error names it.
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard);
     }
 }
 
-/// What stands between this process and more memory for maps, on a kernel that counts it, if anything does.
+/// A hint about the limit of locked memory, if this kernel applies it to maps and the limit is finite.
 fn memory_limit() -> Option<String> {
     let (soft, _) = getrlimit(Resource::RLIMIT_MEMLOCK).ok().filter(|(soft, _)| *soft != RLIM_INFINITY)?;
     Some(format!(
@@ -90,9 +90,9 @@ fn memory_limit() -> Option<String> {
     ))
 }
 
-/// What an old kernel refuses, it refuses in words that nobody understands.
+/// Adds a note about the kernel's age to an error, because old kernels refuse programs with obscure messages.
 pub(in crate::dataplane) fn on_old_kernels(error: DataplaneError) -> DataplaneError {
-    // Whoever lacks a capability gets the same answer.
+    // A missing capability gives the same error number.
     let error = match (require_capabilities().is_ok() && error_number(&error) == Some(libc::EPERM))
         .then(memory_limit)
         .flatten()
@@ -106,7 +106,7 @@ pub(in crate::dataplane) fn on_old_kernels(error: DataplaneError) -> DataplaneEr
     }
 }
 
-/// The same error, which has the same exit code, with a note.
+/// Adds a note to an error and keeps its exit code.
 fn noted(mut error: DataplaneError, note: &str) -> DataplaneError {
     if let DataplaneError::Verifier { log, .. } = &mut error {
         *log = format!("{log}\n{note}").trim_start().to_owned();

@@ -10,7 +10,7 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::dataplane::error::{Context as _, DataplaneError};
 
-/// A type that shared memory can be read and written as, atomically.
+/// An atomic integer type as which shared memory is read and written.
 pub(in crate::dataplane) trait Shared {}
 
 impl Shared for AtomicU64 {}
@@ -19,8 +19,8 @@ impl Shared for AtomicU8 {}
 
 impl Shared for AtomicU32 {}
 
-/// Looks at a memory-mapped array, or writes it: as words of eight bytes, which is what the kernel rounds an element up to, or parts
-/// of them.
+/// Calls `work` with the contents of a memory-mapped array, to read or write it. Words have eight bytes, to which the kernel rounds
+/// elements up, or a part of that.
 pub(in crate::dataplane) fn with_memory<W: Shared, T>(
     data: &MapData,
     work: impl FnOnce(&[W]) -> T,
@@ -29,7 +29,7 @@ pub(in crate::dataplane) fn with_memory<W: Shared, T>(
     let info = data.info().with_context(context)?;
     let bytes = info.max_entries() as usize * (info.value_size() as usize).next_multiple_of(8);
     let length = NonZeroUsize::new(bytes).unwrap_or(NonZeroUsize::MIN);
-    // SAFETY: a new mapping of a file descriptor that we hold, at an address that the kernel chooses.
+    // SAFETY: a new mapping of an open file descriptor, at an address that the kernel chooses.
     let address = unsafe {
         mmap(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, data.fd().as_fd(), 0)
     }

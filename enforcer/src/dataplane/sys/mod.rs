@@ -1,4 +1,4 @@
-//! System calls and facts of the kernel that aya lacks.
+//! System calls and kernel features for which aya has no interface.
 
 pub(super) mod batch;
 mod bpf;

@@ -1,4 +1,4 @@
-//! Asks the driver of an interface whether it takes native XDP, with a program of two instructions that passes everything.
+//! Probes whether the driver of an interface accepts native XDP, with a program of two instructions that passes every packet.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -14,23 +14,23 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 
 use super::bpf::{bpf, no_attributes, owned};
 
-/// What a driver answers.
+/// The result of a probe.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum NativeXdp {
-    /// It takes the program.
+    /// The driver accepts the program.
     Takes,
-    /// It refuses it.
+    /// The driver refuses the program.
     Refuses(Refusal),
-    /// It was not asked: another program is on the hook, or the privileges do not allow it.
+    /// Not probed: another program is attached, or privileges are missing.
     NotAsked,
 }
 
-/// How native XDP is refused.
+/// A refusal of native XDP.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refusal {
     /// The error number.
     pub number: i32,
-    /// The sentence of the driver, or of the kernel in its place.
+    /// The driver's message, or the kernel's if the driver gave none.
     pub sentence: Option<String>,
 }
 
@@ -43,19 +43,19 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-/// Whether an error number of an attachment says that the driver refuses native XDP. The others mean that another program is on the
-/// hook, or that the privileges are missing.
+/// Whether an error number of an attachment means that the driver refuses native XDP, rather than that another program is attached
+/// or that privileges are missing.
 pub(in crate::dataplane) const fn is_refusal(number: i32) -> bool {
     !matches!(number, libc::EBUSY | libc::EEXIST | libc::EPERM)
 }
 
-/// Asks the driver of an interface. The program is removed at once; where another one is on the hook, nothing is tried. Drivers may
-/// restart their queues for it, which loses packets for a moment.
+/// Probes the driver of an interface. The program is removed at once; if another program is attached, nothing is tried. Drivers may
+/// restart their queues, which loses packets for a moment.
 #[must_use]
 pub fn ask_driver(interface: u32) -> NativeXdp {
     let Ok(program) = load() else { return NativeXdp::NotAsked };
     match attach(&program, interface) {
-        // Closing the link takes the program off.
+        // Closing the link detaches the program.
         Ok(_link) => NativeXdp::Takes,
         Err(error) => match error.raw_os_error() {
             Some(number) if is_refusal(number) => {
@@ -66,7 +66,7 @@ pub fn ask_driver(interface: u32) -> NativeXdp {
     }
 }
 
-/// The sentence with which an interface refuses native XDP, where it has one. Only netlink hands it over.
+/// The message with which a driver refuses native XDP, if any. Only netlink transports it.
 pub(in crate::dataplane) fn refusal_sentence(interface: u32) -> Option<String> {
     sentence(&load().ok()?, interface)
 }
@@ -74,7 +74,7 @@ pub(in crate::dataplane) fn refusal_sentence(interface: u32) -> Option<String> {
 /// `r0 = XDP_PASS; exit`.
 const PASS: [u64; 2] = [0x0000_0002_0000_00b7_u64.to_le(), 0x0000_0000_0000_0095_u64.to_le()];
 
-/// Loads the program, for frames of several buffers where the kernel knows such programs (Linux 5.18): like ours.
+/// Loads the program with the same flags as the real one: for frames of several buffers if the kernel accepts that (Linux 5.18).
 fn load() -> io::Result<OwnedFd> {
     load_with(BPF_F_XDP_HAS_FRAGS).or_else(|error| match error.raw_os_error() {
         Some(libc::EINVAL) => load_with(0),
@@ -104,22 +104,22 @@ fn attach(program: &OwnedFd, interface: u32) -> io::Result<OwnedFd> {
     owned(unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, &mut attributes)? })
 }
 
-/// Tries over netlink what was refused, for the sentence of the refusal.
+/// Repeats a refused attachment over netlink, to get the driver's message.
 fn sentence(program: &OwnedFd, interface: u32) -> Option<String> {
     let answer = set_xdp(interface, program.as_raw_fd()).ok()?;
     if answer.code.is_none() {
-        // Taken this time: off with it again.
+        // Accepted this time: detach it again.
         let _ = set_xdp(interface, -1);
         return None;
     }
     extended(&answer.header)
 }
 
-/// One `RTM_SETLINK`.
+/// Sends one `RTM_SETLINK`.
 fn set_xdp(interface: u32, program: i32) -> io::Result<ErrorMessage> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.set_ext_ack(true)?;
-    // Without this the answer repeats the question before the sentence.
+    // Without this option the answer repeats the request before the message.
     socket.set_cap_ack(true)?;
     socket.bind_auto()?;
     socket.connect(&netlink_sys::SocketAddr::new(0, 0))?;
@@ -145,7 +145,7 @@ fn set_xdp(interface: u32, program: i32) -> io::Result<ErrorMessage> {
     }
 }
 
-/// The sentence in what follows the header of the question: attributes, of which `NLMSGERR_ATTR_MSG` is a text
+/// The message in the attributes that follow the header of the request: the text of `NLMSGERR_ATTR_MSG`
 /// (`include/uapi/linux/netlink.h`).
 fn extended(answer: &[u8]) -> Option<String> {
     const HEADER: usize = 16;

@@ -1,4 +1,4 @@
-//! Reading and filling whole maps with a system call or two for each entry: what batches are made of, for kernels without them.
+//! Reads and fills whole maps with one or two system calls for each entry, for kernels without batch calls.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -9,7 +9,7 @@ use aya_obj::generated::{bpf_attr, bpf_cmd};
 
 use super::bpf::{bpf, no_attributes};
 
-/// Passes over the entries of a map. Keys and values have the sizes that the map has: the caller has checked it.
+/// Calls `each` with the entries of a map. The caller has checked that keys and values have the sizes of the map's.
 pub(super) fn each<K: Pod + Default, V: Pod + Default>(
     data: &MapData,
     mut each: impl FnMut(&[K], &[V]),
@@ -34,8 +34,8 @@ pub(super) fn each<K: Pod + Default, V: Pod + Default>(
     }
 }
 
-/// Looks at every element of a per-CPU array, each with its values on all of so many CPUs. The value has the size that the map has, a
-/// multiple of eight bytes.
+/// Calls `each` for every element of a per-CPU array, with its values on all CPUs. The value has the size of the map's, a multiple of
+/// eight bytes.
 pub(super) fn per_cpu<V: Pod + Default>(
     data: &MapData,
     cpus: usize,
@@ -52,7 +52,7 @@ pub(super) fn per_cpu<V: Pod + Default>(
     Ok(())
 }
 
-/// Writes entries into a map. Keys and values have the sizes that the map has.
+/// Writes entries into a map. Keys and values have the sizes of the map's.
 pub(super) fn write<K: Pod, V: Pod>(data: &MapData, entries: &[(K, V)]) -> io::Result<()> {
     for (key, value) in entries {
         let mut attributes = of(data, Some(key));
@@ -63,10 +63,10 @@ pub(super) fn write<K: Pod, V: Pod>(data: &MapData, entries: &[(K, V)]) -> io::R
     Ok(())
 }
 
-/// Whether there was such an entry.
+/// Whether there is such an entry; its value is then written to `value`.
 ///
 /// # Safety
-/// The key is as long as the map's, and at `value` there is room for what the map has there.
+/// The key is as long as the map's, and `value` has room for a value of the map (for one of each possible CPU, if it is per-CPU).
 unsafe fn look_up<K, V>(data: &MapData, key: &K, value: *mut V) -> io::Result<bool> {
     let mut attributes = of(data, Some(key));
     attributes.__bindgen_anon_2.__bindgen_anon_1.value = value.expose_provenance() as u64;
@@ -78,7 +78,7 @@ unsafe fn look_up<K, V>(data: &MapData, key: &K, value: *mut V) -> io::Result<bo
     }
 }
 
-/// Attributes of a command about one entry.
+/// The attributes of a command about one entry.
 fn of<K>(data: &MapData, key: Option<&K>) -> bpf_attr {
     let mut attributes = no_attributes();
     attributes.__bindgen_anon_2.map_fd = data.fd().as_fd().as_raw_fd().cast_unsigned();
@@ -97,7 +97,7 @@ mod tests {
 
     fn map(kind: bpf_map_type, key: u32, value: u32, flags: u32) -> Option<MapData> {
         let map = aya_obj::Map::new_from_params(kind as u32, key, value, 64, flags);
-        // Not every machine that runs the tests of the host lets them make maps.
+        // Host tests may run on a machine where creating maps is not permitted.
         MapData::create(map, "ONE_BY_ONE", None).ok()
     }
 

@@ -6,10 +6,10 @@ use aya::maps::MapData;
 
 use crate::dataplane::error::{Context as _, DataplaneError, error_number};
 
-/// Opens a pinned map that has to be there.
+/// Opens a pinned map that must exist.
 ///
 /// # Errors
-/// When it is gone or cannot be opened.
+/// When it does not exist or cannot be opened.
 pub(in crate::dataplane) fn open_map(path: &Path) -> Result<MapData, DataplaneError> {
     match MapData::from_pin(path) {
         Err(error) if error_number(&error) == Some(libc::ENOENT) => Err(DataplaneError::NotProtected(format!(

@@ -1,15 +1,15 @@
-//! Addresses as the words that maps hold.
+//! Conversion of addresses to and from the words that maps hold.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use enforcer_common::layout::mapped;
 
-/// An IPv4 address as it stands in a packet.
+/// An IPv4 address in network byte order.
 pub(in crate::dataplane) fn address_word(address: Ipv4Addr) -> u32 {
     u32::from_ne_bytes(address.octets())
 }
 
-/// An IPv6 address as words as they stand in a packet.
+/// The four words of an IPv6 address, each in network byte order.
 pub(in crate::dataplane) fn words(address: Ipv6Addr) -> [u32; 4] {
     let octets = address.octets();
     std::array::from_fn(|i| {
@@ -17,7 +17,7 @@ pub(in crate::dataplane) fn words(address: Ipv6Addr) -> [u32; 4] {
     })
 }
 
-/// An address as it stands in a packet, IPv4 mapped into IPv6.
+/// The four words of an address in network byte order; IPv4 is mapped into IPv6.
 pub(in crate::dataplane) fn mapped_words(address: IpAddr) -> [u32; 4] {
     match address {
         IpAddr::V4(address) => mapped(address_word(address)),
@@ -25,7 +25,7 @@ pub(in crate::dataplane) fn mapped_words(address: IpAddr) -> [u32; 4] {
     }
 }
 
-/// An address out of a map, back from [`words`].
+/// The address of the words of a map: the inverse of [`words`].
 pub(in crate::dataplane) fn address6(words: [u32; 4]) -> Ipv6Addr {
     let mut octets = [0; 16];
     for (chunk, word) in octets.chunks_mut(4).zip(words) {
