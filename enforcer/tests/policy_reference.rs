@@ -79,7 +79,11 @@ fn every_example_is_good_and_every_mistake_has_its_error() {
 /// Reads a line as part of a site file that has nothing else but what every site needs.
 fn check(line: &str) -> Result<(), String> {
     let key = line.split(':').next().unwrap();
-    let rest = [("interfaces", "[eth0]"), ("roles", "[finesse]")].into_iter().filter(|(known, _)| *known != key);
+    // The names of an estate and of its host stand together.
+    let of_estate =
+        [("estate", "reference"), ("host", "cuc1")].into_iter().filter(|_| ["estate", "host"].contains(&key));
+    let rest = [("interfaces", "[eth0]"), ("roles", "[finesse]")].into_iter().chain(of_estate);
+    let rest = rest.filter(|(known, _)| *known != key);
     let text = rest.map(|(key, value)| format!("{key}: {value}\n")).collect::<String>() + line + "\n";
     let site = site::read(Text::new("site.yaml", &text), embedded().unwrap());
     site.map(|_| ()).map_err(|errors| errors.0.iter().map(|error| error.render(false)).collect())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use enforcer::policy::catalogue::embedded;
 use enforcer::policy::compile::compile;
-use enforcer::policy::schema::{self, RoleFile, SiteFile};
+use enforcer::policy::schema::{self, EstateFile, RoleFile, SiteFile};
 use enforcer::policy::site;
 use expect_test::{Expect, expect, expect_file};
 use jiff::civil::date;
@@ -17,6 +17,7 @@ use jiff::civil::date;
 fn the_schemas_are_current() {
     expect_file!["../../schema/role.schema.json"].assert_eq(&schema::role());
     expect_file!["../../schema/site.schema.json"].assert_eq(&schema::site());
+    expect_file!["../../schema/estate.schema.json"].assert_eq(&schema::estate());
 }
 
 #[test]
@@ -50,6 +51,42 @@ fn reader_and_schema_know_the_same_keys() {
         known("interfaces: [{qqq: 1}]\n", "an interface has no key")
     );
     assert_eq!(keys("/definitions/ModeByDirection/properties"), known("mode: {qqq: 1}\n", "`mode` has no key"));
+}
+
+#[test]
+fn reader_and_schema_know_the_same_keys_of_an_estate() {
+    let value: serde_json::Value = serde_json::from_str(&schema::estate()).unwrap();
+    let keys = |pointer: &str| {
+        let mut keys: Vec<String> = value.pointer(pointer).unwrap().as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        keys
+    };
+    let known = |text: &str, message: &str| {
+        let text = format!("estate: e\n{text}");
+        let text = enforcer::text::diagnostic::Text::new("estate.yaml", text);
+        let findings = enforcer::policy::estate::read(text, embedded().unwrap()).unwrap_err().0;
+        keys_in(&findings, message)
+    };
+    let hosts = "hosts: {h: {addresses: [10.0.0.1]}}\n";
+    assert_eq!(keys("/properties"), known("qqq: 1\n", "an estate has no key"));
+    assert_eq!(keys("/definitions/Host/properties"), known("hosts: {h: {qqq: 1}}\n", "a host has no key"));
+    assert_eq!(keys("/definitions/Defaults/properties"), known("defaults: {qqq: 1}\n", "`defaults` has no key"));
+    let behind = "hosts: {h: {behind: [{qqq: 1}]}}\n";
+    assert_eq!(keys("/definitions/BehindPort/properties"), known(behind, "an entry of `behind` has no key"));
+    let test = format!("{hosts}tests: [{{qqq: 1}}]\n");
+    assert_eq!(keys("/definitions/Test/properties"), known(&test, "a test has no key"));
+    let rule = format!("{hosts}allow: [{{qqq: 1}}]\n");
+    let mut of_rules = known(&rule, "an entry of `allow` has no key");
+    of_rules.push("hosts".to_owned());
+    of_rules.sort();
+    assert_eq!(keys("/definitions/Rule/properties"), of_rules);
+}
+
+#[test]
+fn the_reference_estate_has_the_shape_of_the_schema() {
+    let text = fs::read_to_string("../examples/estate/estate.yaml").unwrap();
+    assert!(text.starts_with("# yaml-language-server: $schema=../../schema/estate.schema.json\n"));
+    serde_yaml::from_str::<EstateFile>(&text).unwrap();
 }
 
 #[test]
@@ -113,7 +150,11 @@ fn check(name: &str, expected: &Expect) {
 /// The keys that the reader names when it meets one that it does not know.
 fn known(text: &str, message: &str) -> Vec<String> {
     let text = enforcer::text::diagnostic::Text::new("site.yaml", text);
-    let findings = site::read(text, embedded().unwrap()).unwrap_err().0;
+    keys_in(&site::read(text, embedded().unwrap()).unwrap_err().0, message)
+}
+
+/// The keys that a finding lists.
+fn keys_in(findings: &[enforcer::text::diagnostic::Diagnostic], message: &str) -> Vec<String> {
     let finding = findings.iter().find(|finding| finding.message.starts_with(message)).unwrap();
     let hint = finding.hint.as_deref().unwrap();
     let mut keys: Vec<String> = hint.split(" has ").nth(1).unwrap().split(", ").map(str::to_owned).collect();

@@ -51,6 +51,7 @@ const COMMANDS: &[(&str, Kind)] = &[
     ("mode", Does),
     ("preflight", ListsInForce),
     ("readiness", ListsInForce),
+    ("render", Prints("render ESTATE --host rtr-a")),
     ("report", ListsInForce),
     ("role", Group),
     ("role show", Lists("role show finesse")),
@@ -229,6 +230,7 @@ impl Files {
     fn words(&self, line: &str) -> Vec<String> {
         let word = |word: &str| match word {
             "SITE" => self.path("site.yaml"),
+            "ESTATE" => concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/estate/estate.yaml").to_owned(),
             "CAPTURE" => self.path("some.pcap"),
             _ => word.replace('~', " "),
         };

@@ -60,7 +60,7 @@ impl Followed {
 
     /// Whether the saved policy was made from the same text.
     pub(super) fn is_same_text(&self, kept: &LastGood) -> bool {
-        let Source { text, role, interface, set, peer, catalogue, site: _, hook: _ } = &kept.source;
+        let Source { text, role, interface, set, peer, catalogue, site: _, hook: _, estate: _ } = &kept.source;
         let own = &self.source;
         (text, role, interface, set, peer, catalogue)
             == (&own.text, &own.role, &own.interface, &own.set, &own.peer, &own.catalogue)

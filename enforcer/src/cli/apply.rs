@@ -12,7 +12,7 @@ use crate::cli::output::Output;
 use crate::cli::print::note::note;
 use crate::cli::print::usage::Usage;
 use crate::dataplane::{
-    self, Applied, BpfLog, Caller, Ending, HookChoice, Plan, PlannedInterface, Resulting, refuse_bridge_ports,
+    self, Applied, BpfLog, Caller, Ending, HookChoice, Plan, PlannedInterface, Replaced, Resulting, refuse_bridge_ports,
 };
 use crate::failure::Failure;
 use crate::host::links::{children, links};
@@ -47,7 +47,8 @@ use crate::state::history::Event;
                   Examples:\n  \
                   enforcer apply site.yaml\n  \
                   enforcer apply --role unity-connection --interface eth0 --peer cluster=10.1.1.10,10.1.1.11\n  \
-                  enforcer apply site.yaml --mode enforce --hook native"
+                  enforcer apply site.yaml --mode enforce --hook native\n  \
+                  enforcer apply estate.yaml --host cuc1 --confirm-within 60s"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -66,6 +67,9 @@ pub struct Args {
     /// Use this only for diagnosis, because each line costs time.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = BpfLog::Off)]
     bpf_log: BpfLog,
+    /// Replace the policy of another host of an estate.
+    #[arg(long)]
+    replace: bool,
     /// Print what apply would do, and change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -111,6 +115,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     }
     let resulting = resulting(&plan)?;
     let replaced = dataplane::replaced(&plan, &links)?;
+    refuse_other_host(args, &replaced)?;
     let plan = Plan { ending: settle_ending(args, &resulting, output)?, ..plan };
     settle_live_connections(args, &plan, output)?;
     if args.dry_run {
@@ -152,6 +157,25 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let rules: BTreeSet<_> = ruleset.rules.iter().map(|rule| (rule.direction, &rule.id)).collect();
     writeln!(output.err, "policy {}: {} rules active", ruleset.hash, rules.len())?;
     Ok(())
+}
+
+/// A policy that was made for another host of an estate is applied by mistake more often than on purpose.
+fn refuse_other_host(args: &Args, replaced: &[Replaced]) -> Result<(), Failure> {
+    let Some((interface, [before, now])) = replaced.iter().find_map(|one| Some((&one.interface, one.other_host()?)))
+    else {
+        return Ok(());
+    };
+    if args.replace {
+        return Ok(());
+    }
+    Err(Failure::Refused(anyhow::anyhow!(
+        "{interface}: the active policy is that of the host `{}` (estate `{}`), and this one is for the host `{}` (estate `{}`); \
+         nothing was changed. If this machine is now that host, add `--replace`",
+        before.host,
+        before.estate,
+        now.host,
+        now.estate
+    )))
 }
 
 /// The modes that each interface would get that is there.

@@ -28,6 +28,9 @@ pub struct Args {
     /// Second site file; `-` reads standard input.
     #[arg(value_hint = clap::ValueHint::FilePath)]
     second: String,
+    /// Host of the estates. Default: all hosts where both files are estates, else the host that has an address of this machine.
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
     /// Read the catalogue from this directory instead of the built-in one.
     #[arg(long, value_name = "DIR")]
     catalogue: Option<PathBuf>,
@@ -65,7 +68,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
 /// Compiles one of the two. Its warnings are for `check`.
 fn load(args: &Args, site: &str) -> Result<Ruleset, Failure> {
     let flags = Flags { catalogue: args.catalogue.clone(), ..Flags::default() };
-    let compiled = flags.load(Some(site), Pipes::Allowed).and_then(|policy| {
+    let compiled = flags.load(Some(site), args.host.as_deref(), Pipes::Allowed).and_then(|policy| {
         crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()).map_err(Error::from)
     });
     Ok(compiled?.ruleset)

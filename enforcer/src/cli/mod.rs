@@ -29,6 +29,7 @@ pub mod preflight;
 pub mod print;
 pub mod readiness;
 pub mod refresh;
+pub mod render;
 pub mod report;
 pub mod restore;
 pub mod role;
@@ -77,6 +78,7 @@ enum Command {
     Explain(explain::Args),
     Diff(diff::Args),
     Export(export::Args),
+    Render(render::Args),
     Preflight(preflight::Args),
     Simulate(simulate::Args),
     Apply(apply::Args),
@@ -182,6 +184,7 @@ impl Command {
             | Self::Compile(_)
             | Self::Diff(_)
             | Self::Export(_)
+            | Self::Render(_)
             | Self::Simulate(_)
             | Self::Help(_)
             // It acts by itself on the deadline that it was started for.
@@ -229,6 +232,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(args, output),
         Command::Diff(args) => diff::run(args, output),
         Command::Export(args) => export::run(args, output),
+        Command::Render(args) => render::run(args, output),
         Command::Preflight(args) => preflight::run(args, output),
         Command::Simulate(args) => simulate::run(args, output),
         Command::Apply(args) => apply::run(args, output),

@@ -6,7 +6,7 @@ use crate::cli::output::Output;
 use crate::failure::Failure;
 use crate::policy::schema;
 
-/// Print the JSON Schema of role or site files.
+/// Print the JSON Schema of role files, site files or estates.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Kind of file.
@@ -18,6 +18,7 @@ pub struct Args {
 enum File {
     Role,
     Site,
+    Estate,
 }
 
 /// Runs the command.
@@ -29,6 +30,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let text = match args.file {
         File::Role => schema::role(),
         File::Site => schema::site(),
+        File::Estate => schema::estate(),
     };
     Ok(write!(output.out, "{text}")?)
 }

@@ -46,6 +46,12 @@ struct Listed {
     deadline: Option<String>,
     policy_hash: String,
     policy: String,
+    /// The estate that the policy belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estate: Option<String>,
+    /// The host of the estate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
     rules: usize,
     drift: bool,
     /// Whether the inbound program counts what the interface receives; `null`: too little has come in to tell, or a guest is behind it.
@@ -126,6 +132,8 @@ fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {
         deadline: status.pending.as_ref().filter(|pending| pending.is_armed()).map(|pending| pending.at().to_string()),
         policy_hash: status.record.policy_hash.clone(),
         policy: status.origin.clone(),
+        estate: status.estate.as_ref().map(|of| of.estate.clone()),
+        host: status.estate.as_ref().map(|of| of.host.clone()),
         rules: status.rules,
         drift: status.drift,
         judging: match status.judging {
@@ -163,12 +171,14 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], all: Option<&Usa
     }
     writeln!(output.out, "{}", crate::cli::print::table::print(&rows))?;
     for status in statuses {
-        let InterfaceStatus { record, origin, rules, problems, notes, .. } = status;
+        let InterfaceStatus { record, origin, estate, rules, problems, notes, .. } = status;
+        let host = estate.as_ref().map(|of| format!(" (host {} of the estate {})", of.host, of.estate));
         writeln!(
             output.out,
-            "{}: {rules} rules of {}, policy {}, protected since {:.0}, applied {:.0}",
+            "{}: {rules} rules of {}{}, policy {}, protected since {:.0}, applied {:.0}",
             record.interface,
             line(origin),
+            line(&host.unwrap_or_default()),
             record.policy_hash.get(..16).unwrap_or(&record.policy_hash),
             record.since,
             record.applied

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::host::trusted::Pipes;
 use crate::policy::catalogue::{self, Catalogue};
+use crate::policy::chosen::{chosen, site_of_host};
 use crate::policy::compile;
-use crate::policy::site::{self, Site};
+use crate::policy::estate::{self, Input};
+use crate::policy::site::{self, OfEstate, Site};
 use crate::text::diagnostic::{Diagnostic, Findings, Position, Text};
 use crate::text::nearest::did_you_mean;
 use crate::text::yaml::{Node, Value};
@@ -51,13 +53,17 @@ pub struct Source {
     pub catalogue: Option<PathBuf>,
     /// `--hook`, as it was given.
     pub hook: String,
+    /// The estate that the site belongs to, and its host there.
+    pub estate: Option<OfEstate>,
 }
 
 /// Where a policy is read from: a site file, or flags that say the same.
 #[derive(Clone, Debug, Default)]
 pub struct Named {
-    /// Path of the site file, `-` for standard input; `None`: the flags say everything.
+    /// Path of the site file or the estate, `-` for standard input; `None`: the flags say everything.
     pub site: Option<String>,
+    /// `--host`: the host of an estate. Without it, the host that has an address of this machine.
+    pub host: Option<String>,
     /// The flags.
     pub flags: Flags,
 }
@@ -87,13 +93,13 @@ impl Named {
         if self.site.is_some() && !self.flags.interface.is_empty() {
             return Err(Error::Interface);
         }
-        self.flags.load(self.site.as_deref(), pipes)
+        self.flags.load(self.site.as_deref(), self.host.as_deref(), pipes)
     }
 
     /// What it takes to compile the same policy again.
     #[must_use]
     pub fn source(&self, site: &Site, hook: HookChoice) -> Source {
-        let Self { site: path, flags } = self;
+        let Self { site: path, host: _, flags } = self;
         Source {
             site: path.clone(),
             text: path.is_some().then(|| site.text.content.clone()),
@@ -104,6 +110,7 @@ impl Named {
             // The next boot starts elsewhere.
             catalogue: flags.catalogue.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())),
             hook: hook.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default(),
+            estate: site.estate.clone(),
         }
     }
 }
@@ -114,10 +121,18 @@ impl Flags {
     /// # Errors
     ///
     /// Everything that is wrong with the site or the catalogue.
-    pub fn load(&self, site: Option<&str>, pipes: Pipes) -> Result<Policy, Error> {
+    pub fn load(&self, site: Option<&str>, host: Option<&str>, pipes: Pipes) -> Result<Policy, Error> {
         let catalogue = load_catalogue(self.catalogue.as_deref())?;
         let site = match site {
-            Some(path) => site::load(path, &catalogue, pipes)?,
+            Some(path) => match estate::load(path, &catalogue, pipes)? {
+                Input::Estate(estate) => {
+                    let host = chosen(&estate, host).map_err(Error::Host)?;
+                    site_of_host(&estate, &catalogue, host).map_err(Error::Host)?
+                }
+                Input::Site(_) if host.is_some() => return Err(Error::NoEstate),
+                Input::Site(text) => site::read(text, &catalogue).map_err(site::Error::from)?,
+            },
+            None if host.is_some() => return Err(Error::NoEstate),
             None if self.role.is_empty() => return Err(Error::Nothing),
             None => {
                 let (text, root, findings) = self.tree(&catalogue);
@@ -206,6 +221,12 @@ pub enum Error {
     /// Neither a file nor flags.
     #[error("name a site file, or at least one `--role`")]
     Nothing,
+    /// A host and no estate.
+    #[error("`--host` chooses a host of an estate, and this policy is none: an estate lists `hosts:`")]
+    NoEstate,
+    /// No host of the estate is meant, or several could be.
+    #[error(transparent)]
+    Host(Findings),
     /// A file and an interface.
     #[error("`--interface` belongs to a policy without a file: a site file names its interfaces itself")]
     Interface,
@@ -235,7 +256,7 @@ impl Policy {
                 let site = site::read(Text::new(site, text), &catalogue).map_err(site::Error::from)?;
                 Ok(Self { site, catalogue })
             }
-            _ => flags.load(None, Pipes::Refused),
+            _ => flags.load(None, None, Pipes::Refused),
         }
     }
 }
@@ -247,7 +268,13 @@ impl Error {
         match self {
             Self::Catalogue(catalogue::Error::Invalid(Findings(findings)))
             | Self::Site(site::Error::Invalid(Findings(findings))) => findings,
-            other @ (Self::Nothing | Self::Interface | Self::Catalogue(_) | Self::Site(_) | Self::Compile(_)) => {
+            Self::Host(Findings(findings)) => findings,
+            other @ (Self::Nothing
+            | Self::NoEstate
+            | Self::Interface
+            | Self::Catalogue(_)
+            | Self::Site(_)
+            | Self::Compile(_)) => {
                 vec![Diagnostic::plain(other.to_string())]
             }
         }

@@ -34,7 +34,7 @@ fn unknown_keys_and_what_may_be_meant() {
             3 | foo: 1
               | ^^^
               |
-              = help: a site has interfaces, mode, roles, peers, remote, outbound, ephemeral, icmp_echo, scope, flows, release, allow, deny, limit
+              = help: a site has estate, host, interfaces, roles, peers, remote, mode, outbound, ephemeral, icmp_echo, scope, flows, release, allow, deny, limit
         "#]],
     );
 }

@@ -179,7 +179,7 @@ fn a_merge_key() {
             3 | <<: {mode: audit}
               | ^^
               |
-              = help: a site has interfaces, mode, roles, peers, remote, outbound, ephemeral, icmp_echo, scope, flows, release, allow, deny, limit
+              = help: a site has estate, host, interfaces, roles, peers, remote, mode, outbound, ephemeral, icmp_echo, scope, flows, release, allow, deny, limit
         "#]],
     );
 }

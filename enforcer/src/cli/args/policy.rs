@@ -18,9 +18,12 @@ use crate::text::escape::line;
 /// A site file, or the same as options.
 #[derive(Clone, Debug, Default, Args)]
 pub struct PolicyArgs {
-    /// Site file; `-` reads standard input.
+    /// Site file or estate; `-` reads standard input.
     #[arg(value_name = "SITE", value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["role", "set", "peer"])]
     pub site: Option<String>,
+    /// Host of the estate. Default: the host that has an address of this machine.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["role", "set", "peer"])]
+    pub host: Option<String>,
     /// The same as options.
     #[command(flatten)]
     pub flags: PolicyFlags,
@@ -74,7 +77,7 @@ impl PolicyArgs {
     /// Where the policy is read from.
     #[must_use]
     pub fn named(&self) -> Named {
-        Named { site: self.site.clone(), flags: self.flags.named() }
+        Named { site: self.site.clone(), host: self.host.clone(), flags: self.flags.named() }
     }
 
     /// Reads and compiles the policy, and prints how many warnings there are.

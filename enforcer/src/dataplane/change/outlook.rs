@@ -15,6 +15,7 @@ use crate::dataplane::read::readback::{Loaded, loaded};
 use crate::host::links::Link;
 use crate::host::netns::own;
 use crate::policy::modes::{ModeChange, Modes, Protects};
+use crate::policy::site::OfEstate;
 
 /// The index of an interface, and the modes that it would have after a change.
 pub type Outlook = (u32, Modes);
@@ -64,6 +65,7 @@ pub struct Replaced {
 /// What identifies a policy to an operator: its file and its roles.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Described {
+    estate: Option<OfEstate>,
     origin: String,
     roles: BTreeSet<String>,
 }
@@ -74,7 +76,11 @@ struct Described {
 /// When the pins cannot be read.
 pub fn replaced(plan: &Plan<'_>, links: &[Link]) -> Result<Vec<Replaced>, DataplaneError> {
     let protected = all_protected()?;
-    let now = Described::of(&plan.origin, plan.ruleset.rules.iter().map(|rule| rule.id.as_str()));
+    let now = Described::of(
+        plan.source.estate.as_ref(),
+        &plan.origin,
+        plan.ruleset.rules.iter().map(|rule| rule.id.as_str()),
+    );
     let mut found = Vec::new();
     for planned in &plan.interfaces {
         let link = links.iter().find(|link| link.name == planned.name);
@@ -82,7 +88,8 @@ pub fn replaced(plan: &Plan<'_>, links: &[Link]) -> Result<Vec<Replaced>, Datapl
         let Some(one) = link.and_then(|link| once_called(&protected, link)).or_else(by_name) else { continue };
         // `status` reports policies that cannot be read.
         let Ok(policy) = policy(&one.record) else { continue };
-        let before = Described::of(&policy.origin, policy.rules.iter().map(|rule| rule.id.as_str()));
+        let before =
+            Described::of(policy.estate.as_ref(), &policy.origin, policy.rules.iter().map(|rule| rule.id.as_str()));
         if before != now {
             found.push(Replaced { interface: planned.name.clone(), before, now: now.clone() });
         }
@@ -90,10 +97,19 @@ pub fn replaced(plan: &Plan<'_>, links: &[Link]) -> Result<Vec<Replaced>, Datapl
     Ok(found)
 }
 
+impl Replaced {
+    /// The host of the policy before and of the one that would replace it, where both are of an estate and of different hosts.
+    #[must_use]
+    pub fn other_host(&self) -> Option<[&OfEstate; 2]> {
+        let (before, now) = (self.before.estate.as_ref()?, self.now.estate.as_ref()?);
+        (before != now).then_some([before, now])
+    }
+}
+
 impl Described {
-    fn of<'a>(origin: &str, rules: impl Iterator<Item = &'a str>) -> Self {
+    fn of<'a>(estate: Option<&OfEstate>, origin: &str, rules: impl Iterator<Item = &'a str>) -> Self {
         let roles = rules.filter_map(|id| id.split_once('/')).map(|(role, _)| role).filter(|role| *role != "site");
-        Self { origin: origin.to_owned(), roles: roles.map(str::to_owned).collect() }
+        Self { estate: estate.cloned(), origin: origin.to_owned(), roles: roles.map(str::to_owned).collect() }
     }
 }
 

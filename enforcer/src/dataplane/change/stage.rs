@@ -136,6 +136,7 @@ pub(super) fn stage_and_switch<'a>(
     let record = PolicyRecord {
         policy_hash: plan.ruleset.hash.clone(),
         origin: plan.origin.clone(),
+        estate: plan.source.estate.clone(),
         tables_hash: drift::intended(plan.ruleset, &assignment.slots),
         rules: RecordedRule::of(&plan.ruleset.rules, &assignment.slots),
         settings: plan.ruleset.settings.clone(),

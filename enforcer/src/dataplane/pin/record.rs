@@ -11,6 +11,7 @@ use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::clock::Clock;
 use crate::policy::modes::{Protects, SaidModes};
 use crate::policy::ruleset::{Action, Rule, Settings, SourceRow};
+use crate::policy::site::OfEstate;
 use crate::policy::source::HookChoice;
 
 /// How an interface is protected.
@@ -89,6 +90,9 @@ pub struct PolicyRecord {
     pub policy_hash: String,
     /// Where it came from: the path of the site file, `-`, or the command line.
     pub origin: String,
+    /// The estate that it belongs to, and its host there.
+    #[serde(default)]
+    pub estate: Option<OfEstate>,
     /// Hash of the tables as they were filled. If the tables in the kernel have another hash, that is drift.
     pub tables_hash: String,
     /// Every rule, in the documented order.

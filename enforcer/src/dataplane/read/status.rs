@@ -25,6 +25,7 @@ use crate::dataplane::sys::pinned_link::held;
 use crate::host::device::Device;
 use crate::host::links::{Link, bridge_of, links};
 use crate::policy::modes::{Modes, Protects};
+use crate::policy::site::OfEstate;
 use crate::state::totals::count::VerdictCounts;
 
 /// The state of one protected interface.
@@ -40,6 +41,8 @@ pub struct InterfaceStatus {
     pub held: Vec<Direction>,
     /// Where the policy came from.
     pub origin: String,
+    /// The estate that the policy belongs to, and its host there.
+    pub estate: Option<OfEstate>,
     /// Number of rules of the policy.
     pub rules: usize,
     /// Totals, inbound and outbound.
@@ -130,6 +133,7 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
         modes: modes_now,
         held,
         origin: policy.origin,
+        estate: policy.estate,
         rules: policy.rules.len(),
         verdicts: counters.verdicts,
         drift,

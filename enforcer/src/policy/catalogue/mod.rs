@@ -22,7 +22,7 @@ use crate::policy::ruleset::SourceRow;
 use crate::text::diagnostic::Position;
 
 pub use connections::{Derived, OWN_GROUPS, Origin};
-pub use lint::{Decision, Decisions, Finding, FindingKind, lint, stale_decisions};
+pub use lint::{Decision, Decisions, Finding, FindingKind, lint, sharing, stale_decisions};
 pub use load::{Error, embedded, from_directory};
 pub use parameter::{Parameter, ParameterKind, Setting, Settings};
 pub use port::{Base, EvalError, Port, PortExpression, Protocol, Word};
@@ -248,6 +248,30 @@ impl Service {
         let existing = ports.iter().filter(|port| holds(&port.when, settings));
         let evaluated = existing.map(|port| port.ranges(settings).map(|ranges| (port, ranges)));
         evaluated.filter(|result| result.as_ref().map_or(true, |(_, ranges)| !ranges.is_empty())).collect()
+    }
+
+    /// The ports on a host where the operator has moved them. Ports that follow a parameter move; where none does, all of them move.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::evaluated`].
+    pub fn placed<'a>(
+        ports: &'a [Port],
+        settings: &Settings,
+        moved: Option<&Vec<RangeInclusive<u16>>>,
+    ) -> Result<Evaluated<'a>, EvalError> {
+        let found = Self::evaluated(ports, settings)?;
+        let Some(moved) = moved else { return Ok(found) };
+        let follows = |port: &Port| port.parameters().next().is_some();
+        let some_follow = found.iter().any(|(port, _)| follows(port));
+        let mut done = BTreeSet::new();
+        let placed = found.into_iter().filter_map(|(port, ranges)| {
+            if some_follow && !follows(port) {
+                return Some((port, ranges));
+            }
+            done.insert(port.protocol.number()).then(|| (port, moved.clone()))
+        });
+        Ok(placed.collect())
     }
 }
 

@@ -94,7 +94,9 @@ impl Check<'_> {
             }
         }
         // In a site file they stand beside the role's name and mode.
-        for reserved in ["role", "mode", "addresses"].into_iter().filter(|name| role.parameters.contains_key(*name)) {
+        for reserved in
+            ["role", "mode", "moved", "addresses"].into_iter().filter(|name| role.parameters.contains_key(*name))
+        {
             let message = format!("`{}`: a parameter cannot be called `{reserved}`", role.name);
             self.findings.push(Diagnostic::of_file(&text.name, message));
         }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::prefixes::without;
 use super::remote::RemoteSide;
 use crate::policy::catalogue::{Catalogue, Parameter, ParameterKind, Service, Setting, Settings};
-use crate::policy::site::{RemoteHost, RoleUse, Site, aggregated};
+use crate::policy::site::{Moved, RemoteHost, RoleUse, Site, aggregated};
 
 /// Values of a number that is not known that are still tried one by one; of a wider one only the default is.
 const MOST_VALUES: i64 = 64;
@@ -21,6 +21,8 @@ pub(super) struct Elsewhere {
     pub values: BTreeMap<String, Vec<Setting>>,
     /// Parameters of which nobody has said the value.
     pub guessed: BTreeSet<String>,
+    /// Services that they have on other ports.
+    pub moved: Moved,
     /// The entry of `remote:` that tells of them.
     pub told: Option<usize>,
 }
@@ -34,6 +36,10 @@ pub(super) fn elsewhere(site: &Site, catalogue: &Catalogue, used: &RoleUse, role
             known.extend(entry.addresses.iter());
             hosts.push(told(site, catalogue, used, (index, entry)));
         }
+    }
+    // An estate tells of all the hosts that this one connects to.
+    if site.estate.is_some() {
+        return hosts;
     }
     let servers = catalogue.servers_of(role).and_then(|peer| site.peers.get_key_value(peer));
     let rest = match servers {
@@ -54,6 +60,7 @@ fn told(site: &Site, catalogue: &Catalogue, used: &RoleUse, (index, entry): (usi
         remote: RemoteSide::of_addresses(entry.addresses.clone()),
         values: BTreeMap::new(),
         guessed: BTreeSet::new(),
+        moved: entry.moved.clone(),
         told: Some(index),
     };
     for (name, parameter) in catalogue.parameters(&entry.role) {
@@ -74,7 +81,8 @@ fn told(site: &Site, catalogue: &Catalogue, used: &RoleUse, (index, entry): (usi
 
 /// Hosts of which nothing is said: all that the role can have with the instance of this host.
 fn unknown(site: &Site, catalogue: &Catalogue, used: &RoleUse, role: &str, remote: RemoteSide) -> Elsewhere {
-    let mut host = Elsewhere { remote, values: BTreeMap::new(), guessed: BTreeSet::new(), told: None };
+    let mut host =
+        Elsewhere { remote, values: BTreeMap::new(), guessed: BTreeSet::new(), moved: Moved::new(), told: None };
     let is_own = catalogue.flatten(&used.role).iter().any(|one| one.name == role);
     for (name, parameter) in catalogue.parameters(role) {
         let values = match &parameter.kind {

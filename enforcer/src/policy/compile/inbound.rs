@@ -25,7 +25,7 @@ pub(super) fn services(site: &Site, catalogue: &Catalogue, drafts: &mut Drafts) 
                         (Action::Permit, users(site, role, service))
                     }
                 };
-                let ports = Service::evaluated(&service.ports, &used.settings)
+                let ports = Service::placed(&service.ports, &used.settings, used.moved.get(&rule_id(role, service)))
                     .map_err(|cause| Error::Port { rule: rule_id(role, service), cause })?;
                 add_ports(drafts, Direction::Inbound, action, (role, service), used.mode, &remote, &ports);
             }

@@ -73,7 +73,8 @@ fn own_group(
             Exposure::Open => RemoteSide::bound_or_any(site, groups),
             Exposure::Cluster | Exposure::HttpsNetworking | Exposure::Internal => RemoteSide::of_peers(site, groups),
         };
-        let ports = Service::evaluated(&service.ports, &used.settings)
+        let moved = used.moved.get(&rule_id(role, service));
+        let ports = Service::placed(&service.ports, &used.settings, moved)
             .map_err(|cause| Error::Port { rule: rule_id(role, service), cause })?;
         add_ports(drafts, Direction::Outbound, Action::Permit, (role, service), used.mode, &remote, &ports);
     }
@@ -88,7 +89,7 @@ fn inverse(used: &RoleUse, derived: &Derived<'_>, hosts: &[Elsewhere], drafts: &
             // A port that depends on a parameter which nobody told this host is left out.
             let known = service.ports.iter().filter(|port| port.ranges(settings).is_ok());
             let known: Vec<_> = known.cloned().collect();
-            if let Ok(ports) = Service::evaluated(&known, settings) {
+            if let Ok(ports) = Service::placed(&known, settings, host.moved.get(&rule_id(role, service))) {
                 let of = (*role, *service);
                 add_ports(drafts, Direction::Outbound, Action::Permit, of, used.mode, &host.remote, &ports);
             }

@@ -43,7 +43,9 @@ impl RemoteSide {
     pub(super) fn bound_or_any<'a>(site: &Site, names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: Vec<&str> = names.into_iter().collect();
         if !are_limited(site, &names) {
-            return Self::any();
+            // Where the site says that there are none of them, nobody is meant.
+            let none = !names.is_empty() && names.iter().all(|name| site.nobody.contains(*name));
+            return if none { Self::of_peers(site, names) } else { Self::any() };
         }
         Self::of_peers(site, names.into_iter().filter(|name| site.peers.contains_key(*name)))
     }

@@ -1,13 +1,15 @@
-//! The shapes of role and site files, from which `schema/*.schema.json` is generated for editors.
+//! The shapes of role files, site files and estates, from which `schema/*.schema.json` is generated for editors.
 //!
 //! Files are not read through these types: [`crate::policy::catalogue`] and [`crate::policy::site`] report every error with its place, which
 //! serde does not. The tests hold both against each other.
 
+mod estate;
 mod role;
 mod site;
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
 
+pub use estate::EstateFile;
 pub use role::RoleFile;
 pub use site::SiteFile;
 
@@ -21,6 +23,12 @@ pub fn role() -> String {
 #[must_use]
 pub fn site() -> String {
     text(generator().into_root_schema_for::<SiteFile>())
+}
+
+/// Schema of an estate, as it stands in `schema/estate.schema.json`.
+#[must_use]
+pub fn estate() -> String {
+    text(generator().into_root_schema_for::<EstateFile>())
 }
 
 fn generator() -> SchemaGenerator {

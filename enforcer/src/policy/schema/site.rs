@@ -13,13 +13,17 @@ use crate::policy::modes::Protects;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SiteFile {
+    /// The estate that this file is rendered from.
+    pub estate: Option<String>,
+    /// The host of the estate that this file is for.
+    pub host: Option<String>,
     /// Interfaces to protect, by name or by patterns such as `eth*`.
     pub interfaces: OneOrMore<Interface>,
     /// Whether what is refused is dropped (`enforce`) or counted (`audit`).
     pub mode: Option<Modes>,
     /// Roles of this host.
     pub roles: Option<OneOrMore<Role>>,
-    /// Addresses behind the names of remote devices: addresses, prefixes and names of other peers.
+    /// Addresses behind the names of remote devices: addresses, prefixes and names of other peers; `none` where there are none.
     #[serde(default)]
     pub peers: BTreeMap<String, Option<OneOrMore<String>>>,
     /// Whether what leaves is judged by the roles' connections (`role`) or not at all (`open`, the default).
@@ -119,6 +123,9 @@ pub struct RoleSettings {
     pub role: RoleName,
     /// In audit, what this role would refuse is counted, while the rest of the host enforces.
     pub mode: Option<Mode>,
+    /// Services that this host has on other ports than the document's, by `ROLE/SERVICE`.
+    #[serde(default)]
+    pub moved: BTreeMap<String, OneOrMore<Scalar>>,
     /// Its parameters.
     #[serde(flatten)]
     pub parameters: BTreeMap<String, OneOrMore<Scalar>>,
@@ -239,6 +246,9 @@ pub struct RemoteHost {
     pub role: RoleName,
     /// Their addresses: addresses, prefixes and names of peers.
     pub addresses: OneOrMore<String>,
+    /// Services that these hosts have on other ports than the document's, by `ROLE/SERVICE`.
+    #[serde(default)]
+    pub moved: BTreeMap<String, OneOrMore<Scalar>>,
     /// Parameters of the role on these hosts.
     #[serde(flatten)]
     pub parameters: BTreeMap<String, OneOrMore<Scalar>>,

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::{COMMAND_LINE, RoleUse};
+use super::moved::moved;
+use super::{COMMAND_LINE, Moved, RoleUse};
 use crate::policy::catalogue::{Catalogue, Parameter, Role, Service, Settings};
 use crate::policy::site::values::modes_words;
 use crate::text::nearest::did_you_mean;
 use crate::text::yaml::{Node, Reader, Value};
 
 /// Reads one entry of `roles:`.
-pub(super) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> Option<RoleUse> {
+pub(in crate::policy) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> Option<RoleUse> {
+    let mut moves = None;
     let (name_node, entries, mode) = match &node.value {
         Value::Mapping(_) => {
             let mut fields = reader.fields(node, "a role")?;
             let name = fields.required("role")?;
             let mode = fields.optional("mode").and_then(|node| reader.word(node, &modes_words()));
+            moves = fields.optional("moved");
             (name, fields.rest(), mode)
         }
         Value::Scalar { .. } | Value::Sequence(_) => (node, Vec::new(), None),
@@ -22,7 +25,7 @@ pub(super) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> O
     let role = named(reader, name_node, catalogue)?;
     let name = role.name.as_str();
     let parameters = catalogue.parameters(name);
-    let (mut settings, mistyped) = settings(reader, name, &parameters, &["role", "mode"], entries);
+    let (mut settings, mistyped) = settings(reader, name, &parameters, &["role", "mode", "moved"], entries);
     let mut complete = true;
     for (key, parameter) in &parameters {
         if settings.contains_key(*key) {
@@ -56,7 +59,8 @@ pub(super) fn role(reader: &Reader<'_>, node: &Node, catalogue: &Catalogue) -> O
             }
         }
     }
-    Some(RoleUse { role: role.name.clone(), settings, mode, at: name_node.at })
+    let moved = moves.map_or_else(Moved::new, |node| moved(reader, node, &role.name, catalogue));
+    Some(RoleUse { role: role.name.clone(), settings, moved, mode, at: name_node.at })
 }
 
 /// The role of the catalogue that a node names.

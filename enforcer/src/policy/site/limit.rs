@@ -9,7 +9,7 @@ use crate::text::nearest::did_you_mean;
 use crate::text::yaml::{Node, Reader, Value};
 
 /// What there is to look names up in.
-pub(super) struct Known<'a> {
+pub(in crate::policy) struct Known<'a> {
     pub catalogue: &'a Catalogue,
     pub peers: &'a Peers,
     /// The roles of the site; `None` where something is wrong with them.
@@ -17,7 +17,7 @@ pub(super) struct Known<'a> {
 }
 
 /// Reads `limit:`.
-pub(super) fn limits(reader: &Reader<'_>, node: &Node, known: &Known<'_>) -> BTreeMap<String, Limit> {
+pub(in crate::policy) fn limits(reader: &Reader<'_>, node: &Node, known: &Known<'_>) -> BTreeMap<String, Limit> {
     let mut limits: BTreeMap<String, Limit> = BTreeMap::new();
     for node in reader.each(reader.list(node, "a list of services to narrow")) {
         let Some((id, limit)) = limit(reader, node, known) else { continue };

@@ -31,13 +31,8 @@ pub enum Error {
 ///
 /// The file cannot be read, or everything that is wrong with it.
 pub fn load(path: &str, catalogue: &Catalogue, pipes: Pipes) -> Result<Site, Error> {
-    let failed = |cause| Error::Read { path: path.into(), cause };
-    let bytes = match path {
-        "-" => bounded(io::stdin().lock()).map_err(failed)?,
-        _ => read_named(Path::new(path), Limits::SITE.bytes, pipes).map_err(failed)?,
-    };
-    let name = if path == "-" { "<stdin>" } else { path };
-    let text = decode(name, bytes).map_err(|finding| Findings(vec![finding]))?;
+    let bytes = named_bytes(path, Limits::SITE.bytes, pipes)?;
+    let text = decode(path, bytes, Limits::SITE.bytes).map_err(|finding| Findings(vec![finding]))?;
     Ok(read(text, catalogue)?)
 }
 
@@ -51,16 +46,26 @@ pub fn read(text: Text, catalogue: &Catalogue) -> Result<Site, Findings> {
     from_tree(text, &root, catalogue, Vec::new(), true)
 }
 
-/// One byte more than is accepted, so that a longer text is known to be one.
-fn bounded(source: impl Read) -> io::Result<Vec<u8>> {
+/// What a file or standard input (`-`) has: at most one byte more than is accepted, so that a longer text is known to be one.
+pub(in crate::policy) fn named_bytes(path: &str, most: usize, pipes: Pipes) -> Result<Vec<u8>, Error> {
+    let bytes = match path {
+        "-" => bounded(io::stdin().lock(), most),
+        _ => read_named(Path::new(path), most, pipes),
+    };
+    bytes.map_err(|cause| Error::Read { path: path.into(), cause })
+}
+
+fn bounded(source: impl Read, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    source.take(Limits::SITE.bytes as u64 + 1).read_to_end(&mut bytes)?;
+    source.take(most as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn decode(name: &str, bytes: Vec<u8>) -> Result<Text, Diagnostic> {
-    if bytes.len() > Limits::SITE.bytes {
-        let message = format!("the file is longer than the {} bytes that are read", Limits::SITE.bytes);
+/// The text of a file that is named so, if it is no longer than this and UTF-8.
+pub(in crate::policy) fn decode(path: &str, bytes: Vec<u8>, most: usize) -> Result<Text, Diagnostic> {
+    let name = if path == "-" { "<stdin>" } else { path };
+    if bytes.len() > most {
+        let message = format!("the file is longer than the {most} bytes that are read");
         return Err(Diagnostic::of_file(name, message));
     }
     String::from_utf8(bytes).map(|content| Text::new(name, content)).map_err(|error| {

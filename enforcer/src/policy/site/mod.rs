@@ -6,6 +6,7 @@
 mod binding;
 mod limit;
 mod load;
+mod moved;
 mod peers;
 mod read;
 mod remote;
@@ -21,11 +22,20 @@ use std::sync::Arc;
 use enforcer_common::{Direction, Mode};
 use ipnet::IpNet;
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
+pub(in crate::policy) use binding::role as read_role;
+pub(in crate::policy) use limit::{Known as KnownForLimits, limits as read_limits};
 pub use load::{Error, load, read};
+pub(in crate::policy) use load::{decode, named_bytes};
 pub(crate) use peers::aggregated;
+pub(in crate::policy) use peers::{Definition, Peers, cycles};
+pub use read::HostKeys;
 pub(crate) use read::from_tree;
+pub(in crate::policy) use read::{host_keys, interfaces as read_interfaces};
+pub(in crate::policy) use rules::rule as read_rule;
+pub(in crate::policy) use values::{Written, name as read_name, written as read_written};
 pub use values::{parse_ethertype, parse_protocol, protocol_name};
 
 use crate::policy::catalogue::Settings;
@@ -38,6 +48,8 @@ use crate::text::diagnostic::{Position, Text};
 pub struct Site {
     /// The text it was read from, for messages.
     pub text: Arc<Text>,
+    /// The estate that it belongs to, and its host there.
+    pub estate: Option<OfEstate>,
     /// Protected interfaces; empty where the command line named none.
     pub interfaces: Vec<Interface>,
     /// Modes of the whole host, where the site says something.
@@ -46,6 +58,8 @@ pub struct Site {
     pub roles: Vec<RoleUse>,
     /// Peers that have addresses: sorted prefixes, none inside another.
     pub peers: BTreeMap<String, Arc<[IpNet]>>,
+    /// Peers of which the site says that there are none (`none`): what is only for them is for nobody.
+    pub nobody: BTreeSet<String>,
     /// Where the site defines each of its peers, those without addresses included.
     pub peer_places: BTreeMap<String, Position>,
     /// Peers of which others are made.
@@ -70,6 +84,18 @@ pub struct Site {
     pub remotes: Vec<RemoteHost>,
 }
 
+/// The host of an estate that a site is for.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct OfEstate {
+    /// Name of the estate.
+    pub estate: String,
+    /// Name of the host.
+    pub host: String,
+}
+
+/// Services on other ports than the document's, by `role/service`.
+pub type Moved = BTreeMap<String, Vec<RangeInclusive<u16>>>;
+
 /// An open service that is narrowed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
@@ -88,6 +114,8 @@ pub struct RemoteHost {
     pub role: String,
     /// Parameters that the site says, and no others.
     pub settings: Settings,
+    /// Services that these hosts have on other ports.
+    pub moved: Moved,
     /// Addresses of these hosts: sorted prefixes, none inside another.
     pub addresses: Arc<[IpNet]>,
     /// Where the site names the role.
@@ -125,6 +153,8 @@ pub struct RoleUse {
     pub role: String,
     /// Every parameter of it and of the roles it includes.
     pub settings: Settings,
+    /// Services that this host has on other ports.
+    pub moved: Moved,
     /// Mode of its own.
     pub mode: Option<Mode>,
     /// Where the site names it.

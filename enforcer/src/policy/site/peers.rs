@@ -11,26 +11,32 @@ use super::values::{Written, name, written};
 use crate::policy::catalogue::Catalogue;
 use crate::text::diagnostic::Position;
 use crate::text::nearest::did_you_mean;
-use crate::text::yaml::{Node, Reader};
+use crate::text::yaml::{Node, Reader, Value};
 
 /// Prefixes that all peers may stand for together, counted again for every peer that others are made of.
 const RESOLVED: usize = 300_000;
 
 /// The peers of a site.
 #[derive(Debug, Default)]
-pub(super) struct Peers {
+pub(in crate::policy) struct Peers {
     /// Those that have addresses.
     pub bound: BTreeMap<String, Arc<[IpNet]>>,
     /// Those of which others are made.
     pub names: BTreeSet<String>,
     /// All that the site lists.
     pub places: BTreeMap<String, Position>,
+    /// Those of which the site says that there are none.
+    pub nobody: BTreeSet<String>,
+    /// The key under which they stand.
+    pub section: &'static str,
 }
 
 /// What stands behind a name in the file.
-struct Definition<'n> {
-    nets: Vec<IpNet>,
-    names: Vec<(&'n str, &'n Node)>,
+pub(in crate::policy) struct Definition<'n> {
+    /// Addresses that are written out.
+    pub nets: Vec<IpNet>,
+    /// Names of others.
+    pub names: Vec<(&'n str, &'n Node)>,
 }
 
 /// Reads `peers:`, and puts the hosts of `remote:` behind the peers that mean the servers of their roles.
@@ -41,7 +47,7 @@ pub(super) fn peers(
     catalogue: &Catalogue,
 ) -> (Peers, Vec<RemoteHost>) {
     let mut definitions: BTreeMap<&str, Definition<'_>> = BTreeMap::new();
-    let mut peers = Peers::default();
+    let mut peers = Peers { section: "peers", ..Peers::default() };
     let entries = node.and_then(|node| reader.fields(node, "a mapping of peers and their addresses"));
     let entries = entries.map(|fields| fields.rest()).unwrap_or_default();
     for (peer, key, value) in entries.into_iter().take_while(|_| !reader.is_full()) {
@@ -53,6 +59,11 @@ pub(super) fn peers(
             continue;
         }
         let mut definition = Definition { nets: Vec::new(), names: Vec::new() };
+        if matches!(&value.value, Value::Scalar { text, .. } if text == "none") {
+            peers.nobody.insert(peer.to_owned());
+            peers.places.insert(peer.to_owned(), key.at);
+            continue;
+        }
         let items =
             if value.is_null() { &[] } else { reader.one_or_more(value, "a list of addresses, prefixes or peers") };
         for item in reader.each(items) {
@@ -72,7 +83,7 @@ pub(super) fn peers(
     let in_remotes = remotes.iter().flat_map(|remote| &remote.names);
     let mut are_known = true;
     for (other, node) in definitions.values().flat_map(|definition| &definition.names).chain(in_remotes) {
-        are_known &= known(reader, node, other, &places, catalogue);
+        are_known &= known(reader, node, other, (&places, peers.section), catalogue);
         peers.names.insert((*other).to_owned());
     }
     if !cycles(reader, &definitions) {
@@ -92,10 +103,12 @@ pub(super) fn peers(
         }
         let addresses = aggregated(&nets);
         remote_nets.push((remote.servers, nets));
-        hosts.push(RemoteHost { role: remote.role, settings: remote.settings, addresses, at: remote.at });
+        let Draft { role, settings, moved, at, .. } = remote;
+        hosts.push(RemoteHost { role, settings, moved, addresses, at });
     }
     peers.places = places;
     for (name, nets) in remote_nets {
+        peers.nobody.remove(name);
         definitions.entry(name).or_insert(Definition { nets: Vec::new(), names: Vec::new() }).nets.extend(nets);
     }
     for peer in definitions.keys() {
@@ -138,7 +151,7 @@ pub(super) fn known(
     reader: &Reader<'_>,
     node: &Node,
     name: &str,
-    places: &BTreeMap<String, Position>,
+    (places, section): (&BTreeMap<String, Position>, &str),
     catalogue: &Catalogue,
 ) -> bool {
     if places.contains_key(name) || catalogue.peers.contains_key(name) {
@@ -148,8 +161,8 @@ pub(super) fn known(
         return false;
     }
     let names = catalogue.peers.keys().chain(places.keys()).map(String::as_str);
-    let hint =
-        did_you_mean(name, names).unwrap_or_else(|| "define it under `peers:`, or write the addresses here".to_owned());
+    let hint = did_you_mean(name, names)
+        .unwrap_or_else(|| format!("define it under `{section}:`, or write the addresses here"));
     let message = format!("no peer is called {}", node.describe());
     reader.note(reader.text.error(node.at, message).with_hint(hint));
     false
@@ -163,7 +176,7 @@ pub(crate) fn aggregated(nets: &[IpNet]) -> Arc<[IpNet]> {
 }
 
 /// Notes every name that leads back to the peer it is part of, by a depth-first search over names. Whether there is none.
-fn cycles(reader: &Reader<'_>, definitions: &BTreeMap<&str, Definition<'_>>) -> bool {
+pub(in crate::policy) fn cycles(reader: &Reader<'_>, definitions: &BTreeMap<&str, Definition<'_>>) -> bool {
     let mut none = true;
     let mut done: BTreeSet<&str> = BTreeSet::new();
     for start in definitions.keys() {

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::peers::{Peers, peers};
-use super::values::seconds;
-use super::{Echo, Interface, Site, binding, limit, remote, rules};
+use super::values::{name, seconds};
+use super::{Echo, Interface, OfEstate, Site, binding, limit, remote, rules};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::modes::{Protects, SaidModes};
 use crate::policy::ruleset::{FlowSettings, Scope};
 use crate::policy::site::values::modes_words;
-use crate::text::diagnostic::{Diagnostic, Findings, Text};
-use crate::text::yaml::{Node, Reader, Value};
+use crate::text::diagnostic::{Diagnostic, Findings, Position, Text};
+use crate::text::yaml::{Fields, Node, Reader, Value};
 
 /// Roles of one host; each brings hundreds of rules.
 const MOST_ROLES: usize = 256;
@@ -43,9 +43,13 @@ pub(crate) fn from_tree(
 
 fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_required: bool) -> Option<Site> {
     let mut fields = reader.fields(root, "a site")?;
-    let interfaces = if interfaces_required { fields.required("interfaces") } else { fields.optional("interfaces") };
+    let estate = of_estate(reader, &mut fields);
+    let interfaces = if interfaces_required && estate.is_none() {
+        fields.required("interfaces")
+    } else {
+        fields.optional("interfaces")
+    };
     let interfaces = interfaces.map(|node| self::interfaces(reader, node)).unwrap_or_default();
-    let mode = fields.optional("mode").map(|node| modes(reader, node)).unwrap_or_default();
     let role_nodes = fields.optional("roles").map(|node| reader.one_or_more(node, "a list of roles"));
     let roles = reader.each(role_nodes.unwrap_or_default());
     let roles: Vec<_> = roles.filter_map(|node| binding::role(reader, node, catalogue)).collect();
@@ -56,18 +60,7 @@ fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_requ
     let peer_node = fields.optional("peers");
     let remotes = fields.optional("remote").map(|node| remote::remotes(reader, node, catalogue)).unwrap_or_default();
     let (peers, remotes) = peers(reader, peer_node, remotes, catalogue);
-    let outbound_judged =
-        fields.optional("outbound").and_then(|node| reader.word(node, &[("open", false), ("role", true)]));
-    let ephemeral_open =
-        fields.optional("ephemeral").and_then(|node| reader.word(node, &[("tracked", false), ("open", true)]));
-    let echo = [("any", Echo::Any), ("peers", Echo::Peers), ("none", Echo::Nobody)];
-    let icmp_echo = fields.optional("icmp_echo").and_then(|node| reader.word(node, &echo));
-    let scope = fields.optional("scope").and_then(|node| reader.word(node, &SCOPES));
-    let flows = fields.optional("flows").and_then(|node| flows(reader, node)).unwrap_or_default();
-    let release = fields.optional("release").and_then(|node| {
-        let text = reader.string(node, "a release such as `\"11.5(1)\"`")?;
-        Some((text.to_owned(), node.at))
-    });
+    let keys = host_keys(reader, &mut fields);
     let rules = site_rules(reader, [fields.optional("allow"), fields.optional("deny")], &peers, catalogue);
     let limits = fields.optional("limit").map(|node| {
         let known = limit::Known { catalogue, peers: &peers, roles: are_roles_read.then_some(&roles) };
@@ -82,24 +75,76 @@ fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_requ
     Some(Site {
         text: Arc::default(),
         interfaces,
-        mode,
+        mode: keys.mode,
+        estate,
         roles,
         peers: peers.bound,
+        nobody: peers.nobody,
         peer_places: peers.places,
         peer_names: peers.names,
-        outbound_judged: outbound_judged.unwrap_or(false),
-        ephemeral_open: ephemeral_open.unwrap_or(false),
-        icmp_echo: icmp_echo.unwrap_or(Echo::Any),
-        scope,
-        flows,
-        release,
+        outbound_judged: keys.outbound_judged.unwrap_or(false),
+        ephemeral_open: keys.ephemeral_open.unwrap_or(false),
+        icmp_echo: keys.icmp_echo.unwrap_or(Echo::Any),
+        scope: keys.scope,
+        flows: keys.flows.unwrap_or_default(),
+        release: keys.release,
         rules,
         limits: limits.unwrap_or_default(),
         remotes,
     })
 }
 
-fn interfaces(reader: &Reader<'_>, node: &Node) -> Vec<Interface> {
+/// The estate and the host that a rendered site file names.
+fn of_estate(reader: &Reader<'_>, fields: &mut Fields<'_, '_>) -> Option<OfEstate> {
+    let (estate, host) = (fields.optional("estate"), fields.optional("host"));
+    if let (Some(node), None) | (None, Some(node)) = (estate, host) {
+        let message =
+            "`estate` and `host` belong together: the estate that this file is rendered from, and its host there";
+        reader.error(node, message);
+    }
+    let estate = name(reader, estate?, "the name of an estate")?.to_owned();
+    Some(OfEstate { estate, host: name(reader, host?, "the name of a host")?.to_owned() })
+}
+
+/// What a host says of itself beside roles, peers and rules. An estate says it for all hosts or for one.
+#[derive(Clone, Debug, Default)]
+pub struct HostKeys {
+    /// `mode`.
+    pub mode: SaidModes,
+    /// `outbound: role`.
+    pub outbound_judged: Option<bool>,
+    /// `ephemeral: open`.
+    pub ephemeral_open: Option<bool>,
+    /// `icmp_echo`.
+    pub icmp_echo: Option<Echo>,
+    /// `scope`.
+    pub scope: Option<Scope>,
+    /// `flows`.
+    pub flows: Option<FlowSettings>,
+    /// `release`.
+    pub release: Option<(String, Position)>,
+}
+
+/// Reads them.
+pub(in crate::policy) fn host_keys(reader: &Reader<'_>, fields: &mut Fields<'_, '_>) -> HostKeys {
+    let mode = fields.optional("mode").map(|node| modes(reader, node)).unwrap_or_default();
+    let outbound_judged =
+        fields.optional("outbound").and_then(|node| reader.word(node, &[("open", false), ("role", true)]));
+    let ephemeral_open =
+        fields.optional("ephemeral").and_then(|node| reader.word(node, &[("tracked", false), ("open", true)]));
+    let echo = [("any", Echo::Any), ("peers", Echo::Peers), ("none", Echo::Nobody)];
+    let icmp_echo = fields.optional("icmp_echo").and_then(|node| reader.word(node, &echo));
+    let scope = fields.optional("scope").and_then(|node| reader.word(node, &SCOPES));
+    let flows = fields.optional("flows").and_then(|node| flows(reader, node));
+    let release = fields.optional("release").and_then(|node| {
+        let text = reader.string(node, "a release such as `\"11.5(1)\"`")?;
+        Some((text.to_owned(), node.at))
+    });
+    HostKeys { mode, outbound_judged, ephemeral_open, icmp_echo, scope, flows, release }
+}
+
+/// Reads `interfaces:`.
+pub(in crate::policy) fn interfaces(reader: &Reader<'_>, node: &Node) -> Vec<Interface> {
     let nodes = reader.one_or_more(node, "a list of interfaces");
     if nodes.is_empty() && matches!(node.value, Value::Sequence(_)) {
         reader.error(node, "the list of interfaces is empty");

@@ -2,7 +2,9 @@
 
 use ipnet::IpNet;
 
+use super::Moved;
 use super::binding::{named, settings};
+use super::moved::moved;
 use super::values::{Written, written};
 use crate::policy::catalogue::{Catalogue, Settings};
 use crate::text::diagnostic::Position;
@@ -20,6 +22,8 @@ pub(super) struct Draft<'n> {
     pub servers: &'n str,
     /// Parameters that are set.
     pub settings: Settings,
+    /// Services on other ports.
+    pub moved: Moved,
     /// Addresses that the entry lists.
     pub nets: Vec<IpNet>,
     /// Peers that it lists.
@@ -55,10 +59,12 @@ fn remote<'n>(reader: &Reader<'_>, node: &'n Node, catalogue: &'n Catalogue) -> 
             }
         }
     }
+    let moves = fields.optional("moved");
     let role_node = role_node?;
     let role = named(reader, role_node, catalogue)?;
     let (settings, _) =
-        settings(reader, &role.name, &catalogue.parameters(&role.name), &["role", "addresses"], fields.rest());
+        settings(reader, &role.name, &catalogue.parameters(&role.name), &["role", "addresses", "moved"], fields.rest());
+    let moved = moves.map_or_else(Moved::new, |node| moved(reader, node, &role.name, catalogue));
     let Some(servers) = catalogue.servers_of(&role.name) else {
         let message = format!("no connection of any role leads to the role `{}`", role.name);
         let hint = "`remote` is for roles that others connect to; name the role that this host has beside it";
@@ -66,5 +72,5 @@ fn remote<'n>(reader: &Reader<'_>, node: &'n Node, catalogue: &'n Catalogue) -> 
         return None;
     };
     addresses?;
-    Some(Draft { role: role.name.clone(), servers, settings, nets, names, at: role_node.at })
+    Some(Draft { role: role.name.clone(), servers, settings, moved, nets, names, at: role_node.at })
 }

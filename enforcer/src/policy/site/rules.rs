@@ -25,7 +25,7 @@ const JUDGED_ETHERTYPES: [(u16, &str); 5] = [
 ];
 
 /// Reads one entry.
-pub(super) fn rule(
+pub(in crate::policy) fn rule(
     reader: &Reader<'_>,
     node: &Node,
     deny: bool,
@@ -188,7 +188,7 @@ pub(super) fn remotes(reader: &Reader<'_>, node: &Node, peers: &Peers, catalogue
     for item in reader.each(items) {
         match written(reader, item) {
             Some(Written::Net(net)) => remotes.push(Remote::Net(net)),
-            Some(Written::Name(name)) if known(reader, item, name, &peers.places, catalogue) => {
+            Some(Written::Name(name)) if known(reader, item, name, (&peers.places, peers.section), catalogue) => {
                 remotes.push(Remote::Peer(name.to_owned()));
             }
             Some(Written::Name(_)) | None => {}

@@ -69,7 +69,7 @@ pub fn parse_ethertype(text: &str) -> Option<u16> {
 }
 
 /// What stands where addresses or names of peers may stand.
-pub(super) enum Written<'n> {
+pub(in crate::policy) enum Written<'n> {
     /// An address or a prefix.
     Net(IpNet),
     /// A name.
@@ -77,7 +77,7 @@ pub(super) enum Written<'n> {
 }
 
 /// Reads an address, a prefix or a name.
-pub(super) fn written<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<Written<'n>> {
+pub(in crate::policy) fn written<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<Written<'n>> {
     let text = reader.string(node, "an address, a prefix or the name of a peer")?;
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(Written::Net(host(address)));
@@ -142,7 +142,7 @@ pub(super) fn date(reader: &Reader<'_>, node: &Node) -> Option<Date> {
 }
 
 /// A name of letters, digits, `-`, `_` and `.`, that starts with a letter.
-pub(super) fn name<'n>(reader: &Reader<'_>, node: &'n Node, what: &str) -> Option<&'n str> {
+pub(in crate::policy) fn name<'n>(reader: &Reader<'_>, node: &'n Node, what: &str) -> Option<&'n str> {
     let text = reader.string(node, what)?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(allowed) {

@@ -45,6 +45,8 @@ pub struct Limits {
 impl Limits {
     /// A site file: 10,000 prefixes and 1,000 rules use a twentieth of it.
     pub const SITE: Self = Self { bytes: 4 << 20, depth: 12, nodes: 200_000, scalar: 2048 };
+    /// An estate: 300 hosts and 5,000 prefixes use a twentieth of it.
+    pub const ESTATE: Self = Self { bytes: 8 << 20, depth: 12, nodes: 400_000, scalar: 2048 };
     /// A file of the catalogue.
     pub const CATALOGUE: Self = Self { bytes: 1 << 20, depth: 12, nodes: 50_000, scalar: 2048 };
 }

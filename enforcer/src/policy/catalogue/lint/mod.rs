@@ -14,6 +14,7 @@ use serde::Serialize;
 
 pub(super) use decisions::read;
 pub use decisions::{Decision, Decisions};
+pub use overlaps::sharing;
 
 use super::Catalogue;
 use crate::policy::ruleset::SourceRow;

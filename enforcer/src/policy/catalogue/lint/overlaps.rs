@@ -147,7 +147,8 @@ fn kind(sharing: &BTreeSet<(&str, &str)>, one: &Claim<'_>, other: &Claim<'_>) ->
 }
 
 /// Pairs of roles that can share a host: of one product, one including the other, or put together by `decisions.yaml`.
-fn sharing(catalogue: &Catalogue) -> BTreeSet<(&str, &str)> {
+#[must_use]
+pub fn sharing(catalogue: &Catalogue) -> BTreeSet<(&str, &str)> {
     let mut pairs = BTreeSet::new();
     for (name, role) in &catalogue.roles {
         let inner = catalogue.flatten(name).into_iter().map(|inner| inner.name.as_str());

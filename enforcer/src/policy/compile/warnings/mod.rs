@@ -78,7 +78,8 @@ fn services<'a>(site: &'a Site, catalogue: &'a Catalogue) -> Vec<Used<'a>> {
         for role in catalogue.flatten(&by.role) {
             for service in role.services.iter().filter(|service| service.applies(&by.settings)) {
                 let (mut ports, mut moving) = (ByProtocol::new(), ByProtocol::new());
-                for (port, ranges) in Service::evaluated(&service.ports, &by.settings).unwrap_or_default() {
+                let moved = by.moved.get(&format!("{}/{}", role.name, service.name));
+                for (port, ranges) in Service::placed(&service.ports, &by.settings, moved).unwrap_or_default() {
                     let protocol = port.protocol.number();
                     if port.parameters().next().is_some() {
                         moving.entry(protocol).or_default().extend_from_slice(&ranges);

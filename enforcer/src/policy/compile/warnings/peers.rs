@@ -17,6 +17,7 @@ impl Lint<'_> {
         for used in &self.services {
             if let Some(peer) = used.service.exposure.only_peer()
                 && !self.site.peers.contains_key(peer)
+                && !self.site.nobody.contains(peer)
                 && !used.ports.is_empty()
             {
                 found.entry((used.by.at, &used.by.role, peer)).or_default().push(used.describe());
@@ -35,7 +36,8 @@ impl Lint<'_> {
         for used in self.services.iter().filter(|used| used.service.exposure == Exposure::Open) {
             let names: Vec<&str> = used.service.peers.iter().map(String::as_str).collect();
             let limited = are_limited(self.site, &names);
-            let unbound: Vec<&str> = names.into_iter().filter(|peer| !self.site.peers.contains_key(*peer)).collect();
+            let is_unbound = |peer: &&str| !self.site.peers.contains_key(*peer) && !self.site.nobody.contains(*peer);
+            let unbound: Vec<&str> = names.into_iter().filter(is_unbound).collect();
             if limited && !unbound.is_empty() && !used.ports.is_empty() {
                 let key = (used.by.at, used.by.role.as_str(), unbound.into_iter().collect());
                 found.entry(key).or_default().push(used.describe());
@@ -77,6 +79,9 @@ impl Lint<'_> {
         used.extend(rules.iter().flat_map(|rule| rule.peers.iter().flatten()).map(String::as_str));
         used.extend(self.reached());
         for (peer, at) in &site.peer_places {
+            if site.nobody.contains(peer) {
+                continue;
+            }
             if !site.peers.contains_key(peer) {
                 let message = format!("no address is bound to the peer `{peer}`; it is treated as not listed");
                 let hint = "open services that name no other peer accept every source";
