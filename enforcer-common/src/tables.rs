@@ -132,6 +132,12 @@ pub trait Tables {
     /// Jiffies until which refused conversations are asked for although inbound enforces.
     fn memory_until(&self) -> u64;
 
+    /// The same number, of which the verifier knows nothing. Like [`Frame::blur`](crate::frame::Frame::blur), where there is no frame.
+    #[inline(always)]
+    fn blur(&self, number: u32) -> u32 {
+        number
+    }
+
     /// Jiffies until which [`Entry::ENDED`] counts.
     fn ended_until(&self) -> u64;
 

@@ -266,7 +266,7 @@ impl Frame for SkbFrame<'_> {
 
 /// Adds and takes away a number that the verifier does not know: two instructions, and it no longer knows the sum either.
 #[inline(always)]
-fn blur(mut number: u32, unknown: u32) -> u32 {
+pub(crate) fn blur(mut number: u32, unknown: u32) -> u32 {
     // SAFETY: arithmetic on registers.
     unsafe {
         core::arch::asm!("{0} += {1}", "{0} -= {1}", inout(wreg) number, in(wreg) unknown, options(pure, nomem, nostack));

@@ -292,6 +292,12 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn blur(&self, number: u32) -> u32 {
+        // A number out of a map is unknown to the verifier, whatever it is.
+        crate::frame::blur(number, self.memory_until() as u32)
+    }
+
+    #[inline(always)]
     fn ended_until(&self) -> u64 {
         // SAFETY: as above.
         unsafe { read_volatile(&raw const (*CONTROL.first()).ended_until) }

@@ -25,7 +25,7 @@ pub struct Found {
 
 /// How long to wait for the first packet after `apply`: with neighbours that were probed, and without.
 const ANSWERS: Duration = Duration::from_millis(800);
-const NOBODY: Duration = Duration::from_millis(100);
+const NOBODY: Duration = Duration::from_millis(30);
 /// How long to watch an interface that receives packets while its program counts none.
 const DOUBT: Duration = Duration::from_millis(3500);
 

@@ -1,6 +1,9 @@
 //! The guard: an agent finds a driver that does not run the native XDP program.
 
 use std::env;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use harness::bypass::{Bypass, while_sending};
 use harness::calls::{CHANGING, Then, watch};
@@ -15,6 +18,15 @@ use super::{ENFORCING, Host, REFUSED_PORT, wait_for_value};
 fn while_bypassing<T>(bypass: &Bypass, work: impl FnOnce() -> T) -> T {
     let frame = Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, REFUSED_PORT).build();
     while_sending(|| bypass.send(&frame), work)
+}
+
+/// A TCP connection that the host has opened to the peer, to a port that no rule names.
+fn conversation(host: &Host) -> (TcpStream, TcpStream) {
+    let address = (host.cable.far.v4, REFUSED_PORT);
+    let listener = host.cable.remote.run(|| TcpListener::bind(address).expect("the port is free"));
+    let client = host.cable.host.run(|| TcpStream::connect(address).expect("the peer listens"));
+    client.set_read_timeout(Some(Duration::from_secs(10))).expect("it is not zero");
+    (client, listener.accept().expect("a connection waits").0)
 }
 
 fn dropped(host: &Host) -> u64 {
@@ -32,6 +44,10 @@ fn an_agent_goes_over_to_tc_and_keeps_counters_flows_mode_and_window() {
     host.run(&["apply", site, "--hook", "native"]).expect_code(0);
     assert_eq!(host.ask(), Reply::Silence);
     host.run(&["mode", "audit", "--outbound", "--for", "2h"]).expect_code(0);
+    let (mut client, mut server) = conversation(&host);
+    let flows = || host.run(&["flows", "--format", "json"]).json().as_array().expect("a list").len();
+    let had = flows();
+    assert!(had > 0);
     let before = ["/since", "/deadline", "/inbound/mode", "/policy_hash"].map(|field| host.status(field));
     assert_ne!(before[1], Value::Null);
     let was_dropped = dropped(&host);
@@ -50,6 +66,10 @@ fn an_agent_goes_over_to_tc_and_keeps_counters_flows_mode_and_window() {
     let ran = host.run(&["status"]).expect_code(0);
     assert!(ran.stdout.contains("switched from native XDP to tc: "), "{}", ran.stdout);
     assert_eq!(host.ask(), Reply::Silence);
+    assert_eq!(flows(), had);
+    server.write_all(b"still there").expect("the connection is open");
+    let mut text = [0; 11];
+    client.read_exact(&mut text).expect("what the peer sends still arrives");
     let links = host.cable.host.run(|| enforcer::host::links::links().expect("netlink answers"));
     assert!(links.iter().all(|link| link.xdp_program.is_none()), "native XDP is off");
     let text = metrics(&host, &agent.log());

@@ -191,7 +191,9 @@ pub fn watch_native(
     patience: Patience,
     mut poke: impl FnMut(&Protected),
 ) -> Result<BTreeMap<String, Judging>, DataplaneError> {
+    const FIRST_ROUND: Duration = Duration::from_millis(5);
     const ROUND: Duration = Duration::from_millis(40);
+    let mut round = FIRST_ROUND;
     let begin = Instant::now();
     let mut watched: BTreeMap<&str, (&Protected, Watch)> = protected
         .iter()
@@ -220,7 +222,8 @@ pub fn watch_native(
             found.insert(name, judging);
         }
         if !watched.is_empty() {
-            thread::sleep(ROUND);
+            thread::sleep(round);
+            round = ROUND.min(2 * round);
         }
     }
     Ok(found)
