@@ -7,7 +7,7 @@ use enforcer_common::{Direction, Reason};
 use harness::packet::{Extension, Packet, protocol, tcp};
 use harness::program::About;
 
-use super::{HOST, OTHER, from_host, stage, to_host};
+use super::{HOST, OTHER, ask_and_answer, from_host, stage, to_host};
 use crate::stage::Stage;
 
 /// Longer than what is on its way when a mode changes, and than an answer takes.
@@ -15,13 +15,6 @@ const LONG: Duration = Duration::from_millis(700);
 
 fn extended(count: usize, extension: &Extension) -> Packet {
     (0..count).fold(to_host(1), |packet, _| packet.extension(extension.clone()))
-}
-
-/// Lets the host answer at once, as fast as a service does.
-fn ask_and_answer(stage: &Stage, question: &Packet, answer: &Packet) {
-    for (program, packet) in stage.programs.iter().zip([question, answer]) {
-        program.ask(&packet.build(), About::default()).expect("the kernel runs it");
-    }
 }
 
 fn flows(stage: &Stage) -> usize {

@@ -43,6 +43,13 @@ fn from_host(family: usize) -> Packet {
     Packet::new().mac([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]).ip(HOST[family], OTHER[family])
 }
 
+/// Lets the host answer at once, as fast as a service does.
+fn ask_and_answer(stage: &Stage, question: &Packet, answer: &Packet) {
+    for (program, packet) in stage.programs.iter().zip([question, answer]) {
+        program.ask(&packet.build(), About::default()).expect("the kernel runs it");
+    }
+}
+
 fn stage(more: &str) -> Stage {
     Stage::new(&format!("{SITE}{more}"), "tc")
 }
@@ -113,8 +120,7 @@ fn a_conversation_remembered_as_denied_revives_no_flow() {
         stage.would_drop(Direction::Inbound, &to_host(family).tcp(80, 40_000).flags(tcp::ACK), Reason::NoRule);
         stage.outbound(&from_host(family).tcp(40_000, 80).flags(tcp::ACK), Reason::Open);
         stage.would_drop(Direction::Inbound, &to_host(family).tcp(80, 40_000).flags(tcp::ACK), Reason::NoRule);
-        stage.would_drop(Direction::Inbound, &to_host(family).udp(5000, 40_000), Reason::NoRule);
-        stage.outbound(&from_host(family).udp(40_000, 5000), Reason::Open);
+        ask_and_answer(&stage, &to_host(family).udp(5000, 40_000), &from_host(family).udp(40_000, 5000));
         stage.would_drop(Direction::Inbound, &to_host(family).udp(5000, 40_000), Reason::NoRule);
     }
     assert_eq!(stage.tables.flows_of(protocol::TCP, 40_000) + stage.tables.flows_of(protocol::UDP, 40_000), 0);
