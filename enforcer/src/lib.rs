@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod cli;
 pub mod dataplane;
+pub mod estate;
 pub mod failure;
 #[doc(hidden)]
 pub mod fixtures;

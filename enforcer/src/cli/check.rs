@@ -4,6 +4,7 @@ use jiff::Zoned;
 use serde::Serialize;
 
 use super::outlook::{self, ModeOutlook};
+use crate::cli::args::estate::whole_estate;
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::{Format, Output};
 use crate::failure::Failure;
@@ -13,12 +14,16 @@ use crate::text::escape::line;
 
 /// Check a policy for errors and warnings.
 ///
-/// Reads, binds and compiles the policy, and loads nothing. A warning is something that the author may not have intended.
+/// Reads, binds and compiles the policy, and loads nothing. A warning is something that the author may not have intended. Of an estate every host is
+/// compiled, and each conversation is looked at from both ends; `--host` checks one host alone.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code 0: no errors. Exit code 2: errors; all of them are printed.\n\n\
+#[command(
+    after_help = "Exit code 0: no errors. Exit code 2: errors, or a test of the estate that does not hold; all of them are printed.\n\n\
                   Examples:\n  \
                   enforcer check site.yaml\n  \
-                  enforcer check --role finesse --peer client-workstations=10.20.0.0/16")]
+                  enforcer check estate.yaml\n  \
+                  enforcer check --role finesse --peer client-workstations=10.20.0.0/16"
+)]
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
@@ -43,6 +48,9 @@ struct Checked {
 ///
 /// [`Failure::BadInputReported`] if there are errors, or the output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    if let Some(estate) = whole_estate(&args.policy)? {
+        return super::check_estate::run(&estate, args.format, output);
+    }
     let compiled = args.policy.load().and_then(|policy| {
         let compiled = compile(&policy.site, &policy.catalogue, Zoned::now().date())?;
         Ok((policy, compiled))

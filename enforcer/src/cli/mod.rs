@@ -6,6 +6,7 @@ pub mod boot;
 mod bpf_log;
 pub mod catalogue;
 pub mod check;
+mod check_estate;
 pub mod compile;
 pub mod completions;
 pub mod confirm;

@@ -95,8 +95,12 @@ fn moved_ports_hold_at_both_ends() {
 fn rules_and_limits_are_for_the_hosts_that_they_select() {
     let estate = estate(&reference());
     let names = |host: &str| site_of(&estate, host).rules.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>();
-    assert_eq!(names("rtr-a"), ["domain", "domain-udp"], "its roles include `windows-authentication`");
-    assert!(names("cuc1").is_empty());
+    assert_eq!(
+        names("rtr-a"),
+        ["domain", "domain-udp", "traps", "syslog"],
+        "its roles include `windows-authentication`"
+    );
+    assert_eq!(names("cuc1"), ["traps", "syslog"]);
     assert!(site_of(&estate, "rtr-a").limits.contains_key("remote-management/rdp"));
     assert!(site_of(&estate, "cuc1").limits.is_empty());
 }

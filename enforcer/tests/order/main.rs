@@ -13,18 +13,22 @@ use std::path::{Path, PathBuf};
 use imports::{Import, Source};
 
 /// From the ground up: a wing, and what it may use besides itself.
-const WINGS: [(&str, &[&str]); 12] = [
+const WINGS: [(&str, &[&str]); 13] = [
     ("text", &[]),
     ("failure", &["text"]),
     ("host", &["failure", "text"]),
     ("policy", &["host", "failure", "text"]),
     ("judge", &["policy", "host", "failure", "text"]),
+    ("estate", &["judge", "policy", "host", "failure", "text"]),
     ("state", &["policy", "host", "failure", "text"]),
     ("dataplane", &["state", "judge", "policy", "host", "failure", "text"]),
     ("observe", &["dataplane", "state", "judge", "policy", "host", "failure", "text"]),
     ("protect", &["dataplane", "state", "judge", "policy", "host", "failure", "text"]),
     ("agent", &["protect", "observe", "dataplane", "state", "judge", "policy", "host", "failure", "text"]),
-    ("cli", &["agent", "protect", "observe", "dataplane", "state", "judge", "policy", "host", "failure", "text"]),
+    (
+        "cli",
+        &["agent", "protect", "observe", "dataplane", "state", "estate", "judge", "policy", "host", "failure", "text"],
+    ),
     // Inputs that unit tests and fuzz targets share; nothing uses it but them.
     ("fixtures", &["state", "judge", "policy", "text"]),
 ];

@@ -1,5 +1,6 @@
 //! Arguments that several commands share, and what they stand for.
 
+pub mod estate;
 pub mod evidence;
 pub mod in_force;
 pub mod interfaces;

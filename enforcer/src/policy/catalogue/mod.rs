@@ -22,7 +22,7 @@ use crate::policy::ruleset::SourceRow;
 use crate::text::diagnostic::Position;
 
 pub use connections::{Derived, OWN_GROUPS, Origin};
-pub use lint::{Decision, Decisions, Finding, FindingKind, lint, sharing, stale_decisions};
+pub use lint::{Conversation, Decision, Decisions, Finding, FindingKind, lint, sharing, stale_decisions};
 pub use load::{Error, embedded, from_directory};
 pub use parameter::{Parameter, ParameterKind, Setting, Settings};
 pub use port::{Base, EvalError, Port, PortExpression, Protocol, Word};

@@ -12,6 +12,7 @@ mod hash;
 mod inbound;
 mod outbound;
 mod prefixes;
+mod printed;
 mod remote;
 mod rules;
 mod sources;

@@ -10,6 +10,7 @@ use enforcer_common::Direction;
 use super::Error;
 use super::elsewhere::{Elsewhere, elsewhere};
 use super::inbound::{add_ports, rule_id};
+use super::printed;
 use super::remote::RemoteSide;
 use super::rules::Drafts;
 use crate::policy::catalogue::{Catalogue, Derived, Exposure, Origin, Service};
@@ -26,7 +27,10 @@ pub(super) fn connections(site: &Site, catalogue: &Catalogue, drafts: &mut Draft
                         .map_err(|cause| Error::Port { rule: rule_id(role, connection), cause })?;
                     let remote = RemoteSide::of_service(site, connection);
                     let of = (role, connection);
-                    add_ports(drafts, Direction::Outbound, Action::Permit, of, used.mode, &remote, &ports);
+                    for port in ports {
+                        let remote = printed::without_told(site, catalogue, used, port.0, &remote);
+                        add_ports(drafts, Direction::Outbound, Action::Permit, of, used.mode, &remote, &[port]);
+                    }
                 }
             }
         }

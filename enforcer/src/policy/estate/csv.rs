@@ -239,6 +239,12 @@ const GAPS: &str = "\
 #allow:
 #  - {name: domain, hosts: [windows-authentication], direction: out, protocol: tcp, ports: [88, 135, 389, 445, 636, 3268], to: [domain-controllers]}
 #  - {name: domain-udp, hosts: [windows-authentication], direction: out, protocol: udp, ports: [88, 123, 389], to: [domain-controllers]}
+#  - {name: sip-of-browsers, hosts: [vvb], direction: out, protocol: tcp, ports: [5060], to: [CVP-SERVERS]}
+#  - {name: sip-from-browsers, hosts: [cvp-call-server], protocol: tcp, ports: [5060], from: [VVB-HOSTS]}
+#  - {name: sql-of-reports, hosts: [cuic, ccmp-database], direction: out, protocol: tcp, ports: [1433], to: [ADMINISTRATION-SERVERS]}
+#  - {name: logger-recovery, hosts: [cce-logger], direction: out, protocol: tcp, ports: [1433], to: [OTHER-LOGGER]}
+#  - {name: portal, hosts: [ccmp-web], protocol: tcp, ports: [443], from: [client-workstations]}
+#  - {name: rpc, hosts: [windows-authentication], direction: out, protocol: tcp, ports: [135, 49152-65535], to: [CCE-HOSTS]}
 #  - {name: traps, direction: out, protocol: udp, ports: [162], to: [monitoring]}
 #  - {name: syslog, direction: out, protocol: udp, ports: [514], to: [syslog-servers]}
 #limit:

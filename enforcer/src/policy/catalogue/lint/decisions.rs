@@ -12,6 +12,21 @@ pub struct Decisions {
     pub hosts: Vec<Vec<String>>,
     /// The decisions.
     pub list: Vec<Decision>,
+    /// Conversations of which the documents print one end, or two that do not fit.
+    pub conversations: Vec<Conversation>,
+}
+
+/// What was decided about conversations on which the policies of two hosts do not agree.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Conversation {
+    /// `not-let-in` or `not-let-out`.
+    pub kind: String,
+    /// Services and connections as `role/name`, or `role/*`.
+    pub services: Vec<String>,
+    /// What is done.
+    pub decision: String,
+    /// Why.
+    pub why: String,
 }
 
 /// What was decided about findings of one kind.
@@ -36,6 +51,14 @@ impl Decisions {
     #[must_use]
     pub fn about(&self, finding: &Finding) -> Option<&Decision> {
         self.list.iter().find(|decision| decision.is_about(finding))
+    }
+
+    /// The decision about a conversation by a service or connection.
+    #[must_use]
+    pub fn about_conversation(&self, kind: &str, service: &str) -> Option<&Conversation> {
+        let role = service.split('/').next().unwrap_or_default();
+        let names = |known: &String| known == service || known.strip_suffix("/*") == Some(role);
+        self.conversations.iter().find(|one| one.kind == kind && one.services.iter().any(names))
     }
 }
 
@@ -88,6 +111,18 @@ pub(in crate::policy::catalogue) fn read(reader: &Reader<'_>, root: &Node) -> De
         entry.finish();
         if let (Some(kind), Some(services), Some(decision), Some(why)) = (kind, services, decision, why) {
             decisions.list.push(Decision { kind, services, ports, decision, why });
+        }
+    }
+    for node in fields.optional("conversations").map(|node| reader.list(node, "a list")).unwrap_or_default() {
+        let Some(mut entry) = reader.fields(node, "a decision") else { continue };
+        let kinds = [("not-let-in", "not-let-in"), ("not-let-out", "not-let-out")];
+        let kind = entry.required("kind").and_then(|node| reader.word(node, &kinds));
+        let services = entry.required("services").map(strings);
+        let text = |node: Option<&Node>| node.and_then(|node| reader.string(node, "a sentence")).map(str::to_owned);
+        let (decision, why) = (text(entry.required("decision")), text(entry.required("why")));
+        entry.finish();
+        if let (Some(kind), Some(services), Some(decision), Some(why)) = (kind, services, decision, why) {
+            decisions.conversations.push(Conversation { kind: kind.to_owned(), services, decision, why });
         }
     }
     fields.finish();

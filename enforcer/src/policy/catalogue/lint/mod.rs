@@ -13,7 +13,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub(super) use decisions::read;
-pub use decisions::{Decision, Decisions};
+pub use decisions::{Conversation, Decision, Decisions};
 pub use overlaps::sharing;
 
 use super::Catalogue;
