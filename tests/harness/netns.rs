@@ -295,6 +295,12 @@ pub fn host_pins(inode: u64) -> PathBuf {
     Path::new("/sys/fs/bpf/enforcer").join(format!("host:{inode}"))
 }
 
+/// Where the pins of an interface are.
+#[must_use]
+pub fn pins_of(interface: &str) -> PathBuf {
+    Path::new("/sys/fs/bpf/enforcer").join(interface)
+}
+
 /// Removes pins, and with them whatever they still hold.
 pub fn remove_pins(dir: &Path) {
     // bpffs takes the usual calls. Nothing can be done about what cannot be removed; the next run tries again.

@@ -1,7 +1,8 @@
-//! What the programs remember of a network namespace, read from the pinned maps.
+//! What the programs remember of a protected host, read from the pinned maps.
 
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -17,20 +18,31 @@ use enforcer_common::tables::port_bit;
 use enforcer_common::{Entry, ServiceIndex};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-use crate::netns::{Namespace, host_pins};
+use crate::netns::{Namespace, host_pins, pins_of};
 
-/// The tables that all protected interfaces of a namespace share.
-#[derive(Clone, Copy, Debug)]
+/// The tables of a protected host, and those that all protected interfaces of a namespace share.
+#[derive(Clone, Debug)]
 pub struct Tables {
-    inode: u64,
+    /// Pins of the namespace.
+    shared: PathBuf,
+    /// Pins of the slot.
+    slot: PathBuf,
 }
 
 impl Tables {
-    /// Those of a namespace with a protected interface.
+    /// Those of a namespace with a protected interface: of slot 0, which is the machine itself.
     #[must_use]
     #[track_caller]
     pub fn of(namespace: &Namespace) -> Self {
-        Self { inode: namespace.inode() }
+        let shared = host_pins(namespace.inode()).join(format!("v{LAYOUT_VERSION}"));
+        Self { slot: shared.clone(), shared }
+    }
+
+    /// Those of the guest behind a port.
+    #[must_use]
+    #[track_caller]
+    pub fn of_guest(namespace: &Namespace, port: &str) -> Self {
+        Self { slot: pins_of(port).join(format!("v{LAYOUT_VERSION}")), ..Self::of(namespace) }
     }
 
     /// Tracked conversations over IPv4.
@@ -197,7 +209,9 @@ impl Tables {
 
     #[track_caller]
     fn data(&self, name: &str) -> MapData {
-        let path = host_pins(self.inode).join(format!("v{LAYOUT_VERSION}")).join(name);
+        // A policy is shared by all that have it, and so is the stream of events.
+        let is_shared = name.contains('/') || name == map::EVENTS;
+        let path = if is_shared { &self.shared } else { &self.slot }.join(name);
         MapData::from_pin(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 }

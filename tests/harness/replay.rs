@@ -256,7 +256,7 @@ fn ruleset() -> Ruleset {
     let site = site::read(Text::new("site.yaml", &text), catalogue).unwrap_or_else(|error| panic!("{error}"));
     let mut ruleset = compile(&site, catalogue, jiff::civil::date(2026, 8, 1)).expect("it compiles").ruleset;
     ruleset.settings.flows =
-        FlowSettings { entries: 131_072, tcp: 7500, tcp_closing: 7500, udp: 7500, one_way: 7500, icmp: 7500 };
+        FlowSettings { entries: None, tcp: 7500, tcp_closing: 7500, udp: 7500, one_way: 7500, icmp: 7500 };
     ruleset
 }
 

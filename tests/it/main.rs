@@ -28,6 +28,8 @@ mod events;
 mod export;
 /// Conversations: who makes them, who may answer, and when they are over.
 mod flows;
+/// Guests behind ports, hostile ones: nothing of one can touch another, or the machine.
+mod guests;
 /// What the programs see and do at each hook they can be attached to.
 mod hooks;
 /// Apply, again, kill, detach; what must not change when something goes wrong.

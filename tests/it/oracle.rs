@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{Array, Map, MapData};
 use enforcer::dataplane::{self, BpfLog, Caller, Ending, HookChoice, Plan, PlannedInterface, Protects, Said};
+use enforcer::judge::host::Host;
 use enforcer::judge::tables::HostTables;
 use enforcer::policy::ruleset::{FlowSettings, Scope};
 use enforcer::policy::source::Source;
@@ -66,7 +67,8 @@ enum Step {
     Mode(Direction, Mode),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+/// Steps, each with the port that it is for: the second one where two guests are protected.
+fn steps() -> impl Strategy<Value = Vec<(Step, bool)>> {
     let port = prop_oneof![3 => Just(None), 1 => select(PORTS).prop_map(Some)];
     let direction = prop_oneof![Just(Direction::Inbound), Just(Direction::Outbound)];
     let mode = prop_oneof![Just(Mode::Audit), Just(Mode::Enforce)];
@@ -78,7 +80,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(of, offset, more)| Step::Fragment { of, offset, more }),
         1 => (direction, mode).prop_map(|(direction, mode)| Step::Mode(direction, mode)),
     ];
-    vec(step, 20..100)
+    vec((step, any::<bool>()), 20..100)
 }
 
 /// How many packets were compared, how many could not be asked, and what they were judged by.
@@ -101,9 +103,11 @@ fn compare(hook: HookChoice, seed: u8) {
     while tally.compared < WORLDS * PACKETS {
         let mut world = world().new_tree(&mut runner).expect("a policy").current();
         // XDP does not see what goes to a guest. The clock of the kernel goes on: nothing may run out meanwhile.
-        world.host.guest &= hook != HookChoice::Native;
+        if hook == HookChoice::Native && world.host.guest {
+            (world.host.guest, world.host.ephemeral) = (false, Host::default().ephemeral);
+        }
         world.ruleset.settings.flows =
-            FlowSettings { entries: 131_072, tcp: 7500, tcp_closing: 7500, udp: 7500, one_way: 7500, icmp: 7500 };
+            FlowSettings { entries: None, tcp: 7500, tcp_closing: 7500, udp: 7500, one_way: 7500, icmp: 7500 };
         if number < 3 {
             world.ruleset.settings.scope = Some(Scope::Host);
         }
@@ -124,14 +128,17 @@ fn compare(hook: HookChoice, seed: u8) {
 
 fn compare_world(world: &mut World, hook: HookChoice, runner: &mut TestRunner, tally: &mut Tally) {
     let (protected, bridge) = host_of(world);
+    let second = format!("{}b", protected.cable.near.interface);
     if let Some(bridge) = bridge {
         world.host.macs.push(bridge);
     }
     let world = &*world;
     let Cable { host, near, .. } = &protected.cable;
     host.run(|| {
-        let planned = PlannedInterface {
-            name: near.interface.clone(),
+        // Two guests are two hosts, whatever one of them sends in the name of the other.
+        let names: Vec<&str> = [near.interface.as_str(), &second][..1 + usize::from(world.host.guest)].to_vec();
+        let planned = |name: &&str| PlannedInterface {
+            name: (*name).to_owned(),
             protects: if world.host.guest { Protects::Guest } else { Protects::Host },
             scope: None,
             said: Said { asked: enforcer::policy::modes::SaidModes::both(Some(Mode::Audit)), ..Said::default() },
@@ -139,7 +146,7 @@ fn compare_world(world: &mut World, hook: HookChoice, runner: &mut TestRunner, t
         let plan = Plan {
             ruleset: &world.ruleset,
             origin: "oracle".to_owned(),
-            interfaces: vec![planned],
+            interfaces: names.iter().map(planned).collect(),
             hook,
             ending: Ending::Allowed,
             confirm_within: None,
@@ -154,43 +161,66 @@ fn compare_world(world: &mut World, hook: HookChoice, runner: &mut TestRunner, t
             host.batch(&format!("link set {} master above\n", near.interface));
             applied = apply();
         }
-        let remembered = Tables::of(host);
-        remembered.set_listeners(world.host.listeners.iter().copied());
-        let programs =
-            Direction::ALL.map(|direction| Program::pinned(&applied[0].pin.with_file_name(direction.name())));
-        let pins = dataplane::protected(&[]).expect("it is protected");
-        let tables = HostTables::new(&world.ruleset, &world.host);
-        let begin = Instant::now();
-        let end = tally.compared + PACKETS;
-        while tally.compared < end {
-            let steps = steps().new_tree(runner).expect("a conversation").current();
-            tables.set_time(u64::try_from(begin.elapsed().as_millis()).expect("not so long") + 1_000_000);
-            tables.forget();
-            remembered.forget();
-            let Some(told) = converse(&steps, &tables, &programs, &pins, tally) else {
-                // Nothing can be said of the counters from here on.
-                tally.slow += 1;
-                return;
-            };
-            let (kernel, ours) = (counted(&pins[0]), expected(&tables, world));
-            assert_eq!(kernel, ours, "after {told:#?}\nunder {:#?}", world.ruleset.rules);
+        let mut pins = dataplane::protected(&[]).expect("it is protected");
+        pins.sort_by_key(|one| names.iter().position(|name| *name == one.interface));
+        let judges: Vec<Judge<'_>> = (applied.iter().zip(pins))
+            .map(|(applied, pins)| Judge {
+                remembered: if world.host.guest { Tables::of_guest(host, &pins.interface) } else { Tables::of(host) },
+                programs: Direction::ALL
+                    .map(|direction| Program::pinned(&applied.pin.with_file_name(direction.name()))),
+                pins,
+                tables: HostTables::new(&world.ruleset, &world.host),
+            })
+            .collect();
+        for judge in &judges {
+            judge.remembered.set_listeners(world.host.listeners.iter().copied());
+        }
+        hold_conversations(world, &judges, runner, tally);
+        if world.host.guest {
+            dataplane::detach(&[second]).expect("it is protected");
         }
     });
 }
 
+/// Conversations under one policy, until as many packets are compared as are wanted, or one took too long.
+fn hold_conversations(world: &World, judges: &[Judge<'_>], runner: &mut TestRunner, tally: &mut Tally) {
+    let begin = Instant::now();
+    let end = tally.compared + PACKETS;
+    while tally.compared < end {
+        let steps = steps().new_tree(runner).expect("a conversation").current();
+        for judge in judges {
+            judge.tables.set_time(u64::try_from(begin.elapsed().as_millis()).expect("not so long") + 1_000_000);
+            judge.tables.forget();
+            judge.remembered.forget();
+        }
+        let Some(told) = converse(&steps, judges, tally) else {
+            // Nothing can be said of the counters from here on.
+            tally.slow += 1;
+            return;
+        };
+        for judge in judges {
+            let (kernel, ours) = (counted(&judge.pins), expected(&judge.tables, world));
+            assert_eq!(kernel, ours, "after {told:#?}\nunder {:#?}", world.ruleset.rules);
+        }
+    }
+}
+
+/// A port, as the kernel and as the host know it.
+struct Judge<'a> {
+    remembered: Tables,
+    programs: [Program; 2],
+    pins: dataplane::Protected,
+    tables: HostTables<'a>,
+}
+
 /// Lets both judge the same packets, and fails where a verdict differs. Gives back what the host decided; `None` where it took
 /// too long to tell.
-fn converse(
-    steps: &[Step],
-    tables: &HostTables<'_>,
-    programs: &[Program; 2],
-    pins: &[dataplane::Protected],
-    tally: &mut Tally,
-) -> Option<Vec<String>> {
+fn converse(steps: &[(Step, bool)], judges: &[Judge<'_>], tally: &mut Tally) -> Option<Vec<String>> {
     let begin = Instant::now();
     let mut packets: Vec<Packet> = Vec::new();
     let mut told = Vec::new();
-    for step in steps {
+    for (step, is_second) in steps {
+        let Judge { programs, pins, tables, .. } = if *is_second { judges.last()? } else { judges.first()? };
         let earlier = |index: &Index| (!packets.is_empty()).then(|| index.get(&packets).clone());
         let packet = match step {
             Step::New(packet) => Some((**packet).clone()),
@@ -198,7 +228,7 @@ fn converse(
             Step::Again { of, flags } => earlier(of).map(|packet| packet.again(*flags)),
             Step::Fragment { of, offset, more } => earlier(of).map(|packet| packet.other_fragment(*offset, *more)),
             Step::Mode(direction, mode) => {
-                set_mode(&pins[0], *direction, *mode);
+                set_mode(pins, *direction, *mode);
                 tables.set_mode(*direction, *mode);
                 None
             }
@@ -294,6 +324,10 @@ fn host_of(world: &World) -> (Protected, Option<[u8; 6]>) {
          route add 192.0.2.0/24 dev onwards\n\
          route add 2001:db8:f::/48 dev onwards\n"
     ));
+    if world.host.guest {
+        host.batch(&format!("link add {near}b type veth peer name {far}b\nlink set {near}b addrgenmode none\n"));
+        host.run(|| silence(&format!("{near}b")));
+    }
     if world.host.bridge_port {
         host.batch("link add above address 02:00:00:00:00:03 type bridge\n");
     }

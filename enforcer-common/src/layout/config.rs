@@ -47,11 +47,14 @@ pub struct Config {
     pub events_per_second: u32,
     /// For how long after the last packet that left inbound datagrams prolong a flow, in jiffies.
     pub one_way: u32,
-    /// Slot of the protected host; 0: this one.
+    /// Slot of the protected host; 0: this machine.
     pub slot: u32,
 }
 
 impl Config {
+    /// The highest slot: a machine protects so many guest ports at most.
+    pub const LAST_SLOT: u32 = 255;
+
     /// Some inbound service depends on the source.
     pub const SCOPED_IN: u32 = 1;
     /// Some outbound service depends on the destination.

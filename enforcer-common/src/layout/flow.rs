@@ -1,5 +1,14 @@
 //! What is remembered of conversations and of fragments.
 
+/// Flows of each family in slot 0, unless the site says another number.
+pub const FLOWS: u32 = 131_072;
+
+/// IPv4 flows in the slot of a guest, unless the site says another number.
+pub const GUEST_FLOWS4: u32 = 4096;
+
+/// IPv6 flows in the slot of a guest, unless the site says another number.
+pub const GUEST_FLOWS6: u32 = 1024;
+
 /// Flows of each family that a CPU finds again without the flow table: 32 kB a CPU for IPv4, 64 kB for IPv6.
 pub const HOT_FLOWS: u32 = 1024;
 

@@ -6,7 +6,7 @@
 use super::address::{OWN_ENTRIES, OWN_FILTER_BYTES, Range4};
 use super::config::Control;
 use super::count::{Counter, REASON_SLOTS, RULE_SLOTS, STATISTICS};
-use super::flow::{HOT_FLOWS, PORT_BITMAP_WORDS, PORT_BYTES};
+use super::flow::{FLOWS, GUEST_FLOWS4, GUEST_FLOWS6, HOT_FLOWS, PORT_BITMAP_WORDS, PORT_BYTES};
 use super::report::Bucket;
 use crate::entry::ServiceIndex;
 use crate::ranges;
@@ -30,11 +30,11 @@ pub struct MapRow {
 }
 
 impl MapRow {
-    /// Whether copies of the programs, which are only asked for their judgement, look into the same map: it is the policy's or the
-    /// host's, and the programs do not write it.
+    /// Whether copies of the programs, which are only asked for their judgement, look into the same map: it is the policy's, the
+    /// slot's or the namespace's, and the programs do not write it.
     #[must_use]
     pub const fn is_shared_with_copies(&self) -> bool {
-        matches!((self.owner, self.writer), (MapOwner::Policy | MapOwner::Host, Writer::Loader))
+        matches!((self.owner, self.writer), (MapOwner::Policy | MapOwner::Slot | MapOwner::Host, Writer::Loader))
     }
 }
 
@@ -45,7 +45,10 @@ pub enum MapOwner {
     Policy,
     /// An interface: it survives a change of policy.
     Interface,
-    /// The host: all interfaces share it, because an answer may arrive on another one.
+    /// A slot, which is one protected host: all interfaces of this machine share slot 0, because an answer may arrive on another one;
+    /// each guest has a slot for itself.
+    Slot,
+    /// The network namespace: all slots share it.
     Host,
 }
 
@@ -56,6 +59,7 @@ impl MapOwner {
         match self {
             Self::Policy => "policy",
             Self::Interface => "interface",
+            Self::Slot => "slot",
             Self::Host => "host",
         }
     }
@@ -94,12 +98,22 @@ pub enum Room {
     Direct(Direct),
     /// So many entries, which the programs know.
     Program(u32),
-    /// So many entries.
-    Entries(u32),
+    /// So many entries, in the slot of this machine and in that of a guest.
+    Entries {
+        /// Of this machine.
+        host: u32,
+        /// Of a guest.
+        guest: u32,
+    },
     /// A ring buffer of so many bytes.
     Bytes(u32),
-    /// Entries for the flows that the site asks for.
-    Flows,
+    /// Entries for the flows that the site asks for; so many where it asks for none.
+    Flows {
+        /// Of this machine.
+        host: u32,
+        /// Of a guest.
+        guest: u32,
+    },
     /// Entries for the class matrix of the policy.
     Matrix(Direction),
     /// Entries for the IPv6 prefixes of the policy.
@@ -185,15 +199,15 @@ maps! {
             "The same for outbound packets.";
         Control = CONTROL, Interface, Counters, Loader, One * size_of::<Control>(),
             "The modes, and the deadline.";
-        FlowPorts = FLOW_PORTS, Host, Host, Programs, One * PORT_BYTES,
+        FlowPorts = FLOW_PORTS, Slot, Host, Programs, One * PORT_BYTES,
             "A byte for each local port that a flow has used.";
-        Listeners = LISTENERS, Host, Host, Loader, One * PORT_BITMAP_WORDS * 8,
+        Listeners = LISTENERS, Slot, Host, Loader, One * PORT_BITMAP_WORDS * 8,
             "A bit for each local port that has a listener.";
-        OwnFilter = OWN_FILTER, Host, Host, Loader, One * OWN_FILTER_BYTES,
+        OwnFilter = OWN_FILTER, Slot, Host, Loader, One * OWN_FILTER_BYTES,
             "A filter in front of the table of own addresses.";
         Reasons = REASONS, Interface, Counters, Programs, Cpus * size_of::<Counter>() as u32 * REASON_SLOTS,
             "Packets and bytes for each reason and CPU.";
-        Bucket = BUCKET, Host, Events, Programs, Cpus * size_of::<Bucket>(),
+        Bucket = BUCKET, Slot, Events, Programs, Cpus * size_of::<Bucket>(),
             "How many denied packets each CPU may still report in this second.";
         RangeIndex4 = RANGE_INDEX4, Policy, Policy, Loader, One * ranges::INDEX * 4,
             "Where the ranges of each IPv4 /16 begin.";
@@ -210,29 +224,29 @@ maps! {
             "The same for outbound services.";
         RULES, Interface, Counters, Programs, Room::Program(RULE_SLOTS),
             "Packets, bytes and last match for each rule and CPU.";
-        FLOWS4, Host, Flows, Programs, Room::Flows,
+        FLOWS4, Slot, Flows, Programs, Room::Flows { host: FLOWS, guest: GUEST_FLOWS4 },
             "Flows over IPv4.";
-        FLOWS6, Host, Flows, Programs, Room::Flows,
+        FLOWS6, Slot, Flows, Programs, Room::Flows { host: FLOWS, guest: GUEST_FLOWS6 },
             "Flows over IPv6.";
-        HOT_FLOWS4, Host, Flows, Programs, Room::Program(HOT_FLOWS),
+        HOT_FLOWS4, Slot, Flows, Programs, Room::Program(HOT_FLOWS),
             "IPv4 flows that each CPU found within the last second.";
-        HOT_FLOWS6, Host, Flows, Programs, Room::Program(HOT_FLOWS),
+        HOT_FLOWS6, Slot, Flows, Programs, Room::Program(HOT_FLOWS),
             "The same for IPv6.";
-        DENIALS4, Host, Memory, Programs, Room::Entries(32_768),
+        DENIALS4, Slot, Memory, Programs, Room::Entries { host: 32_768, guest: 1024 },
             "IPv4 conversations that were refused and let through, in audit.";
-        DENIALS6, Host, Memory, Programs, Room::Entries(32_768),
+        DENIALS6, Slot, Memory, Programs, Room::Entries { host: 32_768, guest: 1024 },
             "The same for IPv6.";
-        FRAGMENTS4, Host, Memory, Programs, Room::Entries(16_384),
+        FRAGMENTS4, Slot, Memory, Programs, Room::Entries { host: 16_384, guest: 512 },
             "Verdicts of the first fragments of IPv4 datagrams.";
-        FRAGMENTS6, Host, Memory, Programs, Room::Entries(16_384),
+        FRAGMENTS6, Slot, Memory, Programs, Room::Entries { host: 16_384, guest: 512 },
             "The same for IPv6.";
-        OWN, Host, Host, Loader, Room::Entries(OWN_ENTRIES),
+        OWN, Slot, Host, Loader, Room::Entries { host: OWN_ENTRIES, guest: 64 },
             "Addresses of this host, the broadcast addresses of its networks, and the hardware addresses by which its bridges deliver to it.";
         EVENTS, Host, Events, Programs, Room::Bytes(1 << 20),
             "The stream of denied packets.";
-        DENIED, Host, Events, Programs, Room::Entries(65_536),
+        DENIED, Slot, Events, Programs, Room::Entries { host: 65_536, guest: 1024 },
             "Denied flows, with packets and bytes.";
-        STATISTICS, Host, Host, Programs, Room::Program(STATISTICS),
+        STATISTICS, Slot, Host, Programs, Room::Program(STATISTICS),
             "Numbers about the flow tables, for each CPU.";
     }
 }

@@ -149,8 +149,8 @@ fn remarks(output: &mut Output<'_>, found: &Denied, all: usize) -> Result<(), Fa
     if all > found.flows.len() {
         writeln!(output.err, "{} more flows; --limit 0 lists all", all - found.flows.len())?;
     }
-    if found.remembered >= found.capacity as usize {
-        writeln!(output.err, "the table of denied flows is full: flows that were idle longest are removed")?;
+    if found.is_full {
+        writeln!(output.err, "a table of denied flows is full: flows that were idle longest are removed")?;
     }
     if found.suppressed > 0 {
         writeln!(

@@ -23,7 +23,7 @@ use crate::policy::site::{parse_protocol, protocol_name};
 /// Rows of a table unless somebody asks for more: what a person reads.
 const ROWS: usize = 40;
 
-/// List the conversations that this host opened, whose replies pass without a rule, or end them.
+/// List the conversations that this host or a guest opened, whose replies pass without a rule, or end them.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A packet that leaves the host makes a flow if no rule would permit its reply. Expired flows are not listed. LAST OUT is \
@@ -31,7 +31,7 @@ const ROWS: usize = 40;
                   STATE is `open`; `one-way` (nothing has left for the timeout of UDP, and packets from the peer keep the flow alive, for \
                   `one_way` at most); `closed-here`, `closed-there` or `closing` (TCP); or `in-doubt` (audit refused a packet of the same \
                   ports before, so the peer may have opened it).\n\n\
-                  --end ends the flows that match the filter. Replies to them are dropped at once. The same UDP ports can make a flow \
+                  --end ends the flows that match the filter, of this host and of its guests; --interface names one of them. Replies to them are dropped at once. The same UDP ports can make a flow \
                   again after the UDP timeout (180s), TCP only with a new connection. --end without a filter needs --all.\n\n\
                   Examples:\n  enforcer flows\n  enforcer flows --protocol udp --silent 10m\n  \
                   enforcer flows --peer 10.1.0.0/16 --port 5060 --end\n  \
@@ -107,7 +107,8 @@ impl From<&FilterArgs> for Filter {
 
 #[derive(Serialize)]
 struct Listed<'a> {
-    /// The interface that has the local address; `null` where none that is protected has it.
+    /// The port of the guest that opened it. Of this machine: the interface that has the local address; `null` where none that is
+    /// protected has it.
     interface: Option<&'a str>,
     protocol: String,
     remote: IpAddr,
@@ -206,12 +207,9 @@ fn count(flows: usize) -> String {
     if flows == 1 { "1 flow".to_owned() } else { format!("{flows} flows") }
 }
 
-/// Which protected interface has which address.
+/// Which protected interface of this machine has which address.
 struct Interfaces<'a> {
     by_address: BTreeMap<IpAddr, &'a str>,
-    /// Where guests are behind a single interface, what is no address of this host is theirs.
-    guests: Option<&'a str>,
-    own: bool,
 }
 
 impl<'a> Interfaces<'a> {
@@ -225,18 +223,14 @@ impl<'a> Interfaces<'a> {
             .interfaces
             .iter()
             .filter_map(|(address, indices)| Some((*address, indices.iter().find_map(|index| name(*index))?)));
-        let by_address = by_address.collect();
-        let mut guests = protected.iter().filter(|one| one.record.protects == Protects::Guest);
-        let guests = match (guests.next(), guests.next()) {
-            (Some(one), None) => Some(one.interface.as_str()),
-            _ => None,
-        };
-        Ok(Self { by_address, guests, own: protected.iter().any(|one| one.record.protects == Protects::Host) })
+        Ok(Self { by_address: by_address.collect() })
     }
 
-    fn of_flow(&self, flow: &Flow) -> Option<&'a str> {
-        let own = self.by_address.get(&flow.local).copied();
-        if self.own && own.is_some() { own } else { self.guests }
+    fn of_flow<'f>(&self, flow: &'f Flow) -> Option<&'f str>
+    where
+        'a: 'f,
+    {
+        flow.guest.as_deref().or_else(|| self.by_address.get(&flow.local).copied())
     }
 
     fn list<'f>(&self, flow: &'f Flow) -> Listed<'f>

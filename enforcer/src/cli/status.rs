@@ -10,6 +10,7 @@ use crate::cli::print::table::table;
 use crate::cli::print::usage::Usage;
 use crate::dataplane::{InterfaceStatus, Judging, not_judging, status, watch_native};
 use crate::failure::Failure;
+use crate::policy::modes::Protects;
 use crate::protect::judging::GLANCE;
 use crate::text::escape::line;
 
@@ -32,7 +33,7 @@ pub struct Args {
 #[derive(Serialize)]
 struct Listing {
     interfaces: Vec<Listed>,
-    /// What all interfaces take together: they share the flow table and more, which is counted once here.
+    /// What all interfaces take together: those of this machine share the flow table and more, which is counted once here.
     #[serde(skip_serializing_if = "Option::is_none")]
     all: Option<Usage>,
 }
@@ -44,6 +45,10 @@ struct Listed {
     inbound: Option<ListedDirection>,
     outbound: Option<ListedDirection>,
     deadline: Option<String>,
+    /// Who is protected: `host` or `guest`.
+    protects: &'static str,
+    /// The slot of the protected host; 0: this machine.
+    slot: u32,
     policy_hash: String,
     policy: String,
     /// The estate that the policy belongs to.
@@ -106,7 +111,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Format::Table if statuses.is_empty() => {
             writeln!(output.err, "no interface in this network namespace is protected")?;
         }
-        Format::Table => print(output, &statuses, Usage::together(&interfaces, &usages).as_ref())?,
+        Format::Table => print(output, &statuses, &usages, Usage::together(&interfaces, &usages).as_ref())?,
     }
     for other in others {
         writeln!(output.err, "{other}")?;
@@ -130,6 +135,8 @@ fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {
         inbound: direction(Direction::Inbound),
         outbound: direction(Direction::Outbound),
         deadline: status.pending.as_ref().filter(|pending| pending.is_armed()).map(|pending| pending.at().to_string()),
+        protects: status.record.protects.name(),
+        slot: status.record.slot(),
         policy_hash: status.record.policy_hash.clone(),
         policy: status.origin.clone(),
         estate: status.estate.as_ref().map(|of| of.estate.clone()),
@@ -151,7 +158,12 @@ fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {
     }
 }
 
-fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], all: Option<&Usage>) -> Result<(), Failure> {
+fn print(
+    output: &mut Output<'_>,
+    statuses: &[InterfaceStatus],
+    usages: &[Usage],
+    all: Option<&Usage>,
+) -> Result<(), Failure> {
     let mut rows =
         table(output.terminal, &["INTERFACE", "DIRECTION", "MODE", "HOOK", "PASSED", "DROPPED", "WOULD DROP"]);
     for status in statuses {
@@ -170,7 +182,7 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], all: Option<&Usa
         }
     }
     writeln!(output.out, "{}", crate::cli::print::table::print(&rows))?;
-    for status in statuses {
+    for (status, usage) in statuses.iter().zip(usages) {
         let InterfaceStatus { record, origin, estate, rules, problems, notes, .. } = status;
         let host = estate.as_ref().map(|of| format!(" (host {} of the estate {})", of.host, of.estate));
         writeln!(
@@ -183,6 +195,9 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], all: Option<&Usa
             record.since,
             record.applied
         )?;
+        if record.protects == Protects::Guest {
+            writeln!(output.out, "{}: guest in slot {}, {}", record.interface, record.slot(), usage.flows_line())?;
+        }
         for note in notes {
             writeln!(output.out, "{}: {note}", record.interface)?;
         }
@@ -190,8 +205,12 @@ fn print(output: &mut Output<'_>, statuses: &[InterfaceStatus], all: Option<&Usa
             writeln!(output.err, "{}: PROBLEM: {problem}", record.interface)?;
         }
     }
+    let of_this_machine = statuses.iter().zip(usages).find(|(status, _)| status.record.protects == Protects::Host);
+    if let Some((_, usage)) = of_this_machine {
+        writeln!(output.out, "{}", usage.flows_line())?;
+    }
     if let Some(all) = all {
-        writeln!(output.out, "{}\n{}", all.flows_line(), all.memory_line())?;
+        writeln!(output.out, "{}", all.memory_line())?;
     }
     Ok(())
 }

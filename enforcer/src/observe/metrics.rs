@@ -2,6 +2,7 @@
 //!
 //! The number of series follows the policy and the lists of this program, never the traffic: no label holds an address or a port.
 
+use std::collections::BTreeSet;
 use std::fmt::Error;
 
 use enforcer_common::layout::LAYOUT_VERSION;
@@ -16,6 +17,7 @@ use crate::dataplane::{
     Count, DataplaneError, DeadlineKind, Denied, FlowUse, InterfaceCounters, InterfaceStatus, Judging, MapMemory,
     Protected, counters, denied_use, flow_use, memory, status,
 };
+use crate::policy::modes::Protects;
 use crate::state::totals::verdict_name;
 
 /// Media type of [`Metrics::text`]: the Prometheus text format.
@@ -25,15 +27,17 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone, Debug)]
 pub struct Metrics {
     interfaces: Vec<(InterfaceCounters, InterfaceStatus)>,
-    host: Option<HostMetrics>,
+    slots: Vec<SlotMetrics>,
 }
 
-/// What all interfaces of a network namespace share.
+/// What a slot remembers: the interfaces of this machine share one slot, and each guest has its own.
 #[derive(Clone, Debug)]
-struct HostMetrics {
+struct SlotMetrics {
+    /// The port of a guest; `None`: this machine.
+    guest: Option<String>,
     flows: FlowUse,
     denied: Denied,
-    /// Of the host and of all interfaces.
+    /// Of the slot, and of an interface of it.
     memory: MapMemory,
 }
 
@@ -48,13 +52,18 @@ impl Metrics {
     pub fn read(protected: &[Protected]) -> Result<Self, DataplaneError> {
         let interfaces = protected.iter().map(|one| Ok((counters(one)?, status(one)?)));
         let interfaces = interfaces.collect::<Result<Vec<_>, DataplaneError>>()?;
-        let host = match protected.first() {
-            Some(first) => {
-                Some(HostMetrics { flows: flow_use(first)?, denied: denied_use(protected)?, memory: memory(first)? })
-            }
-            None => None,
-        };
-        Ok(Self { interfaces, host })
+        let mut known = BTreeSet::new();
+        let first_of_each = protected.iter().filter(|one| known.insert(one.record.slot()));
+        let slots = first_of_each.map(|one| {
+            Ok(SlotMetrics {
+                guest: (one.record.protects == Protects::Guest).then(|| one.interface.clone()),
+                flows: flow_use(one)?,
+                denied: denied_use(std::slice::from_ref(one))?,
+                memory: memory(one)?,
+            })
+        });
+        let slots = slots.collect::<Result<Vec<_>, DataplaneError>>()?;
+        Ok(Self { interfaces, slots })
     }
 
     /// In the Prometheus text format.
@@ -80,7 +89,7 @@ impl Collector for Metrics {
         self.interface_states(&mut writer)?;
         self.reasons(&mut writer)?;
         self.rules(&mut writer)?;
-        self.host.as_ref().map_or(Ok(()), |host| host.encode(&mut writer))
+        slots(&self.slots, &mut writer)
     }
 }
 
@@ -212,52 +221,58 @@ impl Metrics {
     }
 }
 
-impl HostMetrics {
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
-        let FlowUse { most, v4, v6, made, revived, gone_estimate, denials_remembered } = self.flows;
-        let families = |v4: u64, v6: u64| {
-            [("ipv4", v4), ("ipv6", v6)].map(|(family, value)| labels(&[("family", family)], number(value)))
-        };
-        writer.gauge(
-            "flows",
-            "Flows in the table, those that have timed out but are not evicted included.",
-            families(v4, v6),
-        )?;
-        let most = u64::from(most);
-        writer.gauge("flows_capacity", "Flows that the table holds at most.", families(most, most))?;
-        let Denied { remembered, capacity, suppressed, lost, .. } = self.denied;
-        let counters = [
-            ("flows_made_total", "Flows made by an outbound packet.", made),
-            (
-                "flows_revived_total",
-                "Flows made anew in mid-conversation: evicted before their time, or older than the programs.",
-                revived,
-            ),
-            (
-                "denials_remembered_total",
-                "Packets of conversations that were refused in audit and are remembered.",
-                denials_remembered,
-            ),
-            (
-                "events_suppressed_total",
-                "Refused packets that were only counted: neither a denied flow nor an event tells of them.",
-                suppressed,
-            ),
-            ("events_lost_total", "Events that nobody read in time: the ring buffer was full.", lost),
-        ];
-        for (name, help, value) in counters {
-            writer.counter(name, help, [(Vec::new(), number(value))])?;
-        }
-        let remembered = u64::try_from(remembered).unwrap_or(u64::MAX);
-        let gauges = [
-            ("flows_gone_estimate", "Flows that were evicted or replaced: an estimate.", gone_estimate),
-            ("denied_flows", "Denied flows that are remembered.", remembered),
-            ("denied_flows_capacity", "Denied flows that are remembered at most.", u64::from(capacity)),
-        ];
-        for (name, help, value) in gauges {
-            writer.gauge(name, help, [(Vec::new(), number(value))])?;
-        }
-        let MapMemory { flows, memory, policy, counters, events, host } = self.memory;
+/// What the slots remember. A guest's samples have its port as `interface`; those of this machine, which has several, have none.
+fn slots(slots: &[SlotMetrics], writer: &mut Writer<'_>) -> Result<(), Error> {
+    let both = |value4: fn(&SlotMetrics) -> u64, value6: fn(&SlotMetrics) -> u64| {
+        let families = slots.iter().flat_map(move |slot| [(slot, "ipv4", value4(slot)), (slot, "ipv6", value6(slot))]);
+        families.map(|(slot, family, value)| (slot.labels(&[("family", family)]), number(value)))
+    };
+    writer.gauge(
+        "flows",
+        "Flows in the table, those that have timed out but are not evicted included.",
+        both(|slot| slot.flows.v4, |slot| slot.flows.v6),
+    )?;
+    writer.gauge(
+        "flows_capacity",
+        "Flows that the table holds at most.",
+        both(|slot| u64::from(slot.flows.most), |slot| u64::from(slot.flows.most6)),
+    )?;
+    type Value = fn(&SlotMetrics) -> u64;
+    let counters: [(&str, &str, Value); 5] = [
+        ("flows_made_total", "Flows made by an outbound packet.", |slot| slot.flows.made),
+        (
+            "flows_revived_total",
+            "Flows made anew in mid-conversation: evicted before their time, or older than the programs.",
+            |slot| slot.flows.revived,
+        ),
+        (
+            "denials_remembered_total",
+            "Packets of conversations that were refused in audit and are remembered.",
+            |slot| slot.flows.denials_remembered,
+        ),
+        (
+            "events_suppressed_total",
+            "Refused packets that were only counted: neither a denied flow nor an event tells of them.",
+            |slot| slot.denied.suppressed,
+        ),
+        ("events_lost_total", "Events that nobody read in time: the ring buffer was full.", |slot| slot.denied.lost),
+    ];
+    let each = |value: Value| slots.iter().map(move |slot| (slot.labels(&[]), number(value(slot))));
+    for (name, help, value) in counters {
+        writer.counter(name, help, each(value))?;
+    }
+    let gauges: [(&str, &str, Value); 3] = [
+        ("flows_gone_estimate", "Flows that were evicted or replaced: an estimate.", |slot| slot.flows.gone_estimate),
+        ("denied_flows", "Denied flows that are remembered.", |slot| {
+            u64::try_from(slot.denied.remembered).unwrap_or(u64::MAX)
+        }),
+        ("denied_flows_capacity", "Denied flows that are remembered at most.", |slot| u64::from(slot.denied.capacity)),
+    ];
+    for (name, help, value) in gauges {
+        writer.gauge(name, help, each(value))?;
+    }
+    let uses = slots.iter().flat_map(|slot| {
+        let MapMemory { flows, memory, policy, counters, events, shared_events: _, host } = slot.memory;
         let uses = [
             ("flows", flows),
             ("denials_and_fragments", memory),
@@ -266,12 +281,16 @@ impl HostMetrics {
             ("events", events),
             ("host", host),
         ];
-        let uses = uses.map(|(name, bytes)| labels(&[("use", name)], number(bytes)));
-        writer.gauge(
-            "map_memory_bytes",
-            "Kernel memory of the maps; policy and counters are those of one interface.",
-            uses,
-        )
+        uses.map(|(name, bytes)| (slot.labels(&[("use", name)]), number(bytes)))
+    });
+    writer.gauge("map_memory_bytes", "Kernel memory of the maps; policy and counters are those of one interface.", uses)
+}
+
+impl SlotMetrics {
+    /// The labels of a sample.
+    fn labels(&self, more: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+        let guest = self.guest.iter().map(|guest| ("interface", guest.clone()));
+        guest.chain(more.iter().map(|(name, value)| (*name, (*value).to_owned()))).collect()
     }
 }
 

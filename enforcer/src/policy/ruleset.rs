@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use enforcer_common::layout::Config;
+use enforcer_common::layout::{Config, FLOWS, GUEST_FLOWS4};
 use enforcer_common::{Direction, Entry, EntryKind, Mode, ServiceIndex, SourceClass};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -254,8 +254,8 @@ pub enum Scope {
 /// Timeouts in seconds and size of the flow table.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct FlowSettings {
-    /// Conversations at most, for each of IPv4 and IPv6.
-    pub entries: u32,
+    /// Conversations at most, for each of IPv4 and IPv6; `None`: as many as a host of this kind has by default.
+    pub entries: Option<u32>,
     /// Idle TCP conversations (RFC 5382 asks for 2 h 4 min at least).
     pub tcp: u32,
     /// TCP conversations that both sides have closed, or that we have reset.
@@ -269,9 +269,17 @@ pub struct FlowSettings {
     pub icmp: u32,
 }
 
+impl FlowSettings {
+    /// IPv4 conversations at most, of this machine or of a guest.
+    #[must_use]
+    pub fn entries4(&self, is_guest: bool) -> u32 {
+        self.entries.unwrap_or(if is_guest { GUEST_FLOWS4 } else { FLOWS })
+    }
+}
+
 impl Default for FlowSettings {
     fn default() -> Self {
-        Self { entries: 131_072, tcp: 7500, tcp_closing: 30, udp: 180, one_way: one_way(), icmp: 30 }
+        Self { entries: None, tcp: 7500, tcp_closing: 30, udp: 180, one_way: one_way(), icmp: 30 }
     }
 }
 

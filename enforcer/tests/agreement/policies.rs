@@ -1,5 +1,6 @@
 //! Random policies and hosts, over few enough ports and prefixes that packets and rules meet.
 
+use enforcer::host::sockets::EPHEMERAL_OF_GUESTS;
 use enforcer::judge::host::Host;
 use enforcer::policy::compile::assemble;
 use enforcer::policy::ruleset::{Action, FlowSettings, Match, Rule, Ruleset, Scope, Settings};
@@ -50,7 +51,7 @@ fn settings() -> impl Strategy<Value = Settings> {
         outbound_judged,
         scope,
         // Short, so that time steps of a test run them out.
-        flows: FlowSettings { entries: 1024, tcp: 100, tcp_closing: 5, udp: 20, one_way: 50, icmp: 10 },
+        flows: FlowSettings { entries: Some(1024), tcp: 100, tcp_closing: 5, udp: 20, one_way: 50, icmp: 10 },
     })
 }
 
@@ -64,6 +65,7 @@ fn host() -> impl Strategy<Value = Host> {
         macs: vec![enforcer::judge::frame::OUR_MAC],
         bridge_port,
         guest,
+        ephemeral: if guest { EPHEMERAL_OF_GUESTS } else { Host::default().ephemeral },
         listeners: listeners.into_iter().flat_map(|port| [(6, port), (17, port)]).collect(),
         forwards: vec!["192.0.2.0/24".parse().expect("a prefix"), "2001:db8:f::/48".parse().expect("a prefix")],
         ..Host::default()

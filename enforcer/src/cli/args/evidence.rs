@@ -123,7 +123,7 @@ impl Evidence {
             denied: &self.suggestions,
             connections: self.cut.len(),
             suppressed: self.denied.suppressed,
-            is_full: self.denied.remembered >= self.denied.capacity as usize,
+            is_full: self.denied.is_full,
             skipped: self.history.skipped,
         };
         judge(&facts, thresholds)

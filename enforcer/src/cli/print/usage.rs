@@ -7,13 +7,13 @@ use serde::Serialize;
 use crate::dataplane::{DataplaneError, FlowUse, MapMemory, Protected, flow_use, memory};
 
 /// Both, as JSON has them. Memory is in bytes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Usage {
     memory: ListedMemory,
     flows: ListedFlows,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 struct ListedMemory {
     total: u64,
     flows: u64,
@@ -22,11 +22,15 @@ struct ListedMemory {
     counters: u64,
     events: u64,
     host: u64,
+    /// The part of `events` that all slots share.
+    #[serde(skip)]
+    shared: u64,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 struct ListedFlows {
     entries: u32,
+    entries_ipv6: u32,
     ipv4: u64,
     ipv6: u64,
     made: u64,
@@ -39,12 +43,17 @@ impl Usage {
     /// What several interfaces of a network namespace take together: what they share is counted once.
     #[must_use]
     pub fn together(protected: &[Protected], each: &[Self]) -> Option<Self> {
-        let mut all = each.first()?.clone();
-        let mut generations = BTreeSet::new();
-        (all.memory.policy, all.memory.counters) = (0, 0);
+        let first = each.first()?;
+        let mut all =
+            Self { memory: ListedMemory { shared: first.memory.shared, ..ListedMemory::default() }, ..Self::default() };
+        let (mut generations, mut slots) = (BTreeSet::new(), BTreeSet::new());
+        all.memory.events = first.memory.shared;
         for (one, usage) in protected.iter().zip(each) {
             if generations.insert(one.record.generation) {
                 all.memory.policy += usage.memory.policy;
+            }
+            if slots.insert(one.record.slot()) {
+                all.add_slot(usage);
             }
             all.memory.counters += usage.memory.counters;
         }
@@ -53,24 +62,53 @@ impl Usage {
         Some(all)
     }
 
+    /// Adds the tables of another slot.
+    const fn add_slot(&mut self, usage: &Self) {
+        let (sum, one) = (&mut self.memory, &usage.memory);
+        sum.flows += one.flows;
+        sum.denials_and_fragments += one.denials_and_fragments;
+        sum.events += one.events.saturating_sub(one.shared);
+        sum.host += one.host;
+        let (sum, one) = (&mut self.flows, &usage.flows);
+        sum.entries += one.entries;
+        sum.entries_ipv6 += one.entries_ipv6;
+        sum.ipv4 += one.ipv4;
+        sum.ipv6 += one.ipv6;
+        sum.made += one.made;
+        sum.revived += one.revived;
+        sum.gone_estimate += one.gone_estimate;
+        sum.denials_remembered += one.denials_remembered;
+    }
+
     /// Asks the kernel.
     ///
     /// # Errors
     /// When a map cannot be read.
     pub fn of(protected: &Protected) -> Result<Self, DataplaneError> {
-        let MapMemory { flows, memory: remembered, policy, counters, events, host } = memory(protected)?;
-        let total = memory(protected)?.total();
-        let FlowUse { most, v4, v6, made, revived, gone_estimate, denials_remembered } = flow_use(protected)?;
+        let used = memory(protected)?;
+        let total = used.total();
+        let MapMemory { flows, memory: denials_and_fragments, policy, counters, events, shared_events: shared, host } =
+            used;
+        let FlowUse { most, most6, v4, v6, made, revived, gone_estimate, denials_remembered } = flow_use(protected)?;
         Ok(Self {
-            memory: ListedMemory { total, flows, denials_and_fragments: remembered, policy, counters, events, host },
-            flows: ListedFlows { entries: most, ipv4: v4, ipv6: v6, made, revived, gone_estimate, denials_remembered },
+            memory: ListedMemory { total, flows, denials_and_fragments, policy, counters, events, host, shared },
+            flows: ListedFlows {
+                entries: most,
+                entries_ipv6: most6,
+                ipv4: v4,
+                ipv6: v6,
+                made,
+                revived,
+                gone_estimate,
+                denials_remembered,
+            },
         })
     }
 
     /// "maps take 45.1 MiB: flows 23.5, ...".
     #[must_use]
     pub fn memory_line(&self) -> String {
-        let ListedMemory { total, flows, denials_and_fragments, policy, counters, events, host } = self.memory;
+        let ListedMemory { total, flows, denials_and_fragments, policy, counters, events, host, .. } = self.memory;
         format!(
             "maps take {} MiB: flows {}, denials and fragments {}, policy {}, counters {}, events {}, host {}",
             mebibytes(total),
@@ -86,9 +124,14 @@ impl Usage {
     /// "flows: 12 of 131072 for IPv4, ..".
     #[must_use]
     pub fn flows_line(&self) -> String {
-        let ListedFlows { entries, ipv4, ipv6, made, revived, gone_estimate, .. } = self.flows;
+        let ListedFlows { entries, entries_ipv6, ipv4, ipv6, made, revived, gone_estimate, .. } = self.flows;
+        let of = if entries == entries_ipv6 {
+            format!("{ipv4} IPv4 and {ipv6} IPv6 of {entries} each")
+        } else {
+            format!("{ipv4} IPv4 of {entries} and {ipv6} IPv6 of {entries_ipv6}")
+        };
         format!(
-            "flows: {ipv4} IPv4 and {ipv6} IPv6 of {entries} each; {made} made, {revived} revived, about {gone_estimate} \
+            "flows: {of}; {made} made, {revived} revived, about {gone_estimate} \
              evicted or replaced (an estimate)"
         )
     }

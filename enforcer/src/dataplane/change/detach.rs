@@ -12,9 +12,10 @@ use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::kinds::AttachMode;
 use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::Pending;
+use crate::dataplane::pin::host_slot::THIS_MACHINE;
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::{self, HostPins, InterfacePins, Owner, ROOT};
-use crate::dataplane::pin::protected::Protected;
+use crate::dataplane::pin::protected::{Protected, all_protected};
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::read::running::Running;
 use crate::dataplane::read::totals;
@@ -69,6 +70,12 @@ pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
         removed.push(Removed { modes, found, interface: one.interface });
     }
     remove_hosts(netns)?;
+    let host = HostPins::of(netns);
+    if host.state().exists()
+        && all_protected().is_ok_and(|left| left.iter().all(|one| one.record.slot() != THIS_MACHINE))
+    {
+        host.remove_slot_of_this_machine()?;
+    }
     Ok(removed)
 }
 

@@ -7,7 +7,7 @@ use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::load::own::{Own, context_own, write_listeners, write_own, write_own_filter};
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::HostPins;
-use crate::dataplane::pin::protected::all_protected;
+use crate::dataplane::pin::protected::interfaces_of_this_machine;
 use crate::host::netns;
 use crate::host::snapshot::LiveError;
 use crate::host::sockets::Sockets;
@@ -29,7 +29,7 @@ pub(super) fn write_addresses(host: &HostPins) -> Result<(), DataplaneError> {
     }
     let own = MapData::from_pin(host.map(map::OWN)).with_context(context_own)?;
     let filter = MapData::from_pin(host.map(map::OWN_FILTER)).with_context(context_own)?;
-    let protected = all_protected()?.into_iter().map(|one| one.record.index).collect();
+    let protected = interfaces_of_this_machine()?;
     let now = Own::read(&protected)?.keys()?;
     write_own(Map::from_map_data(own).and_then(TryInto::try_into).with_context(context_own)?, &now)?;
     write_own_filter(&filter, &now)

@@ -24,15 +24,17 @@ use crate::dataplane::sys::mapped::with_memory;
 use crate::dataplane::sys::words::{address_word, words};
 use crate::host::snapshot::Snapshot;
 use crate::host::sockets::{Socket, State, TCP, UDP};
+use crate::policy::modes::Protects;
 use crate::policy::ruleset::{FlowSettings, Lookup};
 
-/// Makes the missing flows under the active policies of these interfaces, and returns their number. Also updates the table of
-/// listeners, which decides which conversations may be revived.
+/// Makes the missing flows of this machine under the active policies of these interfaces, and returns their number. Also updates the
+/// table of listeners, which decides which conversations may be revived. The conversations of guests are not known here.
 ///
 /// # Errors
 /// When sockets or maps cannot be read or written.
 pub fn seed_protected(interfaces: &[Protected], snapshot: &Snapshot) -> Result<usize, DataplaneError> {
-    let generations: BTreeMap<u64, &Protected> = interfaces.iter().map(|one| (one.record.generation, one)).collect();
+    let of_this_machine = interfaces.iter().filter(|one| one.record.protects == Protects::Host);
+    let generations: BTreeMap<u64, &Protected> = of_this_machine.map(|one| (one.record.generation, one)).collect();
     let mut made = 0;
     for one in generations.into_values() {
         let (_reading, one) = &one.now()?;

@@ -30,8 +30,9 @@ use crate::dataplane::mode::resulting::{Known, Resulting, Why, kept_known};
 use crate::dataplane::pin::bases::Bases;
 use crate::dataplane::pin::document::write_record;
 use crate::dataplane::pin::folder::make_dir;
+use crate::dataplane::pin::host_slot::{self, HostSlot};
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
-use crate::dataplane::pin::protected::all_protected;
+use crate::dataplane::pin::protected::{all_protected, interfaces_of_this_machine};
 use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord, RecordedRule};
 use crate::dataplane::pin::slots;
 use crate::dataplane::plan::{Plan, PlannedInterface};
@@ -96,21 +97,23 @@ pub(super) fn stage_and_switch<'a>(
     let assignment = slots::assign(host, &plan.ruleset.rules, &in_force(plan)?, now)?;
     begin_at_zero_elsewhere(plan, &assignment)?;
     make_dir(&host.generation(generation))?;
-    let sockets = snapshot()?.sockets;
-    let of_protected = all_protected()?.into_iter().map(|one| one.record.index);
-    let indices: BTreeSet<u32> = of_protected.chain(targets.iter().map(|target| target.link.index)).collect();
+    let mut interfaces = interfaces_of_this_machine()?;
+    interfaces.extend(targets.iter().filter(|one| one.planned.protects == Protects::Host).map(|one| one.link.index));
+    let (mut taken, mut untold) = (HostSlot::taken()?, Some((interfaces, snapshot()?.sockets)));
     let mut objects = Vec::new();
     for (position, (target, config)) in targets.into_iter().zip(&configs).enumerate() {
-        let (load, wanted) = stage(plan, links, target, host, netns, generation, clock.hz, staged)?;
+        let (load, wanted) = stage(plan, links, target, host, netns, generation, clock.hz, &mut taken, staged)?;
         let config = config.get_or_init(|| object::config(&load));
         if let Some(one) = staged.last_mut() {
             one.config = *config;
         }
         let mut object = loader.object(&load, config)?;
         if position == 0 {
-            // The maps that all of them share.
             fill(&object, plan.ruleset, &assignment.slots)?;
-            own::write_own_addresses(&mut object, &indices)?;
+        }
+        // The addresses and listeners of guests are not known.
+        if let Some((interfaces, sockets)) = untold.take_if(|_| !load.slot.is_guest()) {
+            own::write_own_addresses(&mut object, &interfaces)?;
             own::write_listeners(object.direct.map(Direct::Listeners), &sockets)?;
         }
         if let Some(one) = staged.last_mut() {
@@ -144,10 +147,7 @@ pub(super) fn stage_and_switch<'a>(
     };
     write_record(&host.generation(generation).join("ruleset"), &record)?;
 
-    let deadline = match plan.confirm_within {
-        Some(within) => Some(Deadline::start(within)?),
-        None => None,
-    };
+    let deadline = plan.confirm_within.map(Deadline::start).transpose()?;
 
     for one in staged.iter_mut().filter(|one| one.staged.old.is_some()) {
         take_over(&mut one.bases, &one.staged.pins, &assignment.taken_over)?;
@@ -296,6 +296,7 @@ pub(super) fn stage<'a>(
     netns: u64,
     generation: u64,
     hz: u32,
+    taken: &mut BTreeSet<u32>,
     staged: &mut Vec<Upcoming>,
 ) -> Result<(Load<'a>, Vec<Wanted>), DataplaneError> {
     let Target { planned, link, mode, fallback, why, left_native } = target;
@@ -357,6 +358,7 @@ pub(super) fn stage<'a>(
     };
     let (outbound, outbound_why) = choose_outbound(link, mode);
     let attached = [Attached { attach_mode: mode, why }, Attached { attach_mode: outbound, why: outbound_why }];
+    let number = host_slot::choose(planned.protects, old.as_ref().map(|old| old.record.slot()), taken)?;
     let bases = old.as_ref().map(|old| Bases::read(&pins, old.record.generation)).transpose()?.unwrap_or_default();
     let mut next = Staged::new(link, planned.protects, &pins, generation, attached, old);
     if let Some(predecessor) = predecessor {
@@ -384,8 +386,8 @@ pub(super) fn stage<'a>(
         ruleset: plan.ruleset,
         link,
         is_bridge_port: bridge_of(link, links).is_some(),
-        is_guest: planned.protects == Protects::Guest,
         scope: planned.scope.or(plan.ruleset.settings.scope).unwrap_or(Scope::All),
+        slot: HostSlot::new(number, &pins, host),
         interface: pins,
         host,
         generation,

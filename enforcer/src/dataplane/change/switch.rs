@@ -15,6 +15,7 @@ use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::Pending;
 use crate::dataplane::pin::document::write_record;
 use crate::dataplane::pin::folder::{names_in, remove_dir};
+use crate::dataplane::pin::host_slot::THIS_MACHINE;
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
 use crate::dataplane::pin::protected::{Protected, all_protected};
 use crate::dataplane::pin::record::InterfaceRecord;
@@ -247,9 +248,10 @@ pub(in crate::dataplane) fn publish(pins: &InterfacePins, record: &InterfaceReco
 
 /// Removes generations that no interface uses and that no deadline may restore.
 pub(in crate::dataplane) fn sweep(host: &HostPins) -> Result<(), DataplaneError> {
-    let mut used = Vec::new();
+    let (mut used, mut is_about_this_machine) = (Vec::new(), false);
     for Protected { pins, record, .. } in all_protected()? {
         remove_left_over(&pins)?;
+        is_about_this_machine |= record.slot() == THIS_MACHINE;
         let mut kept = vec![record.generation];
         kept.extend(Pending::read(&pins)?.and_then(|pending| pending.needs_generation()));
         for name in names_in(&pins.state()) {
@@ -264,6 +266,9 @@ pub(in crate::dataplane) fn sweep(host: &HostPins) -> Result<(), DataplaneError>
     for number in host.generations().into_iter().filter(|number| !used.contains(number)) {
         let folder = host.generation(number);
         remove_dir(&folder).map_err(at(folder))?;
+    }
+    if !is_about_this_machine {
+        host.remove_slot_of_this_machine()?;
     }
     host.remove_unused_layouts()
 }

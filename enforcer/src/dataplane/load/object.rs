@@ -11,13 +11,14 @@ use enforcer_common::layout::{Config, MAPS, MapRow, Room, map};
 
 use super::direct::{DirectMaps, Place, room_for_ranges};
 use crate::dataplane::error::{Context as _, DataplaneError, error_number};
-use crate::dataplane::pin::pins::{HostPins, InterfacePins, pin_of};
+use crate::dataplane::pin::host_slot::{HostSlot, pin_of};
+use crate::dataplane::pin::pins::{HostPins, InterfacePins};
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::kernel::{allow_memory, takes_frags, tells_decrypted};
 use crate::dataplane::sys::open::open_map;
 use crate::host::links::Link;
-use crate::host::sockets::ephemeral_ports;
+use crate::host::sockets::{EPHEMERAL_OF_GUESTS, ephemeral_ports};
 use crate::policy::ruleset::{Ruleset, Scope};
 
 pub(in crate::dataplane) static OBJECT: &[u8] =
@@ -31,9 +32,9 @@ pub(in crate::dataplane) struct Load<'a> {
     pub(in crate::dataplane) ruleset: &'a Ruleset,
     pub(in crate::dataplane) link: &'a Link,
     pub(in crate::dataplane) is_bridge_port: bool,
-    pub(in crate::dataplane) is_guest: bool,
     pub(in crate::dataplane) scope: Scope,
     pub(in crate::dataplane) interface: InterfacePins,
+    pub(in crate::dataplane) slot: HostSlot,
     pub(in crate::dataplane) host: &'a HostPins,
     pub(in crate::dataplane) generation: u64,
     pub(in crate::dataplane) hz: u32,
@@ -92,7 +93,8 @@ pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, Datapl
     let host = HostPins::of(protected.record.netns);
     let of_policy = host.generation(protected.record.generation);
     let ranges = room_for_ranges(&of_policy.join(map::RANGES4))?;
-    let pinned = |row: &MapRow| pin_of(row, &protected.pins, &host, protected.record.generation);
+    let slot = HostSlot::of(protected);
+    let pinned = |row: &MapRow| pin_of(row, &protected.pins, &slot, &host, protected.record.generation);
     let direct = DirectMaps::open_or_make(ranges, |row| {
         if row.is_shared_with_copies() { Place::Found(pinned(row)) } else { Place::Unpinned }
     })?;
@@ -101,13 +103,15 @@ pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, Datapl
     for row in MAPS {
         match row.room {
             Room::Direct(_) | Room::Program(_) | Room::Bytes(_) => {}
-            Room::Entries(_) | Room::Flows | Room::Matrix(_) | Room::Prefixes6 if row.is_shared_with_copies() => {
+            Room::Entries { .. } | Room::Flows { .. } | Room::Matrix(_) | Room::Prefixes6
+                if row.is_shared_with_copies() =>
+            {
                 let path = pinned(row);
                 let info =
                     open_map(&path)?.info().with_context(|| format!("cannot look at the map {}", path.display()))?;
                 loader.map_max_entries(row.name, info.max_entries()).map_pin_path(row.name, path);
             }
-            Room::Entries(_) | Room::Flows | Room::Matrix(_) | Room::Prefixes6 => {
+            Room::Entries { .. } | Room::Flows { .. } | Room::Matrix(_) | Room::Prefixes6 => {
                 // LRU maps with few entries have no free entries on some CPUs.
                 loader.map_max_entries(row.name, 1024);
             }
@@ -122,7 +126,8 @@ pub(in crate::dataplane) fn again(protected: &Protected) -> Result<Object, Datap
     let config = Config::from_words(record.config);
     let host = HostPins::of(record.netns);
     let ranges = room_for_ranges(&host.generation(record.generation).join(map::RANGES4))?;
-    let pinned = |row: &MapRow| pin_of(row, pins, &host, record.generation);
+    let slot = HostSlot::of(protected);
+    let pinned = |row: &MapRow| pin_of(row, pins, &slot, &host, record.generation);
     let direct = DirectMaps::open_or_make(ranges, |row| Place::Found(pinned(row)))?;
     let mut loader = EbpfLoader::new();
     loader.override_global(map::CONFIG, &config, true).override_global(aya_log::LEVEL, record.bpf_log.level(), true);
@@ -135,10 +140,10 @@ pub(in crate::dataplane) fn again(protected: &Protected) -> Result<Object, Datap
 }
 
 fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) -> Result<Object, DataplaneError> {
-    let pinned = |row: &MapRow| pin_of(row, &load.interface, load.host, load.generation);
+    let pinned = |row: &MapRow| pin_of(row, &load.interface, &load.slot, load.host, load.generation);
     loader.override_global(map::CONFIG, config, true).override_global(aya_log::LEVEL, load.log.level(), true);
     for row in MAPS {
-        let Some(entries) = entries(row.room, load.ruleset) else { continue };
+        let Some(entries) = entries(row.room, load.ruleset, load.slot.is_guest()) else { continue };
         let path = pinned(row);
         loader.map_max_entries(row.name, reused(&path, entries)?).map_pin_path(row.name, path);
     }
@@ -148,11 +153,14 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
 }
 
 /// The number of entries with which aya creates a map for this policy; `None`: aya does not create this map.
-fn entries(room: Room, ruleset: &Ruleset) -> Option<u32> {
+fn entries(room: Room, ruleset: &Ruleset, is_guest: bool) -> Option<u32> {
     match room {
         Room::Direct(_) => None,
-        Room::Program(entries) | Room::Entries(entries) | Room::Bytes(entries) => Some(entries),
-        Room::Flows => Some(ruleset.settings.flows.entries),
+        Room::Program(entries) | Room::Bytes(entries) => Some(entries),
+        Room::Entries { host, guest } => Some(if is_guest { guest } else { host }),
+        Room::Flows { host, guest } => {
+            Some(ruleset.settings.flows.entries.unwrap_or(if is_guest { guest } else { host }))
+        }
         Room::Matrix(direction) => at_least_one(ruleset.table(direction).matrix.len()),
         Room::Prefixes6 => at_least_one(ruleset.prefixes.keys().filter(|net| net.addr().is_ipv6()).count()),
     }
@@ -198,20 +206,21 @@ fn reused(path: &Path, wanted: u32) -> Result<u32, DataplaneError> {
 pub(in crate::dataplane) fn config(load: &Load<'_>) -> Config {
     let table = |direction| load.ruleset.table(direction);
     let settings = &load.ruleset.settings;
+    let is_guest = load.slot.is_guest();
     let features = [
         // `scope` applies only to this machine.
-        (Config::SCOPE_HOST, load.scope == Scope::Host && !load.is_guest),
+        (Config::SCOPE_HOST, load.scope == Scope::Host && !is_guest),
         (Config::BRIDGE_PORT, load.is_bridge_port),
-        (Config::GUEST, load.is_guest),
+        (Config::GUEST, is_guest),
         (Config::LOG, load.log != BpfLog::Off),
         (Config::FRAGS, takes_frags()),
     ];
     let features =
         features.iter().filter(|(_, on)| *on).fold(load.ruleset.features(), |all, (feature, _)| all | feature);
     // A kernel refuses programs that call functions it does not have.
-    let decrypts = if load.is_guest || tells_decrypted() != Some(true) { Config::DECRYPTS } else { 0 };
+    let decrypts = if is_guest || tells_decrypted() != Some(true) { Config::DECRYPTS } else { 0 };
     let features = features & !decrypts;
-    let ephemeral = ephemeral_ports();
+    let ephemeral = if is_guest { EPHEMERAL_OF_GUESTS } else { ephemeral_ports() };
     let jiffies = |seconds: u32| seconds.saturating_mul(load.hz);
     Config {
         features,
@@ -227,7 +236,7 @@ pub(in crate::dataplane) fn config(load: &Load<'_>) -> Config {
         ephemeral_last: u32::from(*ephemeral.end()),
         events_per_second: EVENTS_PER_SECOND,
         one_way: jiffies(settings.flows.one_way),
-        slot: 0,
+        slot: load.slot.number,
     }
 }
 

@@ -4,6 +4,7 @@ pub(super) mod bases;
 pub(super) mod bpffs;
 pub(super) mod document;
 pub(super) mod folder;
+pub(super) mod host_slot;
 pub(super) mod lock;
 pub(super) mod owners;
 pub(super) mod pins;

@@ -4,17 +4,18 @@
 //! /sys/fs/bpf/enforcer/eth0/inbound                   the active program; `outbound` beside it
 //! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/                link_inbound, link_outbound, CONTROL, RULES, REASONS, record
 //! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/g7/             the programs of generation 7
-//! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/     flows, fragments, own addresses: of the network namespace
+//! /sys/fs/bpf/enforcer/tap3/v<LAYOUT>/                the same, and flows, fragments, denied flows: the slot of a guest
+//! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/     flows, fragments, own addresses: the slot of this machine
 //! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/g7/  the policy of generation 7: port tables, prefixes, rules by name
 //! /sys/fs/bpf/enforcer/moving:4026531840:5/           an interface that was renamed, while its folder is moved
 //! ```
 //! An interface name cannot hold a colon, so none of them collide.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use enforcer_common::Direction;
-use enforcer_common::layout::{LAYOUT_VERSION, MapOwner, MapRow};
+use enforcer_common::layout::{LAYOUT_VERSION, MAPS, MapOwner};
 use serde::{Deserialize, Serialize};
 
 use super::record::InterfaceRecord;
@@ -231,6 +232,18 @@ impl HostPins {
         Ok(())
     }
 
+    /// Removes the maps of the slot of this machine, where guests alone are protected.
+    pub(in crate::dataplane) fn remove_slot_of_this_machine(&self) -> Result<(), DataplaneError> {
+        for row in MAPS.iter().filter(|row| row.owner == MapOwner::Slot) {
+            let path = self.map(row.name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Removes layouts of other versions that no interface of the network namespace uses.
     pub(in crate::dataplane) fn remove_unused_layouts(&self) -> Result<(), DataplaneError> {
         let netns = self.dir.file_name().and_then(|name| name.to_str()?.strip_prefix("host:")?.parse().ok());
@@ -277,20 +290,6 @@ impl HostPins {
 pub(in crate::dataplane) fn all() -> Vec<InterfacePins> {
     let names = names_in(Path::new(ROOT)).into_iter().filter(|name| !name.starts_with("host:"));
     names.map(|name| InterfacePins::in_folder(&name).found()).collect()
-}
-
-/// The path of a map: beside the policy, the interface or the host that owns it.
-pub(in crate::dataplane) fn pin_of(
-    map: &MapRow,
-    interface: &InterfacePins,
-    host: &HostPins,
-    generation: u64,
-) -> PathBuf {
-    match map.owner {
-        MapOwner::Policy => host.generation(generation).join(map.name),
-        MapOwner::Interface => interface.map(map.name),
-        MapOwner::Host => host.map(map.name),
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The protected interfaces, found by their pins.
 
+use std::collections::BTreeSet;
+
 use super::owners::check_folders;
 use crate::dataplane::error::DataplaneError;
 use crate::dataplane::pin::document::read_record;
@@ -7,6 +9,7 @@ use crate::dataplane::pin::lock::{Reading, reading};
 use crate::dataplane::pin::pins::{HostPins, InterfacePins, all};
 use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord};
 use crate::host::netns::own;
+use crate::policy::modes::Protects;
 
 /// An interface of this network namespace that has pins.
 #[derive(Clone, Debug)]
@@ -67,6 +70,15 @@ pub(in crate::dataplane) fn all_protected() -> Result<Vec<Protected>, DataplaneE
     }
     found.sort_by(|a, b| a.interface.cmp(&b.interface));
     Ok(found)
+}
+
+/// The interfaces that protect this machine, by index.
+///
+/// # Errors
+/// When the pins cannot be read.
+pub(in crate::dataplane) fn interfaces_of_this_machine() -> Result<BTreeSet<u32>, DataplaneError> {
+    let of_this_machine = all_protected()?.into_iter().filter(|one| one.record.protects == Protects::Host);
+    Ok(of_this_machine.map(|one| one.record.index).collect())
 }
 
 /// The recorded policy of an interface.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::load::per_cpu;
-use crate::dataplane::pin::pins::HostPins;
+use crate::dataplane::pin::host_slot::HostSlot;
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::sys::batch::{count_entries, hash_entries};
 use crate::dataplane::sys::open::open_map;
@@ -22,44 +22,42 @@ use crate::dataplane::sys::words::address6;
 /// # Errors
 /// When the maps cannot be read.
 pub fn denied(protected: &[Protected]) -> Result<Denied, DataplaneError> {
-    let Some(first) = protected.first() else { return Ok(Denied::default()) };
-    // All that is protected in a network namespace shares one table.
-    let host = HostPins::of(first.record.netns);
-    let data = open(&host)?;
-    let entries: Vec<(DeniedKey, DeniedState)> = hash_entries(&data).with_context(context)?;
     let interfaces: BTreeMap<u32, &Protected> = protected.iter().map(|one| (one.record.index, one)).collect();
-    let remembered = entries.len();
-    let flows = entries.into_iter().filter_map(|(key, state)| {
-        let protected = interfaces.get(&key.interface)?;
-        Some(DeniedFlow {
-            packets: state.counter.packets,
-            bytes: state.counter.bytes,
-            first: protected.record.clock.time(state.first).unwrap_or(Timestamp::UNIX_EPOCH),
-            last: protected.record.clock.time(state.last).unwrap_or(Timestamp::UNIX_EPOCH),
-            ..flow(&protected.interface, &key, state.local)?
-        })
-    });
-    let mut denied = Denied { flows: flows.collect(), remembered, capacity: capacity(&data)?, ..Denied::default() };
-    (denied.suppressed, denied.lost) = suppressed(&host)?;
+    let mut denied = Denied::default();
+    for (slot, _) in HostSlot::each(protected) {
+        let data = open(&slot)?;
+        let entries: Vec<(DeniedKey, DeniedState)> = hash_entries(&data).with_context(context)?;
+        denied.add(entries.len(), capacity(&data)?, suppressed(&slot)?);
+        denied.flows.extend(entries.into_iter().filter_map(|(key, state)| {
+            let protected = interfaces.get(&key.interface)?;
+            Some(DeniedFlow {
+                packets: state.counter.packets,
+                bytes: state.counter.bytes,
+                first: protected.record.clock.time(state.first).unwrap_or(Timestamp::UNIX_EPOCH),
+                last: protected.record.clock.time(state.last).unwrap_or(Timestamp::UNIX_EPOCH),
+                ..flow(&protected.interface, &key, state.local)?
+            })
+        }));
+    }
     Ok(denied)
 }
 
-/// How the table of denied flows is used, and what no flow of it tells; the flows themselves are left out.
+/// How the tables of denied flows are used, and what no flow of them tells; the flows themselves are left out.
 ///
 /// # Errors
 /// When the maps cannot be read.
 pub fn denied_use(protected: &[Protected]) -> Result<Denied, DataplaneError> {
-    let Some(first) = protected.first() else { return Ok(Denied::default()) };
-    let host = HostPins::of(first.record.netns);
-    let data = open(&host)?;
-    let remembered = count_entries::<DeniedKey, DeniedState>(&data).with_context(context)?;
-    let remembered = usize::try_from(remembered).unwrap_or(usize::MAX);
-    let (suppressed, lost) = suppressed(&host)?;
-    Ok(Denied { flows: Vec::new(), remembered, capacity: capacity(&data)?, suppressed, lost })
+    let mut denied = Denied::default();
+    for (slot, _) in HostSlot::each(protected) {
+        let data = open(&slot)?;
+        let remembered = count_entries::<DeniedKey, DeniedState>(&data).with_context(context)?;
+        denied.add(usize::try_from(remembered).unwrap_or(usize::MAX), capacity(&data)?, suppressed(&slot)?);
+    }
+    Ok(denied)
 }
 
-fn open(host: &HostPins) -> Result<MapData, DataplaneError> {
-    MapData::from_pin(host.map(map::DENIED)).with_context(context)
+fn open(slot: &HostSlot) -> Result<MapData, DataplaneError> {
+    MapData::from_pin(slot.map(map::DENIED)).with_context(context)
 }
 
 /// Entries at most.
@@ -71,10 +69,10 @@ fn context() -> String {
     "cannot read the denied flows".to_owned()
 }
 
-/// Refused packets that were only counted, because more came than are told a second; and events that found the ring full.
-pub(in crate::dataplane) fn suppressed(host: &HostPins) -> Result<(u64, u64), DataplaneError> {
+/// Refused packets of a slot that were only counted, because more came than are told a second; and events that found the ring full.
+pub(in crate::dataplane) fn suppressed(slot: &HostSlot) -> Result<(u64, u64), DataplaneError> {
     let mut sums = (0, 0);
-    for words in per_cpu::words(&open_map(&host.map(map::BUCKET))?, Direct::Bucket)? {
+    for words in per_cpu::words(&open_map(&slot.map(map::BUCKET))?, Direct::Bucket)? {
         // As in `Bucket`.
         if let [_tokens, _last, suppressed, lost, ..] = *words {
             sums = (sums.0 + suppressed, sums.1 + lost);
@@ -187,12 +185,25 @@ impl Asked {
 pub struct Denied {
     /// The flows.
     pub flows: Vec<DeniedFlow>,
-    /// Flows that are remembered for all interfaces of this network namespace.
+    /// Flows that are remembered in the slots of these interfaces.
     pub remembered: usize,
-    /// Flows that can be remembered: when more come, those that were quiet for longest are forgotten.
+    /// Flows that can be remembered there.
     pub capacity: u32,
-    /// Refused packets that no flow tells of, because more came than are told in a second. Of all interfaces.
+    /// Whether the table of a slot is full: when more flows come, those that were quiet for longest are forgotten.
+    pub is_full: bool,
+    /// Refused packets that no flow tells of, because more came than are told in a second. Of these slots.
     pub suppressed: u64,
-    /// Events that found the ring buffer full. Of all interfaces.
+    /// Events that found the ring buffer full. Of these slots.
     pub lost: u64,
+}
+
+impl Denied {
+    /// Adds the table of another slot: the flows in it, its capacity, and what was suppressed and lost.
+    fn add(&mut self, remembered: usize, capacity: u32, (suppressed, lost): (u64, u64)) {
+        self.remembered += remembered;
+        self.capacity += capacity;
+        self.is_full |= remembered >= capacity as usize;
+        self.suppressed += suppressed;
+        self.lost += lost;
+    }
 }

@@ -11,8 +11,9 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::denied::{flow, suppressed};
 use crate::dataplane::error::{Context as _, DataplaneError, at};
+use crate::dataplane::pin::host_slot::HostSlot;
 use crate::dataplane::pin::pins::HostPins;
-use crate::dataplane::pin::protected::Protected;
+use crate::dataplane::pin::protected::{Protected, all_protected};
 use crate::dataplane::read::denied::{Asked, DeniedEvent};
 use crate::dataplane::sys::clock::Clock;
 use crate::host::netns;
@@ -68,12 +69,15 @@ impl EventStream {
         }
     }
 
-    /// Refused packets that no event tells of, and events that found the ring full, since the host was first protected.
+    /// Refused packets that no event tells of, and events that found the ring full, since each slot was first protected.
     ///
     /// # Errors
-    /// When the map was removed.
+    /// When the pins cannot be read.
     pub fn suppressed(&self) -> Result<(u64, u64), DataplaneError> {
-        suppressed(&self.host)
+        let protected = all_protected()?;
+        // A port that is detached in this moment takes its numbers with it.
+        let sums = HostSlot::each(&protected).into_iter().filter_map(|(slot, _)| suppressed(&slot).ok());
+        Ok(sums.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)))
     }
 
     /// Whether the programs still write to this ring: it is gone after the last interface was detached, and another one comes

@@ -16,8 +16,8 @@ use jiff::Timestamp;
 
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::mode::control;
+use crate::dataplane::pin::host_slot::HostSlot;
 use crate::dataplane::pin::lock::lock;
-use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::sys::batch::hash_entries;
 use crate::dataplane::sys::clock::Clock;
@@ -31,6 +31,9 @@ const IN_FLIGHT: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flow {
     key: Key,
+    slot: HostSlot,
+    /// The port of the guest that opened it; `None`: this machine did.
+    pub guest: Option<String>,
     /// IP protocol.
     pub protocol: u8,
     /// The peer.
@@ -102,18 +105,26 @@ enum Key {
     V6(FlowKey6),
 }
 
-/// Reads the flows of the host that have not expired, in no order. All interfaces of a network namespace share one table.
+/// Reads the flows that have not expired, in no order: those of this machine, whose interfaces share one table, and those of each guest.
 ///
 /// # Errors
 /// When the maps cannot be read.
 pub fn flows(protected: &[Protected]) -> Result<Vec<Flow>, DataplaneError> {
-    let Some(first) = protected.first() else { return Ok(Vec::new()) };
-    let host = HostPins::of(first.record.netns);
+    let mut found = Vec::new();
+    for (slot, one) in HostSlot::each(protected) {
+        found.extend(flows_of(&slot, one)?);
+    }
+    Ok(found)
+}
+
+/// Reads the flows of a slot; `first` is one of its interfaces.
+fn flows_of(slot: &HostSlot, first: &Protected) -> Result<Vec<Flow>, DataplaneError> {
     let clock = &first.record.clock;
     let one_way = Config::from_words(first.record.config).one_way;
     let context = || "cannot read the flow table".to_owned();
-    let v4: Vec<(FlowKey4, FlowState)> = hash_entries(&open_map(&host.map(map::FLOWS4))?).with_context(context)?;
-    let v6: Vec<(FlowKey6, FlowState6)> = hash_entries(&open_map(&host.map(map::FLOWS6))?).with_context(context)?;
+    let v4: Vec<(FlowKey4, FlowState)> = hash_entries(&open_map(&slot.map(map::FLOWS4))?).with_context(context)?;
+    let v6: Vec<(FlowKey6, FlowState6)> = hash_entries(&open_map(&slot.map(map::FLOWS6))?).with_context(context)?;
+    let guest = slot.is_guest().then(|| first.interface.clone());
     let now = clock.jiffies_now();
     let v4 = v4.into_iter().map(|(key, state)| {
         let [remote, local] = [key.remote, key.local].map(|word| Ipv4Addr::from(word.to_ne_bytes()).into());
@@ -132,6 +143,8 @@ pub fn flows(protected: &[Protected]) -> Result<Vec<Flow>, DataplaneError> {
         let silence = u64::from(state.silence(now.max(state.last)));
         Flow {
             key,
+            slot: slot.clone(),
+            guest: guest.clone(),
             protocol,
             remote,
             remote_port: Some(ports.remote()).filter(|port| has_ports && *port != 0),
@@ -160,21 +173,30 @@ fn expiry(state: &FlowState, now: u64, silence: u64, one_way: u32, clock: &Clock
 /// When a map cannot be read or written.
 pub fn end_flows(protected: &[Protected], flows: &[Flow]) -> Result<usize, DataplaneError> {
     let _lock = lock()?;
-    let Some(first) = protected.first() else { return Ok(0) };
-    let host = HostPins::of(first.record.netns);
-    let Clock { hz, .. } = first.record.clock;
-    // A packet that is just being judged must not recreate the flow.
-    for one in protected {
-        let seconds = Config::from_words(one.record.config).timeout_udp / hz.max(1);
-        control::look_at_memory_for(&one.pins, &one.record.clock, seconds)?;
+    let mut ended = 0;
+    for (slot, first) in HostSlot::each(protected) {
+        let its: Vec<&Flow> = flows.iter().filter(|flow| flow.slot == slot).collect();
+        if its.is_empty() {
+            continue;
+        }
+        let Clock { hz, .. } = first.record.clock;
+        // A packet that is just being judged must not recreate the flow.
+        for one in protected.iter().filter(|one| HostSlot::of(one) == slot) {
+            let seconds = Config::from_words(one.record.config).timeout_udp / hz.max(1);
+            control::look_at_memory_for(&one.pins, &one.record.clock, seconds)?;
+        }
+        ended += end_flows_of(&slot, &its, &first.record.clock)?;
     }
-    let refused = DenialState { last: first.record.clock.jiffies_now().saturating_sub(2), flags: DenialState::ENDED };
+    Ok(ended)
+}
+
+/// Ends flows of a slot.
+fn end_flows_of(slot: &HostSlot, flows: &[&Flow], clock: &Clock) -> Result<usize, DataplaneError> {
+    let refused = DenialState { last: clock.jiffies_now().saturating_sub(2), flags: DenialState::ENDED };
     let mut v4 =
-        Table::<FlowKey4, FlowState, DenialKey4, HotFlow4>::open(&host, [map::FLOWS4, map::DENIALS4, map::HOT_FLOWS4])?;
-    let mut v6 = Table::<FlowKey6, FlowState6, DenialKey6, HotFlow6>::open(
-        &host,
-        [map::FLOWS6, map::DENIALS6, map::HOT_FLOWS6],
-    )?;
+        Table::<FlowKey4, FlowState, DenialKey4, HotFlow4>::open(slot, [map::FLOWS4, map::DENIALS4, map::HOT_FLOWS4])?;
+    let mut v6 =
+        Table::<FlowKey6, FlowState6, DenialKey6, HotFlow6>::open(slot, [map::FLOWS6, map::DENIALS6, map::HOT_FLOWS6])?;
     let mut ended = 0;
     let (mut hot4, mut hot6) = (BTreeSet::new(), BTreeSet::new());
     for flow in flows {
@@ -208,9 +230,9 @@ struct Table<K: Pod, V: Pod, D: Pod, H: Pod + Default> {
 }
 
 impl<K: Pod, V: Pod, D: Pod, H: Pod + Default> Table<K, V, D, H> {
-    fn open(host: &HostPins, [flows, denials, hot]: [&str; 3]) -> Result<Self, DataplaneError> {
+    fn open(slot: &HostSlot, [flows, denials, hot]: [&str; 3]) -> Result<Self, DataplaneError> {
         let open = |name: &str| -> Result<Map, DataplaneError> {
-            Map::from_map_data(open_map(&host.map(name))?).with_context(|| context(name))
+            Map::from_map_data(open_map(&slot.map(name))?).with_context(|| context(name))
         };
         Ok(Self {
             flows: open(flows)?.try_into().with_context(|| context(flows))?,
@@ -269,6 +291,8 @@ impl Flow {
                 ports: enforcer_common::layout::Ports::new(remote_port, 40_000),
                 ..FlowKey4::default()
             }),
+            slot: HostSlot::of_this_machine(&crate::dataplane::pin::pins::HostPins::of(1)),
+            guest: None,
             protocol,
             remote: remote.parse().unwrap(),
             remote_port: Some(remote_port),

@@ -5,15 +5,16 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 
 use aya::maps::{Map, MapData, PerCpuArray};
-use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, MAPS, Purpose, Statistic, map};
+use enforcer_common::layout::{FlowKey4, FlowKey6, FlowState, FlowState6, MAPS, MapOwner, Purpose, Statistic, map};
 
 use crate::dataplane::error::{Context as _, DataplaneError};
-use crate::dataplane::pin::pins::{HostPins, pin_of};
+use crate::dataplane::pin::host_slot::{HostSlot, pin_of};
+use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::sys::batch::count_entries;
 use crate::dataplane::sys::open::open_map;
 
-/// Bytes of kernel memory, by purpose.
+/// Bytes of kernel memory, by purpose: of an interface, its policy, its slot and its network namespace.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct MapMemory {
     /// Tracked conversations.
@@ -26,6 +27,8 @@ pub struct MapMemory {
     pub counters: u64,
     /// Denied flows and the stream of events.
     pub events: u64,
+    /// The part of it that all slots share.
+    pub shared_events: u64,
     /// Addresses, listeners, bitmaps.
     pub host: u64,
 }
@@ -41,8 +44,10 @@ impl MapMemory {
 /// The flow table.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct FlowUse {
-    /// Entries at most, for each of IPv4 and IPv6.
+    /// IPv4 flows at most.
     pub most: u32,
+    /// IPv6 flows at most.
+    pub most6: u32,
     /// IPv4 flows in the table, those included that have timed out and were not evicted yet.
     pub v4: u64,
     /// The same for IPv6.
@@ -63,7 +68,7 @@ pub struct FlowUse {
 /// When a map cannot be opened.
 pub fn memory(protected: &Protected) -> Result<MapMemory, DataplaneError> {
     let (_reading, protected) = &protected.now()?;
-    let host = HostPins::of(protected.record.netns);
+    let (host, slot) = (HostPins::of(protected.record.netns), HostSlot::of(protected));
     let generation = protected.record.generation;
     // The record of the policy is no map of the programs.
     let mut memory = MapMemory { policy: bytes(&host.generation(generation).join("ruleset"))?, ..MapMemory::default() };
@@ -76,31 +81,36 @@ pub fn memory(protected: &Protected) -> Result<MapMemory, DataplaneError> {
             Purpose::Events => &mut memory.events,
             Purpose::Host => &mut memory.host,
         };
-        *part += bytes(&pin_of(row, &protected.pins, &host, generation))?;
+        let bytes = bytes(&pin_of(row, &protected.pins, &slot, &host, generation))?;
+        *part += bytes;
+        if row.owner == MapOwner::Host {
+            memory.shared_events += bytes;
+        }
     }
     Ok(memory)
 }
 
-/// How the flow table is used.
+/// How the flow table of an interface's slot is used.
 ///
 /// # Errors
 /// When a map cannot be read.
 pub fn flow_use(protected: &Protected) -> Result<FlowUse, DataplaneError> {
-    let host = HostPins::of(protected.record.netns);
+    let slot = HostSlot::of(protected);
     let context = || "cannot read the flow table".to_owned();
-    let open = |name: &str| MapData::from_pin(host.map(name)).with_context(context);
-    let flows4 = open(map::FLOWS4)?;
-    let most = flows4.info().with_context(context)?.max_entries();
+    let open = |name: &str| MapData::from_pin(slot.map(name)).with_context(context);
+    let most = |map: &MapData| map.info().map(|info| info.max_entries()).with_context(context);
+    let (flows4, flows6) = (open(map::FLOWS4)?, open(map::FLOWS6)?);
     let statistics: PerCpuArray<MapData, u64> =
         Map::from_map_data(open(map::STATISTICS)?).and_then(TryInto::try_into).with_context(context)?;
     let total = |statistic: Statistic| -> Result<u64, DataplaneError> {
         Ok(statistics.get(&(statistic as u32), 0).with_context(context)?.iter().sum())
     };
     let v4 = count_entries::<FlowKey4, FlowState>(&flows4).with_context(context)?;
-    let v6 = count_entries::<FlowKey6, FlowState6>(&open(map::FLOWS6)?).with_context(context)?;
+    let v6 = count_entries::<FlowKey6, FlowState6>(&flows6).with_context(context)?;
     let (made, revived) = (total(Statistic::FlowsMade)?, total(Statistic::FlowsRevived)?);
     Ok(FlowUse {
-        most,
+        most: most(&flows4)?,
+        most6: most(&flows6)?,
         v4,
         v6,
         made,

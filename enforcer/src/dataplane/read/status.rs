@@ -18,7 +18,7 @@ use crate::dataplane::mode::control::modes;
 use crate::dataplane::mode::pending::{DeadlineKind, DeadlineOutcome, Pending};
 use crate::dataplane::mode::resulting::held as held_back;
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
-use crate::dataplane::pin::protected::{Protected, all_protected, policy};
+use crate::dataplane::pin::protected::{Protected, interfaces_of_this_machine, policy};
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::pinned_link::held;
@@ -164,7 +164,7 @@ fn look_at_host(
     }
     let data = MapData::from_pin(HostPins::of(record.netns).map(map::OWN))
         .with_context(|| "cannot open the table of the host's own addresses".to_owned())?;
-    let protected = all_protected()?.into_iter().map(|one| one.record.index).collect();
+    let protected = interfaces_of_this_machine()?;
     let found = own::differences(&data, &Own::read(&protected)?, bridge.is_some())?;
     let mut said = Vec::new();
     if !found.missing.is_empty() {

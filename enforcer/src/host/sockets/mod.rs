@@ -187,6 +187,10 @@ const fn is_in_accept_queue(socket: &Socket) -> bool {
 /// The kernel's own default of `net.ipv4.ip_local_port_range`.
 const EPHEMERAL: RangeInclusive<u16> = 32768..=60999;
 
+/// The local ports that guests give to their connections, whatever system they run: Linux uses 32768 to 60999, Windows and many
+/// others 49152 to 65535 (RFC 6335).
+pub const EPHEMERAL_OF_GUESTS: RangeInclusive<u16> = 32768..=65535;
+
 /// The local ports that the kernel gives to connections of this host (`net.ipv4.ip_local_port_range`, which counts for IPv6 as
 /// well).
 #[must_use]

@@ -83,7 +83,7 @@ impl<'a> HostTables<'a> {
             now: Cell::new(0),
             modes: [Cell::new(Mode::Audit), Cell::new(Mode::Audit)],
             flow_ports: RefCell::default(),
-            flows: RefCell::new(Recent::new(flows.entries as usize)),
+            flows: RefCell::new(Recent::new(flows.entries4(host.guest) as usize)),
             denials: RefCell::new(Recent::new(DENIALS)),
             memory_until: Cell::new(0),
             ended_until: Cell::new(0),
@@ -118,7 +118,7 @@ impl<'a> HostTables<'a> {
 
     /// Forgets flows, refusals and fragments.
     pub fn forget(&self) {
-        self.flows.replace(Recent::new(self.ruleset.settings.flows.entries as usize));
+        self.flows.replace(Recent::new(self.ruleset.settings.flows.entries4(self.host.guest) as usize));
         self.denials.replace(Recent::new(DENIALS));
         self.fragments.replace(Recent::new(FRAGMENTS));
     }

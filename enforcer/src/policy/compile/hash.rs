@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use enforcer_common::layout::FLOWS;
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
@@ -42,9 +43,17 @@ pub(super) fn policy_hash(rules: &[Rule], settings: &Settings) -> String {
         Some(Scope::Host) => "host",
     };
     let flows = settings.flows;
+    // Said aloud, the default holds for guests as well.
+    let is_said = if flows.entries == Some(FLOWS) { " said" } else { "" };
     hasher.update(format!(
-        "outbound {} scope {scope} flows {} {} {} {} {} {}\n",
-        settings.outbound_judged, flows.entries, flows.tcp, flows.tcp_closing, flows.udp, flows.one_way, flows.icmp
+        "outbound {} scope {scope} flows {} {} {} {} {} {}{is_said}\n",
+        settings.outbound_judged,
+        flows.entries4(false),
+        flows.tcp,
+        flows.tcp_closing,
+        flows.udp,
+        flows.one_way,
+        flows.icmp
     ));
     hex(&hasher.finalize())
 }

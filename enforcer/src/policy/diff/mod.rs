@@ -317,7 +317,7 @@ fn settings(first: &Ruleset, second: &Ruleset) -> Vec<SettingChange> {
     type Read<'r> = Box<dyn Fn(&Ruleset) -> String + 'r>;
     let all: [(&'static str, Read<'_>); 7] = [
         ("scope", Box::new(scope)),
-        ("flows.entries", Box::new(of(|flows| flows.entries, ""))),
+        ("flows.entries", Box::new(of(|flows| flows.entries4(false), ""))),
         ("flows.tcp", Box::new(of(|flows| flows.tcp, "s"))),
         ("flows.tcp_closing", Box::new(of(|flows| flows.tcp_closing, "s"))),
         ("flows.udp", Box::new(of(|flows| flows.udp, "s"))),

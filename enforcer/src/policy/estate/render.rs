@@ -166,9 +166,7 @@ const fn scope_word(scope: Scope) -> &'static str {
 fn flows(flows: FlowSettings) -> String {
     let plain = FlowSettings::default();
     let mut parts = Vec::new();
-    if flows.entries != plain.entries {
-        parts.push(format!("entries: {}", flows.entries));
-    }
+    parts.extend(flows.entries.map(|entries| format!("entries: {entries}")));
     let times = [
         ("tcp", flows.tcp, plain.tcp),
         ("tcp_closing", flows.tcp_closing, plain.tcp_closing),

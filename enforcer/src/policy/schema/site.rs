@@ -196,7 +196,7 @@ pub enum Scope {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Flows {
-    /// Conversations at most, for each of IPv4 and IPv6 (131072).
+    /// Conversations at most, for each of IPv4 and IPv6 (131072; of a guest 4096 and 1024).
     #[schemars(range(min = 1024, max = 16_777_216))]
     pub entries: Option<u32>,
     /// Idle TCP conversations (7500s).

@@ -216,7 +216,7 @@ fn flows(reader: &Reader<'_>, node: &Node) -> Option<FlowSettings> {
     let entries = fields.optional("entries").and_then(|node| reader.integer(node, "a number", &FLOW_ENTRIES));
     let mut timeout = |key, default| fields.optional(key).and_then(|node| seconds(reader, node)).unwrap_or(default);
     let flows = FlowSettings {
-        entries: entries.and_then(|entries| u32::try_from(entries).ok()).unwrap_or(defaults.entries),
+        entries: entries.and_then(|entries| u32::try_from(entries).ok()),
         tcp: timeout("tcp", defaults.tcp),
         tcp_closing: timeout("tcp_closing", defaults.tcp_closing),
         udp: timeout("udp", defaults.udp),

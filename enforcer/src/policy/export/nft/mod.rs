@@ -86,7 +86,7 @@ fn warnings(plan: &Plan<'_>) -> Vec<String> {
              come: sysctl net.netfilter.nf_conntrack_tcp_be_liberal=1 net.netfilter.nf_conntrack_max={} \
              net.netfilter.nf_conntrack_tcp_timeout_established={} net.netfilter.nf_conntrack_udp_timeout={} \
              net.netfilter.nf_conntrack_udp_timeout_stream={} net.netfilter.nf_conntrack_icmp_timeout={}",
-            flows.entries, flows.tcp, flows.udp, flows.udp, flows.icmp
+            flows.entries4(false), flows.tcp, flows.udp, flows.udp, flows.icmp
         ),
         "loading: the named interfaces must be there when the file is loaded".to_owned(),
         "changes: there is no deadline, no list of connections that would be cut, and conversations that are older than the \
