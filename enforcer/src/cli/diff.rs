@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::cli::args::estate::whole;
 use crate::cli::output::{Format, Output};
 use crate::cli::print::table::{print, table};
 use crate::failure::Failure;
@@ -15,11 +16,12 @@ use crate::policy::source::{Error, Flags};
 /// Compare the traffic that two policies permit.
 ///
 /// Prints the traffic that SECOND permits, only counts, or refuses while FIRST does something else. The comparison covers new conversations; replies
-/// follow them.
+/// follow them. Of two estates, prints which conversations between which hosts become impossible, then which become possible.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit code 0, whether or not the policies differ.\n\n\
                   Examples:\n  \
                   enforcer diff running.yaml planned.yaml\n  \
+                  enforcer diff old/estate.yaml new/estate.yaml\n  \
                   enforcer diff a.yaml b.yaml --format json | jq '.changes[] | select(.change == \"permit\")'")]
 pub struct Args {
     /// First site file; `-` reads standard input.
@@ -55,6 +57,12 @@ struct Listing<'a> {
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     if args.first == "-" && args.second == "-" {
         return Err(Failure::BadInput(anyhow::anyhow!("only one of the two site files can be `-` (standard input)")));
+    }
+    if args.host.is_none() {
+        let catalogue = args.catalogue.as_deref();
+        if let (Some(first), Some(second)) = (whole(&args.first, catalogue)?, whole(&args.second, catalogue)?) {
+            return super::diff_estate::run(&first, &second, args.format, output);
+        }
     }
     let first = load(args, &args.first)?;
     let second = load(args, &args.second)?;

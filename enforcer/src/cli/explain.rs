@@ -4,11 +4,13 @@ use clap_complete::engine::ArgValueCompleter;
 use enforcer_common::{Mode, Verdict};
 
 use super::completions;
+use crate::cli::args::estate::whole_estate;
 use crate::cli::args::interfaces::InterfaceArgs;
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::{Format, Output};
 use crate::cli::print::table::source_rows;
 use crate::dataplane::{ask, modes_in_force};
+use crate::estate::explain::is_conversation;
 use crate::failure::Failure;
 use crate::judge::explain::{self, Explanation, Found};
 use crate::judge::tuple::Tuple;
@@ -24,12 +26,14 @@ use crate::text::escape::line;
     allow_missing_positional = true,
     after_help = "TUPLE is `in|out PROTOCOL SOURCE[:PORT] -> [DESTINATION][:PORT]`, with IPv6 addresses in \
                   brackets. `in` and `out` are seen from the protected host; you may leave out the host's own \
-                  address.\n\n\
+                  address. Of an estate, `PROTOCOL FROM -> TO[:PORT]` asks both ends: FROM and TO are hosts, \
+                  names under `outside:` or addresses.\n\n\
                   Exit code 0, whatever the verdict. Exit code 2: a wrong tuple or site.\n\n\
                   Examples:\n  \
                   enforcer explain site.yaml 'in tcp 10.0.0.5:40000 -> :8443'\n  \
                   enforcer explain site.yaml 'in udp [2001:db8::5]:4000 -> :161'\n  \
-                  enforcer explain --role finesse 'in icmp 10.0.0.5 ->'"
+                  enforcer explain --role finesse 'in icmp 10.0.0.5 ->'\n  \
+                  enforcer explain estate.yaml 'tcp rtr-a -> cuic1:8443'"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -50,6 +54,12 @@ pub struct Args {
 ///
 /// The tuple or the policy is wrong, or the output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    if is_conversation(&args.tuple)
+        && args.live.is_none()
+        && let Some(whole) = whole_estate(&args.policy)?
+    {
+        return super::explain_estate::run(&whole, &args.tuple, args.format, output);
+    }
     let tuple = match Tuple::parse(&args.tuple) {
         Ok(tuple) => tuple,
         Err(error) => {
@@ -108,7 +118,7 @@ fn ask_the_program(
     Ok((Found { reason: answer.reason, rule, audited: answer.audited }, mode))
 }
 
-fn print(explanation: &Explanation, mode: Mode, output: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn print(explanation: &Explanation, mode: Mode, output: &mut Output<'_>) -> Result<(), Failure> {
     writeln!(output.out, "{}: {}", explanation.verdict, explanation.reason)?;
     writeln!(output.out, "{}", explanation.sentence)?;
     if let Some(rule) = &explanation.rule {

@@ -11,6 +11,7 @@ use enforcer_common::{Direction, Reason, Verdict};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::Serialize;
 
+use crate::cli::args::estate::whole_estate;
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::{Format, Output};
 use crate::cli::print::table::{print, table};
@@ -31,7 +32,7 @@ const SHOWN: usize = 40;
 /// Judge the packets of a capture file.
 ///
 /// Prints the refused packets with the changes that would permit them, then the packets that pass. Reads pcap and pcapng with Ethernet, Linux cooked or raw IP
-/// frames. Needs no privileges.
+/// frames. Needs no privileges. Of an estate, judges a capture from a mirror port for each host in it.
 #[derive(Debug, clap::Args)]
 #[command(
     allow_missing_positional = true,
@@ -47,13 +48,13 @@ pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
     /// Capture file.
-    capture: PathBuf,
+    pub(super) capture: PathBuf,
     /// Address of the protected host; may be repeated. Default: taken from the capture, or guessed.
     #[arg(long, value_name = "ADDRESS")]
-    local: Vec<IpAddr>,
+    pub(super) local: Vec<IpAddr>,
     /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    pub(super) format: Format,
 }
 
 /// The output as JSON.
@@ -71,6 +72,9 @@ struct Listing<'a> {
 ///
 /// The policy or the capture is wrong, or the output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    if let Some(whole) = whole_estate(&args.policy)? {
+        return super::simulate_estate::run(args, &whole, output);
+    }
     let policy = args.policy.load()?;
     let compiled = match crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
         Ok(compiled) => compiled,
@@ -124,7 +128,7 @@ fn locals(args: &Args, output: &mut Output<'_>) -> Result<Locals, Failure> {
 }
 
 /// Reads the file, with a line of progress where somebody sees it.
-fn read(
+pub(super) fn read(
     path: &Path,
     pipes: Pipes,
     doing: &str,
@@ -165,7 +169,7 @@ fn read(
 }
 
 /// Says where a broken file broke.
-fn finish(path: &Path, end: &End) -> Result<(), Failure> {
+pub(super) fn finish(path: &Path, end: &End) -> Result<(), Failure> {
     let path = path.display();
     match end {
         End::Complete => Ok(()),
@@ -178,7 +182,7 @@ fn finish(path: &Path, end: &End) -> Result<(), Failure> {
     }
 }
 
-fn show(report: &Report, output: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn show(report: &Report, output: &mut Output<'_>) -> Result<(), Failure> {
     let of = |verdict| report.groups.iter().filter(move |group: &&Reported| group.verdict == verdict);
     let total = |verdict| of(verdict).map(|group| group.packets).sum::<u64>();
     writeln!(

@@ -3,6 +3,9 @@
 
 pub mod attribution;
 pub mod check;
+pub mod diff;
 pub mod ends;
+pub mod explain;
 mod ports;
 mod proofs;
+pub mod reach;

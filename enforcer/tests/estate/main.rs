@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod asked;
 mod both_ends;
 mod derived;
 mod errors;

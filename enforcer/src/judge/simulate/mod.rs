@@ -82,6 +82,13 @@ pub struct Simulation<'a> {
     unjudged: Unjudged,
 }
 
+/// The addresses of a packet, source first; `None`: it has none.
+#[must_use]
+pub fn ends_of(packet: &Packet<'_>) -> Option<[IpAddr; 2]> {
+    let captured = Captured::of(packet).ok()?;
+    look(&captured.padded()).map(|looked| [looked.source, looked.destination])
+}
+
 /// A group as it is reported.
 #[derive(Clone, Debug, Serialize)]
 pub struct Reported {
