@@ -1,21 +1,20 @@
 //! `enforcer explain`: prints the verdict on one packet and its reason.
 
 use clap_complete::engine::ArgValueCompleter;
-use enforcer_common::{Mode, Verdict};
+use enforcer_common::Mode;
 
 use super::completions;
 use crate::cli::args::estate::whole_estate;
 use crate::cli::args::interfaces::InterfaceArgs;
 use crate::cli::args::policy::PolicyArgs;
 use crate::cli::output::{Format, Output};
-use crate::cli::print::table::source_rows;
+use crate::cli::print::explanation::print;
 use crate::dataplane::{ask, modes_in_force};
 use crate::estate::explain::is_conversation;
 use crate::failure::Failure;
-use crate::judge::explain::{self, Explanation, Found};
+use crate::judge::explain::{self, Found};
 use crate::judge::tuple::Tuple;
 use crate::policy::ruleset::Ruleset;
-use crate::text::escape::line;
 
 /// Explain the verdict on one packet.
 ///
@@ -116,29 +115,4 @@ fn ask_the_program(
     let rule = named.or(by_policy.rule.filter(|_| by_policy.reason == answer.reason));
     let mode = modes_in_force(protected)?.of(tuple.direction);
     Ok((Found { reason: answer.reason, rule, audited: answer.audited }, mode))
-}
-
-pub(super) fn print(explanation: &Explanation, mode: Mode, output: &mut Output<'_>) -> Result<(), Failure> {
-    writeln!(output.out, "{}: {}", explanation.verdict, explanation.reason)?;
-    writeln!(output.out, "{}", explanation.sentence)?;
-    if let Some(rule) = &explanation.rule {
-        writeln!(output.out, "\nrule    {rule}")?;
-    }
-    if !explanation.sources.is_empty() {
-        writeln!(output.out, "source  {}", source_rows(&explanation.sources))?;
-    }
-    if let Some(summary) = &explanation.summary {
-        writeln!(output.out, "        {}", line(summary))?;
-    }
-    if explanation.verdict == Verdict::Drop {
-        if explanation.audited {
-            writeln!(output.out, "mode    this rule is in audit: counted, not dropped")?;
-        } else if mode == Mode::Audit {
-            writeln!(output.out, "mode    audit: counted, not dropped")?;
-        }
-    }
-    if let Some(hint) = &explanation.hint {
-        writeln!(output.out, "\nhint    {}", hint.replace('\n', "\n        "))?;
-    }
-    Ok(())
 }

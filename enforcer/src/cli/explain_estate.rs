@@ -2,9 +2,9 @@
 
 use jiff::Zoned;
 
-use super::explain::print;
 use crate::cli::args::estate::WholeEstate;
 use crate::cli::output::{Format, Output};
+use crate::cli::print::explanation::print;
 use crate::estate::explain::Asked;
 use crate::failure::Failure;
 use crate::judge::explain::mode_of;

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 
 use jiff::Zoned;
 use serde::Serialize;
 
-use super::simulate::{Args, finish, read, show};
 use crate::cli::args::estate::WholeEstate;
 use crate::cli::output::{Format, Output};
+use crate::cli::print::capture::{finish, read, show};
 use crate::failure::Failure;
 use crate::host::trusted::Pipes;
 use crate::judge::capture::{End, Packet};
@@ -39,16 +40,22 @@ struct Concerned {
 /// # Errors
 ///
 /// The capture is wrong, no packet in it is to or from a host, or the output cannot be written.
-pub(super) fn run(args: &Args, whole: &WholeEstate, output: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn run(
+    capture: &Path,
+    local: &[IpAddr],
+    format: Format,
+    whole: &WholeEstate,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
     let WholeEstate { estate, catalogue } = whole;
-    if !args.local.is_empty() {
+    if !local.is_empty() {
         return Err(Failure::BadInput(anyhow::anyhow!(
             "`--local` names the addresses of one host; an estate has those of all (`--host` chooses one)"
         )));
     }
     let mut seen: BTreeSet<IpAddr> = BTreeSet::new();
     let known: BTreeSet<IpAddr> = estate.hosts.values().flat_map(|host| host.addresses.iter().copied()).collect();
-    read(&args.capture, Pipes::Refused, "looking for hosts", output, |packet| {
+    read(capture, Pipes::Refused, "looking for hosts", output, |packet| {
         seen.extend(ends_of(packet).into_iter().flatten().filter(|address| known.contains(address)));
     })?;
     let today = Zoned::now().date();
@@ -62,7 +69,7 @@ pub(super) fn run(args: &Args, whole: &WholeEstate, output: &mut Output<'_>) -> 
     if concerned.is_empty() {
         return Err(Failure::BadInput(anyhow::anyhow!(
             "no packet of {} is to or from a host of the estate `{}`",
-            args.capture.display(),
+            capture.display(),
             estate.name
         )));
     }
@@ -71,7 +78,7 @@ pub(super) fn run(args: &Args, whole: &WholeEstate, output: &mut Output<'_>) -> 
         let known = Known { site: &one.site, catalogue, ruleset: &one.compiled.ruleset };
         simulations.push((one.machine.addresses.clone(), Simulation::new(known, &one.machine)));
     }
-    let (end, _) = read(&args.capture, Pipes::Refused, "judging", output, |packet| {
+    let (end, _) = read(capture, Pipes::Refused, "judging", output, |packet| {
         let Some(ends) = ends_of(packet) else { return };
         for (addresses, simulation) in &mut simulations {
             if ends.iter().any(|end| addresses.contains(end)) {
@@ -85,7 +92,7 @@ pub(super) fn run(args: &Args, whole: &WholeEstate, output: &mut Output<'_>) -> 
         .zip(&simulations)
         .map(|(one, (_, simulation))| (one.name.as_str(), simulation.report()))
         .collect();
-    match args.format {
+    match format {
         Format::Json => {
             let hosts = reports.into_iter().map(|(name, report)| (name.to_owned(), report)).collect();
             output.json(&Listing { complete: end == End::Complete, hosts })?;
@@ -97,5 +104,5 @@ pub(super) fn run(args: &Args, whole: &WholeEstate, output: &mut Output<'_>) -> 
             }
         }
     }
-    finish(&args.capture, &end)
+    finish(capture, &end)
 }
