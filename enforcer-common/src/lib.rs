@@ -18,6 +18,7 @@ pub mod ranges;
 pub mod seen;
 pub mod tables;
 pub mod verdict;
+pub mod way_back;
 #[cfg(feature = "user")]
 mod words;
 

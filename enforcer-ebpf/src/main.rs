@@ -8,6 +8,8 @@
 #[cfg(target_arch = "bpf")]
 mod direct;
 #[cfg(target_arch = "bpf")]
+mod dispatcher;
+#[cfg(target_arch = "bpf")]
 mod frame;
 #[cfg(target_arch = "bpf")]
 mod log;

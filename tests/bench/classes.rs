@@ -152,6 +152,11 @@ impl<'a> Class<'a> {
         Self { target: Some(nanoseconds), ..self }
     }
 
+    /// By another program than the bench's.
+    pub(crate) fn judged_by(self, program: &'a OwnedFd) -> Self {
+        Self { program, ..self }
+    }
+
     pub(crate) fn after(mut self, program: &'a OwnedFd, frame: &Packet) -> Self {
         self.before.push((program, frame.build()));
         self

@@ -12,6 +12,7 @@ mod floods;
 mod growth;
 mod packets;
 mod peers;
+mod pending;
 mod plots;
 mod programs;
 mod projection;

@@ -42,6 +42,7 @@ pub(crate) fn section(effort: Effort) -> Section {
     for hook in [Hook::Xdp, Hook::Tc] {
         effort.say(&format!("nanoseconds a packet: {}", hook.name()));
         collect(&mut rows, hook.name(), one_role(effort, hook));
+        collect(&mut rows, hook.name(), crate::pending::rows(effort, hook));
         for count in [10, 1000, 10_000, 100_000] {
             if effort.quick && count == 100_000 {
                 continue;

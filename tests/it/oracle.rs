@@ -268,7 +268,8 @@ fn converse(steps: &[(Step, bool)], judges: &[Judge<'_>], tally: &mut Tally) -> 
 
 /// Sets a mode as `enforcer mode` does in the end; the command also keeps it for the next boot, which takes its time.
 fn set_mode(protected: &dataplane::Protected, direction: Direction, mode: Mode) {
-    let path = protected.pins.dir().join(format!("v{LAYOUT_VERSION}")).join(map::CONTROL);
+    let generation = format!("v{LAYOUT_VERSION}/g{}", protected.record.generation);
+    let path = protected.pins.dir().join(generation).join(map::CONTROL);
     let data = MapData::from_pin(path).expect("it is pinned");
     let mut map: Array<_, Control> = Map::from_map_data(data).and_then(TryInto::try_into).expect("it is an array");
     let control = map.get(&0, 0).expect("there is one");

@@ -1,6 +1,7 @@
 //! What a program is told: constants at load, and the modes at any time.
 
-/// The modes in force, looked at only when a packet is about to be dropped, and until when what was in force before has a say. Each field is written by itself, in one store.
+/// The modes of the programs of one generation, looked at only when a packet is about to be dropped, and until when what was in force before
+/// has a say. Each field is written by itself, in one store.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Control {
@@ -15,6 +16,9 @@ pub struct Control {
     pub memory_until: u64,
     /// Jiffies until which [`Entry::ENDED`](crate::Entry::ENDED) counts.
     pub ended_until: u64,
+    /// Jiffies from which the programs that were confirmed last judge again; 0: never. The dispatcher compares it for every packet, so it is
+    /// a count of the cheapest clock.
+    pub way_back: u64,
 }
 
 /// What a program is told once, at load. The verifier sees constants and removes what a policy does not use.

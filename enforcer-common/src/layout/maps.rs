@@ -43,6 +43,8 @@ impl MapRow {
 pub enum MapOwner {
     /// A policy: made anew for each, and never edited while it is in force.
     Policy,
+    /// A policy on one interface: a policy that comes back has the modes that it had.
+    Modes,
     /// An interface: it survives a change of policy.
     Interface,
     /// A slot, which is one protected host: all interfaces of this machine share slot 0, because an answer may arrive on another one;
@@ -58,6 +60,7 @@ impl MapOwner {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Policy => "policy",
+            Self::Modes => "policy on an interface",
             Self::Interface => "interface",
             Self::Slot => "slot",
             Self::Host => "host",
@@ -197,7 +200,7 @@ maps! {
             "The decision for each inbound port, protocol and ethertype.";
         ServicesOut = SERVICES_OUT, Policy, Policy, Loader, One * ServiceIndex::COUNT * 4,
             "The same for outbound packets.";
-        Control = CONTROL, Interface, Counters, Loader, One * size_of::<Control>(),
+        Control = CONTROL, Modes, Counters, Loader, One * size_of::<Control>(),
             "The modes, and the deadline.";
         FlowPorts = FLOW_PORTS, Slot, Host, Programs, One * PORT_BYTES,
             "A byte for each local port that a flow has used.";

@@ -8,7 +8,7 @@ use aya_ebpf::maps::Array;
 
 /// Jiffies.
 #[inline(always)]
-pub(super) fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     // SAFETY: a helper without arguments.
     unsafe { bpf_jiffies64() }
 }

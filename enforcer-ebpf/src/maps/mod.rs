@@ -19,9 +19,9 @@ use enforcer_common::layout::{
 use enforcer_common::outcome::Outcome;
 use enforcer_common::seen::Seen;
 use enforcer_common::tables::Tables;
-use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass, ranges};
+use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass, ranges, way_back};
 
-pub(crate) use clock::tell_time;
+pub(crate) use clock::{now, tell_time};
 pub(crate) use statics::CONFIG;
 
 use crate::direct::{DirectArray, masked};
@@ -55,6 +55,13 @@ impl Maps {
             Direction::Outbound => (now as u32).wrapping_sub(last_out) < layout::load(&CONFIG.hz),
         }
     }
+}
+
+/// Jiffies from which the programs that were confirmed last judge again; 0: never.
+#[inline(always)]
+pub(crate) fn deadline_of_change() -> u64 {
+    // SAFETY: the map has this value, and lives as long as the program. Volatile: the host writes it.
+    unsafe { read_volatile(&raw const (*CONTROL.first()).way_back) }
 }
 
 /// A word that was found, or 0.
@@ -325,6 +332,11 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn enforces(&self, direction: Direction) -> u32 {
+        let way_back = deadline_of_change();
+        // The clock is asked only where a change waits.
+        if way_back != 0 && way_back::is_left_alone(self.now(), way_back, layout::load(&CONFIG.hz)) {
+            return 0;
+        }
         let control = CONTROL.first();
         // SAFETY: the map has this value, and lives as long as the program. Volatile: the host writes it.
         let deadline = unsafe { read_volatile(&raw const (*control).deadline) };

@@ -38,9 +38,9 @@ use crate::state::history::Event;
                   Connections that this host opened continue when enforcement begins. Connections that peers \
                   opened continue only if a rule permits them. apply lists those that would be cut; on a terminal \
                   it asks before it continues.\n\n\
-                  With --confirm-within, the kernel itself stops enforcing at the deadline, and a background \
-                  process restores the last confirmed policy and modes. If there is none, the policy stays in \
-                  audit. Applying again with --confirm-within starts a new deadline. Applying without it makes the \
+                  With --confirm-within, the kernel itself judges by the last confirmed policy past the deadline, \
+                  even if every process of enforcer is dead. Where it cannot, apply says why: the new policy is in \
+                  audit then, and a background process restores the last confirmed policy if there is one. Applying again with --confirm-within starts a new deadline. Applying without it makes the \
                   policy permanent and clears the deadline. Only a permanent or confirmed policy is saved for the \
                   next boot. An open change window (`enforcer mode audit --for`) continues unless you set a mode.\n\n\
                   Exit code 4: refused for safety; nothing was changed.\n\n\

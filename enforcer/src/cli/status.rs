@@ -8,7 +8,7 @@ use crate::cli::args::interfaces::{InterfaceArgs, other_versions};
 use crate::cli::output::{Format, Output};
 use crate::cli::print::table::table;
 use crate::cli::print::usage::Usage;
-use crate::dataplane::{InterfaceStatus, Judging, not_judging, status, watch_native};
+use crate::dataplane::{InterfaceStatus, Judges, Judging, Pending, not_judging, status, watch_native};
 use crate::failure::Failure;
 use crate::policy::modes::Protects;
 use crate::protect::judging::GLANCE;
@@ -49,6 +49,12 @@ struct Listed {
     protects: &'static str,
     /// The slot of the protected host; 0: this machine.
     slot: u32,
+    /// Which policy judges: `applied`, `unconfirmed` or `last-confirmed`.
+    judges: &'static str,
+    /// What judges past the deadline of an unconfirmed change: `last-confirmed` or `audit`, the unconfirmed policy in audit.
+    at_deadline: Option<&'static str>,
+    /// The policy that was confirmed last, while a change waits or has not been reverted yet.
+    last_confirmed: Option<String>,
     policy_hash: String,
     policy: String,
     /// The estate that the policy belongs to.
@@ -137,6 +143,9 @@ fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {
         deadline: status.pending.as_ref().filter(|pending| pending.is_armed()).map(|pending| pending.at().to_string()),
         protects: status.record.protects.name(),
         slot: status.record.slot(),
+        judges: status.judges.name(),
+        at_deadline: status.pending.as_ref().and_then(at_deadline),
+        last_confirmed: status.pending.as_ref().and_then(Pending::confirmed_hash).map(str::to_owned),
         policy_hash: status.record.policy_hash.clone(),
         policy: status.origin.clone(),
         estate: status.estate.as_ref().map(|of| of.estate.clone()),
@@ -156,6 +165,14 @@ fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {
         applied: status.record.applied.to_string(),
         usage,
     }
+}
+
+/// What judges past the deadline of a change that waits; `None`: none waits, or only its modes are unconfirmed.
+fn at_deadline(pending: &Pending) -> Option<&'static str> {
+    if !pending.is_armed() || !pending.is_of_unconfirmed() {
+        return None;
+    }
+    Some(if pending.is_dispatched() { "last-confirmed" } else { "audit" })
 }
 
 fn print(
@@ -183,14 +200,19 @@ fn print(
     }
     writeln!(output.out, "{}", crate::cli::print::table::print(&rows))?;
     for (status, usage) in statuses.iter().zip(usages) {
-        let InterfaceStatus { record, origin, estate, rules, problems, notes, .. } = status;
+        let InterfaceStatus { record, origin, estate, rules, problems, notes, judges, .. } = status;
         let host = estate.as_ref().map(|of| format!(" (host {} of the estate {})", of.host, of.estate));
         writeln!(
             output.out,
-            "{}: {rules} rules of {}{}, policy {}, protected since {:.0}, applied {:.0}",
+            "{}: {rules} rules of {}{}, {}policy {}, protected since {:.0}, applied {:.0}",
             record.interface,
             line(origin),
             line(&host.unwrap_or_default()),
+            match judges {
+                Judges::Applied => "",
+                Judges::Unconfirmed => "unconfirmed ",
+                Judges::LastConfirmed => "last confirmed ",
+            },
             record.policy_hash.get(..16).unwrap_or(&record.policy_hash),
             record.since,
             record.applied

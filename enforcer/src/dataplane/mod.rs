@@ -18,7 +18,7 @@ pub use crate::host::netns::here;
 pub use crate::policy::modes::{ModeChange, Modes, Protects};
 pub use crate::policy::source::HookChoice;
 pub use crate::state::totals::count::{Count, VerdictCounts};
-pub use change::applied::Applied;
+pub use change::applied::{Applied, AtDeadline};
 pub use change::apply::{apply, refuse_bridge_ports};
 pub use change::confirm::{Confirmation, confirm};
 pub use change::deadline::{Changed, Until, set_modes};
@@ -39,7 +39,7 @@ pub use hook::found::{
 pub use hook::renamed::{once_called, protected};
 pub use kinds::{AttachMode, Attached, DirectionRecord, Hook};
 pub use load::object::read_ahead;
-pub use mode::control::modes_in_force;
+pub use mode::active::modes_in_force;
 pub use mode::pending::{DeadlineKind, DeadlineOutcome, Pending, pending};
 pub use mode::resulting::{Resulting, Why, held};
 pub use pin::lock::{Reading, reading, run_folder};
@@ -58,7 +58,7 @@ pub use read::judging::{Caution, Judging, Patience, Sample, Watch, not_judging, 
 pub use read::log::{LogLine, LogStream};
 pub use read::map_use::{FlowUse, MapMemory, flow_use, memory};
 pub use read::readback::{Loaded, readback};
-pub use read::status::{InterfaceStatus, detached, status};
+pub use read::status::{InterfaceStatus, Judges, detached, status};
 pub use read::totals::save_totals;
 pub use sys::kernel::{lacks_frags, untried_kernel};
 pub use sys::native::{NativeXdp, Refusal, ask_driver};

@@ -2,7 +2,7 @@
 
 use enforcer_common::{Direction, Mode};
 
-use crate::dataplane::{Applied, DeadlineKind, Modes, Pending};
+use crate::dataplane::{Applied, AtDeadline, DeadlineKind, Modes, Pending};
 
 /// Says that enforcement has ended, where it has. Nobody must overlook that: it is printed with `--quiet` as well.
 #[must_use]
@@ -14,7 +14,7 @@ pub(crate) fn ended(interface: &str, before: Option<Modes>, now: Modes) -> Optio
 
 /// What was done on an interface.
 pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
-    let Applied { inbound, outbound, modes, resulting, deadline, lifted, pin, warnings, .. } = applied;
+    let Applied { inbound, outbound, modes, resulting, deadline, at_deadline, lifted, pin, warnings, .. } = applied;
     let why = if outbound.why.is_empty() { String::new() } else { format!(" ({})", outbound.why) };
     let mut said = vec![format!(
         "inbound {} ({}), outbound {}{why}; {}; pinned at {}",
@@ -32,7 +32,7 @@ pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
         said.push(format!("mode {}", resulting.reasons()));
     }
     match (deadline, lifted) {
-        (Some(deadline), _) => said.push(deadline_text(deadline)),
+        (Some(deadline), _) => said.extend([deadline_text(deadline)].into_iter().chain(meanwhile(at_deadline))),
         (None, Some(lifted)) => {
             said.push(format!("this change is permanent; the deadline {} is cleared", lifted.at()));
         }
@@ -42,10 +42,31 @@ pub(crate) fn sentences(applied: &Applied) -> Vec<String> {
     said
 }
 
+/// Says what the kernel does by itself at the deadline, and what comes of the change if something else happens before.
+fn meanwhile(at_deadline: &AtDeadline) -> Option<String> {
+    match at_deadline {
+        AtDeadline::Nothing => None,
+        AtDeadline::Confirmed { policy_hash, .. } => Some(format!(
+            "until it is confirmed, a reboot returns to the last confirmed policy {}, another `apply --confirm-within` keeps that policy as the \
+             last confirmed one, and `detach` removes both policies; the agent repairs nothing before the deadline",
+            policy_hash.get(..16).unwrap_or(policy_hash)
+        )),
+        AtDeadline::Audit(why) => Some(format!(
+            "the kernel alone cannot go back to a policy at the deadline ({why}): until a process of enforcer acts, the new policy judges in \
+             audit from then on"
+        )),
+    }
+}
+
 /// Returns a sentence that says what a pending deadline means for the operator.
 #[must_use]
 pub fn deadline_text(pending: &Pending) -> String {
     match pending.kind() {
+        DeadlineKind::Unconfirmed if pending.is_dispatched() => format!(
+            "run `enforcer confirm` before {}; otherwise the kernel judges by the last confirmed policy from then on, even if every process of \
+             enforcer is dead",
+            pending.at()
+        ),
         DeadlineKind::Unconfirmed => format!(
             "run `enforcer confirm` before {}; otherwise enforcement ends then, and the last confirmed policy is restored",
             pending.at()

@@ -59,7 +59,7 @@ fn a_change_that_nobody_confirmed_is_undone_by_the_agent_where_its_process_was_k
     let host = Host::with_site(ENFORCING);
     let agent = host.start(&["--check", "1s"]);
     let first = host.status("/policy_hash");
-    let within = format!("{}s", 3 * harness::machine::patience());
+    let within = format!("{}s", 8 * harness::machine::patience());
     let near = &host.cable.near.interface;
     host.run(&["apply", "--role", "finesse", "--interface", near, "--confirm-within", &within]).expect_code(0);
     assert_ne!(host.status("/policy_hash"), first);

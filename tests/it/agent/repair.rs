@@ -37,7 +37,7 @@ fn a_control_map_without_its_pin_is_pinned_again() {
     host.run(&["mode", "enforce"]).expect_code(0);
     assert_eq!(host.ask(), Reply::Silence);
     let since = host.status("/since");
-    fs::remove_file(host.pins().join(format!("v{LAYOUT_VERSION}/CONTROL"))).expect("it is there");
+    fs::remove_file(host.pins().join(format!("v{LAYOUT_VERSION}/g1/CONTROL"))).expect("it is there");
     wait_for_value(&Some(0), || host.run(&["status"]).code);
     assert_eq!((host.status("/inbound/mode"), host.status("/since")), ("enforce".into(), since));
     assert_eq!(host.ask(), Reply::Silence);

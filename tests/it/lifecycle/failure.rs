@@ -59,6 +59,15 @@ impl Two {
         line
     }
 
+    /// Applies a policy to some of them.
+    #[track_caller]
+    pub(super) fn apply_to(&self, which: &[usize], policy: &[&str]) {
+        let mut line = vec!["apply"];
+        line.extend(which.iter().flat_map(|number| ["--interface", self.names[*number].as_str()]));
+        line.extend(policy);
+        enforcer(self.host(), &line).expect_code(0);
+    }
+
     #[track_caller]
     pub(super) fn apply(&self, policy: &[&str]) {
         enforcer(self.host(), &self.line(policy)).expect_code(0);
@@ -152,6 +161,14 @@ fn a_change_of_policy_that_fails_at_any_call_changes_nothing() {
     let two = Two::new();
     two.apply(NATIVE);
     fail_everywhere(&two, libc::ENOMEM, || two.apply(NATIVE), OTHER);
+}
+
+#[test]
+fn a_change_that_is_to_be_confirmed_and_fails_at_any_call_changes_nothing() {
+    let two = Two::new();
+    two.apply(NATIVE);
+    let policy: Vec<&str> = OTHER.iter().copied().chain(["--confirm-within", "1h"]).collect();
+    fail_everywhere(&two, libc::ENOMEM, || two.apply(NATIVE), &policy);
 }
 
 #[test]

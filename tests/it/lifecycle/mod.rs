@@ -21,6 +21,7 @@ mod renamed;
 mod totals;
 mod undo;
 mod upgrade;
+mod way_back;
 mod window;
 
 use std::fs;

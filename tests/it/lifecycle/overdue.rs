@@ -44,11 +44,16 @@ fn pass(protected: &Protected, change: impl Fn(&str)) {
     panic!("this machine is too busy to kill a process within a minute");
 }
 
+/// The other policy where the kernel cannot go back by itself.
+fn on_another_hook() -> Vec<&'static str> {
+    OTHER.iter().map(|word| if *word == "native" { "tc" } else { word }).collect()
+}
+
 fn hash(protected: &Protected) -> Value {
     status(protected).1["policy_hash"].clone()
 }
 
-fn kept_hash(protected: &Protected) -> Value {
+pub(super) fn kept_hash(protected: &Protected) -> Value {
     let path = state_folder().join(format!("{}.json", protected.cable.near.interface));
     let text = fs::read_to_string(path).expect("a policy is kept");
     serde_json::from_str::<Value>(&text).expect("it is JSON")["policy_hash"].clone()
@@ -73,7 +78,11 @@ fn every_command_that_changes_something_restores_what_was_confirmed_before_it_ac
         (&["mode", "audit"], Some(0), "audit"),
     ] {
         let_it_pass(&protected, OTHER);
-        assert_ne!(hash(&protected), good, "before `{line:?}` the unconfirmed policy is there");
+        assert_eq!(
+            status(&protected).1["judges"],
+            "last-confirmed",
+            "before `{line:?}` the kernel has gone back alone"
+        );
         let ran = protected.run(line);
         assert_eq!(ran.code, code.or(ran.code), "{line:?}: {}", ran.stderr);
         expect_said(&ran);
@@ -99,6 +108,17 @@ fn commands_that_read_say_that_the_deadline_has_passed_and_change_nothing() {
     let near = protected.cable.near.interface.clone();
     let dry = ["apply", "--role", "finesse", "--interface", &near, "--dry-run"];
     for line in [&["status"][..], &["counters"], &["denied"], &["readiness"], &["report", "-o", "/dev/null"], &dry] {
+        let ran = protected.run(line);
+        expect_said(&ran);
+        assert!(ran.stderr.contains("the kernel judges by the last confirmed policy in enforce"), "{}", ran.stderr);
+    }
+    let (code, json) = status(&protected);
+    assert_eq!((code, &json["inbound"]["mode"]), (Some(0), &"enforce".into()), "{json}");
+    assert_eq!((&json["judges"], &json["policy_hash"]), (&"last-confirmed".into(), &good));
+    protected.run(&["save"]).expect_code(0);
+    // Where the kernel cannot go back, the unconfirmed policy is in audit.
+    let_it_pass(&protected, &on_another_hook());
+    for line in [&["status"][..], &["counters"], &dry] {
         let ran = protected.run(line);
         expect_said(&ran);
         assert!(ran.stderr.contains("the unconfirmed policy judges in audit"), "{}", ran.stderr);
@@ -144,7 +164,7 @@ fn where_the_policy_before_is_gone_audit_remains_and_everybody_says_so() {
     let pins =
         Path::new("/sys/fs/bpf/enforcer").join(&protected.cable.near.interface).join(format!("v{LAYOUT_VERSION}"));
     let before: Vec<_> = generations(&pins);
-    let_it_pass(&protected, OTHER);
+    let_it_pass(&protected, &on_another_hook());
     for generation in before {
         fs::remove_dir_all(generation).expect("it is kept for the way back");
     }
@@ -160,6 +180,30 @@ fn where_the_policy_before_is_gone_audit_remains_and_everybody_says_so() {
     assert_eq!(status(&protected).0, Some(0));
 }
 
+#[test]
+fn where_only_the_pins_of_the_policy_before_are_gone_the_kernel_judges_by_it_all_the_same() {
+    let protected = Protected::apply(ENFORCE);
+    let _servers = Servers::start(&protected.cable.host, &[PORT, REFUSED_PORT], &[]);
+    let good = hash(&protected);
+    let pins =
+        Path::new("/sys/fs/bpf/enforcer").join(&protected.cable.near.interface).join(format!("v{LAYOUT_VERSION}"));
+    let before: Vec<_> = generations(&pins);
+    let_it_pass(&protected, OTHER);
+    for generation in before {
+        fs::remove_dir_all(generation).expect("it is kept for the way back");
+    }
+    let ran = protected.run(&["mode", "enforce"]);
+    assert!(ran.stderr.contains("cannot be put back on the hooks"), "{}", ran.stderr);
+    assert_eq!([PORT, REFUSED_PORT].map(|port| ask(&protected.cable, port)), [Reply::Silence; 2]);
+    let (code, json) = status(&protected);
+    let found = (code, &json["inbound"]["mode"], &json["policy_hash"]);
+    assert_eq!(found, (Some(1), &"enforce".into(), &good), "{json}");
+    assert!(sentences(&json, "problems").contains("enforcer apply"), "{json}");
+    protected.apply_again(ENFORCE);
+    assert_eq!(status(&protected).0, Some(0));
+    assert_eq!([PORT, REFUSED_PORT].map(|port| ask(&protected.cable, port)), [Reply::Silence; 2]);
+}
+
 fn generations(pins: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(pins).expect("it is protected").filter_map(Result::ok).map(|entry| entry.path());
     entries.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('g'))).collect()
@@ -171,7 +215,7 @@ fn a_way_back_that_is_killed_at_any_point_is_finished_by_the_next_command() {
     let _servers = Servers::start(&protected.cable.host, &[PORT, REFUSED_PORT], &[]);
     let good = hash(&protected);
     // Another hook, so that there is a link to put aside and one to put back.
-    let policy: Vec<&str> = OTHER.iter().map(|word| if *word == "native" { "tc" } else { word }).collect();
+    let policy = on_another_hook();
     let save = |die_at: usize| {
         let mut made = 0;
         watch(&mut command(&protected.cable.host, &["save"]), CHANGING, |call| {
@@ -189,7 +233,8 @@ fn a_way_back_that_is_killed_at_any_point_is_finished_by_the_next_command() {
     let calls = save(usize::MAX);
     assert_eq!(hash(&protected), good);
     for at in 1..=8 {
-        let_it_pass(&protected, &policy);
+        // Or the same hook, on which the kernel has gone back by itself.
+        let_it_pass(&protected, if at % 2 == 0 { OTHER } else { &policy });
         // The way back is the first of what the command does: about the first half of its calls.
         save(1 + at * calls / 12);
         protected.run(&["save"]).expect_code(0);

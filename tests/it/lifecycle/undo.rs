@@ -11,9 +11,10 @@ use super::failure::{LINK_UPDATE, NATIVE, OTHER, Two, is_bpf, links_of_two};
 
 const MAP_UPDATE: u64 = 2;
 
-/// The modes until a deadline, as the programs read them: 0 is audit.
-fn modes(interface: &str) -> u64 {
-    let path = Path::new("/sys/fs/bpf/enforcer").join(interface).join(format!("v{LAYOUT_VERSION}/CONTROL"));
+/// The modes of a generation until a deadline, as its programs read them: 0 is audit.
+fn modes(interface: &str, generation: u32) -> u64 {
+    let path = format!("{interface}/v{LAYOUT_VERSION}/g{generation}/CONTROL");
+    let path = Path::new("/sys/fs/bpf/enforcer").join(path);
     let map = Map::from_map_data(MapData::from_pin(path).expect("it is pinned")).expect("a map");
     let control: Array<MapData, Control> = map.try_into().expect("an array");
     control.get(&0, 0).expect("it has one entry").modes
@@ -29,13 +30,13 @@ fn the_old_policy_comes_back_under_no_mode_but_its_own() {
         if is_bpf(call, &[LINK_UPDATE]) {
             switched += 1;
             if failed {
-                seen.extend(two.names.iter().map(|name| modes(name)));
+                seen.extend(two.names.iter().map(|name| modes(name, 1)));
             }
         }
         // The first record that is written when all hooks are switched, and the modes of the new policy are stored.
         if switched == links_of_two() && !failed && call.is_rename() {
             failed = true;
-            assert_ne!(modes(&two.names[0]), 0, "the new policy enforces");
+            assert_ne!(modes(&two.names[0], 2), 0, "the new policy enforces");
             return Then::Fail(libc::ENOMEM);
         }
         Then::GoOn

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::dataplane::change::straighten::straighten_all;
 use crate::dataplane::change::switch::sweep_unused;
 use crate::dataplane::change::way_back::finish;
 use crate::dataplane::error::DataplaneError;
@@ -39,9 +40,14 @@ pub fn confirm(interfaces: &[Protected]) -> Result<Vec<Confirmation>, DataplaneE
     finish(Pending::is_overdue)?;
     let failed = |error| Confirmation::Failed(format!("{:#}", anyhow::Error::from(error)));
     let found = interfaces.iter().map(|one| confirm_one(&one.pins).unwrap_or_else(failed)).collect();
+    straighten_all(interfaces);
     sweep_unused(interfaces);
     Ok(found)
 }
+
+/// Said of a change that waits, and has not reached every hook.
+const UNFINISHED: &str = "the command that applied this change was killed before it was finished; run `enforcer apply` again, or wait for the \
+                          deadline, at which the last confirmed policy judges again";
 
 pub(super) fn confirm_one(pins: &InterfacePins) -> Result<Confirmation, DataplaneError> {
     let Some(pending) = Pending::read(pins)? else { return Ok(Confirmation::Nothing) };
@@ -49,7 +55,14 @@ pub(super) fn confirm_one(pins: &InterfacePins) -> Result<Confirmation, Dataplan
         (DeadlineKind::Window, true) => Confirmation::Window(pending.at()),
         (DeadlineKind::Window, false) => Confirmation::Nothing,
         (DeadlineKind::Unconfirmed, true) => {
-            control::lift(pins)?;
+            let record = pins.record()?;
+            let generation = record.as_ref().map(|record| record.generation);
+            if pending.dispatched.is_some() && pending.dispatched != generation {
+                return Ok(Confirmation::Failed(UNFINISHED.to_owned()));
+            }
+            if let Some(generation) = generation {
+                control::lift(pins, generation)?;
+            }
             Pending::remove(pins)?;
             let kept = State::of(pins.name()).keep();
             Confirmation::Confirmed { not_kept: kept.err().map(|error| format!("{:#}", anyhow::Error::from(error))) }

@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use enforcer_common::Mode;
-
-use super::restorer;
+use super::confirm_within::Deadline;
+use super::straighten::straighten_all;
 use super::switch::Old;
 use super::way_back::refuse_overdue;
 use crate::dataplane::change::switch::sweep_unused;
@@ -73,7 +72,7 @@ pub fn set_modes(interfaces: &[Protected], change: ModeChange, until: Until) -> 
     if let Err(error) = result {
         for (one, old) in interfaces.iter().zip(&olds).take(changed.len() + 1) {
             // Report the first error.
-            let _ = control::put_back(&one.pins, &old.control);
+            let _ = control::put_back(&one.pins, old.judging, &old.control);
             let _ = match &old.pending {
                 Some(pending) => pending.write(&one.pins),
                 None => Pending::remove(&one.pins),
@@ -83,55 +82,9 @@ pub fn set_modes(interfaces: &[Protected], change: ModeChange, until: Until) -> 
         return Err(error);
     }
     kept.into_iter().flatten().for_each(last_good::Before::forget);
+    straighten_all(interfaces);
     sweep_unused(interfaces);
     Ok(changed)
-}
-
-/// A deadline for a confirmation, and its restoring process.
-pub(in crate::dataplane) struct Deadline {
-    token: u64,
-    at: u64,
-    restorer: u32,
-}
-
-impl Deadline {
-    /// Starts the restoring process. The deadline is not armed yet.
-    pub(in crate::dataplane) fn start(within: Duration) -> Result<Self, DataplaneError> {
-        let now = clock::since_boot();
-        // Commands that arm deadlines hold the lock: no two read the same nanosecond.
-        let token = now;
-        let at = now.saturating_add(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
-        Ok(Self { token, at, restorer: restorer::start(token, at)? })
-    }
-
-    /// Arms it on an interface. What was confirmed last stays so through any number of unconfirmed changes.
-    pub(in crate::dataplane) fn arm(
-        &self,
-        pins: &InterfacePins,
-        old: Option<&Old>,
-        modes: Modes,
-        after: Modes,
-    ) -> Result<(), DataplaneError> {
-        let pending = Pending {
-            kind: DeadlineKind::Unconfirmed,
-            deadline: self.at,
-            token: self.token,
-            restorer: Some(self.restorer),
-            before: old.and_then(last_good),
-            outcome: None,
-            trouble: None,
-        };
-        pending.write(pins)?;
-        control::arm(pins, modes, self.at, after)
-    }
-}
-
-/// The last confirmed policy, before any number of unconfirmed changes.
-fn last_good(old: &Old) -> Option<Before> {
-    match &old.pending {
-        Some(pending) if pending.is_armed() || pending.is_of_unconfirmed() => pending.before.clone(),
-        _ => Some(Before { record: old.record.clone(), modes: old.modes }),
-    }
 }
 
 fn olds(interfaces: &[Protected]) -> Result<Vec<Old>, DataplaneError> {
@@ -144,6 +97,18 @@ fn olds(interfaces: &[Protected]) -> Result<Vec<Old>, DataplaneError> {
             Old::read(&one.pins, record)
         })
         .collect()
+}
+
+/// Refuses a deadline on a policy that judges by itself only because its programs could not be put on the hooks.
+fn refuse_held(interfaces: &[Protected], olds: &[Old]) -> Result<(), DataplaneError> {
+    let Some((one, _)) = interfaces.iter().zip(olds).find(|(_, old)| old.judging != old.record.generation) else {
+        return Ok(());
+    };
+    Err(DataplaneError::Refused(format!(
+        "the last change of {} was not confirmed, and the last confirmed policy could not be put back on its hooks, although it judges; run \
+         `enforcer apply` first",
+        one.interface
+    )))
 }
 
 fn armed(old: &Old, kind: DeadlineKind) -> Option<&Pending> {
@@ -171,16 +136,16 @@ fn change_for_good(
             // In a window the other direction keeps what it will return to.
             good = change.of(before.modes);
             if good == now {
-                control::write(&one.pins, now)?;
+                control::write(&one.pins, old.judging, now)?;
                 Pending::remove(&one.pins)?;
             } else {
                 let before = Before { modes: good, ..before.clone() };
                 Pending { before: Some(before), ..pending.clone() }.write(&one.pins)?;
-                control::arm(&one.pins, now, pending.deadline, good)?;
+                control::arm(&one.pins, old.judging, now, pending.deadline, good)?;
                 lifted = None;
             }
         } else {
-            control::write(&one.pins, now)?;
+            control::write(&one.pins, old.judging, now)?;
             Pending::remove(&one.pins)?;
         }
         settle(&one.pins, old, change)?;
@@ -209,6 +174,7 @@ fn change_never_confirmed(
 ) -> Result<Changed, DataplaneError> {
     let now = change.of(old.modes);
     if now.enforces()
+        && !pending.is_dispatched()
         && let (Some(why), Some(_)) = (pending.trouble(), &pending.before)
     {
         return Err(DataplaneError::Refused(format!(
@@ -218,7 +184,7 @@ fn change_never_confirmed(
             pending.at()
         )));
     }
-    control::write(&one.pins, now)?;
+    control::write(&one.pins, old.judging, now)?;
     settle(&one.pins, old, change)?;
     let mut not_kept = None;
     if let Some(before) = &pending.before {
@@ -234,7 +200,7 @@ fn change_never_confirmed(
         deadline: None,
         lifted: None,
         not_kept,
-        never_confirmed: now.enforces(),
+        never_confirmed: now.enforces() && !pending.is_dispatched(),
     })
 }
 
@@ -266,6 +232,7 @@ fn change_unconfirmed(
             )));
         }
     }
+    refuse_held(interfaces, olds)?;
     let deadline = Deadline::start(within)?;
     for (one, old) in interfaces.iter().zip(olds) {
         let now = change.of(old.modes);
@@ -273,11 +240,7 @@ fn change_unconfirmed(
         let is_needed = now != old.modes || armed(old, DeadlineKind::Unconfirmed).is_some();
         let mut not_kept = None;
         if is_needed {
-            let after = match last_good(old) {
-                Some(before) if before.record.generation == old.record.generation => before.modes,
-                _ => Modes::both(Mode::Audit),
-            };
-            deadline.arm(&one.pins, Some(old), now, after)?;
+            deadline.arm(&one.pins, old, now)?;
             not_kept = keep_modes(&one.pins, old, now, None);
         }
         changed.push(Changed {
@@ -310,6 +273,7 @@ fn open_window(
             )));
         }
     }
+    refuse_held(interfaces, olds)?;
     let now = clock::since_boot();
     let deadline = now.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
     for (one, old) in interfaces.iter().zip(olds) {
@@ -322,8 +286,11 @@ fn open_window(
             let before = Before { record: old.record.clone(), modes: after };
             let kind = DeadlineKind::Window;
             let (token, before) = (now, Some(before));
-            Pending { kind, deadline, token, restorer: None, before, outcome: None, trouble: None }.write(&one.pins)?;
-            control::arm(&one.pins, modes, deadline, after)?;
+            let (outcome, trouble, dispatched) = (None, None, None);
+            let window =
+                Pending { kind, deadline, token, restorer: None, before, outcome, trouble, dispatched, is_back: false };
+            window.write(&one.pins)?;
+            control::arm(&one.pins, old.judging, modes, deadline, after)?;
         }
         changed.push(Changed {
             interface: one.interface.clone(),

@@ -10,7 +10,7 @@ use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::attach::{MADE_CLSACT, remove_clsact, remove_pins, take_off};
 use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::kinds::AttachMode;
-use crate::dataplane::mode::control;
+use crate::dataplane::mode::active;
 use crate::dataplane::mode::pending::Pending;
 use crate::dataplane::pin::host_slot::THIS_MACHINE;
 use crate::dataplane::pin::lock::lock;
@@ -130,7 +130,7 @@ impl Remains {
     fn modes(&self, netns: u64) -> Option<Modes> {
         let record = self.record.as_ref().ok()?.as_ref().filter(|record| record.netns == netns)?;
         nix::net::if_::if_indextoname(record.index).ok()?;
-        control::modes(&self.pins).ok()
+        active::modes(&self.pins).ok()
     }
 
     fn remove(&self, netns: u64) -> Result<Vec<String>, DataplaneError> {

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use enforcer_common::Direction;
 
+use super::straighten::finish_confirmation;
+use super::way_back::finish;
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::aside::{drop_aside, finish_interrupted, name_as_recorded, put_back_aside, set_aside};
 use crate::dataplane::hook::attach::{put_in_force, take_off};
@@ -12,6 +14,8 @@ use crate::dataplane::hook::choose::choose;
 use crate::dataplane::hook::programs::{TC_BESIDE, load, missing, pin_program, program_name, show};
 use crate::dataplane::kinds::{AttachMode, DirectionRecord, Hook, hook_of};
 use crate::dataplane::load::object::again;
+use crate::dataplane::mode::control;
+use crate::dataplane::mode::pending::Pending;
 use crate::dataplane::pin::document::write_record;
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::protected::{Protected, all_protected};
@@ -27,6 +31,7 @@ use crate::policy::source::HookChoice;
 /// The native program is then still attached, unless only its removal failed.
 pub fn leave_native(interface: &str, why: &str) -> Result<Option<AttachMode>, DataplaneError> {
     let _lock = lock()?;
+    finish(Pending::is_overdue)?;
     let Some(protected) = all_protected()?.into_iter().find(|one| one.interface == interface) else { return Ok(None) };
     let Protected { pins, record, .. } = &protected;
     if record.inbound.attach_mode != AttachMode::Native {
@@ -35,6 +40,7 @@ pub fn leave_native(interface: &str, why: &str) -> Result<Option<AttachMode>, Da
     let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;
     let Some(link) = links.iter().find(|link| link.index == record.index) else { return Ok(None) };
     finish_interrupted(pins, record)?;
+    give_up_way_back(&protected)?;
     let (mode, _, _) = choose(link, Protects::Host, HookChoice::Tc, None)?;
     let folder = pins.generation(record.generation);
     let program = folder.join(TC_BESIDE);
@@ -59,6 +65,17 @@ pub fn leave_native(interface: &str, why: &str) -> Result<Option<AttachMode>, Da
     show(pins, new.generation)?;
     drop_aside(interface, pins, Direction::Inbound, Protects::Host, AttachMode::Native)?;
     Ok(Some(mode))
+}
+
+/// Ends the kernel's own way back where a change waits: the programs of the last confirmed policy are for the hook that is left. Past the
+/// deadline the new policy is in audit.
+fn give_up_way_back(protected: &Protected) -> Result<(), DataplaneError> {
+    let Protected { pins, record, .. } = protected;
+    let Some(pending) = Pending::read(pins)?.filter(Pending::is_dispatched) else { return Ok(()) };
+    control::audit_at(pins, record.generation, pending.deadline)?;
+    Pending { dispatched: None, ..pending }.write(pins)?;
+    control::lift_way_back(pins, record.generation)?;
+    finish_confirmation(protected)
 }
 
 /// Loads and pins the tc program with the maps of the active policy.

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::dataplane::error::DataplaneError;
 use crate::dataplane::hook::renamed::once_called;
-use crate::dataplane::mode::control::modes;
+use crate::dataplane::mode::active::{self, modes};
 use crate::dataplane::mode::pending::{DeadlineKind, Pending};
 use crate::dataplane::mode::resulting::{Known, Resulting, kept_known};
 use crate::dataplane::pin::pins::InterfacePins;
@@ -154,7 +154,7 @@ pub fn policies_after_change(
 ) -> Result<Vec<(Loaded, Vec<Outlook>)>, DataplaneError> {
     let mut generations: BTreeMap<u64, (Loaded, Vec<Outlook>)> = BTreeMap::new();
     for one in interfaces.iter().filter(|one| one.record.protects == Protects::Host) {
-        let (_reading, one) = &one.now()?;
+        let (_reading, one) = &active::now(one)?;
         let mut after = modes(&one.pins)?;
         if let Some(change) = change {
             after = change.of(after);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use super::way_back::{End, finish};
+use super::way_back::finish;
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::mode::pending::Pending;
 use crate::dataplane::pin::lock::{lock, try_lock};
@@ -70,7 +70,7 @@ pub fn restore(token: u64, deadline: u64) -> Result<(), DataplaneError> {
     }
     for attempt in 1.. {
         let result = lock().and_then(|_lock| finish(|pending| pending.token == token && pending.outcome.is_none()));
-        let is_done = result.as_ref().is_ok_and(|all| all.iter().all(|one| !matches!(one.end, End::Failed(_))));
+        let is_done = result.as_ref().is_ok_and(|all| all.iter().all(|one| !one.end.is_failure()));
         if is_done {
             break;
         }

@@ -16,6 +16,7 @@ use enforcer_common::{Direction, Entry, EntryKind, ServiceIndex};
 
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::load::own::write_listeners;
+use crate::dataplane::mode::active;
 use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::read::readback::loaded;
@@ -37,7 +38,7 @@ pub fn seed_protected(interfaces: &[Protected], snapshot: &Snapshot) -> Result<u
     let generations: BTreeMap<u64, &Protected> = of_this_machine.map(|one| (one.record.generation, one)).collect();
     let mut made = 0;
     for one in generations.into_values() {
-        let (_reading, one) = &one.now()?;
+        let (_reading, one) = &active::now(one)?;
         let loaded = loaded(&one.record)?;
         let host = HostPins::of(one.record.netns);
         let listeners = MapData::from_pin(host.map(map::LISTENERS)).with_context(|| context(map::LISTENERS))?;

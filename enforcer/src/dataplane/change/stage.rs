@@ -4,13 +4,13 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::thread;
 
+use enforcer_common::Direction;
 use enforcer_common::layout::{Config, Direct};
-use enforcer_common::{Direction, Mode};
 use jiff::Timestamp;
 
-use crate::dataplane::change::applied::Applied;
+use crate::dataplane::change::applied::{Applied, AtDeadline};
+use crate::dataplane::change::confirm_within::{Deadline, after_switch, at_deadline, before_switch, last_good};
 use crate::dataplane::change::counting::{begin_at_zero_elsewhere, in_force};
-use crate::dataplane::change::deadline::Deadline;
 use crate::dataplane::change::seed::seed;
 use crate::dataplane::change::switch::{ORDER, Old, Staged, direction_record, publish, sweep};
 use crate::dataplane::change::takeover::Predecessor;
@@ -19,10 +19,10 @@ use crate::dataplane::hook::aside::finish_interrupted;
 use crate::dataplane::hook::attach;
 use crate::dataplane::hook::choose::choose_outbound;
 use crate::dataplane::hook::found::judged_again;
-use crate::dataplane::hook::programs::{TC_BESIDE, Wanted, load_all};
+use crate::dataplane::hook::programs::{TC_BESIDE, Wanted, load_all, load_dispatchers};
 use crate::dataplane::kinds::{AttachMode, Attached, Hook, hook_of};
 use crate::dataplane::load::fill::fill;
-use crate::dataplane::load::object::{self, Load, Loader};
+use crate::dataplane::load::object::{self, Load, Loader, Object};
 use crate::dataplane::load::own;
 use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::{DeadlineKind, Pending};
@@ -124,6 +124,7 @@ pub(super) fn stage_and_switch<'a>(
         // An object has some thirty maps open.
         if objects.len() == OBJECTS_AT_ONCE {
             load_all(&mut objects)?;
+            load_ways(&mut objects, staged);
             objects.clear();
         }
     }
@@ -136,6 +137,7 @@ pub(super) fn stage_and_switch<'a>(
     loaded
         .unwrap_or_else(|_| Err(DataplaneError::NotAllowed("the thread that loads programs has failed".to_owned())))?;
     kept?;
+    load_ways(&mut objects, staged);
     let record = PolicyRecord {
         policy_hash: plan.ruleset.hash.clone(),
         origin: plan.origin.clone(),
@@ -148,6 +150,9 @@ pub(super) fn stage_and_switch<'a>(
     write_record(&host.generation(generation).join("ruleset"), &record)?;
 
     let deadline = plan.confirm_within.map(Deadline::start).transpose()?;
+    if let Some(deadline) = &deadline {
+        staged.iter_mut().for_each(|one| one.staged.at_deadline.set(deadline.at()));
+    }
 
     for one in staged.iter_mut().filter(|one| one.staged.old.is_some()) {
         take_over(&mut one.bases, &one.staged.pins, &assignment.taken_over)?;
@@ -156,9 +161,7 @@ pub(super) fn stage_and_switch<'a>(
     // From here on, hook by hook, packets are judged by the new policy.
     let ends_for = plan.ruleset.settings.flows.udp;
     for one in staged.iter_mut() {
-        before_switch(one, deadline.as_ref())?;
-        // Now, for what is answered between the two hooks; and again when both are switched.
-        control::end_for(&one.staged.pins, &clock, ends_for)?;
+        before_switch(&mut one.staged, one.modes, one.window, deadline.as_ref(), &clock, ends_for)?;
     }
     let mut seeded = 0;
     for direction in ORDER {
@@ -172,8 +175,8 @@ pub(super) fn stage_and_switch<'a>(
     }
     let mut applied = Vec::new();
     for one in staged.iter() {
-        control::end_for(&one.staged.pins, &clock, ends_for)?;
-        after_switch(one, deadline.as_ref())?;
+        let is_for_good = deadline.is_none() && one.window.is_none();
+        after_switch(&one.staged, is_for_good, &clock, ends_for)?;
         let Upcoming { staged: one, modes, config, resulting, left_native, .. } = one;
         let mut record = InterfaceRecord {
             interface: one.interface.clone(),
@@ -207,6 +210,7 @@ pub(super) fn stage_and_switch<'a>(
             modes: *modes,
             resulting: *resulting,
             deadline: Pending::read(&one.pins)?.filter(Pending::is_armed),
+            at_deadline: one.at_deadline.clone(),
             lifted: one.old.as_ref().and_then(|old| old.pending.clone()).filter(Pending::is_armed),
             pin: one.pins.program(Direction::Inbound),
             warnings: judged_again(plan.ruleset, one.protects, one.inbound.attach_mode)
@@ -254,36 +258,20 @@ pub(super) fn keep_for_later(plan: &Plan<'_>, one: &mut Upcoming) -> Result<(), 
     state.stage(&next).with_context(context)
 }
 
-/// While the hooks are switched one by one, only what both policies enforce is enforced. A deadline is armed before.
-pub(super) fn before_switch(one: &mut Upcoming, deadline: Option<&Deadline>) -> Result<(), DataplaneError> {
-    let Upcoming { staged, modes, window, .. } = one;
-    staged.is_touched = true;
-    let Some(old) = &staged.old else {
-        // Nothing judges by this entry yet.
-        return match deadline {
-            Some(deadline) => deadline.arm(&staged.pins, None, *modes, Modes::both(Mode::Audit)),
-            None => control::write(&staged.pins, *modes),
-        };
-    };
-    let meanwhile = old.modes.and(*modes);
-    match deadline {
-        Some(deadline) => deadline.arm(&staged.pins, Some(old), meanwhile, Modes::both(Mode::Audit)),
-        None if window.is_some() || meanwhile == old.modes => Ok(()),
-        None => control::write(&staged.pins, meanwhile),
+/// Loads the dispatchers of these objects. Where the kernel does not take one, audit remains.
+fn load_ways(objects: &mut [(Object, Vec<Wanted>)], staged: &mut [Upcoming]) {
+    // The last ones: those before them are loaded already.
+    let first = staged.len() - objects.len();
+    for ((object, _), one) in objects.iter_mut().zip(&mut staged[first..]) {
+        let Staged { pins, generation, inbound, outbound, old, at_deadline, .. } = &mut one.staged;
+        let AtDeadline::Confirmed { .. } = at_deadline else { continue };
+        let Some(before) = old.as_ref().and_then(last_good) else { continue };
+        let (folder, confirmed) = (pins.generation(*generation), pins.generation(before.record.generation));
+        let hooks = [hook_of(inbound.attach_mode), hook_of(outbound.attach_mode)];
+        if let Err(error) = load_dispatchers(object, &folder, &confirmed, hooks) {
+            *at_deadline = AtDeadline::Audit(format!("{:#}", anyhow::Error::from(error)));
+        }
     }
-}
-
-/// Sets the final modes, after all hooks have the new policy.
-pub(super) fn after_switch(one: &Upcoming, deadline: Option<&Deadline>) -> Result<(), DataplaneError> {
-    let Upcoming { staged, modes, window, .. } = one;
-    if deadline.is_some() {
-        return control::write_until(&staged.pins, *modes);
-    }
-    if window.is_some() {
-        return Ok(());
-    }
-    control::write(&staged.pins, *modes)?;
-    Pending::remove(&staged.pins)
 }
 
 /// Prepares the pins of one interface, and returns the programs to load.
@@ -361,6 +349,8 @@ pub(super) fn stage<'a>(
     let number = host_slot::choose(planned.protects, old.as_ref().map(|old| old.record.slot()), taken)?;
     let bases = old.as_ref().map(|old| Bases::read(&pins, old.record.generation)).transpose()?.unwrap_or_default();
     let mut next = Staged::new(link, planned.protects, &pins, generation, attached, old);
+    next.at_deadline = at_deadline(plan, &next, predecessor.is_some());
+    let has_dispatcher = matches!(next.at_deadline, AtDeadline::Confirmed { .. });
     if let Some(predecessor) = predecessor {
         next.take_over(predecessor);
     }
@@ -393,6 +383,7 @@ pub(super) fn stage<'a>(
         generation,
         hz,
         log: plan.bpf_log,
+        has_dispatcher,
     };
     Ok((load, programs))
 }

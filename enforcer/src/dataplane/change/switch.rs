@@ -1,16 +1,20 @@
 //! Replaces the programs of an interface by those of another generation, and restores the old ones if a step fails.
 
 use std::fs;
+use std::path::PathBuf;
 
 use enforcer_common::Direction;
 use enforcer_common::layout::Control;
 
+use super::applied::{AtDeadline, OTHER_HOOK};
+use super::straighten::take_off;
 use super::takeover::{Predecessor, remove_left_over};
 use crate::dataplane::error::{DataplaneError, at};
 use crate::dataplane::hook::aside::{drop_aside, put_back_aside, set_aside};
 use crate::dataplane::hook::attach::{self, MADE_CLSACT, Undo, put_in_force};
 use crate::dataplane::hook::programs::{TC_BESIDE, show};
 use crate::dataplane::kinds::{AttachMode, Attached, DirectionRecord, hook_of};
+use crate::dataplane::load::ways;
 use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::Pending;
 use crate::dataplane::pin::document::write_record;
@@ -30,6 +34,9 @@ pub(in crate::dataplane) const ORDER: [Direction; 2] = [Direction::Outbound, Dir
 /// The active policy of an interface before the change.
 pub(in crate::dataplane) struct Old {
     pub(in crate::dataplane) record: InterfaceRecord,
+    /// The generation that judges: that of the record, unless the kernel has gone back to the one before it.
+    pub(in crate::dataplane) judging: u64,
+    /// The control entry of that generation.
     pub(in crate::dataplane) control: Control,
     /// The modes that the control entry stood for.
     pub(in crate::dataplane) modes: Modes,
@@ -46,6 +53,8 @@ pub(in crate::dataplane) struct Staged {
     pub(in crate::dataplane) inbound: Attached,
     pub(in crate::dataplane) outbound: Attached,
     pub(in crate::dataplane) fallback: Option<AttachMode>,
+    /// What the kernel does at the deadline by itself, where there is one.
+    pub(in crate::dataplane) at_deadline: AtDeadline,
     /// `None`: it was not protected, or by another version.
     pub(in crate::dataplane) old: Option<Old>,
     /// Another version that has protected it until now.
@@ -64,9 +73,21 @@ pub(in crate::dataplane) struct Staged {
 impl Old {
     /// Reads the active policy.
     pub(in crate::dataplane) fn read(pins: &InterfacePins, record: InterfaceRecord) -> Result<Self, DataplaneError> {
-        let control = control::read(pins)?;
+        let pending = Pending::read(pins)?;
+        let before = pending.as_ref().and_then(Pending::judged_by);
+        let judging = before.map_or(record.generation, |before| before.record.generation);
+        let control = match (control::read(pins, judging), before) {
+            // Its programs judge even if their pins are gone.
+            (Err(_), Some(before)) => Control { modes: before.modes.bits(), ..Control::default() },
+            (control, _) => control?,
+        };
         let modes = control::in_force(&control, crate::dataplane::sys::clock::since_boot());
-        Ok(Self { record, control, modes, pending: Pending::read(pins)? })
+        Ok(Self { record, judging, control, modes, pending })
+    }
+
+    /// The program that is on the hook: the dispatcher while a change waits.
+    pub(in crate::dataplane) fn on_hook(&self, pins: &InterfacePins, direction: Direction) -> PathBuf {
+        ways::for_hook(&pins.generation(self.record.generation), direction)
     }
 }
 
@@ -89,6 +110,7 @@ impl Staged {
             inbound,
             outbound,
             fallback: None,
+            at_deadline: AtDeadline::default(),
             old,
             kept: None,
             predecessor: None,
@@ -108,7 +130,7 @@ impl Staged {
     /// Attaches the new program of a direction.
     pub(in crate::dataplane) fn switch(&mut self, direction: Direction) -> Result<(), DataplaneError> {
         self.is_touched = true;
-        let program = self.pins.generation(self.generation).join(direction.name());
+        let program = ways::for_hook(&self.pins.generation(self.generation), direction);
         let mode = match direction {
             Direction::Inbound => self.inbound.attach_mode,
             Direction::Outbound => self.outbound.attach_mode,
@@ -153,7 +175,27 @@ impl Staged {
             Direction::Outbound => &mut self.outbound,
         };
         *attached = Attached { attach_mode: mode, why: format!("tc: {why}") };
+        if let AtDeadline::Confirmed { at, .. } = self.at_deadline {
+            self.give_up_way_back(at)?;
+        }
         put_in_force(&self.link, &self.pins, direction, self.protects, mode, &folder.join(direction.name()))
+    }
+
+    /// Puts the new program itself on the hooks that have its dispatcher: past the deadline it is in audit.
+    fn give_up_way_back(&mut self, deadline: u64) -> Result<(), DataplaneError> {
+        control::audit_at(&self.pins, self.generation, deadline)?;
+        if let Some(pending) = Pending::recorded(&self.pins)? {
+            Pending { dispatched: None, ..pending }.write(&self.pins)?;
+        }
+        control::lift_way_back(&self.pins, self.generation)?;
+        let folder = self.pins.generation(self.generation);
+        for (direction, undo) in &self.undo {
+            let (Undo::Remove(record) | Undo::PutBack(record)) = undo;
+            let program = folder.join(direction.name());
+            put_in_force(&self.link, &self.pins, *direction, self.protects, record.attach_mode, &program)?;
+        }
+        self.at_deadline = AtDeadline::Audit(OTHER_HOOK.to_owned());
+        ways::remove(&folder)
     }
 
     /// Detaches the old programs from hooks that the new ones do not use.
@@ -179,11 +221,6 @@ impl Staged {
     /// Puts back what was in force, and removes what was made. Nothing more can be done about an error here than is tried: the
     /// first one is the one that is told.
     pub(in crate::dataplane) fn discard(&mut self) {
-        if let Some(old) = self.old.as_ref().filter(|_| self.is_touched) {
-            // The old policy comes back under no mode that was never its own: until it is there, only what both enforce is enforced.
-            let meanwhile = control::modes(&self.pins).map(|modes| modes.and(old.modes));
-            let _ = meanwhile.and_then(|modes| control::write_until(&self.pins, modes));
-        }
         for (direction, undo) in self.undo.iter().rev() {
             match (undo, &self.old) {
                 (Undo::Remove(record), _) => {
@@ -191,7 +228,7 @@ impl Staged {
                     let _ = attach::take_off(&self.interface, &self.pins, *direction, self.protects, mode);
                 }
                 (Undo::PutBack(record), Some(old)) => {
-                    let program = self.pins.generation(old.record.generation).join(direction.name());
+                    let program = old.on_hook(&self.pins, *direction);
                     let mode = record.attach_mode;
                     let _ = put_in_force(&self.link, &self.pins, *direction, self.protects, mode, &program);
                 }
@@ -226,7 +263,7 @@ impl Staged {
             return;
         };
         if self.is_touched {
-            let _ = control::put_back(&self.pins, &old.control);
+            let _ = control::put_back(&self.pins, old.judging, &old.control);
             let _ = match &old.pending {
                 Some(pending) => pending.write(&self.pins),
                 None => Pending::remove(&self.pins),
@@ -235,7 +272,7 @@ impl Staged {
         }
         let is_needed = old.pending.as_ref().and_then(Pending::needs_generation) == Some(self.generation);
         if self.generation != old.record.generation && !is_needed {
-            let _ = remove_dir(&self.pins.generation(self.generation));
+            let _ = remove_generation(&self.pins, &old.record, self.generation);
         }
     }
 }
@@ -256,9 +293,8 @@ pub(in crate::dataplane) fn sweep(host: &HostPins) -> Result<(), DataplaneError>
         kept.extend(Pending::read(&pins)?.and_then(|pending| pending.needs_generation()));
         for name in names_in(&pins.state()) {
             let number = name.strip_prefix('g').and_then(|number| number.parse().ok());
-            if number.is_some_and(|number: u64| !kept.contains(&number)) {
-                let folder = pins.map(&name);
-                remove_dir(&folder).map_err(at(folder))?;
+            if let Some(number) = number.filter(|number: &u64| !kept.contains(number)) {
+                remove_generation(&pins, &record, number)?;
             }
         }
         used.extend(kept);
@@ -271,6 +307,16 @@ pub(in crate::dataplane) fn sweep(host: &HostPins) -> Result<(), DataplaneError>
         host.remove_slot_of_this_machine()?;
     }
     host.remove_unused_layouts()
+}
+
+/// Removes the folder of a generation that is not in force. Its dispatcher must not be on a hook then: without its arrays it drops everything.
+fn remove_generation(pins: &InterfacePins, record: &InterfaceRecord, number: u64) -> Result<(), DataplaneError> {
+    let folder = pins.generation(number);
+    if ways::has_dispatcher(&folder) {
+        let in_force = pins.generation(record.generation);
+        take_off(pins, record, &folder, |direction| ways::for_hook(&in_force, direction))?;
+    }
+    remove_dir(&folder).map_err(at(folder))
 }
 
 /// The record of a direction.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::dataplane::error::{DataplaneError, at};
 use crate::dataplane::hook::attach::{MADE_CLSACT, remove_clsact, rename_link, take_off};
 use crate::dataplane::kinds::{AttachMode, DirectionRecord};
+use crate::dataplane::load::ways;
 use crate::dataplane::pin::document::read_record;
 use crate::dataplane::pin::folder::remove_dir;
 use crate::dataplane::pin::pins::InterfacePins;
@@ -110,7 +111,7 @@ impl Predecessor {
 
     /// Its program of a direction.
     pub(in crate::dataplane) fn program(&self, direction: Direction) -> PathBuf {
-        self.pins.generation(self.record.generation).join(direction.name())
+        ways::for_hook(&self.pins.generation(self.record.generation), direction)
     }
 
     fn mode(&self, direction: Direction) -> Option<AttachMode> {

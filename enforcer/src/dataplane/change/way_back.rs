@@ -7,11 +7,13 @@ use std::fmt::{self, Display, Formatter};
 use enforcer_common::{Direction, Mode};
 use jiff::Timestamp;
 
+use super::straighten::{finish_confirmation, is_crooked};
 use super::switch::{ORDER, Old, Staged, publish, sweep};
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::aside::finish_interrupted;
 use crate::dataplane::hook::programs::program_id;
 use crate::dataplane::kinds::Attached;
+use crate::dataplane::mode::active;
 use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::{Before, DeadlineOutcome, Pending};
 use crate::dataplane::pin::lock::lock;
@@ -45,8 +47,25 @@ pub enum End {
     LeftInAudit,
     /// The previous policy could not be restored, with the reason: the unconfirmed one stays, in audit.
     Failed(String),
+    /// The same, but the kernel itself judges by the last confirmed policy.
+    Held(String),
     /// Not reverted yet: the next command that changes something does so.
     Open,
+    /// The same, but the kernel itself judges by the last confirmed policy.
+    ByKernel,
+}
+
+impl End {
+    /// Why an attempt failed, where the kernel has or has not gone back by itself.
+    fn failed(why: String, pending: &Pending) -> Self {
+        if pending.is_back { Self::Held(why) } else { Self::Failed(why) }
+    }
+
+    /// Whether an attempt failed.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Held(_))
+    }
 }
 
 /// Reverts every change in this network namespace whose deadline has passed and that is not reverted yet.
@@ -54,11 +73,21 @@ pub enum End {
 /// # Errors
 /// When the pins cannot be read. A failed restore is not an error here: it is [`End::Failed`].
 pub fn finish_way_back() -> Result<Vec<WayBack>, DataplaneError> {
-    if overdue()?.is_empty() {
+    if overdue()?.is_empty() && !any_crooked()? {
         return Ok(Vec::new());
     }
     let _lock = lock()?;
     finish(Pending::is_overdue)
+}
+
+/// Whether a confirmed change has not reached its hooks yet.
+fn any_crooked() -> Result<bool, DataplaneError> {
+    for one in all_protected()? {
+        if is_crooked(&one)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Passed deadlines whose changes are not reverted, or could not be. Changes nothing.
@@ -69,13 +98,12 @@ pub fn overdue() -> Result<Vec<WayBack>, DataplaneError> {
     let mut found = Vec::new();
     for one in all_protected()? {
         let Some(pending) = Pending::read(&one.pins)?.filter(Pending::is_overdue) else { continue };
-        let end = pending.trouble.clone().map_or(End::Open, End::Failed);
-        found.push(WayBack {
-            deadline: pending.at(),
-            end,
-            modes: control::modes(&one.pins)?,
-            interface: one.interface,
-        });
+        let end = match (&pending.trouble, pending.is_back) {
+            (Some(why), _) => End::failed(why.clone(), &pending),
+            (None, true) => End::ByKernel,
+            (None, false) => End::Open,
+        };
+        found.push(WayBack { deadline: pending.at(), end, modes: active::modes(&one.pins)?, interface: one.interface });
     }
     Ok(found)
 }
@@ -83,8 +111,7 @@ pub fn overdue() -> Result<Vec<WayBack>, DataplaneError> {
 /// Returns an error if a deadline has passed while the command was running, because its decisions were about another active policy.
 /// The caller holds the lock.
 pub(in crate::dataplane) fn refuse_overdue() -> Result<(), DataplaneError> {
-    let late: Vec<WayBack> =
-        finish(Pending::is_overdue)?.into_iter().filter(|one| !matches!(one.end, End::Failed(_))).collect();
+    let late: Vec<WayBack> = finish(Pending::is_overdue)?.into_iter().filter(|one| !one.end.is_failure()).collect();
     let Some(first) = late.first() else { return Ok(()) };
     Err(DataplaneError::Refused(format!(
         "the deadline of {} passed while this command was running: {} {}; nothing else was changed, run the command again",
@@ -96,6 +123,8 @@ pub(in crate::dataplane) fn refuse_overdue() -> Result<(), DataplaneError> {
 pub(in crate::dataplane) fn finish(is_meant: impl Fn(&Pending) -> bool) -> Result<Vec<WayBack>, DataplaneError> {
     let mut waiting = Vec::new();
     for one in all_protected()? {
+        // A confirmation that was killed is finished. Its dispatcher judges by the same programs until that succeeds.
+        let _ = finish_confirmation(&one);
         if let Some(pending) = Pending::read(&one.pins)?.filter(&is_meant) {
             waiting.push((one, pending));
         }
@@ -118,14 +147,14 @@ pub(in crate::dataplane) fn finish(is_meant: impl Fn(&Pending) -> bool) -> Resul
     for (one, pending) in &waiting {
         let end = match (failed.remove(&one.interface), &pending.before) {
             (Some(why), _) => {
-                // Enforcement has ended by itself. That this cannot be noted changes nothing about it.
+                // The kernel has acted by itself. That this cannot be noted changes nothing about it.
                 let _ = Pending { trouble: Some(why.clone()), ..pending.clone() }.write(&one.pins);
-                End::Failed(why)
+                End::failed(why, pending)
             }
             (None, Some(_)) => End::Restored,
             (None, None) => End::LeftInAudit,
         };
-        let modes = control::modes(&one.pins)?;
+        let modes = active::modes(&one.pins)?;
         found.push(WayBack { interface: one.interface.clone(), deadline: pending.at(), end, modes });
     }
     // What cannot be removed is tried again by the next command.
@@ -142,7 +171,7 @@ fn put_back(waiting: &[(Protected, Pending)], links: &[Link]) -> Result<(), Data
         control::pin_again(&one.pins, &one.record)?;
         let Some(Before { record, .. }) = &pending.before else { continue };
         // A command that was killed before it could record what it had put on the hooks leaves the record of the policy before.
-        if record.generation == one.record.generation && detached(one).is_empty() {
+        if record.generation == one.record.generation && pending.dispatched.is_none() && detached(one).is_empty() {
             continue;
         }
         // An interface that is gone has no hook. What is recorded of it is put back all the same.
@@ -161,7 +190,7 @@ fn put_back(waiting: &[(Protected, Pending)], links: &[Link]) -> Result<(), Data
         return Err(error);
     }
     for (one, pending) in waiting {
-        let (modes, outcome) = match &pending.before {
+        let (generation, modes, outcome) = match &pending.before {
             Some(Before { record, modes }) => {
                 if record.generation != one.record.generation {
                     publish(&one.pins, record)?;
@@ -169,11 +198,14 @@ fn put_back(waiting: &[(Protected, Pending)], links: &[Link]) -> Result<(), Data
                 if let Some(staged) = staged.iter().find(|staged| staged.interface == one.record.interface) {
                     let _ = staged.drop_moved();
                 }
-                (*modes, DeadlineOutcome::Restored(Timestamp::now()))
+                (record.generation, *modes, DeadlineOutcome::Restored(Timestamp::now()))
             }
-            None => (Modes::both(Mode::Audit), DeadlineOutcome::LeftInAudit(Timestamp::now())),
+            None => {
+                let outcome = DeadlineOutcome::LeftInAudit(Timestamp::now());
+                (one.record.generation, Modes::both(Mode::Audit), outcome)
+            }
         };
-        control::write(&one.pins, modes)?;
+        control::write(&one.pins, generation, modes)?;
         if matches!(outcome, DeadlineOutcome::Restored(_)) {
             State::of(one.pins.name()).drop_staged();
         }
@@ -220,7 +252,13 @@ impl Display for WayBack {
                 formatter,
                 "the unconfirmed policy judges in {modes}; the next command that changes something restores the last confirmed policy"
             ),
-            End::Restored | End::LeftInAudit | End::Failed(_) => write!(formatter, "it {end} (now {modes})"),
+            End::ByKernel => write!(
+                formatter,
+                "the kernel judges by the last confirmed policy in {modes}; the next command that changes something removes the unconfirmed one"
+            ),
+            End::Restored | End::LeftInAudit | End::Failed(_) | End::Held(_) => {
+                write!(formatter, "it {end} (now {modes})")
+            }
         }
     }
 }
@@ -236,6 +274,12 @@ impl Display for End {
                 formatter,
                 "keeps the unconfirmed policy in audit, because the last confirmed one cannot be restored ({why}); no packet is dropped"
             ),
+            Self::Held(why) => write!(
+                formatter,
+                "is judged by the last confirmed policy, by the kernel alone, because that policy cannot be put back on the hooks ({why}); run \
+                 `enforcer apply`"
+            ),
+            Self::ByKernel => formatter.write_str("is judged by the last confirmed policy, by the kernel alone"),
             Self::Open => formatter.write_str("has not been restored yet"),
         }
     }

@@ -9,6 +9,7 @@ use crate::dataplane::error::{Context as _, DataplaneError, at};
 use crate::dataplane::hook::attach::{rename_link, take_off};
 use crate::dataplane::hook::programs::{TC_BESIDE, program_id, show};
 use crate::dataplane::kinds::{AttachMode, DirectionRecord, Hook};
+use crate::dataplane::load::ways;
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::pinned_link::{end, held};
@@ -51,10 +52,13 @@ pub(in crate::dataplane) fn finish_interrupted(
     for direction in Direction::ALL {
         let Some(DirectionRecord { attach_mode, .. }) = record.direction(direction) else { continue };
         let aside = aside(pins, direction);
-        let recorded = program_id(&pins.generation(record.generation).join(direction.name()));
+        let folder = pins.generation(record.generation);
+        // The program that was on the hook: the dispatcher, if a change waits.
+        let recorded =
+            [folder.join(direction.name()), ways::dispatcher(&folder, direction)].map(|path| program_id(&path));
         let context = || format!("cannot finish what a killed command has left on {}", record.interface);
         match held(&aside) {
-            Some(held) if Some(held.program) == recorded => {
+            Some(held) if recorded.contains(&Some(held.program)) => {
                 // The killed command had already attached a new link here.
                 end(&pins.link(direction)).with_context(context)?;
                 put_back_aside(pins, direction)?;

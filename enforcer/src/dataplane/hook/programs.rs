@@ -13,6 +13,7 @@ use enforcer_common::Direction;
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::kinds::Hook;
 use crate::dataplane::load::object::Object;
+use crate::dataplane::load::ways;
 use crate::dataplane::pin::pins::InterfacePins;
 
 /// A program to load from an object and to pin.
@@ -80,18 +81,61 @@ pub(in crate::dataplane) fn pin_program(program: &mut Program, hook: Hook, path:
 /// The pin of a tc program for inbound that was loaded beside the native one of a generation, in case the driver does not take that.
 pub(in crate::dataplane) const TC_BESIDE: &str = "inbound_tc";
 
-/// Pins the programs of a generation under their public names.
+/// Loads and pins the dispatchers of an object, and puts the programs between which they decide into their arrays. The object has the
+/// arrays, and its programs are pinned.
+///
+/// # Errors
+/// When the kernel refuses a dispatcher, or a program beside it. No dispatcher is pinned then.
+pub(in crate::dataplane) fn load_dispatchers(
+    object: &mut Object,
+    folder: &Path,
+    confirmed: &Path,
+    hooks: [Hook; 2],
+) -> Result<(), DataplaneError> {
+    let mut load = || {
+        for (direction, hook) in Direction::ALL.into_iter().zip(hooks) {
+            let name = dispatcher_name(direction, hook);
+            let program = object.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
+            load_program(program, name, hook)?;
+            pin_program(program, hook, &ways::dispatcher(folder, direction))?;
+        }
+        // Their type is that of the array now, and the kernel compares.
+        object.ways.take().map_or(Ok(()), |ways| ways.fill(folder, confirmed))
+    };
+    load().inspect_err(|_| {
+        // Nothing has it on a hook yet; what stays goes with the folder.
+        let _ = ways::remove(folder);
+    })
+}
+
+/// The name of a dispatcher in the object.
+const fn dispatcher_name(direction: Direction, hook: Hook) -> &'static str {
+    match (direction, hook) {
+        (Direction::Inbound, Hook::Xdp) => "pending_in_xdp",
+        (Direction::Inbound, Hook::Tc) => "pending_in_tc",
+        (Direction::Outbound, _) => "pending_out_tc",
+    }
+}
+
+/// Pins the programs of a generation under their public names: its dispatchers while there are any.
 pub(in crate::dataplane) fn show(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
     let folder = pins.generation(generation);
+    show_as(pins, &folder, |direction| ways::for_hook(&folder, direction))
+}
+
+/// Pins the programs of a generation itself under their public names.
+pub(in crate::dataplane) fn show_itself(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
+    let folder = pins.generation(generation);
+    show_as(pins, &folder, |direction| folder.join(direction.name()))
+}
+
+fn show_as(pins: &InterfacePins, folder: &Path, program: impl Fn(Direction) -> PathBuf) -> Result<(), DataplaneError> {
     for direction in Direction::ALL {
         let name = pins.program(direction);
         let new = folder.join(format!("new_{}", direction.name()));
         let context = || format!("cannot pin the program at {}", name.display());
         let _ = fs::remove_file(&new);
-        SchedClassifier::from_pin(folder.join(direction.name()))
-            .with_context(context)?
-            .pin(&new)
-            .with_context(context)?;
+        SchedClassifier::from_pin(program(direction)).with_context(context)?.pin(&new).with_context(context)?;
         fs::rename(&new, &name).with_context(context)?;
     }
     Ok(())

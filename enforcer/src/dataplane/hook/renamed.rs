@@ -6,6 +6,7 @@ use enforcer_common::Direction;
 
 use crate::dataplane::error::DataplaneError;
 use crate::dataplane::hook::attach::has_filter;
+use crate::dataplane::mode::active;
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::protected::{Protected, all_protected};
 use crate::dataplane::pin::record::InterfaceRecord;
@@ -20,12 +21,15 @@ pub(in crate::dataplane) fn new_name(pins: &InterfacePins, record: &InterfaceRec
 }
 
 /// Every protected interface of this network namespace, by name; with `only`, those. A renamed interface has the name that it has now,
-/// and the one under which it was protected as long as no other interface has that.
+/// and the one under which it was protected as long as no other interface has that. The record is that of the policy that judges.
 ///
 /// # Errors
 /// When the pins cannot be read, or when a name in `only` is not protected.
 pub fn protected(only: &[String]) -> Result<Vec<Protected>, DataplaneError> {
-    let found = all_protected()?;
+    let mut found = all_protected()?;
+    for one in &mut found {
+        one.record = active::record(&one.pins, one.record.clone())?;
+    }
     if only.is_empty() {
         return Ok(found);
     }

@@ -7,10 +7,13 @@
 use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
-use aya_obj::generated::{BPF_F_MMAPABLE, BPF_PSEUDO_MAP_VALUE, bpf_map_type};
+use aya_obj::generated::{BPF_F_MMAPABLE, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE, bpf_map_type};
+use enforcer_common::Direction;
 use enforcer_common::layout::{Direct, MapRow, Parts};
+use enforcer_common::way_back::Way;
 
 use super::per_cpu;
+use super::ways::Ways;
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::sys::open::open_map;
 
@@ -91,28 +94,35 @@ impl DirectMaps {
         &self.maps[direct as usize]
     }
 
-    /// The object, with the descriptors of these maps in place of the placeholders.
-    pub(in crate::dataplane) fn written_into(&self, object: &[u8]) -> Vec<u8> {
-        use std::os::fd::{AsFd as _, AsRawFd as _};
-
+    /// The object, with the descriptors of these maps in place of the placeholders. Without `ways`, its dispatchers cannot be loaded.
+    pub(in crate::dataplane) fn written_into(&self, object: &[u8], ways: Option<&Ways>) -> Vec<u8> {
         let mut object = object.to_vec();
         for position in placeholders(&object) {
             let at = position.at;
             let number = match position.of {
-                Of::Map(direct) => {
-                    #[expect(clippy::cast_possible_truncation, reason = "it is 2, and has the high half of a byte")]
-                    let source = (BPF_PSEUDO_MAP_VALUE as u8) << 4;
-                    object[at + 1] |= source;
-                    // Offset within the value: 0.
-                    object[at + INSTRUCTION + 4..at + 2 * INSTRUCTION].fill(0);
-                    self.map(direct).fd().as_fd().as_raw_fd().cast_unsigned()
-                }
+                Of::Map(direct) => name_map(&mut object, at, BPF_PSEUDO_MAP_VALUE, self.map(direct)),
+                Of::Ways(direction) => match ways {
+                    Some(ways) => name_map(&mut object, at, BPF_PSEUDO_MAP_FD, ways.array(direction)),
+                    None => continue,
+                },
                 Of::LastPart(parts) => self.counts.of(parts) - 1,
             };
             object[at + 4..at + INSTRUCTION].copy_from_slice(&number.to_ne_bytes());
         }
         object
     }
+}
+
+/// Makes an instruction that loads a constant load a map, or the address of its value, and returns the descriptor.
+fn name_map(object: &mut [u8], at: usize, source: u32, map: &MapData) -> u32 {
+    use std::os::fd::{AsFd as _, AsRawFd as _};
+
+    #[expect(clippy::cast_possible_truncation, reason = "it is 1 or 2, and has the high half of a byte")]
+    let source = (source as u8) << 4;
+    object[at + 1] |= source;
+    // Where in the value: at its beginning.
+    object[at + INSTRUCTION + 4..at + 2 * INSTRUCTION].fill(0);
+    map.fd().as_fd().as_raw_fd().cast_unsigned()
 }
 
 /// The number of address ranges that a map has room for.
@@ -156,6 +166,8 @@ struct Placeholder {
 enum Of {
     /// The address of a map's value.
     Map(Direct),
+    /// The array between whose programs the dispatcher of a direction decides.
+    Ways(Direction),
     /// The largest part number.
     LastPart(Parts),
 }
@@ -167,7 +179,9 @@ fn placeholders(object: &[u8]) -> Vec<Placeholder> {
         let (register, of) = match two {
             [[LOAD_CONSTANT, register, 0, 0, low @ ..], [0, 0, 0, 0, high @ ..]] => {
                 let constant = u64::from(u32::from_ne_bytes(*low)) | u64::from(u32::from_ne_bytes(*high)) << 32;
-                (register, Of::Map(Direct::ALL.into_iter().find(|direct| direct.placeholder() == constant)?))
+                let map = Direct::ALL.into_iter().find(|direct| direct.placeholder() == constant).map(Of::Map);
+                let is_array = |direction: &Direction| Way::placeholder(*direction as u32) == constant;
+                (register, map.or_else(|| Direction::ALL.into_iter().find(is_array).map(Of::Ways))?)
             }
             [[MASK, register, 0, 0, mask @ ..], _] => {
                 let mask = u32::from_ne_bytes(*mask);
@@ -188,7 +202,8 @@ mod tests {
     #[test]
     fn every_placeholder_is_found() {
         let found = placeholders(OBJECT);
-        for of in Direct::ALL.into_iter().map(Of::Map).chain(Parts::COUNTED.map(Of::LastPart)) {
+        let all = Direct::ALL.into_iter().map(Of::Map).chain(Parts::COUNTED.map(Of::LastPart));
+        for of in all.chain(Direction::ALL.map(Of::Ways)) {
             assert!(found.iter().any(|one| one.of == of), "no program uses {of:?}");
         }
         // Search for the bytes that all placeholders share, at any alignment.
@@ -196,7 +211,8 @@ mod tests {
         let [_, _, _, _, high @ ..] = Direct::ServicesIn.placeholder().to_le_bytes();
         let times = |pattern: &[u8]| OBJECT.windows(pattern.len()).filter(|bytes| *bytes == pattern).count();
         let of_parts = found.iter().filter(|one| matches!(one.of, Of::LastPart(_))).count();
-        assert_eq!(times(&[&low[..], &[0; 4], &high].concat()), found.len() - of_parts);
+        let of_maps = found.iter().filter(|one| matches!(one.of, Of::Map(_))).count();
+        assert_eq!(times(&[&low[..], &[0; 4], &high].concat()), of_maps);
         assert_eq!(
             Parts::COUNTED.map(|parts| times(&parts.placeholder().to_le_bytes())).iter().sum::<usize>(),
             of_parts

@@ -7,3 +7,4 @@ pub(super) mod loops;
 pub(super) mod object;
 pub(super) mod own;
 pub(super) mod per_cpu;
+pub(super) mod ways;

@@ -10,6 +10,7 @@ use enforcer_common::Direction;
 use enforcer_common::layout::{Config, MAPS, MapRow, Room, map};
 
 use super::direct::{DirectMaps, Place, room_for_ranges};
+use super::ways::Ways;
 use crate::dataplane::error::{Context as _, DataplaneError, error_number};
 use crate::dataplane::pin::host_slot::{HostSlot, pin_of};
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
@@ -39,6 +40,8 @@ pub(in crate::dataplane) struct Load<'a> {
     pub(in crate::dataplane) generation: u64,
     pub(in crate::dataplane) hz: u32,
     pub(in crate::dataplane) log: BpfLog,
+    /// Whether a dispatcher is to be loaded beside the programs.
+    pub(in crate::dataplane) has_dispatcher: bool,
 }
 
 /// The programs of one interface with their maps.
@@ -46,6 +49,8 @@ pub(in crate::dataplane) struct Object {
     pub(in crate::dataplane) ebpf: Ebpf,
     /// Kept open until the programs are loaded, because their instructions contain the descriptors.
     pub(in crate::dataplane) direct: DirectMaps,
+    /// The same for the arrays of a dispatcher.
+    pub(in crate::dataplane) ways: Option<Ways>,
 }
 
 /// A loader that another thread is preparing.
@@ -117,7 +122,7 @@ pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, Datapl
             }
         }
     }
-    load_object(&mut loader, direct)
+    load_object(&mut loader, direct, None)
 }
 
 /// Copies of the programs of a protected interface that use all maps of the active ones, so that a copy can replace one of them.
@@ -136,7 +141,7 @@ pub(in crate::dataplane) fn again(protected: &Protected) -> Result<Object, Datap
         let info = open_map(&path)?.info().with_context(|| format!("cannot look at the map {}", path.display()))?;
         loader.map_max_entries(row.name, info.max_entries()).map_pin_path(row.name, path);
     }
-    load_object(&mut loader, direct)
+    load_object(&mut loader, direct, None)
 }
 
 fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) -> Result<Object, DataplaneError> {
@@ -149,7 +154,8 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
     }
     let ranges = u32::try_from(load.ruleset.ranges.ranges.len()).unwrap_or(u32::MAX);
     let direct = DirectMaps::open_or_make(ranges, |row| Place::Pinned(pinned(row)))?;
-    load_object(loader, direct)
+    let ways = if load.has_dispatcher { Some(Ways::make(&load.interface.generation(load.generation))?) } else { None };
+    load_object(loader, direct, ways)
 }
 
 /// The number of entries with which aya creates a map for this policy; `None`: aya does not create this map.
@@ -171,13 +177,13 @@ fn at_least_one(entries: usize) -> Option<u32> {
     Some(u32::try_from(entries.max(1)).unwrap_or(u32::MAX))
 }
 
-fn load_object(loader: &mut EbpfLoader<'_>, direct: DirectMaps) -> Result<Object, DataplaneError> {
-    let mut object = direct.written_into(OBJECT);
+fn load_object(loader: &mut EbpfLoader<'_>, direct: DirectMaps, ways: Option<Ways>) -> Result<Object, DataplaneError> {
+    let mut object = direct.written_into(OBJECT, ways.as_ref());
     if !takes_frags() {
         without_frags(&mut object);
     }
     let ebpf = loader.load(&object).with_context(|| "the kernel did not take the BPF object".to_owned())?;
-    Ok(Object { ebpf, direct })
+    Ok(Object { ebpf, direct, ways })
 }
 
 /// Renames the section of the XDP programs to one without `frags`, because kernels before 5.18 refuse programs that declare to accept

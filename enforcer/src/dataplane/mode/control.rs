@@ -1,4 +1,5 @@
-//! The control map of an interface: the active modes and the deadline.
+//! The control map of a generation on an interface: its modes and its deadline. Modes belong to the programs that they were set for, so a
+//! policy that comes back is in the modes in which it was.
 //!
 //! A packet that is about to be dropped reads the deadline first and then one of the two modes. Because of the order of the stores
 //! below, a packet between two stores sees either the old state or the new one, never a mixture.
@@ -10,23 +11,9 @@ use enforcer_common::{Direction, Mode};
 
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::pin::pins::InterfacePins;
-use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::sys::clock::{self, Clock};
 use crate::policy::modes::Modes;
-
-/// The active modes of a protected interface.
-///
-/// # Errors
-/// When its control map cannot be read.
-pub fn modes_in_force(protected: &Protected) -> Result<Modes, DataplaneError> {
-    modes(&protected.pins)
-}
-
-/// The active modes of an interface; after the deadline, the modes for that time.
-pub(in crate::dataplane) fn modes(pins: &InterfacePins) -> Result<Modes, DataplaneError> {
-    Ok(in_force(&read(pins)?, clock::since_boot()))
-}
 
 /// The modes of a control entry at a time of the boot clock in nanoseconds, as the programs compute them.
 pub(in crate::dataplane) const fn in_force(control: &Control, now: u64) -> Modes {
@@ -36,7 +23,7 @@ pub(in crate::dataplane) const fn in_force(control: &Control, now: u64) -> Modes
 
 /// Pins the control map again if its pin was removed: the attached programs still use the map.
 pub(in crate::dataplane) fn pin_again(pins: &InterfacePins, record: &InterfaceRecord) -> Result<(), DataplaneError> {
-    let path = pins.map(map::CONTROL);
+    let path = pins.control(record.generation);
     if path.exists() {
         return Ok(());
     }
@@ -53,64 +40,134 @@ pub(in crate::dataplane) fn pin_again(pins: &InterfacePins, record: &InterfaceRe
     Ok(())
 }
 
-/// Reads the control entry.
-pub(in crate::dataplane) fn read(pins: &InterfacePins) -> Result<Control, DataplaneError> {
-    open(pins)?.get(&0, 0).with_context(|| context(pins))
+/// Reads the control entry of a generation.
+pub(in crate::dataplane) fn read(pins: &InterfacePins, generation: u64) -> Result<Control, DataplaneError> {
+    open(pins, generation)?.get(&0, 0).with_context(|| context(pins))
 }
 
-/// Sets permanent modes, and removes a deadline.
-pub(in crate::dataplane) fn write(pins: &InterfacePins, modes: Modes) -> Result<(), DataplaneError> {
-    // Before a deadline, the first store takes effect; after it, the second.
-    store(pins, &[Store::Modes(modes), Store::Deadline(0)])
+/// Writes the entry of a generation before its programs judge. `before` is the entry of the programs that they replace.
+pub(in crate::dataplane) fn begin(
+    pins: &InterfacePins,
+    generation: u64,
+    before: Option<&Control>,
+    next: Control,
+) -> Result<(), DataplaneError> {
+    let known = before.copied().unwrap_or_default();
+    let begun = begun_memory(pins, &known, &next)?.unwrap_or_default();
+    let next = Control { memory_until: known.memory_until.max(begun), ..next };
+    put_back(pins, generation, &next)
 }
 
-/// Changes the modes that apply until the deadline, or always if there is none.
-pub(in crate::dataplane) fn write_until(pins: &InterfacePins, modes: Modes) -> Result<(), DataplaneError> {
-    store(pins, &[Store::Modes(modes)])
+/// The same again for what depends on the moment, now that the programs judge: until when answers to what the old programs let through
+/// may still be on their way, and until when conversations end that only they permitted.
+pub(in crate::dataplane) fn count_from_now(
+    pins: &InterfacePins,
+    generation: u64,
+    before: Option<&Control>,
+    ended_until: u64,
+) -> Result<(), DataplaneError> {
+    let now = read(pins, generation)?;
+    let begun = begun_memory(pins, &before.copied().unwrap_or_default(), &now)?.unwrap_or_default();
+    store(pins, generation, &[Store::Memory(now.memory_until.max(begun)), Store::Ended(ended_until)])
 }
 
-/// Removes a deadline that has not passed.
-pub(in crate::dataplane) fn lift(pins: &InterfacePins) -> Result<(), DataplaneError> {
-    store(pins, &[Store::Deadline(0)])
+/// Makes the entry of the last confirmed programs ready for the moment at which they judge again: a count of jiffies, and the same deadline
+/// in nanoseconds of the boot clock.
+pub(in crate::dataplane) fn await_way_back(
+    pins: &InterfacePins,
+    generation: u64,
+    way_back: u64,
+    deadline: u64,
+    clock: &Clock,
+) -> Result<(), DataplaneError> {
+    let control = read(pins, generation)?;
+    // They may judge in a mode that was not confirmed either.
+    let own = if control.deadline == 0 { 0 } else { control.deadline.min(deadline) };
+    // What the pending programs let through may be answered after that moment.
+    let memory = control.memory_until.max(way_back.saturating_add(on_the_way(clock)));
+    store(pins, generation, &[Store::Deadline(own), Store::Memory(memory)])
+}
+
+/// Sets permanent modes, and removes every deadline.
+pub(in crate::dataplane) fn write(pins: &InterfacePins, generation: u64, modes: Modes) -> Result<(), DataplaneError> {
+    // Before a deadline, the first store takes effect; after it, the second. The third confirms.
+    store(pins, generation, &[Store::Modes(modes), Store::Deadline(0), Store::WayBack(0)])
+}
+
+/// Removes deadlines that have not passed. With a way back this is what confirms: one store, for both directions.
+pub(in crate::dataplane) fn lift(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
+    store(pins, generation, &[Store::Deadline(0), Store::WayBack(0)])
 }
 
 /// Sets the modes until a deadline, and the modes after it.
 pub(in crate::dataplane) fn arm(
     pins: &InterfacePins,
+    generation: u64,
     modes: Modes,
     deadline: u64,
     after: Modes,
 ) -> Result<(), DataplaneError> {
-    let now = in_force(&read(pins)?, clock::since_boot());
-    if read(pins)?.deadline != 0 {
+    let control = read(pins, generation)?;
+    let now = in_force(&control, clock::since_boot());
+    if control.deadline != 0 {
         // Removing the old deadline must not change the active modes.
-        store(pins, &[Store::Modes(now), Store::Deadline(0)])?;
+        store(pins, generation, &[Store::Modes(now), Store::Deadline(0)])?;
     }
-    store(pins, &[Store::After(after), Store::Deadline(deadline), Store::Modes(modes)])
+    store(pins, generation, &[Store::After(after), Store::Deadline(deadline), Store::Modes(modes)])
+}
+
+/// Sets the modes until the programs that were confirmed last judge again, and when that is.
+pub(in crate::dataplane) fn arm_way_back(
+    pins: &InterfacePins,
+    generation: u64,
+    modes: Modes,
+    way_back: u64,
+) -> Result<(), DataplaneError> {
+    store(pins, generation, &[Store::WayBack(way_back), Store::Modes(modes)])
+}
+
+/// Makes programs that have a way back audit at the same deadline. The way back is still there.
+pub(in crate::dataplane) fn audit_at(
+    pins: &InterfacePins,
+    generation: u64,
+    deadline: u64,
+) -> Result<(), DataplaneError> {
+    store(pins, generation, &[Store::After(Modes::both(Mode::Audit)), Store::Deadline(deadline)])
+}
+
+/// Removes the way back alone.
+pub(in crate::dataplane) fn lift_way_back(pins: &InterfacePins, generation: u64) -> Result<(), DataplaneError> {
+    store(pins, generation, &[Store::WayBack(0)])
 }
 
 /// Restores an earlier entry.
-pub(in crate::dataplane) fn put_back(pins: &InterfacePins, control: &Control) -> Result<(), DataplaneError> {
-    open(pins)?.set(0, *control, 0).with_context(|| context(pins))
-}
-
-/// Makes conversations end that only the previous policy permitted, for this number of seconds from now.
-pub(in crate::dataplane) fn end_for(pins: &InterfacePins, clock: &Clock, seconds: u32) -> Result<(), DataplaneError> {
-    store(pins, &[Store::Ended(later(clock, seconds))])
+pub(in crate::dataplane) fn put_back(
+    pins: &InterfacePins,
+    generation: u64,
+    control: &Control,
+) -> Result<(), DataplaneError> {
+    open(pins, generation)?.set(0, *control, 0).with_context(|| context(pins))
 }
 
 /// Makes the programs look up remembered denials for at least this number of seconds from now.
 pub(in crate::dataplane) fn look_at_memory_for(
     pins: &InterfacePins,
+    generation: u64,
     clock: &Clock,
     seconds: u32,
 ) -> Result<(), DataplaneError> {
-    let until = later(clock, seconds).max(read(pins)?.memory_until);
-    store(pins, &[Store::Memory(until)])
+    let until = later(clock, seconds).max(read(pins, generation)?.memory_until);
+    store(pins, generation, &[Store::Memory(until)])
 }
 
-fn later(clock: &Clock, seconds: u32) -> u64 {
+/// This number of seconds from now, in jiffies.
+pub(in crate::dataplane) fn later(clock: &Clock, seconds: u32) -> u64 {
     clock.jiffies_now().saturating_add(u64::from(seconds) * u64::from(clock.hz))
+}
+
+/// Jiffies for which answers to packets that audit let through may be on their way.
+fn on_the_way(clock: &Clock) -> u64 {
+    u64::from(clock.hz / DenialState::ON_THE_WAY)
 }
 
 enum Store {
@@ -119,47 +176,48 @@ enum Store {
     After(Modes),
     Memory(u64),
     Ended(u64),
+    WayBack(u64),
 }
 
 /// Changes one field after the other. The kernel copies the whole entry each time; the other fields keep their values.
-fn store(pins: &InterfacePins, stores: &[Store]) -> Result<(), DataplaneError> {
-    let mut map = open(pins)?;
+fn store(pins: &InterfacePins, generation: u64, stores: &[Store]) -> Result<(), DataplaneError> {
+    let mut map = open(pins, generation)?;
     let mut control = map.get(&0, 0).with_context(|| context(pins))?;
     // Before enforcement begins: answers to packets that audit let through may still be on their way.
-    let memory = memory_until(pins, &control, stores)?.map(Store::Memory);
+    let mut next = control;
+    for one in stores {
+        change(&mut next, one);
+    }
+    let memory = begun_memory(pins, &control, &next)?.map(Store::Memory);
     for one in memory.iter().chain(stores) {
-        match one {
-            Store::Memory(until) => control.memory_until = *until,
-            Store::Ended(until) => control.ended_until = *until,
-            Store::Modes(modes) => control.modes = modes.bits(),
-            Store::Deadline(deadline) => control.deadline = *deadline,
-            Store::After(modes) => control.modes_after = modes.bits(),
-        }
+        change(&mut control, one);
         map.set(0, control, 0).with_context(|| context(pins))?;
     }
     Ok(())
 }
 
-/// Until when the programs must look up remembered denials because of these stores: when inbound enforcement begins, now or at the
-/// deadline, answers to packets that audit let through may still be on their way.
-fn memory_until(pins: &InterfacePins, control: &Control, stores: &[Store]) -> Result<Option<u64>, DataplaneError> {
-    let now = clock::since_boot();
-    let mut next = *control;
-    for one in stores {
-        match one {
-            Store::Modes(modes) => next.modes = modes.bits(),
-            Store::Deadline(deadline) => next.deadline = *deadline,
-            Store::After(modes) => next.modes_after = modes.bits(),
-            Store::Memory(_) | Store::Ended(_) => {}
-        }
+fn change(control: &mut Control, store: &Store) {
+    match store {
+        Store::Memory(until) => control.memory_until = *until,
+        Store::Ended(until) => control.ended_until = *until,
+        Store::Modes(modes) => control.modes = modes.bits(),
+        Store::Deadline(deadline) => control.deadline = *deadline,
+        Store::After(modes) => control.modes_after = modes.bits(),
+        Store::WayBack(way_back) => control.way_back = *way_back,
     }
-    let Some(begins) = enforcement_begins(control, &next, now) else { return Ok(None) };
+}
+
+/// Until when the programs must look up remembered denials because of a change of the entry: when inbound enforcement begins, now or at
+/// the deadline, answers to packets that audit let through may still be on their way.
+fn begun_memory(pins: &InterfacePins, before: &Control, next: &Control) -> Result<Option<u64>, DataplaneError> {
+    let now = clock::since_boot();
+    let Some(begins) = enforcement_begins(before, next, now) else { return Ok(None) };
     // Without a record the interface was not protected, so no packet was refused.
     let Some(record) = pins.record()? else { return Ok(None) };
     let clock = record.clock;
     let ticks = u128::from(begins - now) * u128::from(clock.hz) / 1_000_000_000;
-    let grace = u64::from(clock.hz / DenialState::ON_THE_WAY);
-    Ok(Some(clock.jiffies_now().saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX)).saturating_add(grace)))
+    let until = clock.jiffies_now().saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX));
+    Ok(Some(until.saturating_add(on_the_way(&clock))))
 }
 
 /// The time on the boot clock at which inbound enforcement begins (now, or at the deadline); `None`: it does not begin.
@@ -172,8 +230,8 @@ fn enforcement_begins(before: &Control, next: &Control, now: u64) -> Option<u64>
     if ends_audit { Some(next.deadline) } else { None }
 }
 
-fn open(pins: &InterfacePins) -> Result<Array<MapData, Control>, DataplaneError> {
-    let data = MapData::from_pin(pins.map(map::CONTROL)).with_context(|| context(pins))?;
+fn open(pins: &InterfacePins, generation: u64) -> Result<Array<MapData, Control>, DataplaneError> {
+    let data = MapData::from_pin(pins.control(generation)).with_context(|| context(pins))?;
     Map::from_map_data(data).and_then(TryInto::try_into).with_context(|| context(pins))
 }
 

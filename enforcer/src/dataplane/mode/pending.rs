@@ -3,10 +3,12 @@
 
 use std::{fs, io};
 
+use enforcer_common::way_back::is_past;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::dataplane::error::{DataplaneError, at};
+use crate::dataplane::mode::control;
 use crate::dataplane::pin::document::{read_record, write_record};
 use crate::dataplane::pin::pins::InterfacePins;
 use crate::dataplane::pin::protected::Protected;
@@ -41,6 +43,13 @@ pub struct Pending {
     /// The error of the last attempt to restore.
     #[serde(default)]
     pub(in crate::dataplane) trouble: Option<String>,
+    /// The generation whose dispatcher is on the hooks: past the deadline the kernel itself judges by the last confirmed policy. `None`: the
+    /// unconfirmed policy judges in audit then.
+    #[serde(default)]
+    pub(in crate::dataplane) dispatched: Option<u64>,
+    /// Whether it does so already.
+    #[serde(skip)]
+    pub(in crate::dataplane) is_back: bool,
 }
 
 /// The last confirmed policy of an interface.
@@ -89,7 +98,26 @@ impl Pending {
     /// Whether the deadline is in the future and nothing was done about it.
     #[must_use]
     pub fn is_armed(&self) -> bool {
-        self.outcome.is_none() && clock::since_boot() < self.deadline
+        self.outcome.is_none() && !self.is_back && clock::since_boot() < self.deadline
+    }
+
+    /// Whether the kernel itself judges by the last confirmed policy past the deadline.
+    #[must_use]
+    pub const fn is_dispatched(&self) -> bool {
+        self.dispatched.is_some() && self.outcome.is_none()
+    }
+
+    /// Hash of the last confirmed policy, to which this deadline leads back; `None`: there is none, or the policy in force is confirmed.
+    #[must_use]
+    pub fn confirmed_hash(&self) -> Option<&str> {
+        let before =
+            self.before.as_ref().filter(|_| self.kind == DeadlineKind::Unconfirmed && self.outcome.is_none())?;
+        Some(before.record.policy_hash.as_str())
+    }
+
+    /// The last confirmed policy, if the kernel has gone back to it by itself and nothing else was done yet.
+    pub(in crate::dataplane) fn judged_by(&self) -> Option<&Before> {
+        self.before.as_ref().filter(|_| self.is_back)
     }
 
     /// Whether the deadline has passed without a confirmation, and the previous policy is not restored yet.
@@ -127,8 +155,26 @@ impl Pending {
         self.before.as_ref().map(|before| before.record.generation)
     }
 
-    /// Reads the record.
+    /// Reads the record, with what the kernel has made of it. A change whose deadline was lifted in the kernel is confirmed, even if the
+    /// command that did so was killed before it could remove the record.
     pub(in crate::dataplane) fn read(pins: &InterfacePins) -> Result<Option<Self>, DataplaneError> {
+        let Some(mut pending) = Self::recorded(pins)? else { return Ok(None) };
+        let Some(generation) = pending.dispatched.filter(|_| pending.outcome.is_none()) else {
+            return Ok(Some(pending));
+        };
+        // Where the entry is gone, the record counts.
+        let (Ok(control), Some(before)) = (control::read(pins, generation), &pending.before) else {
+            return Ok(Some(pending));
+        };
+        if control.way_back == 0 {
+            return Ok(None);
+        }
+        pending.is_back = is_past(before.record.clock.jiffies_now(), control.way_back);
+        Ok(Some(pending))
+    }
+
+    /// Reads the record alone.
+    pub(in crate::dataplane) fn recorded(pins: &InterfacePins) -> Result<Option<Self>, DataplaneError> {
         read_record(&pins.map("pending"))
     }
 

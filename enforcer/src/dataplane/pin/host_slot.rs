@@ -82,6 +82,7 @@ pub(in crate::dataplane) fn pin_of(
 ) -> PathBuf {
     match map.owner {
         MapOwner::Policy => host.generation(generation).join(map.name),
+        MapOwner::Modes => interface.generation(generation).join(map.name),
         MapOwner::Interface => interface.map(map.name),
         MapOwner::Slot => slot.map(map.name),
         MapOwner::Host => host.map(map.name),

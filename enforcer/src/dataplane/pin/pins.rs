@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! /sys/fs/bpf/enforcer/eth0/inbound                   the active program; `outbound` beside it
-//! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/                link_inbound, link_outbound, CONTROL, RULES, REASONS, record
-//! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/g7/             the programs of generation 7
+//! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/                link_inbound, link_outbound, RULES, REASONS, record
+//! /sys/fs/bpf/enforcer/eth0/v<LAYOUT>/g7/             the programs of generation 7, and CONTROL with their modes
 //! /sys/fs/bpf/enforcer/tap3/v<LAYOUT>/                the same, and flows, fragments, denied flows: the slot of a guest
 //! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/     flows, fragments, own addresses: the slot of this machine
 //! /sys/fs/bpf/enforcer/host:4026531840/v<LAYOUT>/g7/  the policy of generation 7: port tables, prefixes, rules by name
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use enforcer_common::Direction;
-use enforcer_common::layout::{LAYOUT_VERSION, MAPS, MapOwner};
+use enforcer_common::layout::{LAYOUT_VERSION, MAPS, MapOwner, map};
 use serde::{Deserialize, Serialize};
 
 use super::record::InterfaceRecord;
@@ -150,6 +150,11 @@ impl InterfacePins {
     /// The folder of the programs of a generation.
     pub(in crate::dataplane) fn generation(&self, number: u64) -> PathBuf {
         self.state().join(format!("g{number}"))
+    }
+
+    /// The control map of a generation.
+    pub(in crate::dataplane) fn control(&self, generation: u64) -> PathBuf {
+        self.generation(generation).join(map::CONTROL)
     }
 
     /// The record of the interface; `None`: it is not protected, or by another layout.

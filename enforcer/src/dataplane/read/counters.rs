@@ -4,7 +4,7 @@ use enforcer_common::Verdict;
 
 use super::totals;
 use crate::dataplane::error::DataplaneError;
-use crate::dataplane::mode::control::modes;
+use crate::dataplane::mode::active::{self, modes};
 use crate::dataplane::pin::protected::{Protected, policy};
 use crate::dataplane::read::counted::{Counted, InterfaceCounters, read_rules};
 
@@ -13,7 +13,7 @@ use crate::dataplane::read::counted::{Counted, InterfaceCounters, read_rules};
 /// # Errors
 /// When a map cannot be read.
 pub fn counters(protected: &Protected) -> Result<InterfaceCounters, DataplaneError> {
-    let (_reading, protected) = &protected.now()?;
+    let (_reading, protected) = &active::now(protected)?;
     let Protected { interface, pins, record } = protected;
     let policy = policy(record)?;
     let counted = Counted::read(protected)?;

@@ -183,7 +183,7 @@ pub fn end_flows(protected: &[Protected], flows: &[Flow]) -> Result<usize, Datap
         // A packet that is just being judged must not recreate the flow.
         for one in protected.iter().filter(|one| HostSlot::of(one) == slot) {
             let seconds = Config::from_words(one.record.config).timeout_udp / hz.max(1);
-            control::look_at_memory_for(&one.pins, &one.record.clock, seconds)?;
+            control::look_at_memory_for(&one.pins, one.record.generation, &one.record.clock, seconds)?;
         }
         ended += end_flows_of(&slot, &its, &first.record.clock)?;
     }

@@ -10,6 +10,7 @@ use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass, ranges};
 use ipnet::IpNet;
 
 use crate::dataplane::error::{Context as _, DataplaneError};
+use crate::dataplane::mode::active;
 use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::{Protected, policy};
 use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord, RecordedRule};
@@ -53,7 +54,7 @@ impl Loaded {
 /// # Errors
 /// When its maps are gone or cannot be read.
 pub fn readback(protected: &Protected) -> Result<Loaded, DataplaneError> {
-    let (_reading, now) = protected.now()?;
+    let (_reading, now) = active::now(protected)?;
     loaded(&now.record)
 }
 

@@ -14,7 +14,8 @@ use crate::dataplane::hook::programs::program_id;
 use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::kinds::AttachMode;
 use crate::dataplane::load::own::{self, Own};
-use crate::dataplane::mode::control::modes;
+use crate::dataplane::load::ways;
+use crate::dataplane::mode::active::{self, modes};
 use crate::dataplane::mode::pending::{DeadlineKind, DeadlineOutcome, Pending};
 use crate::dataplane::mode::resulting::held as held_back;
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
@@ -55,10 +56,48 @@ pub struct InterfaceStatus {
     pub notes: Vec<String>,
     /// The deadline of an unconfirmed change or of a change window, armed or passed; `None`: there is none.
     pub pending: Option<Pending>,
+    /// Which policy judges.
+    pub judges: Judges,
     /// Packets that the interface has received, as its driver counts them; `None`: it is not there, or a guest is behind it.
     pub received: Option<u64>,
     /// Whether the inbound program has judged since it was applied.
     pub judging: Judging,
+}
+
+/// Which policy judges on an interface.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Judges {
+    /// A confirmed or permanent one, the one that was applied last.
+    Applied,
+    /// One that was not confirmed: it waits, or there is nothing to go back to.
+    Unconfirmed,
+    /// The one that was confirmed last: a change was not confirmed in time, and the kernel has gone back by itself.
+    LastConfirmed,
+}
+
+impl Judges {
+    /// A change of modes alone leaves a confirmed policy in force.
+    fn of(pending: Option<&Pending>, record: &InterfaceRecord) -> Self {
+        let Some(pending) = pending else { return Self::Applied };
+        let confirmed = pending.before.as_ref().map(|before| before.record.generation);
+        if pending.judged_by().is_some() {
+            Self::LastConfirmed
+        } else if pending.is_of_unconfirmed() && confirmed != Some(record.generation) {
+            Self::Unconfirmed
+        } else {
+            Self::Applied
+        }
+    }
+
+    /// The word used in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unconfirmed => "unconfirmed",
+            Self::LastConfirmed => "last-confirmed",
+        }
+    }
 }
 
 /// Reads the state of a protected interface.
@@ -66,7 +105,7 @@ pub struct InterfaceStatus {
 /// # Errors
 /// When the pins or maps cannot be read.
 pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> {
-    let (_reading, protected) = &protected.now()?;
+    let (_reading, protected) = &active::now(protected)?;
     let Protected { pins, record, .. } = protected;
     let policy = policy(record)?;
     let counters = counters(protected)?;
@@ -136,6 +175,7 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
         estate: policy.estate,
         rules: policy.rules.len(),
         verdicts: counters.verdicts,
+        judges: Judges::of(pending.as_ref(), record),
         drift,
         problems,
         notes,
@@ -209,6 +249,16 @@ fn judge(pending: &Pending, modes: Modes, problems: &mut Vec<String>, notes: &mu
     match (pending.kind(), pending.outcome()) {
         (DeadlineKind::Window, _) if pending.is_armed() => notes.push(format!("a change window is open: enforcement returns at {at}")),
         (DeadlineKind::Window, _) => {}
+        (DeadlineKind::Unconfirmed, None) if pending.is_back => match pending.trouble() {
+            Some(why) => problems.push(format!(
+                "the change was not confirmed by {at}, and the kernel judges by the last confirmed policy, which cannot be put back on the \
+                 hooks ({why}); run `enforcer apply`"
+            )),
+            None => notes.push(format!(
+                "the change was not confirmed by {at}, and the kernel judges by the last confirmed policy; the next command that changes \
+                 something removes the unconfirmed one"
+            )),
+        },
         (DeadlineKind::Unconfirmed, None) if !pending.is_armed() => problems.push(match pending.trouble() {
             Some(why) => format!(
                 "the change was not confirmed by {at}, and the last confirmed policy cannot be restored ({why}): the unconfirmed \
@@ -220,8 +270,13 @@ fn judge(pending: &Pending, modes: Modes, problems: &mut Vec<String>, notes: &mu
             ),
         }),
         (DeadlineKind::Unconfirmed, None) => {
-            notes.push(format!("this change must be confirmed before {at}: run `enforcer confirm`"));
-            if !pending.has_restorer() {
+            let after = if pending.is_dispatched() {
+                "otherwise the kernel judges by the last confirmed policy from then on, whatever has become of our processes"
+            } else {
+                "otherwise it stops enforcing then"
+            };
+            notes.push(format!("this change must be confirmed before {at}: run `enforcer confirm`; {after}"));
+            if !pending.has_restorer() && !pending.is_dispatched() {
                 problems.push(format!(
                     "the process that would restore the last confirmed policy is gone: without confirmation, enforcement ends at \
                      {at}, and the next command that changes something restores that policy"
@@ -260,11 +315,21 @@ fn is_attached(protected: &Protected, problems: &mut Vec<String>) -> bool {
         ),
         Ok(_) => {}
     }
+    // What cannot be read is reported where it is needed.
+    let pending = Pending::read(pins).ok().flatten().filter(Pending::is_dispatched);
+    let waiting = pending.and_then(|pending| pending.dispatched).map(|generation| pins.generation(generation));
     for direction in Direction::ALL {
         let Some(attached) = record.direction(direction) else { continue };
         let name = direction.name();
-        let applied = program_id(&pins.generation(record.generation).join(name));
-        if program_id(&pins.program(direction)) != applied || applied.is_none() {
+        let folder = pins.generation(record.generation);
+        let applied = program_id(&folder.join(name));
+        // While a change waits, the dispatcher is on the hook and has the public name: without it, the kernel could not go back.
+        let dispatchers =
+            [Some(&folder), waiting.as_ref()].map(|folder| program_id(&ways::dispatcher(folder?, direction)));
+        let is_waiting = waiting.as_ref() == Some(&folder);
+        let is_applied =
+            |found: Option<u32>| found.is_some() && (dispatchers.contains(&found) || !is_waiting && found == applied);
+        if applied.is_none() || !is_applied(program_id(&pins.program(direction))) {
             problems.push(format!("the pin {} is not the program that was applied", pins.program(direction).display()));
         }
         if attached.attach_mode == AttachMode::Clsact {
@@ -278,7 +343,7 @@ fn is_attached(protected: &Protected, problems: &mut Vec<String>) -> bool {
             Some(found) if found.interface == 0 => {
                 problems.push(format!("the {name} program is not attached: the interface of its link was deleted"));
             }
-            Some(found) if Some(found.program) != applied => {
+            Some(found) if !is_applied(Some(found.program)) => {
                 problems.push(format!("another {name} program than the applied one is attached"));
             }
             Some(_) => {}

@@ -7,6 +7,7 @@ use aya::Ebpf;
 use aya::maps::Array;
 use aya::programs::SchedClassifier;
 use aya::{TestRun as _, TestRunOptions};
+use enforcer_common::way_back::ticks_until;
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,11 @@ impl Clock {
         let now = kernel_time(ClockId::CLOCK_MONOTONIC).unwrap_or(0);
         let ticks = u128::from(now.saturating_sub(self.monotonic)) * u128::from(self.hz) / 1_000_000_000;
         self.jiffies.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
+    }
+
+    /// The count of jiffies at a moment of the boot clock, and never one that comes before that moment.
+    pub(in crate::dataplane) fn jiffies_at(&self, boot: u64) -> u64 {
+        self.jiffies_now().saturating_add(ticks_until(boot.saturating_sub(since_boot()), self.hz))
     }
 
     /// The time at which jiffies had this count.
