@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::file::metrics;
 use super::{ENFORCING, Host, REFUSED_PORT, wait_for_value};
+use crate::lifecycle::restorers;
 
 /// Sends frames behind the native hook, while something is done.
 fn while_bypassing<T>(bypass: &Bypass, work: impl FnOnce() -> T) -> T {
@@ -101,6 +102,9 @@ fn native_xdp_that_was_asked_for_by_name_is_kept_and_reported() {
 
 /// If set, this program switches the named interface to tc instead of testing.
 const INTERFACE: &str = "ENFORCER_TESTS_LEAVE_NATIVE";
+/// The test that does so.
+const LEAVE: &str =
+    "agent::guard::whoever_is_killed_on_the_way_to_tc_leaves_a_host_that_is_protected_and_can_be_changed";
 
 #[test]
 fn whoever_is_killed_on_the_way_to_tc_leaves_a_host_that_is_protected_and_can_be_changed() {
@@ -114,11 +118,10 @@ fn whoever_is_killed_on_the_way_to_tc_leaves_a_host_that_is_protected_and_can_be
     let site = host.site();
     let site = site.to_str().expect("plain");
     let this = env::current_exe().expect("this program has a path");
-    let name = "agent::guard::whoever_is_killed_on_the_way_to_tc_leaves_a_host_that_is_protected_and_can_be_changed";
     let leave = |die_at: usize| {
         let mut made = 0;
         let mut command = host.cable.host.command(this.to_str().expect("plain"));
-        command.args(["--exact", name]).env(INTERFACE, &host.cable.near.interface);
+        command.args(["--exact", LEAVE]).env(INTERFACE, &host.cable.near.interface);
         let ran = watch(&mut command, CHANGING, |call| {
             // The first thing that changes is the name of a link.
             made += usize::from(made > 0 || call.is_rename());
@@ -152,4 +155,33 @@ fn whoever_is_killed_on_the_way_to_tc_leaves_a_host_that_is_protected_and_can_be
     }
     assert!(died > 10, "all that changes something was looked at: {died}");
     assert_eq!(host.status("/inbound/hook"), "tc");
+}
+
+#[test]
+fn a_change_that_waits_goes_over_to_tc_with_its_policy_and_is_in_audit_past_the_deadline() {
+    let host = Host::with_site(ENFORCING);
+    let _listener = host.listen();
+    let near = &host.cable.near.interface;
+    let site = host.site();
+    host.run(&["apply", site.to_str().expect("plain"), "--hook", "native"]).expect_code(0);
+    let first = host.status("/policy_hash");
+    let within = format!("{}s", 10 * harness::machine::patience());
+    let line = ["apply", "--role", "finesse", "--interface", near, "--hook", "native", "--confirm-within", &within];
+    host.run(&line).expect_code(0);
+    assert_eq!(host.status("/at_deadline"), "last-confirmed");
+    for id in restorers(host.cable.host.inode()) {
+        // SAFETY: no pointers. The process is one that our own command has started.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGKILL) }, 0);
+    }
+    let this = env::current_exe().expect("this program has a path");
+    let mut leave = host.cable.host.command(this.to_str().expect("plain"));
+    leave.args(["--exact", LEAVE]).env(INTERFACE, near);
+    assert!(leave.output().expect("it starts").status.success());
+    let found = ["/inbound/hook", "/at_deadline", "/judges"].map(|pointer| host.status(pointer));
+    assert_eq!(found, ["tc", "audit", "unconfirmed"].map(Value::from));
+    assert_eq!(host.ask(), Reply::Silence, "it goes on enforcing");
+    wait_for_value(&Reply::Answered, || host.ask());
+    assert_eq!(host.status("/inbound/mode"), "audit");
+    host.run(&["save"]).expect_code(0);
+    assert_eq!((host.status("/policy_hash"), host.ask()), (first, Reply::Silence));
 }

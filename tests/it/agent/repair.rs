@@ -30,6 +30,26 @@ fn a_link_that_was_removed_is_put_back_with_the_mode_in_force() {
 }
 
 #[test]
+fn what_is_damaged_while_a_change_waits_is_repaired_by_the_way_back() {
+    let host = Host::with_site(ENFORCING);
+    let _listener = host.listen();
+    let agent = started(&host);
+    let first = host.status("/policy_hash");
+    let within = format!("{}s", 12 * harness::machine::patience());
+    let near = &host.cable.near.interface;
+    host.run(&["apply", "--role", "finesse", "--interface", near, "--confirm-within", &within]).expect_code(0);
+    // The dispatcher is no damage.
+    agent.wait_for_checks(2);
+    assert!(!agent.log().contains("not repaired before"), "{}", agent.log());
+    fs::remove_file(host.pins().join(format!("v{LAYOUT_VERSION}/link_inbound"))).expect("it is there");
+    agent.wait_for_log("not repaired before");
+    wait_for_value(&first, || host.status("/policy_hash"));
+    wait_for_value(&Some(0), || host.run(&["status"]).code);
+    assert_eq!((host.ask(), host.status("/inbound/mode")), (Reply::Silence, "enforce".into()));
+    assert!(agent.stop());
+}
+
+#[test]
 fn a_control_map_without_its_pin_is_pinned_again() {
     let host = Host::with_site(SITE);
     let _listener = host.listen();

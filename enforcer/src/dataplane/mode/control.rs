@@ -53,8 +53,9 @@ pub(in crate::dataplane) fn begin(
     next: Control,
 ) -> Result<(), DataplaneError> {
     let known = before.copied().unwrap_or_default();
-    let begun = begun_memory(pins, &known, &next)?.unwrap_or_default();
-    let next = Control { memory_until: known.memory_until.max(begun), ..next };
+    // Until all hooks are switched, the old programs let through what the new ones would drop, however long that takes.
+    let memory_until = begun_memory(pins, &known, &next)?.map_or(known.memory_until, |_| u64::MAX);
+    let next = Control { memory_until, ..next };
     put_back(pins, generation, &next)
 }
 
@@ -66,9 +67,9 @@ pub(in crate::dataplane) fn count_from_now(
     before: Option<&Control>,
     ended_until: u64,
 ) -> Result<(), DataplaneError> {
-    let now = read(pins, generation)?;
-    let begun = begun_memory(pins, &before.copied().unwrap_or_default(), &now)?.unwrap_or_default();
-    store(pins, generation, &[Store::Memory(now.memory_until.max(begun)), Store::Ended(ended_until)])
+    let known = before.copied().unwrap_or_default();
+    let begun = begun_memory(pins, &known, &read(pins, generation)?)?.unwrap_or_default();
+    store(pins, generation, &[Store::Memory(known.memory_until.max(begun)), Store::Ended(ended_until)])
 }
 
 /// Makes the entry of the last confirmed programs ready for the moment at which they judge again: a count of jiffies, and the same deadline
