@@ -31,6 +31,11 @@ fn every_site_file_of_the_corpus_is_read_or_refused_in_words() {
 }
 
 #[test]
+fn every_estate_of_the_corpus_is_rendered_or_refused_in_words() {
+    assert!(replay("estate", fuzz::estate) >= 10);
+}
+
+#[test]
 fn every_capture_of_the_corpus_is_read_to_its_end_or_to_where_it_breaks() {
     assert!(replay("capture", fuzz::capture) >= 8);
 }

@@ -19,8 +19,9 @@ mod skip;
 #[test]
 fn every_command_has_a_page_with_all_of_its_options() {
     let pages = Pages::written();
-    let mut expected =
-        BTreeSet::from(["enforcer-site.5", "enforcer-catalogue.5", "enforcer-topics.7"].map(str::to_owned));
+    let mut expected = BTreeSet::from(
+        ["enforcer-site.5", "enforcer-estate.5", "enforcer-catalogue.5", "enforcer-topics.7"].map(str::to_owned),
+    );
     let mut open = vec![Vec::new()];
     while let Some(words) = open.pop() {
         let name: Vec<&str> = std::iter::once("enforcer").chain(words.iter().map(String::as_str)).collect();
@@ -89,6 +90,20 @@ fn the_page_of_site_files_has_every_key() {
     assert_eq!(sections["ROLES"], keys(&schema, "/definitions/RoleSettings/properties"));
     assert_eq!(sections["FLOWS"], keys(&schema, "/definitions/Flows/properties"));
     assert_eq!(sections["RULES"], keys(&schema, "/definitions/Rule/properties"));
+}
+
+#[test]
+fn the_page_of_estates_has_every_key() {
+    let sections = tagged(&Pages::written().text("enforcer-estate.5"));
+    let schema: Value = serde_json::from_str(&schema::estate()).unwrap();
+    assert_eq!(sections["ESTATE"], keys(&schema, "/properties"));
+    // What a host may say as `defaults` does is described there.
+    let all = keys(&schema, "/definitions/Defaults/properties");
+    let own: std::collections::BTreeSet<String> = keys(&schema, "/definitions/Host/properties")
+        .into_iter()
+        .filter(|key| key == "interfaces" || !all.contains(key))
+        .collect();
+    assert_eq!(sections["HOSTS"], own);
 }
 
 #[test]

@@ -48,6 +48,7 @@ const COMMANDS: &[(&str, Kind)] = &[
     ("export", Prints("export nft SITE")),
     ("flows", ListsInForce),
     ("help", Prints("help policy")),
+    ("map", Prints("map ESTATE")),
     ("mode", Does),
     ("preflight", ListsInForce),
     ("readiness", ListsInForce),

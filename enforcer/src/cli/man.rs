@@ -50,12 +50,18 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         pages += 1;
         open.extend(command.get_subcommands().filter(|command| !command.is_hide_set()));
     }
-    let formats: [(&str, &str, Vec<Block>, &[&str]); 2] = [
+    let formats: [(&str, &str, Vec<Block>, &[&str]); 3] = [
         (
             "enforcer-site",
             "the roles of a host, its interfaces, and the addresses of its peers",
             topics::site_file(),
             &["enforcer(8)", "enforcer-check(8)", "enforcer-apply(8)", "enforcer-catalogue(5)"],
+        ),
+        (
+            "enforcer-estate",
+            "the hosts of a contact centre, their roles and addresses",
+            topics::estate_file(),
+            &["enforcer(8)", "enforcer-render(8)", "enforcer-check(8)", "enforcer-map(8)", "enforcer-site(5)"],
         ),
         (
             "enforcer-catalogue",

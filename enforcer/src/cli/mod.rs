@@ -25,6 +25,7 @@ mod file;
 pub mod flows;
 pub mod help;
 pub mod man;
+pub mod map;
 pub mod mode;
 pub mod outlook;
 pub mod output;
@@ -83,6 +84,7 @@ enum Command {
     Diff(diff::Args),
     Export(export::Args),
     Render(render::Args),
+    Map(map::Args),
     Preflight(preflight::Args),
     Simulate(simulate::Args),
     Apply(apply::Args),
@@ -189,6 +191,7 @@ impl Command {
             | Self::Diff(_)
             | Self::Export(_)
             | Self::Render(_)
+            | Self::Map(_)
             | Self::Simulate(_)
             | Self::Help(_)
             // It acts by itself on the deadline that it was started for.
@@ -237,6 +240,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Diff(args) => diff::run(args, output),
         Command::Export(args) => export::run(args, output),
         Command::Render(args) => render::run(args, output),
+        Command::Map(args) => map::run(args, output),
         Command::Preflight(args) => preflight::run(args, output),
         Command::Simulate(args) => simulate::run(args, output),
         Command::Apply(args) => apply::run(args, output),

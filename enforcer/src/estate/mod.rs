@@ -6,6 +6,7 @@ pub mod check;
 pub mod diff;
 pub mod ends;
 pub mod explain;
+pub mod map;
 mod ports;
 mod proofs;
 pub mod reach;

@@ -9,6 +9,7 @@ mod children;
 mod deadline;
 mod detach;
 mod drift;
+mod estate;
 mod failure;
 mod killed;
 mod mistakes;

@@ -1,6 +1,7 @@
 //! `enforcer report`: the page and its JSON, and the page in a browser.
 
 mod layout;
+mod map;
 mod pages;
 
 use std::env;

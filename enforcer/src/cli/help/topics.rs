@@ -5,6 +5,7 @@
 use crate::cli::help::markdown::Block;
 
 const CATALOGUE: &str = include_str!("../../../../docs/catalogue.md");
+const ESTATE: &str = include_str!("../../../../docs/estate.md");
 const HOW_IT_WORKS: &str = include_str!("../../../../docs/how-it-works.md");
 const OPERATING: &str = include_str!("../../../../docs/operating.md");
 const POLICY: &str = include_str!("../../../../docs/policy.md");
@@ -28,6 +29,7 @@ const fn topic(name: &'static str, summary: &'static str, document: &'static str
 pub const TOPICS: &[Topic] = &[
     topic("policy", "What a policy permits and refuses", POLICY, "What a policy means"),
     topic("site", "The site file, key by key", POLICY, "The site file"),
+    topic("estate", "One file for all hosts", ESTATE, "From a spreadsheet to an enforced estate"),
     topic("catalogue", "Roles, document rows, peers", CATALOGUE, "Reading a role"),
     topic("audit", "From the first command to enforcement", OPERATING, "From audit to enforce"),
     topic("modes", "Audit and enforce, and how the mode is chosen", OPERATING, "Modes"),
@@ -60,6 +62,12 @@ impl Topic {
 #[must_use]
 pub fn site_file() -> Vec<Block> {
     section(POLICY, "The site file")
+}
+
+/// The part of the guide to estates that describes the file, for its manual page.
+#[must_use]
+pub fn estate_file() -> Vec<Block> {
+    section(ESTATE, "The estate file")
 }
 
 /// The part of the catalogue guide that describes its files, for their manual page.
@@ -97,6 +105,6 @@ mod tests {
         for topic in TOPICS {
             assert!(topic.blocks().len() > 1, "no section `{}` for the topic {}", topic.heading, topic.name);
         }
-        assert!(site_file().len() > 1 && catalogue_files().len() > 1);
+        assert!(site_file().len() > 1 && estate_file().len() > 1 && catalogue_files().len() > 1);
     }
 }
