@@ -165,7 +165,7 @@ fn a_change_that_waits_goes_over_to_tc_with_its_policy_and_is_in_audit_past_the_
     let site = host.site();
     host.run(&["apply", site.to_str().expect("plain"), "--hook", "native"]).expect_code(0);
     let first = host.status("/policy_hash");
-    let within = format!("{}s", 10 * harness::machine::patience());
+    let within = format!("{}s", 30 * harness::machine::patience());
     let line = ["apply", "--role", "finesse", "--interface", near, "--hook", "native", "--confirm-within", &within];
     host.run(&line).expect_code(0);
     assert_eq!(host.status("/at_deadline"), "last-confirmed");

@@ -13,15 +13,16 @@ use enforcer_common::layout::LAYOUT_VERSION;
 use harness::bpf;
 use harness::calls::{CHANGING, Then, watch};
 use harness::enforcer::{Protected, command};
-use harness::machine::patience;
+use harness::machine::{patience, tc_attach_mode};
 use harness::netns::Cable;
 use harness::packet::Packet;
 use harness::program::Outcome;
+use harness::skip::skip;
 use harness::sockets::{Reply, Servers};
 use serde_json::Value;
 
 use super::deadline::{ask, kept, kill_restorers};
-use super::failure::Two;
+use super::failure::{LINK_UPDATE, Two, is_bpf};
 use super::picture::on_hooks;
 use super::upgrade::as_by_another_version;
 use super::{REFUSED_PORT, pins_of, sentences, status, wait_for};
@@ -483,4 +484,43 @@ fn an_apply_that_is_killed_at_any_point_leaves_the_policy_before_or_a_change_tha
             [Reply::Answered, Reply::Silence, Reply::Silence]
         );
     }
+}
+
+#[test]
+fn an_apply_that_is_killed_between_the_hooks_goes_back_on_both_past_the_deadline() {
+    if tc_attach_mode() != "tcx" {
+        return skip("the hooks are switched by filters here, not by links");
+    }
+    let protected = Protected::apply(&confirmed("tc"));
+    let cable = &protected.cable;
+    let _servers = Servers::start(&cable.host, &[BOTH, NEW, REFUSED_PORT], &[]);
+    let good = status(&protected).1["policy_hash"].clone();
+    let near = cable.near.interface.clone();
+    let within = format!("{}s", 12 * patience());
+    let mut line = vec!["apply", "--interface", &near];
+    line.extend(unconfirmed("tc", &within));
+    let mut updates = 0;
+    watch(&mut command(&cable.host, &line), CHANGING, |call| {
+        updates += usize::from(is_bpf(call, &[LINK_UPDATE]));
+        if updates == 2 {
+            let id = i32::try_from(call.thread).expect("a process id");
+            // SAFETY: no pointers. The process is the command that this test has started, and waits for an answer.
+            assert_eq!(unsafe { libc::kill(id, libc::SIGKILL) }, 0);
+        }
+        Then::GoOn
+    });
+    kill_restorers(&protected);
+    assert!(hooks(&protected).contains("pending_out_tc"), "outbound is switched first: {}", hooks(&protected));
+    // Nobody can confirm half of a change.
+    let ran = protected.run(&["confirm"]);
+    assert!(ran.stderr.contains("was killed before it was finished"), "{}", ran.stderr);
+    let answers = || [BOTH, NEW, REFUSED_PORT].map(|port| ask(cable, port));
+    assert_eq!(answers(), [Reply::Answered, Reply::Silence, Reply::Silence]);
+    wait_for(&Value::Null, || status(&protected).1["deadline"].clone());
+    assert_eq!(answers(), [Reply::Answered, Reply::Silence, Reply::Silence]);
+    protected.run(&["save"]).expect_code(0);
+    let (code, json) = status(&protected);
+    assert_eq!((code, &json["policy_hash"], &json["judges"]), (Some(0), &good, &"applied".into()), "{json}");
+    assert!(!hooks(&protected).contains("pending_"), "{}", hooks(&protected));
+    assert_eq!(answers(), [Reply::Answered, Reply::Silence, Reply::Silence]);
 }
