@@ -10,6 +10,7 @@ mod apply;
 mod classes;
 mod floods;
 mod growth;
+mod guests;
 mod packets;
 mod peers;
 mod pending;
@@ -73,6 +74,9 @@ enum Part {
     /// What more rules, prefixes, roles and flows cost.
     #[value(alias = "e")]
     Growth,
+    /// Guests behind many ports.
+    #[value(alias = "f")]
+    Guests,
 }
 
 /// How much time may be spent.
@@ -189,6 +193,7 @@ fn measure(options: &Options) -> anyhow::Result<(Value, Vec<Section>)> {
             Part::Streams => streams::section(effort),
             Part::Apply => apply::section(effort),
             Part::Growth => growth::section(effort),
+            Part::Guests => guests::section(effort),
         };
         println!("\n{}", section.text());
         sections.push(section);

@@ -19,7 +19,7 @@ const PAGE: &str = "docs/performance.md";
     cargo xtask bench --only packets,floods    only these parts\n  \
     cargo xtask bench --against HEAD~5         this tree and a revision in turns")]
 pub(crate) struct Options {
-    /// Only these parts, by name: packets, floods, streams, apply, growth.
+    /// Only these parts, by name: packets, floods, streams, apply, growth, guests.
     #[arg(long, value_name = "PART[,PART]")]
     only: Option<String>,
     /// Fewer and shorter rounds: to see that everything runs, not how fast.

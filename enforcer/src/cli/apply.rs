@@ -269,7 +269,7 @@ pub(super) fn planned_interfaces(
 /// What the maps take. The policy is in force: that this cannot be read is no failure of `apply`.
 fn say_memory(output: &mut Output<'_>) -> Result<(), Failure> {
     let all = dataplane::protected(&[]).and_then(|protected| {
-        let each = protected.iter().map(Usage::of).collect::<Result<Vec<_>, _>>()?;
+        let each = protected.iter().map(Usage::of_memory).collect::<Result<Vec<_>, _>>()?;
         Ok(Usage::together(&protected, &each))
     });
     match all {

@@ -3,6 +3,7 @@
 mod detach;
 mod isolation;
 mod listings;
+mod many;
 
 use std::time::{Duration, Instant};
 

@@ -85,13 +85,8 @@ impl Usage {
     /// # Errors
     /// When a map cannot be read.
     pub fn of(protected: &Protected) -> Result<Self, DataplaneError> {
-        let used = memory(protected)?;
-        let total = used.total();
-        let MapMemory { flows, memory: denials_and_fragments, policy, counters, events, shared_events: shared, host } =
-            used;
         let FlowUse { most, most6, v4, v6, made, revived, gone_estimate, denials_remembered } = flow_use(protected)?;
         Ok(Self {
-            memory: ListedMemory { total, flows, denials_and_fragments, policy, counters, events, host, shared },
             flows: ListedFlows {
                 entries: most,
                 entries_ipv6: most6,
@@ -102,6 +97,22 @@ impl Usage {
                 gone_estimate,
                 denials_remembered,
             },
+            ..Self::of_memory(protected)?
+        })
+    }
+
+    /// Asks the kernel for the memory alone.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn of_memory(protected: &Protected) -> Result<Self, DataplaneError> {
+        let used = memory(protected)?;
+        let total = used.total();
+        let MapMemory { flows, memory: denials_and_fragments, policy, counters, events, shared_events: shared, host } =
+            used;
+        Ok(Self {
+            memory: ListedMemory { total, flows, denials_and_fragments, policy, counters, events, host, shared },
+            ..Self::default()
         })
     }
 

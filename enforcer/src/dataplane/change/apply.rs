@@ -39,18 +39,23 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     object::read_ahead();
     let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;
     refuse_bridge_ports(plan, &links)?;
-    let targets = plan.interfaces.iter().map(|one| target(one, &links, plan)).collect::<Result<Vec<_>, _>>()?;
+    let protected = all_protected()?;
+    let target = |one| target(one, &links, &protected, plan);
+    let targets = plan.interfaces.iter().map(target).collect::<Result<Vec<_>, _>>()?;
     let _lock = lock()?;
     refuse_overdue()?;
     let netns = netns::own()?;
     renamed::follow_names(netns)?;
     let host = HostPins::of(netns);
     let slots = slots::read(&host)?;
-    let marked = ended(plan, &all_protected()?);
+    let protected = all_protected()?;
+    let marked = ended(plan, &protected);
     let plan = &Plan { ruleset: marked.as_ref().unwrap_or(plan.ruleset), ..plan.clone() };
+    let is_planned = |one: &Protected| plan.interfaces.iter().any(|planned| planned.name == one.interface);
     let mut staged = Vec::new();
     // Before slots change hands: what a rule has counted that is about to lose its own is known by name here for the last time.
-    let mut said = totals::save_each(&all_protected()?);
+    let changes_hands = slots.as_ref().is_some_and(|registry| registry.lacks_room_for(&plan.ruleset.rules));
+    let mut said = totals::save_each(protected.iter().filter(|one| changes_hands || is_planned(one)));
     let result = stage_and_switch(plan, &links, targets, &host, netns, &mut staged);
     if result.is_err() {
         for one in &mut staged {
@@ -69,7 +74,7 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     let mut applied = result.map_err(on_old_kernels)?;
     // The policy is active. Later problems are reported, but they are not errors.
     match all_protected() {
-        Ok(protected) => said.extend(totals::save_each(&protected)),
+        Ok(protected) => said.extend(totals::save_each(protected.iter().filter(|one| is_planned(one)))),
         Err(error) => {
             let error = anyhow::Error::from(error);
             said.extend(
@@ -137,7 +142,12 @@ fn ended(plan: &Plan<'_>, protected: &[Protected]) -> Option<Ruleset> {
     marked
 }
 
-fn target<'a>(planned: &'a PlannedInterface, links: &'a [Link], plan: &Plan<'_>) -> Result<Target<'a>, DataplaneError> {
+fn target<'a>(
+    planned: &'a PlannedInterface,
+    links: &'a [Link],
+    protected: &[Protected],
+    plan: &Plan<'_>,
+) -> Result<Target<'a>, DataplaneError> {
     let Some(link) = links.iter().find(|link| link.name == planned.name) else {
         let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).filter(|name| *name != "lo").collect();
         let near = names.iter().find(|name| strsim::damerau_levenshtein(name, &planned.name) <= 2);
@@ -155,8 +165,8 @@ fn target<'a>(planned: &'a PlannedInterface, links: &'a [Link], plan: &Plan<'_>)
     if !link.is_ethernet {
         return Err(unsuitable("its frames have no Ethernet header; protect the interface below it"));
     }
-    let before = all_protected()?.into_iter().find(|one| one.record.index == link.index);
-    let left_native = before.and_then(|one| one.record.left_native);
+    let before = protected.iter().find(|one| one.record.index == link.index);
+    let left_native = before.and_then(|one| one.record.left_native.clone());
     let (mode, fallback, why) = choose(link, planned.protects, plan.hook, left_native.as_deref())?;
     Ok(Target { planned, link, mode, fallback, why, left_native })
 }

@@ -94,7 +94,7 @@ pub(super) fn stage_and_switch<'a>(
     };
     make_dir(&host.state())?;
     let generation = host.generations().last().map_or(1, |last| last + 1);
-    let assignment = slots::assign(host, &plan.ruleset.rules, &in_force(plan)?, now)?;
+    let assignment = slots::assign(host, &plan.ruleset.rules, || in_force(plan), now)?;
     begin_at_zero_elsewhere(plan, &assignment)?;
     make_dir(&host.generation(generation))?;
     let mut interfaces = interfaces_of_this_machine()?;

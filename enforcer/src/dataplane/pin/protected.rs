@@ -61,11 +61,13 @@ pub(in crate::dataplane) fn all_protected() -> Result<Vec<Protected>, DataplaneE
     let netns = own()?;
     let mut found = Vec::new();
     // Pins of other network namespaces are skipped, whatever version made them.
-    for pins in all().into_iter().filter(|pins| pins.is_own_layout() && pins.is_of(netns)) {
-        if let Some(record) = pins.record()?
-            && record.netns == netns
-        {
-            found.push(Protected { interface: record.interface.clone(), pins, record });
+    for pins in all().into_iter().filter(InterfacePins::is_own_layout) {
+        match pins.record() {
+            Ok(Some(record)) if record.netns == netns => {
+                found.push(Protected { interface: record.interface.clone(), pins, record });
+            }
+            Err(error) if pins.is_of(netns) => return Err(error),
+            _ => {}
         }
     }
     found.sort_by(|a, b| a.interface.cmp(&b.interface));

@@ -63,17 +63,26 @@ pub(in crate::dataplane) fn put_back(host: &HostPins, registry: &Option<Registry
 pub(in crate::dataplane) fn assign(
     host: &HostPins,
     rules: &[Rule],
-    in_force: &InForce,
+    in_force: impl FnOnce() -> Result<InForce, DataplaneError>,
     now: Timestamp,
 ) -> Result<Assignment, DataplaneError> {
     let path = host.map("slots");
     let mut registry: Registry = read_record(&path)?.unwrap_or_default();
-    let assignment = registry.assign(rules, in_force, now)?;
+    // Every policy is read for it: only where some rule has to give its counter to another.
+    let in_force = if registry.lacks_room_for(rules) { in_force()? } else { InForce::default() };
+    let assignment = registry.assign(rules, &in_force, now)?;
     write_record(&path, &registry)?;
     Ok(assignment)
 }
 
 impl Registry {
+    /// Whether rules that were counted before would have to give their counters to these.
+    pub(in crate::dataplane) fn lacks_room_for(&self, rules: &[Rule]) -> bool {
+        let keys = rules.iter().map(|rule| rule_key(rule.direction, rule.action, &rule.id));
+        let new: BTreeSet<String> = keys.filter(|key| !self.slots.contains_key(key)).collect();
+        self.slots.len() + new.len() > RULE_SLOTS as usize
+    }
+
     fn assign(&mut self, rules: &[Rule], in_force: &InForce, now: Timestamp) -> Result<Assignment, DataplaneError> {
         let keys: Vec<String> = rules.iter().map(|rule| rule_key(rule.direction, rule.action, &rule.id)).collect();
         let wanted: BTreeSet<&String> = keys.iter().collect();

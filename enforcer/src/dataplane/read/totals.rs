@@ -26,21 +26,21 @@ pub fn save_totals(protected: &[Protected]) -> Result<Vec<String>, DataplaneErro
 }
 
 /// The same by whoever holds the lock, with what went wrong, by interface: no policy is refused for that.
-pub(in crate::dataplane) fn save_each(protected: &[Protected]) -> Vec<(String, String)> {
+pub(in crate::dataplane) fn save_each<'a>(protected: impl Iterator<Item = &'a Protected>) -> Vec<(String, String)> {
     let save = |one: &Protected| match save(one) {
         Ok(said) => Some((one.interface.clone(), said?)),
         Err(error) => Some((one.interface.clone(), format!("{:#}", anyhow::Error::from(error)))),
     };
     // Mostly waiting for the disk: side by side.
-    let side_by_side = |some: &[Protected]| {
+    let side_by_side = |some: &[&Protected]| {
         thread::scope(|scope| {
-            let saves: Vec<_> = some.iter().map(|one| scope.spawn(move || save(one))).collect();
+            let saves: Vec<_> = some.iter().map(|one| scope.spawn(|| save(one))).collect();
             let failed = |one: &Protected| (one.interface.clone(), "the totals were not saved".to_owned());
             let said = saves.into_iter().zip(some).map(|(save, one)| save.join().unwrap_or_else(|_| Some(failed(one))));
             said.flatten().collect::<Vec<_>>()
         })
     };
-    protected.chunks(SAVES_AT_ONCE).flat_map(side_by_side).collect()
+    protected.collect::<Vec<_>>().chunks(SAVES_AT_ONCE).flat_map(side_by_side).collect()
 }
 
 /// The same for one interface, likewise.
