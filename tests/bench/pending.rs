@@ -11,7 +11,7 @@ use harness::packet::Packet;
 use crate::Effort;
 use crate::classes::{Bench, Hook, measure};
 use crate::report::{Row, Target};
-use crate::site::Site;
+use crate::site::{HOST, STRANGER, Site};
 
 /// Nanoseconds that a waiting change may cost.
 const MOST: f64 = 3.0;
@@ -29,7 +29,7 @@ pub(crate) fn rows(effort: Effort, hook: Hook) -> Result<Vec<Row>, String> {
     }
     let open = |pin: &Path| bpf::pinned(pin).map_err(|error| format!("{}: {error}", pin.display()));
     let [waiting, confirmed] = [open(&bench.guarded.inbound)?, itself(&bench.guarded.inbound, open)?];
-    let frame = Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, 443);
+    let frame = Packet::new().ipv4(STRANGER[0], HOST[0]).tcp(40_000, 443);
     let mut classes = [
         bench.class("permitted, TCP, confirmed", &frame).judged_by(&confirmed),
         bench.class("permitted, TCP, while the change waits", &frame).judged_by(&waiting),
@@ -44,7 +44,8 @@ pub(crate) fn rows(effort: Effort, hook: Hook) -> Result<Vec<Row>, String> {
 
 /// The program that waits behind a dispatcher, by itself.
 fn itself(pin: &Path, open: impl Fn(&Path) -> Result<OwnedFd, String>) -> Result<OwnedFd, String> {
-    let layouts = fs::read_dir(pin.with_file_name("")).map_err(|error| error.to_string())?.flatten();
+    let folder = pin.parent().ok_or("the pin is in no folder")?;
+    let layouts = fs::read_dir(folder).map_err(|error| error.to_string())?.flatten();
     let generations = layouts.filter_map(|layout| fs::read_dir(layout.path()).ok()).flatten().flatten();
     let waiting = generations.map(|one| one.path()).find(|path| path.join("pending_inbound").exists());
     open(&waiting.ok_or("no dispatcher is pinned")?.join("inbound"))
