@@ -1,14 +1,14 @@
 #!/bin/bash
 # Runs a script on a copy of this host that only this process sees: what it installs, writes and attaches is gone with it.
 # Started as root in namespaces of its own for mounts, network and processes (unshare --mount --net --pid --fork).
-# $1: the script; further ones: files and folders that it finds beside itself in /tmp.
+# Exit code 77: this kernel can make no copy. $1: the script; further ones: files and folders that it finds beside itself in /tmp.
 set -u
 mount --make-rprivate /
 scratch=$(mktemp -d)
 mount -t tmpfs tmpfs "$scratch" && mkdir "$scratch"/{changes,work,root}
 if ! mount -t overlay overlay -o "lowerdir=/,upperdir=$scratch/changes,workdir=$scratch/work" "$scratch/root"; then
-    echo "skipped: this kernel has no overlay over this root"
-    exit 0
+    echo "error: this kernel cannot mount an overlay over this root, so there is no copy to test on; run this on another machine" >&2
+    exit 77
 fi
 root=$scratch/root
 mount -t proc proc "$root/proc"

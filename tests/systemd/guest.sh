@@ -128,7 +128,7 @@ first)
     systemctl start enforcer
     holds "the agent can change what is in force" enforcer status
     echo 'interfaces: [' > $site
-    holds "a broken site file is in the status line" says "site file is not in force"
+    holds "a broken site file is in the status line" says "site file is not applied"
     holds "and the policy before stays" same_hash "$known"
     echo "$known" > /results/hash
     systemd-analyze security --no-pager enforcer.service enforcer-boot.service 2> /dev/null > /results/security
@@ -144,7 +144,7 @@ second)
     holds "and the mode that was set last" mode enforce
     holds "what the role has no use for is refused" refused
     holds "the agent runs although the site file is broken" systemctl is-active enforcer
-    holds "and says so" says "site file is not in force"
+    holds "and says so" says "site file is not applied"
     ;;
 esac
 line "done"

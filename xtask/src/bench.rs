@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// Only these parts, by name: packets, floods, streams, apply, growth, guests.
     #[arg(long, value_name = "PART[,PART]")]
     only: Option<String>,
+    /// Do not install what is missing for the comparison with other firewalls, and do not measure it.
+    #[arg(long)]
+    without_peers: bool,
     /// Fewer and shorter rounds: to see that everything runs, not how fast.
     #[arg(long)]
     quick: bool,
@@ -60,7 +63,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// Returns where the figures are.
 fn measure(options: &Options) -> anyhow::Result<PathBuf> {
     setup::run(&setup::Options::default())?;
-    setup::peers();
+    if !options.without_peers {
+        setup::programs(setup::Run::Bench).context("`--without-peers` measures without them")?;
+    }
     let name = if options.against.is_some() { "against.json" } else { "bench.json" };
     let json = absolute(&options.json.clone().unwrap_or_else(|| workspace::target_dir().join(name)))?;
     // Before this tree is built: both go through the same target folder, so that what they share is built once.

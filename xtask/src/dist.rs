@@ -11,7 +11,8 @@ use anyhow::{Context, bail};
 use self::tree::Tree;
 use crate::cross::Target;
 use crate::kernel::{self, Profile};
-use crate::shell::{CommandLine, find};
+use crate::setup;
+use crate::shell::CommandLine;
 use crate::workspace;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -74,9 +75,6 @@ struct LaidOut {
 }
 
 fn debian(options: &Options, laid_out: &LaidOut) -> anyhow::Result<PathBuf> {
-    if find("dpkg-deb").is_none() {
-        bail!("there is no dpkg-deb: a Debian package is made on Debian, or where its package `dpkg` is installed");
-    }
     let LaidOut { tree, version, architecture } = laid_out;
     tree.control(version, architecture)?;
     let file = options.folder().join(format!("enforcer_{version}_{architecture}.deb"));
@@ -110,6 +108,7 @@ fn archive(options: &Options, laid_out: &LaidOut) -> anyhow::Result<PathBuf> {
 }
 
 fn lay_out(options: &Options) -> anyhow::Result<LaidOut> {
+    setup::programs(setup::Run::Dist)?;
     let profile = if options.debug { Profile::Debug } else { Profile::Release };
     kernel::build_binary(profile)?;
     // Manual pages and completions are written by the program itself, which has to run here.

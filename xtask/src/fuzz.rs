@@ -34,6 +34,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         bail!("there is no target `{unknown}` in {FOLDER}, only {}", known.join(", "));
     }
     setup::run(&setup::Options::default())?;
+    setup::programs(setup::Run::Fuzz)?;
     setup::fuzzing()?;
     let chosen = if options.targets.is_empty() { &known } else { &options.targets };
     let mut figures = Map::new();

@@ -3,6 +3,7 @@
 use anyhow::Context;
 
 use crate::kernel::{self, Profile};
+use crate::test::Tally;
 use crate::{assurance, setup, test, workspace};
 
 #[derive(Debug, clap::Args)]
@@ -20,10 +21,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let is_it =
         |path: &&std::path::PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("it-"));
     let program = suite.iter().find(is_it).context("the kernel suite has no `it`")?;
-    kernel::as_root(program, Profile::Debug)
+    let line = kernel::as_root(program, Profile::Debug)
         .variable("ENFORCER_PACKETS", options.packets.div_ceil(2).to_string())
         .variable("ENFORCER_RESULTS", assurance::folder().to_string_lossy())
         .variable("ENFORCER_REVISION", workspace::revision())
-        .arg("against_nft::")
-        .run()
+        .arg("against_nft::");
+    let mut tally = Tally::default();
+    test::run_tests(&line, &mut tally)?;
+    println!("\n{tally}");
+    tally.verdict()
 }

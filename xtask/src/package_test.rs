@@ -1,19 +1,16 @@
 //! `cargo xtask package-test`: installs, upgrades, removes and purges the Debian package, with traffic flowing.
 
 use crate::dist;
-use crate::shell::{CommandLine, find};
+use crate::setup;
+use crate::shell::CommandLine;
 use crate::workspace;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {}
 
 pub(crate) fn run(_: &Options) -> anyhow::Result<()> {
-    for tool in ["dpkg", "dpkg-deb", "unshare", "ip", "dnsmasq", "ping"] {
-        if find(tool).is_none() {
-            println!("skipped: there is no {tool}");
-            return Ok(());
-        }
-    }
+    setup::run(&setup::Options::default())?;
+    setup::programs(setup::Run::PackageTest)?;
     let old = dist::package(&dist::Options::for_test(1))?;
     let new = dist::package(&dist::Options::for_test(2))?;
     // Mounts and interfaces are of its own: what it installs is gone with it.

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 
 use crate::kernel::{self, Profile};
 use crate::setup;
-use crate::shell::{self, CommandLine};
+use crate::shell::CommandLine;
 use crate::workspace;
 
 /// What a picture may weigh.
@@ -17,9 +17,7 @@ pub(crate) struct Options {}
 
 pub(crate) fn run(_: &Options) -> anyhow::Result<()> {
     setup::run(&setup::Options::default())?;
-    if shell::find("chromium").is_none() {
-        bail!("there is no chromium to open the report page in; on Debian: apt-get install chromium fonts-dejavu-core");
-    }
+    setup::programs(setup::Run::Pictures)?;
     kernel::build_program(Profile::Debug, "pictures")?;
     let made = workspace::target_dir().join("pictures");
     // Namespaces of its own: it has another host name, and pins and state that nobody else sees.

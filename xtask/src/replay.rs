@@ -51,6 +51,7 @@ fn tcpdump() -> anyhow::Result<PathBuf> {
     if let Some(found) = tests(&folder) {
         return Ok(found);
     }
+    setup::programs(setup::Run::Replay)?;
     for name in ["lists/partial", "archives/partial"] {
         fs::create_dir_all(folder.join("apt").join(name))?;
     }

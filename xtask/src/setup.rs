@@ -15,6 +15,7 @@ use std::process::Command;
 use anyhow::{Context, anyhow, bail};
 use xtask::bpf_toolchain::{self, Rustc, Toolchain};
 
+pub(crate) use self::tools::Run;
 use crate::shell::{self, CommandLine};
 use crate::workspace;
 
@@ -68,26 +69,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Installs the firewalls and tools that `bench` compares with. What cannot be had is not measured, and the bench says so.
-pub(crate) fn peers() {
-    let Some(step) = tools::peers() else { return };
-    eprintln!("bench: {}, which other firewalls are measured with:", step.missing);
-    for line in &step.plan {
-        eprintln!("    {line}");
+/// Installs the programs that a long run needs, if they are missing.
+///
+/// # Errors
+/// They cannot be installed here; the error names the command that installs them.
+pub(crate) fn programs(run: Run) -> anyhow::Result<()> {
+    let Some(step) = tools::step_for(run) else { return Ok(()) };
+    let plan = step.plan.join("\n    ");
+    eprintln!("{}: {}; installing:\n    {plan}", run.name(), step.missing);
+    (step.run)().with_context(|| format!("{}: {}, and this did not install it: {plan}", run.name(), step.missing))?;
+    match tools::step_for(run) {
+        None => Ok(()),
+        Some(step) => bail!("{}: {}, although this was run: {plan}", run.name(), step.missing),
     }
-    if let Err(error) = (step.run)() {
-        eprintln!("bench: {error:#}; what needs it will not be measured");
-    }
-}
-
-/// Installs what boots other kernels, if it is not there.
-pub(crate) fn virtual_machines() -> anyhow::Result<()> {
-    let Some(step) = tools::virtual_machines() else { return Ok(()) };
-    eprintln!("vmtest: {}, which other kernels are booted with:", step.missing);
-    for line in &step.plan {
-        eprintln!("    {line}");
-    }
-    (step.run)()
 }
 
 /// Installs packages of Debian's, where they are not there.

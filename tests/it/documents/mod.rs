@@ -249,7 +249,8 @@ impl World {
         command.args([binary(), root.join("policies"), files]);
         let output = command.output().expect("unshare runs");
         let text = String::from_utf8_lossy(&output.stdout);
-        if text.starts_with("skipped: ") {
+        // There can be no copy of this host.
+        if output.status.code() == Some(77) {
             return None;
         }
         let ended = text.split("=== ").skip(1).filter_map(|part| {

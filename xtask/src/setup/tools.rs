@@ -24,7 +24,7 @@ const TOOLS: &[(&str, &str)] = &[
 /// What opens the report page in tests, which are skipped without it, and takes its picture.
 const BROWSER: &[(&str, &str)] = &[("chromium", "chromium")];
 
-/// What `bench` compares with, and measures with; it goes on without what cannot be had.
+/// What `bench` compares with, and measures with.
 const PEERS: &[(&str, &str)] = &[("xdp-filter", "xdp-tools"), ("iperf3", "iperf3")];
 
 /// What `vmtest` boots other kernels with.
@@ -37,6 +37,71 @@ const VIRTUAL_MACHINES: &[(&str, &str)] = &[
     ("xz", "xz-utils"),
 ];
 
+/// What libFuzzer is built with.
+const FUZZING: &[(&str, &str)] = &[("c++", "g++")];
+
+/// What unpacks the source of a Debian package.
+const SOURCES: &[(&str, &str)] = &[("dpkg-source", "dpkg-dev")];
+
+/// What packages are made with.
+const PACKAGING: &[(&str, &str)] = &[("dpkg-deb", "dpkg"), ("strip", "binutils"), ("gzip", "gzip")];
+
+/// What `package-test` runs on a copy of this host.
+const PACKAGE_TEST: &[(&str, &str)] = &[
+    ("dpkg", "dpkg"),
+    ("unshare", "util-linux"),
+    ("ip", "iproute2"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("ping", "iputils-ping"),
+];
+
+/// What `systemd-test` makes a Debian with and boots it with.
+const SYSTEMD_TEST: &[(&str, &str)] =
+    &[("debootstrap", "debootstrap"), ("unshare", "util-linux"), ("pivot_root", "util-linux"), ("ip", "iproute2")];
+
+/// A long run that is asked for by name, and needs more than building and testing does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Run {
+    Bench,
+    Dist,
+    Fuzz,
+    PackageTest,
+    Pictures,
+    Replay,
+    SystemdTest,
+    Vmtest,
+}
+
+impl Run {
+    /// The name of the subcommand.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Bench => "bench",
+            Self::Dist => "dist",
+            Self::Fuzz => "fuzz",
+            Self::PackageTest => "package-test",
+            Self::Pictures => "pictures",
+            Self::Replay => "replay",
+            Self::SystemdTest => "systemd-test",
+            Self::Vmtest => "vmtest",
+        }
+    }
+
+    /// The programs that it needs, with their Debian packages.
+    const fn tools(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Bench => PEERS,
+            Self::Dist => PACKAGING,
+            Self::Fuzz => FUZZING,
+            Self::PackageTest => PACKAGE_TEST,
+            Self::Pictures => BROWSER,
+            Self::Replay => SOURCES,
+            Self::SystemdTest => SYSTEMD_TEST,
+            Self::Vmtest => VIRTUAL_MACHINES,
+        }
+    }
+}
+
 /// What is missing, if anything is.
 pub(super) fn step() -> Option<Step> {
     missing(TOOLS)
@@ -47,24 +112,37 @@ pub(super) fn browser() -> Option<Step> {
     missing(BROWSER).filter(|_| debian::is_debian())
 }
 
-/// What is missing for a comparison with others, if anything is.
-pub(super) fn peers() -> Option<Step> {
-    missing(PEERS)
-}
-
-/// What is missing for booting other kernels, if anything is.
-pub(super) fn virtual_machines() -> Option<Step> {
-    missing(VIRTUAL_MACHINES)
+/// What is missing for a long run, if anything is.
+pub(super) fn step_for(run: Run) -> Option<Step> {
+    missing(run.tools())
 }
 
 fn missing(tools: &'static [(&str, &str)]) -> Option<Step> {
-    let missing: Vec<_> = tools.iter().filter(|(program, _)| shell::find(program).is_none()).collect();
+    missing_by(tools, |program| shell::find(program).is_some())
+}
+
+fn missing_by(tools: &'static [(&str, &str)], is_there: impl Fn(&str) -> bool) -> Option<Step> {
+    let missing: Vec<_> = tools.iter().filter(|(program, _)| !is_there(program)).collect();
     if missing.is_empty() {
         return None;
     }
     let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
-    let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    packages.dedup();
     let plan = vec![debian::install_line(&packages)];
     let run = move || debian::install(&packages);
     Some(Step { missing: format!("no {}", programs.join(", no ")), plan, run: Box::new(run) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_of_two_missing_programs_is_installed_once() {
+        let step = missing_by(SYSTEMD_TEST, |program| program == "ip").expect("three programs are missing");
+        assert_eq!(step.missing, "no debootstrap, no unshare, no pivot_root");
+        assert!(step.plan[0].ends_with(" debootstrap util-linux"), "{:?}", step.plan);
+        assert!(missing_by(SYSTEMD_TEST, |_| true).is_none());
+    }
 }

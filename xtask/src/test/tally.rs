@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use anyhow::bail;
+
 /// How many tests there were of each kind.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Tally {
@@ -42,6 +44,20 @@ impl Tally {
         self.passed + self.failed + self.skipped == 0
     }
 
+    /// Whether the run as a whole is a success: something passed and nothing failed.
+    ///
+    /// # Errors
+    /// A test failed, or no test did anything.
+    pub(crate) fn verdict(&self) -> anyhow::Result<()> {
+        if self.failed > 0 {
+            bail!("some tests failed");
+        }
+        if self.passed == 0 {
+            bail!("nothing was tested: no test passed, {} skipped", self.skipped);
+        }
+        Ok(())
+    }
+
     /// Moves the tests that said they skip from the passed to the skipped. Once, when all of a program was read.
     pub(crate) fn settle(&mut self) {
         let said = self.said_skipped.min(self.passed);
@@ -65,6 +81,17 @@ fn number_before(text: &str, word: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_in_which_every_test_skipped_is_no_success() {
+        let mut tally = Tally::default();
+        tally.read("skipped: against_nft::native: there is no nft");
+        tally.read("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s");
+        tally.settle();
+        assert_eq!(tally.verdict().unwrap_err().to_string(), "nothing was tested: no test passed, 1 skipped");
+        assert!(Tally::of(1, 0, 1).verdict().is_ok());
+        assert!(Tally::of(1, 1, 0).verdict().is_err());
+    }
 
     #[test]
     fn results_add_up_and_skips_are_not_passes() {
