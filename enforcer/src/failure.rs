@@ -13,6 +13,44 @@ pub(crate) const EXIT_CODES: [(u8, &str); 5] = [
     (4, "Refused for safety. The message says what to do instead."),
 ];
 
+/// The states of a monitoring plugin, from good to bad, with the exit codes of the plugin convention of Nagios. Only `enforcer
+/// check-health` ends with them.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum PluginState {
+    /// Everything is as it should be.
+    Ok,
+    /// An operator should look at it.
+    Warning,
+    /// It could not be checked.
+    Unknown,
+    /// This host is not protected as it should be.
+    Critical,
+}
+
+impl PluginState {
+    /// The word of the convention.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warning => "WARNING",
+            Self::Unknown => "UNKNOWN",
+            Self::Critical => "CRITICAL",
+        }
+    }
+
+    /// The exit code of the convention.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warning => 1,
+            Self::Critical => 2,
+            Self::Unknown => 3,
+        }
+    }
+}
+
 /// Why a command did not do what it was asked, and with it the exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -22,6 +60,9 @@ pub enum Failure {
     /// Exit code 1 as well, but everything that there is to say has been printed.
     #[error("")]
     Reported,
+    /// The exit code of a monitoring plugin, whose line has been printed.
+    #[error("")]
+    Plugin(PluginState),
     /// Exit code 2: the command line, a YAML file or a capture is wrong. What was running is untouched.
     #[error("{0:#}")]
     BadInput(anyhow::Error),
@@ -48,6 +89,7 @@ impl Failure {
             Self::BadInput(_) | Self::Invalid(_) | Self::BadInputReported => 2,
             Self::NotAllowed(_) => 3,
             Self::Refused(_) => 4,
+            Self::Plugin(state) => state.code(),
         }
     }
 
@@ -57,7 +99,7 @@ impl Failure {
             Self::Failed(error) | Self::BadInput(error) | Self::NotAllowed(error) | Self::Refused(error) => {
                 Some(error.chain())
             }
-            Self::Reported | Self::Invalid(_) | Self::BadInputReported => None,
+            Self::Reported | Self::Plugin(_) | Self::Invalid(_) | Self::BadInputReported => None,
         }
     }
 }

@@ -36,6 +36,7 @@ const COMMANDS: &[(&str, Kind)] = &[
     ("catalogue export", Lists("catalogue export --format json")),
     ("catalogue lint", Lists("catalogue lint")),
     ("check", Lists("check SITE")),
+    ("check-health", Does),
     ("compile", Lists("compile SITE")),
     ("completions", Prints("completions bash")),
     ("confirm", Does),

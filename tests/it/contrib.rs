@@ -53,7 +53,7 @@ fn metrics(text: &str) -> BTreeSet<String> {
 #[test]
 fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
     let protected = Protected::apply_site(Cable::new(), SITE, &["--hook", "tc"]);
-    let printed = protected.run(&["counters", "--format", "prometheus"]).expect_code(0).stdout;
+    let printed = protected.run(&["counters", "--format", "prometheus", "--detail", "full"]).expect_code(0).stdout;
     let asked: BTreeSet<String> = metrics(RULES).into_iter().chain(metrics(DASHBOARD)).collect();
     assert!(asked.len() > 12, "{asked:?}");
     for name in asked {

@@ -62,7 +62,8 @@ fn csv_has_a_line_for_each_rule_and_reason() {
 #[test]
 fn prometheus_text_is_bounded_and_says_the_same() {
     let stage = stage();
-    let read = || stage.protected.run(&["counters", "--format", "prometheus"]).expect_code(0).stdout;
+    let read =
+        || stage.protected.run(&["counters", "--format", "prometheus", "--detail", "full"]).expect_code(0).stdout;
     let text = read();
     let mut families = BTreeSet::new();
     for line in text.lines() {

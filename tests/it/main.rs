@@ -31,6 +31,7 @@ mod flows;
 /// Guests behind ports, hostile ones: nothing of one can touch another, or the machine.
 mod guests;
 /// What the programs see and do at each hook they can be attached to.
+mod health;
 mod hooks;
 /// Apply, again, kill, detach; what must not change when something goes wrong.
 mod lifecycle;

@@ -43,6 +43,7 @@ use crate::failure::Failure;
 use crate::protect::journal;
 use crate::state::history;
 
+pub use instance::{Heartbeat, heartbeat};
 pub use options::Options;
 
 /// Runs the agent until a signal stops it.
@@ -52,7 +53,7 @@ pub use options::Options;
 pub fn run(options: &Options) -> Result<(), Failure> {
     heap::share();
     more_descriptors();
-    let _instance = Instance::take()?;
+    let instance = Instance::take(options.check)?;
     let (log, numbers) = (Log::new(), Shared::default());
     let (sender, inbox) = mpsc::channel();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -69,6 +70,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     })?;
     let mut agent = Agent {
         options,
+        instance,
         log,
         numbers: numbers.clone(),
         keeper: Keeper::new(options, log, numbers),
@@ -112,6 +114,7 @@ const SUSPICION: Duration = Duration::from_millis(2100);
 
 struct Agent<'a> {
     options: &'a Options,
+    instance: Instance,
     log: Log,
     numbers: Shared,
     keeper: Keeper<'a>,
@@ -249,19 +252,27 @@ impl Agent<'_> {
         if matches!(work, Work::Read | Work::Check) {
             heap::give_back();
         }
+        if work == Work::Check {
+            self.instance.beat(self.why_not_applied().as_deref());
+        }
         self.say_status();
     }
 
     fn say_status(&mut self) {
         let summary = self.keeper.summary().unwrap_or_else(|error| error.to_string());
-        let text = match (&self.trouble, self.keeper.has_refused()) {
-            (Some(trouble), _) => format!("{summary}; the site file is not applied: {trouble}"),
-            (None, true) => format!("{summary}; the site file is not applied: its change was not confirmed"),
-            (None, false) => summary,
+        let text = match self.why_not_applied() {
+            Some(trouble) => format!("{summary}; the site file is not applied: {trouble}"),
+            None => summary,
         };
         let held: Vec<&str> = self.keeper.held().iter().map(String::as_str).collect();
         let text = if held.is_empty() { text } else { format!("{text}; mode held on {}", held.join(", ")) };
         self.systemd.status(&text);
+    }
+
+    /// Why the site file is not applied; `None`: it is.
+    fn why_not_applied(&self) -> Option<String> {
+        let refused = || self.keeper.has_refused().then(|| "its change was not confirmed".to_owned());
+        self.trouble.clone().or_else(refused)
     }
 
     /// Removes the pins of network namespaces that no longer exist. Pins that cannot be removed are logged once.

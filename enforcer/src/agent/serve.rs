@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::server::conn::http1;
@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::log::Log;
 use super::numbers::Shared;
 use super::snapshots::Snapshots;
-use crate::observe::metrics::CONTENT_TYPE;
+use crate::observe::metrics::{CONTENT_TYPE, Detail};
 
 /// Connections that may be open at the same time. Another one closes the oldest: a client that only holds connections open loses
 /// them, while a client that asks and reads has finished long before.
@@ -36,7 +36,7 @@ pub(super) async fn serve(address: SocketAddr, numbers: Shared, log: Log) -> std
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     let snapshots = Snapshots::start(numbers)?;
-    let router = Router::new().route("/metrics", get(move || metrics(snapshots.clone())));
+    let router = Router::new().route("/metrics", get(move |uri: Uri| metrics(uri, snapshots.clone())));
     tokio::spawn(accept(listener, router, log));
     Ok(address)
 }
@@ -77,8 +77,10 @@ async fn answer(stream: TcpStream, router: Router) {
     let _ = timeout(WHOLE, connection).await;
 }
 
-async fn metrics(snapshots: Snapshots) -> Response {
-    match snapshots.latest().await {
+/// `?detail=full` adds every rule, and every reason on every interface.
+async fn metrics(uri: Uri, snapshots: Snapshots) -> Response {
+    let is_full = uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "detail=full"));
+    match snapshots.latest(if is_full { Detail::Full } else { Detail::Summary }).await {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

@@ -7,6 +7,7 @@ mod bpf_log;
 pub mod catalogue;
 pub mod check;
 mod check_estate;
+pub mod check_health;
 pub mod compile;
 pub mod completions;
 pub mod confirm;
@@ -54,7 +55,8 @@ use args::verbosity::Verbosity;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::cli::output::{Output, Terminal};
-use crate::failure::Failure;
+use crate::failure::{Failure, PluginState};
+use crate::observe::health::plugin_line;
 use crate::text::escape::Guard;
 
 /// Opens exactly the ports that a host's role needs, and drops the rest.
@@ -93,6 +95,7 @@ enum Command {
     Mode(mode::Args),
     Confirm(confirm::Args),
     Status(status::Args),
+    CheckHealth(check_health::Args),
     Counters(counters::Args),
     Save(save::Args),
     Refresh(refresh::Args),
@@ -119,6 +122,14 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
+            if check_health::is_meant(std::env::args_os()) {
+                let text = error.to_string();
+                let text = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+                let mut out = Guard::new(io::stdout(), false);
+                // Nothing is left to be done if standard output is closed.
+                let _ = writeln!(out, "{}", plugin_line(PluginState::Unknown, text));
+                return ExitCode::from(PluginState::Unknown.code());
+            }
             let text = error.render();
             let text = if terminal.color_err { text.ansi().to_string() } else { text.to_string() };
             // Nothing is left to be done if standard error is closed.
@@ -193,6 +204,8 @@ impl Command {
             | Self::Render(_)
             | Self::Map(_)
             | Self::Simulate(_)
+            // It prints one line alone, and says in it what there is to say of a deadline.
+            | Self::CheckHealth(_)
             | Self::Help(_)
             // It acts by itself on the deadline that it was started for.
             | Self::Restore(_) => Touch::Nothing,
@@ -249,6 +262,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Mode(args) => mode::run(args, output),
         Command::Confirm(args) => confirm::run(args, output),
         Command::Status(args) => status::run(args, output),
+        Command::CheckHealth(args) => check_health::run(args, output),
         Command::Counters(args) => counters::run(args, output),
         Command::Save(args) => save::run(args, output),
         Command::Refresh(args) => refresh::run(args, output),

@@ -8,7 +8,7 @@ use crate::cli::args::interfaces::{InterfaceArgs, other_versions};
 use crate::cli::output::{Format, Output};
 use crate::cli::print::table::table;
 use crate::cli::print::usage::Usage;
-use crate::dataplane::{InterfaceStatus, Judges, Judging, Pending, not_judging, status, watch_native};
+use crate::dataplane::{InterfaceStatus, Judges, Judging, Pending, Protected, not_judging, status, watch_native};
 use crate::failure::Failure;
 use crate::policy::modes::Protects;
 use crate::protect::judging::GLANCE;
@@ -93,18 +93,7 @@ struct ListedDirection {
 /// When the pins cannot be read; [`Failure::Reported`] when something is not as it should be.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let interfaces = args.interfaces.protected()?;
-    let mut statuses = interfaces.iter().map(status).collect::<Result<Vec<_>, _>>()?;
-    let glanced = watch_native(&interfaces, GLANCE, |_| {})?;
-    for one in &mut statuses {
-        match (glanced.get(&one.record.interface), one.judging) {
-            (Some(Judging::No(received)), Judging::Yes | Judging::Unknown) => {
-                one.problems.push(not_judging(&one.record, *received));
-                one.judging = Judging::No(*received);
-            }
-            (Some(Judging::Yes), Judging::Unknown) => one.judging = Judging::Yes,
-            _ => {}
-        }
-    }
+    let statuses = look(&interfaces)?;
     let usages = interfaces.iter().map(Usage::of).collect::<Result<Vec<_>, _>>()?;
     let others = other_versions()?;
     let is_well = statuses.iter().all(|one| one.problems.is_empty()) && others.is_empty();
@@ -124,6 +113,23 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     }
     say_gone(output)?;
     if is_well { Ok(()) } else { Err(Failure::Reported) }
+}
+
+/// The state of these interfaces, after watching native programs for a moment.
+pub(super) fn look(interfaces: &[Protected]) -> Result<Vec<InterfaceStatus>, Failure> {
+    let mut statuses = interfaces.iter().map(status).collect::<Result<Vec<_>, _>>()?;
+    let glanced = watch_native(interfaces, GLANCE, |_| {})?;
+    for one in &mut statuses {
+        match (glanced.get(&one.record.interface), one.judging) {
+            (Some(Judging::No(received)), Judging::Yes | Judging::Unknown) => {
+                one.problems.push(not_judging(&one.record, *received));
+                one.judging = Judging::No(*received);
+            }
+            (Some(Judging::Yes), Judging::Unknown) => one.judging = Judging::Yes,
+            _ => {}
+        }
+    }
+    Ok(statuses)
 }
 
 fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {

@@ -4,6 +4,7 @@
 pub mod denied;
 pub mod events;
 pub mod flows;
+pub mod health;
 pub mod metrics;
 pub mod names;
 pub mod rates;

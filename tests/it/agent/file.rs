@@ -279,12 +279,16 @@ fn whatever_the_site_file_becomes_the_agent_goes_on_protecting_and_ends_when_it_
 }
 
 pub(super) fn metrics(host: &Host, log: &str) -> String {
+    metrics_at(host, log, "/metrics")
+}
+
+pub(super) fn metrics_at(host: &Host, log: &str, path: &str) -> String {
     use std::io::{Read as _, Write as _};
 
     let address = log.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("it says where");
     host.cable.host.run(|| {
         let mut stream = std::net::TcpStream::connect(address).expect("it listens");
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("it reads");
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).expect("it reads");
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("it answers");
         assert!(text.starts_with("HTTP/1.0 200 OK\r\n"), "{text}");

@@ -6,6 +6,7 @@ mod guard;
 mod hand;
 mod life;
 mod links;
+mod monitored;
 mod repair;
 
 use std::fs::{self, File};

@@ -43,7 +43,12 @@ const ENDLESS: &[&str] = &["enforcer run ", "enforcer events", "enforcer counter
 const ON_A_SCREEN: &[&str] = &["enforcer top"];
 
 /// Examples of `--help` that end otherwise than with 0 on a host that has audited for no time, and why.
-const CODES: &[(&str, i32, &str)] = &[("enforcer readiness", 1, "audit has seen nothing yet")];
+const CODES: &[(&str, i32, &str)] = &[
+    ("enforcer readiness", 1, "audit has seen nothing yet"),
+    ("enforcer check-health --no-agent", 0, "everything else is well"),
+    ("enforcer check-health --expect", 2, "nothing enforces"),
+    ("enforcer check-health", 1, "no agent runs"),
+];
 
 const SITE: &str = "\
 interfaces: [eth0]

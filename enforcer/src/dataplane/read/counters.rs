@@ -7,16 +7,23 @@ use crate::dataplane::error::DataplaneError;
 use crate::dataplane::mode::active::{self, modes};
 use crate::dataplane::pin::protected::{Protected, policy};
 use crate::dataplane::read::counted::{Counted, InterfaceCounters, read_rules};
+use crate::dataplane::read::judging::judged_of;
 
 /// Reads the counters of an interface, with what was saved of earlier times.
 ///
 /// # Errors
 /// When a map cannot be read.
 pub fn counters(protected: &Protected) -> Result<InterfaceCounters, DataplaneError> {
+    Ok(counters_and_judged(protected)?.0)
+}
+
+/// The same, and how many packets the inbound program has counted since it was loaded, earlier totals left out.
+pub(super) fn counters_and_judged(protected: &Protected) -> Result<(InterfaceCounters, u64), DataplaneError> {
     let (_reading, protected) = &active::now(protected)?;
     let Protected { interface, pins, record } = protected;
     let policy = policy(record)?;
     let counted = Counted::read(protected)?;
+    let judged = judged_of(&counted);
     let mut counters = InterfaceCounters {
         interface: interface.clone(),
         modes: modes(pins)?,
@@ -36,5 +43,5 @@ pub fn counters(protected: &Protected) -> Result<InterfaceCounters, DataplaneErr
         };
         *total = total.plus(counted.count);
     }
-    Ok(counters)
+    Ok((counters, judged))
 }

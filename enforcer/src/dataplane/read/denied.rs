@@ -13,7 +13,7 @@ use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::load::per_cpu;
 use crate::dataplane::pin::host_slot::HostSlot;
 use crate::dataplane::pin::protected::Protected;
-use crate::dataplane::sys::batch::{count_entries, hash_entries};
+use crate::dataplane::sys::batch::{estimate_entries, hash_entries};
 use crate::dataplane::sys::open::open_map;
 use crate::dataplane::sys::words::address6;
 
@@ -42,7 +42,8 @@ pub fn denied(protected: &[Protected]) -> Result<Denied, DataplaneError> {
     Ok(denied)
 }
 
-/// How the tables of denied flows are used, and what no flow of them tells; the flows themselves are left out.
+/// How the tables of denied flows are used, and what no flow of them tells; the flows themselves are left out, and the number of many is
+/// an estimate from a part of them.
 ///
 /// # Errors
 /// When the maps cannot be read.
@@ -50,7 +51,7 @@ pub fn denied_use(protected: &[Protected]) -> Result<Denied, DataplaneError> {
     let mut denied = Denied::default();
     for (slot, _) in HostSlot::each(protected) {
         let data = open(&slot)?;
-        let remembered = count_entries::<DeniedKey, DeniedState>(&data).with_context(context)?;
+        let remembered = estimate_entries::<DeniedKey, DeniedState>(&data).with_context(context)?;
         denied.add(usize::try_from(remembered).unwrap_or(usize::MAX), capacity(&data)?, suppressed(&slot)?);
     }
     Ok(denied)

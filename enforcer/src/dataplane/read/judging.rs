@@ -130,11 +130,21 @@ pub fn sample(protected: &Protected, links: &[Link]) -> Result<Option<Sample>, D
     link.map(|link| Ok(Sample { received: link.received, judged: judged(protected)? })).transpose()
 }
 
+/// The same of what has been read already.
+pub(super) fn sample_of(record: &InterfaceRecord, links: &[Link], judged: u64) -> Option<Sample> {
+    let link = links.iter().find(|link| link.index == record.index && record.protects == Protects::Host);
+    link.map(|link| Sample { received: link.received, judged })
+}
+
 /// Packets that the inbound program has counted.
 pub(in crate::dataplane) fn judged(protected: &Protected) -> Result<u64, DataplaneError> {
-    let counted = Counted::read(protected)?;
+    Ok(judged_of(&Counted::read(protected)?))
+}
+
+/// The same of what has been read already.
+pub(super) fn judged_of(counted: &Counted) -> u64 {
     let inbound = counted.reasons.iter().filter(|one| one.direction == Direction::Inbound);
-    Ok(inbound.map(|one| one.count.packets).sum())
+    inbound.map(|one| one.count.packets).sum()
 }
 
 /// How an interface is now; `None` where that cannot be read, which is no reason to fail.

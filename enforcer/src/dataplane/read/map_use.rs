@@ -1,6 +1,7 @@
 //! Memory of the maps of an interface and of its host, and the use of the flow table.
 
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::pin::host_slot::{HostSlot, pin_of};
 use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::Protected;
-use crate::dataplane::sys::batch::count_entries;
+use crate::dataplane::sys::batch::{count_entries, estimate_entries};
 use crate::dataplane::sys::open::open_map;
 
 /// Bytes of kernel memory, by purpose: of an interface, its policy, its slot and its network namespace.
@@ -95,6 +96,22 @@ pub fn memory(protected: &Protected) -> Result<MapMemory, DataplaneError> {
 /// # Errors
 /// When a map cannot be read.
 pub fn flow_use(protected: &Protected) -> Result<FlowUse, DataplaneError> {
+    flows(protected, count_entries::<FlowKey4, FlowState>, count_entries::<FlowKey6, FlowState6>)
+}
+
+/// Like [`flow_use`], but a large table is not copied: the number of its flows is estimated from a part.
+///
+/// # Errors
+/// When a map cannot be read.
+pub fn flow_estimate(protected: &Protected) -> Result<FlowUse, DataplaneError> {
+    flows(protected, estimate_entries::<FlowKey4, FlowState>, estimate_entries::<FlowKey6, FlowState6>)
+}
+
+fn flows(
+    protected: &Protected,
+    count4: impl FnOnce(&MapData) -> io::Result<u64>,
+    count6: impl FnOnce(&MapData) -> io::Result<u64>,
+) -> Result<FlowUse, DataplaneError> {
     let slot = HostSlot::of(protected);
     let context = || "cannot read the flow table".to_owned();
     let open = |name: &str| MapData::from_pin(slot.map(name)).with_context(context);
@@ -105,8 +122,8 @@ pub fn flow_use(protected: &Protected) -> Result<FlowUse, DataplaneError> {
     let total = |statistic: Statistic| -> Result<u64, DataplaneError> {
         Ok(statistics.get(&(statistic as u32), 0).with_context(context)?.iter().sum())
     };
-    let v4 = count_entries::<FlowKey4, FlowState>(&flows4).with_context(context)?;
-    let v6 = count_entries::<FlowKey6, FlowState6>(&flows6).with_context(context)?;
+    let v4 = count4(&flows4).with_context(context)?;
+    let v6 = count6(&flows6).with_context(context)?;
     let (made, revived) = (total(Statistic::FlowsMade)?, total(Statistic::FlowsRevived)?);
     Ok(FlowUse {
         most: most(&flows4)?,

@@ -1,12 +1,16 @@
 //! The state of the protected interfaces, read from the kernel.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use aya::maps::MapData;
 use enforcer_common::Direction;
 use enforcer_common::layout::map;
 
-use super::counters::counters;
+use super::counted::InterfaceCounters;
+use super::counters::counters_and_judged;
 use super::drift;
-use super::judging::{Judging, not_judging, sample, since_apply};
+use super::judging::{Judging, not_judging, sample_of, since_apply};
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::attach::has_filter;
 use crate::dataplane::hook::drivers::mtu_problem;
@@ -105,13 +109,56 @@ impl Judges {
 /// # Errors
 /// When the pins or maps cannot be read.
 pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> {
+    let surroundings = Surroundings::of(std::slice::from_ref(protected))?;
+    Ok(look(protected, &surroundings)?.0)
+}
+
+/// Reads the states and the counters of protected interfaces. What they are compared with is read once for all of them.
+///
+/// # Errors
+/// When the pins or maps cannot be read.
+pub fn statuses(protected: &[Protected]) -> Result<Vec<(InterfaceStatus, InterfaceCounters)>, DataplaneError> {
+    let surroundings = Surroundings::of(protected)?;
+    protected.iter().map(|one| look(one, &surroundings)).collect()
+}
+
+/// What the tables of an interface are compared with.
+struct Surroundings {
+    links: Vec<Link>,
+    /// The addresses of this host; `None`: no interface protects this host itself.
+    own: Option<Own>,
+    /// Hashes of the tables that were read so far, or why they could not be, by network namespace and generation: what was applied
+    /// together has its tables together.
+    tables: RefCell<BTreeMap<(u64, u64), Result<String, String>>>,
+}
+
+impl Surroundings {
+    fn of(protected: &[Protected]) -> Result<Self, DataplaneError> {
+        let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;
+        let has_host = protected.iter().any(|one| one.record.protects == Protects::Host);
+        let own = if has_host { Some(Own::read(&interfaces_of_this_machine()?)?) } else { None };
+        Ok(Self { links, own, tables: RefCell::default() })
+    }
+
+    /// The hash of the tables of a policy in the kernel.
+    fn tables_hash(&self, record: &InterfaceRecord) -> Result<String, String> {
+        let mut tables = self.tables.borrow_mut();
+        let read = || drift::in_force(record).map_err(|error| format!("{:#}", anyhow::Error::from(error)));
+        tables.entry((record.netns, record.generation)).or_insert_with(read).clone()
+    }
+}
+
+fn look(
+    protected: &Protected,
+    surroundings: &Surroundings,
+) -> Result<(InterfaceStatus, InterfaceCounters), DataplaneError> {
     let (_reading, protected) = &active::now(protected)?;
     let Protected { pins, record, .. } = protected;
     let policy = policy(record)?;
-    let counters = counters(protected)?;
+    let (counters, judged) = counters_and_judged(protected)?;
     let mut problems = Vec::new();
     let mut drift = !is_attached(protected, &mut problems);
-    match drift::in_force(record) {
+    match surroundings.tables_hash(record) {
         Ok(found) if found == policy.tables_hash => {}
         Ok(_) => {
             drift = true;
@@ -123,16 +170,16 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
         }
         Err(error) => {
             drift = true;
-            problems.push(format!("{:#}", anyhow::Error::from(error)));
+            problems.push(error);
         }
     }
     let pending = Pending::read(pins)?;
-    let mut notes: Vec<String> = counters.warning.into_iter().collect();
-    let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;
+    let mut notes: Vec<String> = counters.warning.iter().cloned().collect();
+    let links = &surroundings.links;
     if record.protects == Protects::Host {
-        look_at_host(record, &links, &mut problems, &mut notes)?;
+        look_at_host(record, surroundings, &mut problems, &mut notes)?;
     }
-    let now = sample(protected, &links)?;
+    let now = sample_of(record, links, judged);
     let judging = now.map_or(Judging::Unknown, |now| since_apply(record, now));
     if let Judging::No(received) = judging {
         problems.push(not_judging(record, received));
@@ -166,7 +213,7 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
     if let Some(pending) = &pending {
         judge(pending, modes_now, &mut problems, &mut notes);
     }
-    Ok(InterfaceStatus {
+    let status = InterfaceStatus {
         pins: pins.clone(),
         record: record.clone(),
         modes: modes_now,
@@ -182,13 +229,14 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
         pending,
         received: now.map(|now| now.received),
         judging,
-    })
+    };
+    Ok((status, counters))
 }
 
 /// Compares the tables about this host with its current addresses.
 fn look_at_host(
     record: &InterfaceRecord,
-    links: &[Link],
+    Surroundings { links, own, .. }: &Surroundings,
     problems: &mut Vec<String>,
     notes: &mut Vec<String>,
 ) -> Result<(), DataplaneError> {
@@ -204,8 +252,8 @@ fn look_at_host(
     }
     let data = MapData::from_pin(HostPins::of(record.netns).map(map::OWN))
         .with_context(|| "cannot open the table of the host's own addresses".to_owned())?;
-    let protected = interfaces_of_this_machine()?;
-    let found = own::differences(&data, &Own::read(&protected)?, bridge.is_some())?;
+    let Some(own) = own else { return Ok(()) };
+    let found = own::differences(&data, own, bridge.is_some())?;
     let mut said = Vec::new();
     if !found.missing.is_empty() {
         said.push(format!("lacks {}", few(&found.missing)));

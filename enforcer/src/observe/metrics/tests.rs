@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn without_anything_protected_there_is_still_the_build() {
-    let text = Metrics { interfaces: Vec::new(), slots: Vec::new() }.text().unwrap();
+    let text = Metrics { interfaces: Vec::new(), slots: Vec::new() }.text(Detail::Summary).unwrap();
     let version = env!("CARGO_PKG_VERSION");
     let layout = format!("layout=\"{LAYOUT_VERSION}\"");
     expect_test::expect![[r#"
