@@ -8,6 +8,7 @@ pub mod browser;
 pub mod bypass;
 pub mod calls;
 pub mod cards;
+pub mod debian;
 pub mod enforcer;
 pub mod foreign;
 pub mod interrupt;

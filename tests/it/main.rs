@@ -47,6 +47,7 @@ mod replay;
 mod report;
 /// What a user without privileges cannot do.
 mod security;
+mod siem;
 mod stage;
 /// Suggestions from denied flows, applied.
 mod suggest;

@@ -1,5 +1,5 @@
-//! Writes refused packets as JSON lines to a file or to standard output, in a thread of its own, so that a slow reader delays
-//! nothing else.
+//! Writes refused packets as JSON lines to a file or to standard output, or sends them as syslog, in a thread of its own, so that a slow
+//! reader delays nothing else.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
@@ -12,10 +12,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::log::Log;
-use crate::dataplane::{DataplaneError, EventStream, protected};
+use crate::dataplane::{DataplaneError, DeniedEvent, EventStream, protected};
 use crate::failure::Failure;
 use crate::host::trusted::open_plain;
-use crate::observe::events::{Format, wait, write_event, write_suppressed};
+use crate::observe::events::{Format, Lines, wait};
+use crate::observe::syslog::{Destination, Sender};
+use crate::observe::told::Sink;
 
 /// Interval at which the thread writes the number of suppressed events and checks for a new ring buffer.
 const ROUND: Duration = Duration::from_secs(1);
@@ -39,13 +41,18 @@ struct Orders {
 }
 
 impl Events {
-    /// Starts the thread; `-` means standard output.
-    pub(super) fn start(path: &Path, log: Log) -> Result<Self, Failure> {
-        let sink = Sink::open(path, LONG).map_err(|error| {
-            Failure::Failed(anyhow::Error::from(error).context(format!("cannot write events to {}", path.display())))
-        })?;
+    /// Starts the thread. A server for syslog need not be there yet.
+    pub(super) fn start(destination: &Destination, log: Log) -> Result<Self, Failure> {
+        let sink = match destination {
+            Destination::File(path) => Ending::File(LogFile::open(path, LONG).map_err(|error| {
+                let context = format!("cannot write events to {}", path.display());
+                Failure::Failed(anyhow::Error::from(error).context(context))
+            })?),
+            Destination::Server(server) => Ending::Sender(Sender::to_server(server)?),
+            Destination::Journal => Ending::Sender(Sender::to_journal()),
+        };
         let orders = Arc::new(Orders::default());
-        let follower = Follower { path: path.to_owned(), sink, orders: Arc::clone(&orders), log, told: None };
+        let follower = Follower { sink, orders: Arc::clone(&orders), log, told: None };
         let thread = thread::Builder::new().name("events".to_owned()).spawn(move || follower.run())?;
         Ok(Self { orders, thread })
     }
@@ -65,16 +72,30 @@ impl Events {
     }
 }
 
-/// The destination of the lines.
-struct Sink {
-    file: BufWriter<File>,
-    /// Path of the file; `None`: standard output, whose size is not limited here.
-    path: Option<PathBuf>,
+/// Where events end.
+enum Ending {
+    File(LogFile),
+    Sender(Sender),
+}
+
+impl Ending {
+    fn sink(&mut self) -> &mut dyn Sink {
+        match self {
+            Self::File(file) => file,
+            Self::Sender(sender) => sender,
+        }
+    }
+}
+
+/// A file of JSON lines.
+struct LogFile {
+    lines: Lines<BufWriter<File>>,
+    path: PathBuf,
     /// Size in bytes at which the file is renamed.
     long: u64,
 }
 
-impl Sink {
+impl LogFile {
     fn open(path: &Path, long: u64) -> io::Result<Self> {
         let is_output = path == Path::new("-");
         let file = if is_output {
@@ -84,26 +105,47 @@ impl Sink {
             // The file contains addresses of other hosts.
             open_plain(path, OpenOptions::new().append(true).create(true).mode(0o640))?
         };
-        let path = (!is_output).then(|| path.to_owned());
-        Ok(Self { file: BufWriter::with_capacity(1 << 16, file), path, long })
+        let lines = Lines { format: Format::Json, out: BufWriter::with_capacity(1 << 16, file) };
+        Ok(Self { lines, path: path.to_owned(), long })
     }
 
     /// Flushes the buffer. A file that has reached its size limit is then renamed and replaces the previous `FILE.old`.
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()?;
-        let Some(path) = &self.path else { return Ok(()) };
-        if self.file.get_ref().metadata()?.len() < self.long {
+    fn flush_file(&mut self) -> io::Result<()> {
+        let file = &mut self.lines.out;
+        file.flush()?;
+        // The size of standard output is not limited here.
+        if self.path == Path::new("-") || file.get_ref().metadata()?.len() < self.long {
             return Ok(());
         }
-        fs::rename(path, path.with_added_extension("old"))?;
-        *self = Self::open(path, self.long)?;
+        fs::rename(&self.path, self.path.with_added_extension("old"))?;
+        *self = Self::open(&self.path, self.long)?;
+        Ok(())
+    }
+
+    /// Opens the file again.
+    fn reopen(&mut self) -> io::Result<()> {
+        self.flush_file()?;
+        *self = Self::open(&self.path, self.long)?;
         Ok(())
     }
 }
 
+impl Sink for LogFile {
+    fn event(&mut self, event: &DeniedEvent) -> Result<(), Failure> {
+        self.lines.event(event)
+    }
+
+    fn suppressed(&mut self, numbers: (u64, u64)) -> Result<(), Failure> {
+        self.lines.suppressed(numbers)
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.flush_file()?)
+    }
+}
+
 struct Follower {
-    path: PathBuf,
-    sink: Sink,
+    sink: Ending,
     orders: Arc<Orders>,
     log: Log,
     /// The last error message, so that it is logged only once.
@@ -149,15 +191,17 @@ impl Follower {
         let start = stream.suppressed()?;
         let (mut at, mut last) = (Instant::now(), (0, 0));
         loop {
-            if self.orders.reopen.swap(false, Ordering::Relaxed) {
-                self.sink.flush()?;
-                self.sink =
-                    Sink::open(&self.path, LONG).inspect_err(|_| self.orders.reopen.store(true, Ordering::Relaxed))?;
+            if self.orders.reopen.swap(false, Ordering::Relaxed)
+                && let Ending::File(file) = &mut self.sink
+            {
+                file.reopen().inspect_err(|_| self.orders.reopen.store(true, Ordering::Relaxed))?;
             }
+            // First what could not be sent before: while it waits, events stay in the ring.
+            self.sink.sink().flush()?;
             while at.elapsed() < ROUND
                 && let Some(event) = stream.next_event()
             {
-                write_event(Format::Json, &event, &mut self.sink.file)?;
+                self.sink.sink().event(&event)?;
             }
             if at.elapsed() >= ROUND {
                 at = Instant::now();
@@ -165,10 +209,10 @@ impl Follower {
                 let now = (suppressed.saturating_sub(start.0), lost.saturating_sub(start.1));
                 if now != last {
                     last = now;
-                    write_suppressed(Format::Json, now, &mut self.sink.file)?;
+                    self.sink.sink().suppressed(now)?;
                 }
             }
-            self.sink.flush()?;
+            self.sink.sink().flush()?;
             if self.is_over() || !stream.is_current() {
                 return Ok(());
             }
@@ -186,15 +230,15 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("enforcer-events-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("events.json");
-        let mut sink = Sink::open(&path, 8).unwrap();
+        let mut file = LogFile::open(&path, 8).unwrap();
         for line in ["short\n", "and long\n", "second\n", "as long\n", "third\n"] {
-            sink.file.write_all(line.as_bytes()).unwrap();
-            sink.flush().unwrap();
+            file.lines.out.write_all(line.as_bytes()).unwrap();
+            file.flush_file().unwrap();
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "third\n");
         assert_eq!(fs::read_to_string(folder.join("events.json.old")).unwrap(), "second\nas long\n");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
-        assert!(Sink::open(&folder, 8).is_err(), "a folder is no file");
+        assert!(LogFile::open(&folder, 8).is_err(), "a folder is no file");
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -157,7 +157,7 @@ impl Agent<'_> {
         refresh_addresses()?;
         refresh_listeners()?;
         self.events = match &self.options.events {
-            Some(path) => Some(Events::start(path, self.log)?),
+            Some(destination) => Some(Events::start(destination, self.log)?),
             None => None,
         };
         self.say_status();

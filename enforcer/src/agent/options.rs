@@ -1,10 +1,10 @@
 //! The options of the agent.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::dataplane::BpfLog;
+use crate::observe::syslog::Destination;
 use crate::policy::source::{HookChoice, Named};
 
 /// The options of the agent.
@@ -18,8 +18,8 @@ pub struct Options {
     pub confirm_within: Option<Duration>,
     /// Which packets the programs log.
     pub bpf_log: BpfLog,
-    /// File to which refused packets are written as JSON lines.
-    pub events: Option<PathBuf>,
+    /// Where refused packets are told.
+    pub events: Option<Destination>,
     /// Address at which metrics are served.
     pub metrics: Option<SocketAddr>,
     /// Interval at which programs and tables in the kernel are compared with the policy.

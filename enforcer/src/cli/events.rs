@@ -1,6 +1,6 @@
 //! `enforcer events`: prints each refused packet as it arrives.
 
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::time::{Duration, Instant};
 
 use super::bpf_log;
@@ -11,7 +11,9 @@ use crate::cli::print::interrupt;
 use crate::dataplane::{DeniedEvent, EventStream};
 use crate::failure::Failure;
 use crate::observe::denied::Filter;
-use crate::observe::events::{Format, wait, write_event, write_suppressed};
+use crate::observe::events::{Format, Lines, wait};
+use crate::observe::syslog::{Destination, Sender};
+use crate::observe::told::Sink;
 use crate::text::escape::verbatim;
 
 /// Interval at which the number of suppressed events is printed and the stream is checked.
@@ -32,7 +34,9 @@ const ROUND: Duration = Duration::from_secs(1);
                   Examples:\n  \
                   enforcer events\n  \
                   enforcer events --reason no-rule --count 10\n  \
-                  enforcer events --format json | jq -r 'select(.event == \"denied\") | .remote'"
+                  enforcer events --format json | jq -r 'select(.event == \"denied\") | .remote'\n  \
+                  enforcer events --format syslog\n  \
+                  enforcer events --to udp://127.0.0.1"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -55,6 +59,18 @@ pub struct Args {
     /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Send the events as syslog (RFC 5424) instead of printing them: `udp://HOST[:PORT]`, `tcp://HOST[:PORT]`,
+    /// `tls://HOST[:PORT][?ca=FILE][&cert=FILE&key=FILE]`, or as fields of the journal: `journald`. If the receiver cannot be reached, the
+    /// command fails; the agent (`enforcer run --events`) tries again.
+    #[arg(long, value_name = "URL|journald", value_parser = receiver, conflicts_with_all = ["format", "bpf_log"])]
+    to: Option<Destination>,
+}
+
+fn receiver(text: &str) -> Result<Destination, String> {
+    match Destination::parse(text)? {
+        Destination::File(_) => Err("expected udp://HOST, tcp://HOST, tls://HOST or journald".to_owned()),
+        found @ (Destination::Server(_) | Destination::Journal) => Ok(found),
+    }
 }
 
 /// Runs the command.
@@ -79,10 +95,20 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         writeln!(err, "{old} earlier events are left out; --backlog shows what is waiting")?;
     }
     let mut told = Told { start: stream.suppressed()?, shown: 0, last: (0, 0), at: Instant::now() };
-    // Line by line would be a system call each; what is there is written at once.
-    let mut out = BufWriter::with_capacity(1 << 16, out);
-    let mut write = || follow(args, &names, &mut stream, &mut told, &mut out).and(Ok(out.flush()?));
-    if args.format == Format::Json { verbatim(write) } else { write() }?;
+    let mut sink: Box<dyn Sink + '_> = match &args.to {
+        Some(Destination::Server(server)) => Box::new(Sender::to_server(server)?),
+        Some(Destination::Journal) => Box::new(Sender::to_journal()),
+        // Line by line would be a system call each; what is there is written at once.
+        Some(Destination::File(_)) | None => {
+            Box::new(Lines { format: args.format, out: BufWriter::with_capacity(1 << 16, out) })
+        }
+    };
+    let mut write = || {
+        follow(args, &names, &mut stream, &mut told, &mut *sink)?;
+        sink.flush()
+    };
+    if args.format == Format::Text { write() } else { verbatim(write) }?;
+    drop(sink);
     let (suppressed, lost) = told.now(&stream).unwrap_or(told.last);
     writeln!(err, "{} events; {suppressed} refused packets suppressed, {lost} events lost meanwhile", told.shown)?;
     Ok(())
@@ -112,7 +138,7 @@ fn follow(
     names: &[String],
     stream: &mut EventStream,
     told: &mut Told,
-    out: &mut impl Write,
+    sink: &mut dyn Sink,
 ) -> Result<(), Failure> {
     let filter = Filter::from(&args.filter);
     let wanted =
@@ -121,27 +147,27 @@ fn follow(
         while !interrupt::asked() && told.at.elapsed() < ROUND {
             let Some(event) = stream.next_event() else { break };
             if wanted(&event) {
-                write_event(args.format, &event, out)?;
+                sink.event(&event)?;
                 told.shown += 1;
                 if told.shown == args.count {
                     return Ok(());
                 }
             }
         }
-        out.flush()?;
+        sink.flush()?;
         if interrupt::asked() {
             return Ok(());
         }
         if told.at.elapsed() >= ROUND {
             told.at = Instant::now();
-            look_after(args, stream, told, out)?;
+            look_after(args, stream, told, sink)?;
         }
         wait(stream)?;
     }
 }
 
 /// Tells what was suppressed, and follows the programs to another ring.
-fn look_after(args: &Args, stream: &mut EventStream, told: &mut Told, out: &mut impl Write) -> Result<(), Failure> {
+fn look_after(args: &Args, stream: &mut EventStream, told: &mut Told, sink: &mut dyn Sink) -> Result<(), Failure> {
     if !stream.is_current() {
         // The last interface was detached; another one may be protected since.
         *stream = EventStream::open(&args.interfaces.some_protected()?)?;
@@ -151,8 +177,8 @@ fn look_after(args: &Args, stream: &mut EventStream, told: &mut Told, out: &mut 
         && now != told.last
     {
         told.last = now;
-        write_suppressed(args.format, now, out)?;
-        out.flush()?;
+        sink.suppressed(now)?;
+        sink.flush()?;
     }
     Ok(())
 }
@@ -166,6 +192,7 @@ mod tests {
     use super::*;
     use crate::dataplane::Asked;
     use crate::dataplane::DeniedFlow;
+    use crate::observe::events::write_event;
     use enforcer_common::{Direction, Mode};
 
     #[test]

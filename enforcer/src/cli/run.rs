@@ -1,7 +1,6 @@
 //! `enforcer run`: the agent.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::agent;
@@ -9,6 +8,7 @@ use crate::cli::args::interfaces::{duration, require_root};
 use crate::cli::args::policy::PolicyArgs;
 use crate::dataplane::{BpfLog, HookChoice};
 use crate::failure::Failure;
+use crate::observe::syslog::Destination;
 
 /// Run the agent: apply a policy and follow changes.
 ///
@@ -28,6 +28,7 @@ use crate::failure::Failure;
                   enforcer run /etc/enforcer/site.yaml\n  \
                   enforcer run /etc/enforcer/site.yaml --metrics\n  \
                   enforcer run site.yaml --events /var/log/enforcer/events.json\n  \
+                  enforcer run site.yaml --events tls://siem.example.com\n  \
                   enforcer run site.yaml --confirm-within 2m\n  \
                   enforcer run --role finesse --interface eth0 --detach-on-exit"
 )]
@@ -41,9 +42,10 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     confirm_within: Option<Duration>,
     /// Write refused packets as JSON lines to this file; `-` is standard output. SIGHUP opens the file again, for logrotate. At
-    /// 64 MiB the agent renames the file to FILE.old.
-    #[arg(long, value_name = "FILE|-")]
-    events: Option<PathBuf>,
+    /// 64 MiB the agent renames the file to FILE.old. Or send them as syslog (RFC 5424): `udp://HOST[:PORT]`, `tcp://HOST[:PORT]`,
+    /// `tls://HOST[:PORT][?ca=FILE]`, or as fields of the journal: `journald`.
+    #[arg(long, value_name = "FILE|-|URL|journald", value_parser = Destination::parse)]
+    events: Option<Destination>,
     /// Serve Prometheus metrics at /metrics on this address.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9464")]
     metrics: Option<SocketAddr>,

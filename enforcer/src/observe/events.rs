@@ -1,7 +1,7 @@
-//! Lines about refused packets, as text and as JSON.
+//! Lines about refused packets, as text, as JSON and as syslog.
 
 use std::io::{ErrorKind, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 
 use enforcer_common::{Direction, Mode, Reason};
@@ -9,6 +9,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
+use super::syslog::{Message, host_name};
+use super::told::{Sink, text};
 use crate::dataplane::{Asked, DeniedEvent, EventStream};
 use crate::failure::Failure;
 use crate::policy::site::protocol_name;
@@ -20,6 +22,29 @@ pub(crate) enum Format {
     Text,
     /// JSON, one object in each line.
     Json,
+    /// Messages of syslog (RFC 5424) with structured data, one in each line.
+    Syslog,
+}
+
+/// Lines of a format.
+#[derive(Debug)]
+pub(crate) struct Lines<W> {
+    pub(crate) format: Format,
+    pub(crate) out: W,
+}
+
+impl<W: Write> Sink for Lines<W> {
+    fn event(&mut self, event: &DeniedEvent) -> Result<(), Failure> {
+        write_event(self.format, event, &mut self.out)
+    }
+
+    fn suppressed(&mut self, numbers: (u64, u64)) -> Result<(), Failure> {
+        write_suppressed(self.format, numbers, &mut self.out)
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.out.flush()?)
+    }
 }
 
 /// A line of JSON.
@@ -58,8 +83,10 @@ pub(crate) fn wait(stream: &EventStream) -> Result<(), Failure> {
 
 pub(crate) fn write_event(format: Format, event: &DeniedEvent, out: &mut impl Write) -> Result<(), Failure> {
     let DeniedEvent { flow, remote_port, local_port } = event;
-    if format == Format::Text {
-        return Ok(writeln!(out, "{}", text(event))?);
+    match format {
+        Format::Text => return Ok(writeln!(out, "{}", text(event))?),
+        Format::Syslog => return Ok(writeln!(out, "{}", Message::denied(event).syslog(host_name()))?),
+        Format::Json => {}
     }
     let line = Line::Denied {
         time: flow.last.to_string(),
@@ -85,9 +112,17 @@ pub(crate) fn write_suppressed(
     (suppressed, lost): (u64, u64),
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let time = jiff::Timestamp::now().round(jiff::Unit::Second).map_err(anyhow::Error::from)?.to_string();
-    if format == Format::Text {
-        return Ok(writeln!(out, "{time} {suppressed} refused packets suppressed, {lost} events lost so far")?);
+    let now = jiff::Timestamp::now();
+    let time = now.round(jiff::Unit::Second).map_err(anyhow::Error::from)?.to_string();
+    match format {
+        Format::Text => {
+            return Ok(writeln!(out, "{time} {suppressed} refused packets suppressed, {lost} events lost so far")?);
+        }
+        Format::Syslog => {
+            let message = Message::suppressed((suppressed, lost), now);
+            return Ok(writeln!(out, "{}", message.syslog(host_name()))?);
+        }
+        Format::Json => {}
     }
     write_json(&Line::Suppressed { time, suppressed, lost }, out)
 }
@@ -99,30 +134,4 @@ pub(crate) fn write_json(line: &impl Serialize, out: &mut impl Write) -> Result<
         Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
         other => Ok(other?),
     }
-}
-
-/// `2026-11-22T17:29:20Z eth0 in tcp 198.18.0.2:40000 -> 198.18.0.1:23 no-rule, dropped (54 bytes)`.
-pub(crate) fn text(event: &DeniedEvent) -> String {
-    let DeniedEvent { flow, remote_port, local_port } = event;
-    let end = |address: Option<IpAddr>, port: Option<u16>| match (address, port) {
-        (Some(address), Some(port)) => SocketAddr::new(address, port).to_string(),
-        (Some(address), None) => address.to_string(),
-        (None, _) => "?".to_owned(),
-    };
-    let (remote, local) = (end(flow.remote, *remote_port), end(flow.local, *local_port));
-    let (way, from, to) = match flow.direction {
-        Direction::Inbound => ("in", remote, local),
-        Direction::Outbound => ("out", local, remote),
-    };
-    let fate = match flow.mode {
-        Mode::Enforce => "dropped",
-        Mode::Audit => "would be dropped",
-    };
-    let protocol = flow.protocol.map(protocol_name).unwrap_or_default();
-    let what = match flow.asked {
-        Asked::Ethertype(number) => format!("ethertype {number:#06x}"),
-        Asked::IcmpType(number) => format!("{protocol} type {number} {from} -> {to}"),
-        Asked::Port(_) | Asked::Nothing => format!("{protocol} {from} -> {to}"),
-    };
-    format!("{} {} {way} {what} {}, {fate} ({} bytes)", flow.last, flow.interface, flow.reason.name(), flow.bytes)
 }

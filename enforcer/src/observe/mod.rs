@@ -11,4 +11,6 @@ pub mod rates;
 pub mod readiness;
 pub mod report;
 pub mod suggest;
+pub mod syslog;
+pub mod told;
 pub mod top;
