@@ -13,4 +13,5 @@ pub(super) mod map_use;
 pub(super) mod readback;
 pub(super) mod running;
 pub(super) mod status;
+mod surroundings;
 pub(super) mod totals;

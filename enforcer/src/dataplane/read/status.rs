@@ -1,34 +1,31 @@
 //! The state of the protected interfaces, read from the kernel.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-
 use aya::maps::MapData;
 use enforcer_common::Direction;
 use enforcer_common::layout::map;
 
 use super::counted::InterfaceCounters;
 use super::counters::counters_and_judged;
-use super::drift;
 use super::judging::{Judging, not_judging, sample_of, since_apply};
+use super::surroundings::Surroundings;
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::attach::has_filter;
 use crate::dataplane::hook::drivers::mtu_problem;
 use crate::dataplane::hook::programs::program_id;
 use crate::dataplane::hook::renamed::new_name;
 use crate::dataplane::kinds::AttachMode;
-use crate::dataplane::load::own::{self, Own};
+use crate::dataplane::load::own;
 use crate::dataplane::load::ways;
 use crate::dataplane::mode::active::{self, modes};
 use crate::dataplane::mode::pending::{DeadlineKind, DeadlineOutcome, Pending};
 use crate::dataplane::mode::resulting::held as held_back;
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
-use crate::dataplane::pin::protected::{Protected, interfaces_of_this_machine, policy};
+use crate::dataplane::pin::protected::{Protected, policy};
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::pinned_link::held;
 use crate::host::device::Device;
-use crate::host::links::{Link, bridge_of, links};
+use crate::host::links::bridge_of;
 use crate::policy::modes::{Modes, Protects};
 use crate::policy::site::OfEstate;
 use crate::state::totals::count::VerdictCounts;
@@ -120,32 +117,6 @@ pub fn status(protected: &Protected) -> Result<InterfaceStatus, DataplaneError> 
 pub fn statuses(protected: &[Protected]) -> Result<Vec<(InterfaceStatus, InterfaceCounters)>, DataplaneError> {
     let surroundings = Surroundings::of(protected)?;
     protected.iter().map(|one| look(one, &surroundings)).collect()
-}
-
-/// What the tables of an interface are compared with.
-struct Surroundings {
-    links: Vec<Link>,
-    /// The addresses of this host; `None`: no interface protects this host itself.
-    own: Option<Own>,
-    /// Hashes of the tables that were read so far, or why they could not be, by network namespace and generation: what was applied
-    /// together has its tables together.
-    tables: RefCell<BTreeMap<(u64, u64), Result<String, String>>>,
-}
-
-impl Surroundings {
-    fn of(protected: &[Protected]) -> Result<Self, DataplaneError> {
-        let links = links().with_context(|| "cannot look at the interfaces".to_owned())?;
-        let has_host = protected.iter().any(|one| one.record.protects == Protects::Host);
-        let own = if has_host { Some(Own::read(&interfaces_of_this_machine()?)?) } else { None };
-        Ok(Self { links, own, tables: RefCell::default() })
-    }
-
-    /// The hash of the tables of a policy in the kernel.
-    fn tables_hash(&self, record: &InterfaceRecord) -> Result<String, String> {
-        let mut tables = self.tables.borrow_mut();
-        let read = || drift::in_force(record).map_err(|error| format!("{:#}", anyhow::Error::from(error)));
-        tables.entry((record.netns, record.generation)).or_insert_with(read).clone()
-    }
 }
 
 fn look(
