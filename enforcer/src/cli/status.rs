@@ -46,7 +46,7 @@ struct Listed {
     outbound: Option<ListedDirection>,
     deadline: Option<String>,
     /// Who is protected: `host` or `guest`.
-    protects: &'static str,
+    protects: Protects,
     /// The slot of the protected host; 0: this machine.
     slot: u32,
     /// Which policy judges: `applied`, `unconfirmed` or `last-confirmed`.
@@ -147,7 +147,7 @@ fn listed((status, usage): (&InterfaceStatus, Usage)) -> Listed {
         inbound: direction(Direction::Inbound),
         outbound: direction(Direction::Outbound),
         deadline: status.pending.as_ref().filter(|pending| pending.is_armed()).map(|pending| pending.at().to_string()),
-        protects: status.record.protects.name(),
+        protects: status.record.protects,
         slot: status.record.slot(),
         judges: status.judges.name(),
         at_deadline: status.pending.as_ref().and_then(at_deadline),
