@@ -8,9 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Fields that are texts for a reason: file, field, reason.
-const TEXTS: [(&str, &str, &str); 11] = [
+const TEXTS: [(&str, &str, &str); 12] = [
     ("enforcer/src/policy/site/mod.rs", "reason", "the operator's own words"),
     ("enforcer/src/policy/schema/site.rs", "reason", "the operator's own words"),
+    ("enforcer/src/policy/schema/estate.rs", "reason", "the operator's own words"),
     ("enforcer/src/observe/suggest/additions.rs", "reason", "the operator's own words, proposed"),
     (
         "enforcer/src/observe/suggest/input.rs",

@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::agent;
+use crate::cli::args::estate::whole_estate;
 use crate::cli::args::interfaces::{duration, require_root};
 use crate::cli::args::policy::PolicyArgs;
 use crate::dataplane::{BpfLog, HookChoice};
 use crate::failure::Failure;
 use crate::observe::syslog::Destination;
+use crate::policy::chosen::chosen;
+use crate::policy::source::Error;
 
 /// Run the agent: apply a policy and follow changes.
 ///
@@ -71,8 +74,14 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     require_root()?;
     let Args { policy, hook, confirm_within, events, metrics, check, detach_on_exit, bpf_log, force } = args;
+    let mut named = policy.named();
+    if let Some(whole) = whole_estate(policy)? {
+        // The estate and the addresses may change while the agent runs: it stays the agent of this host.
+        let host = chosen(&whole.estate, None).map_err(Error::Host)?;
+        named.host = Some(host.name.clone());
+    }
     let options = agent::Options {
-        policy: policy.named(),
+        policy: named,
         hook: *hook,
         confirm_within: *confirm_within,
         bpf_log: *bpf_log,
