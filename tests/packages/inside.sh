@@ -47,7 +47,10 @@ for port in 443 4444; do
     holds "a server answers at port $port" connects $port
 done
 
-holds "the package installs" dpkg --install enforcer_*-1_*.deb
+# How this kind of package is installed, upgraded and removed.
+if [ -e dpkg.sh ]; then . ./dpkg.sh; else . ./rpm.sh; fi
+
+holds "the package installs" install_old
 holds "and says that nothing is protected" says "nothing is protected yet"
 holds "nothing is" not there /sys/fs/bpf/enforcer/eth0
 holds "the units are there, and not enabled" there /usr/lib/systemd/system/enforcer{,-boot}.service
@@ -71,7 +74,7 @@ ip netns exec far ping -q -i 0.2 198.18.0.1 > ping &
 ping=$!
 rounds 10
 state > before
-holds "the package is upgraded" dpkg --install --force-confold enforcer_*-2_*.deb
+holds "the package is upgraded" upgrade
 rounds 10
 state > after
 holds "status is what it was" diff before after
@@ -86,13 +89,13 @@ holds "and nothing was open" not grep -q open traffic
 holds "connections were permitted and refused" bash -c 'grep -q permitted traffic && grep -q refused traffic'
 holds "no ping was lost" grep -q ' 0% packet loss' ping
 
-holds "the package is removed" dpkg --remove enforcer
+holds "the package is removed" remove
 holds "and says that enforcement ends" says "ending enforcement"
 holds "nothing of ours is in the kernel" not there /sys/fs/bpf/enforcer/eth0
 holds "everything passes" connects 4444
-holds "the site file and the state stay" there /etc/enforcer/site.yaml /var/lib/enforcer
-holds "the package is purged" dpkg --purge enforcer
-for path in /etc/enforcer /etc/default/enforcer /var/lib/enforcer /usr/bin/enforcer /usr/share/enforcer; do
+holds "the site file and the state stay" there "$kept" /var/lib/enforcer
+for path in /usr/bin/enforcer /usr/share/enforcer/policies /usr/lib/systemd/system/enforcer.service; do
     holds "$path is gone" not there $path
 done
+at_last
 echo "done"

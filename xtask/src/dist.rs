@@ -1,10 +1,13 @@
-//! `cargo xtask dist`: a Debian package, an archive of the same files, what they are made of, and their checksums.
+//! `cargo xtask dist`: packages for dpkg and rpm, an archive of the same files, what they are made of, their checksums and a signature.
 
+mod check;
+mod rpm;
 mod sbom;
 mod tree;
 
+use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -16,6 +19,11 @@ use crate::shell::CommandLine;
 use crate::workspace;
 
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo xtask dist\n  cargo xtask dist --target aarch64-unknown-linux-gnu\n  \
+                  cargo xtask dist --sign ~/.ssh/release --check\n\n\
+                  The time in the files is that of the last commit, or SOURCE_DATE_EPOCH. Who has the public key in a file of allowed \
+                  signers checks a release with `ssh-keygen -Y verify -f FILE -I NAME -n file -s SHA256SUMS.sig < SHA256SUMS`, then \
+                  `sha256sum --check SHA256SUMS`.")]
 pub(crate) struct Options {
     /// Build quickly, for a test: what is published is not built like this.
     #[arg(long)]
@@ -23,15 +31,21 @@ pub(crate) struct Options {
     /// Build for another processor; the package is for that one, too.
     #[arg(long, value_name = "TRIPLE", value_parser = Target::named)]
     target: Option<Target>,
-    /// Revision of the Debian package.
+    /// Revision of the packages.
     #[arg(long, value_name = "N", default_value_t = 1)]
     revision: u32,
+    /// Sign the checksums with this private key of OpenSSH (an SSHSIG signature, namespace `file`).
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
+    /// Build a second time, below target/dist-check, and fail with a list of what differs.
+    #[arg(long)]
+    check: bool,
 }
 
 impl Options {
     /// Packages for a test.
     pub(crate) const fn for_test(revision: u32) -> Self {
-        Self { debug: true, target: None, revision }
+        Self { debug: true, target: None, revision, sign: None, check: false }
     }
 
     /// Where the files go. What was built for a test must never be taken for a release.
@@ -46,7 +60,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let laid_out = lay_out(options)?;
     // The archive first: the package adds to the files what is its own.
     let archive = archive(options, &laid_out)?;
-    let files = [debian(options, &laid_out)?, archive, sbom::write(&folder)?];
+    let epoch = epoch()?;
+    let rpm = rpm(options, &laid_out)?;
+    let files = [debian(options, &laid_out)?, rpm, archive, sbom::write(&folder, &epoch)?];
     let names: Vec<String> =
         files.iter().filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned())).collect();
     let line = CommandLine::new(&["sha256sum"]);
@@ -56,15 +72,75 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         bail!("`{line}` failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     fs::write(folder.join("SHA256SUMS"), output.stdout)?;
-    for name in names.iter().map(String::as_str).chain(["SHA256SUMS"]) {
+    let signature = options.sign.as_deref().map(|key| sign(&folder, key)).transpose()?;
+    for name in names.iter().map(String::as_str).chain(["SHA256SUMS"]).chain(signature) {
         println!("{}", folder.join(name).display());
     }
-    Ok(())
+    if options.check { build_again(options, &names) } else { Ok(()) }
+}
+
+/// Makes the packages: for dpkg and for rpm.
+pub(crate) fn packages(options: &Options) -> anyhow::Result<[PathBuf; 2]> {
+    let laid_out = lay_out(options)?;
+    // The Debian package is the last, as it adds files of its own.
+    let rpm = rpm(options, &laid_out)?;
+    Ok([debian(options, &laid_out)?, rpm])
 }
 
 /// Makes the Debian package.
 pub(crate) fn package(options: &Options) -> anyhow::Result<PathBuf> {
     debian(options, &lay_out(options)?)
+}
+
+/// The time that all files of a release have, in seconds since 1970, so that two builds of a commit are the same.
+fn epoch() -> anyhow::Result<String> {
+    if let Ok(given) = env::var("SOURCE_DATE_EPOCH") {
+        return Ok(given);
+    }
+    let line = CommandLine::new(&["git", "log", "-1", "--format=%ct"]);
+    let output = line.command().current_dir(workspace::root()).output().context("cannot start git")?;
+    let text = String::from_utf8(output.stdout)?.trim().to_owned();
+    if text.is_empty() {
+        bail!("this is no clone: set SOURCE_DATE_EPOCH to the time of the release in seconds since 1970");
+    }
+    Ok(text)
+}
+
+/// Signs the checksums, and returns the name of the signature.
+fn sign(folder: &Path, key: &Path) -> anyhow::Result<&'static str> {
+    const NAME: &str = "SHA256SUMS.sig";
+    let _ = fs::remove_file(folder.join(NAME));
+    CommandLine::new(&["ssh-keygen", "-Y", "sign", "-n", "file", "-f"])
+        .arg(key.to_string_lossy())
+        .arg(folder.join("SHA256SUMS").to_string_lossy())
+        .run()?;
+    Ok(NAME)
+}
+
+/// Builds everything in another target folder, from nothing, and compares these files.
+fn build_again(options: &Options, names: &[String]) -> anyhow::Result<()> {
+    let target = workspace::target_dir().join("dist-check");
+    if target.exists() {
+        fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
+    }
+    let own = env::current_exe().context("cannot find this program")?;
+    let mut line = CommandLine::new(&[]).arg(own.to_string_lossy()).arg("dist");
+    line = line.arg("--revision").arg(options.revision.to_string());
+    if options.debug {
+        line = line.arg("--debug");
+    }
+    if let Some(target) = options.target {
+        line = line.arg("--target").arg(target.triple);
+    }
+    line.variable("CARGO_TARGET_DIR", target.to_string_lossy()).variable("SOURCE_DATE_EPOCH", epoch()?).run()?;
+    let folder = options.folder();
+    let other = target.join(folder.strip_prefix(workspace::target_dir())?);
+    check::compare(&folder, &other, names)
+}
+
+fn rpm(options: &Options, LaidOut { tree, architecture, .. }: &LaidOut) -> anyhow::Result<PathBuf> {
+    let version = (env!("CARGO_PKG_VERSION"), options.revision);
+    rpm::build(tree.path(), version, architecture, &options.folder(), &epoch()?)
 }
 
 /// The files, their version, and for which machines they are.
@@ -81,6 +157,7 @@ fn debian(options: &Options, laid_out: &LaidOut) -> anyhow::Result<PathBuf> {
     CommandLine::new(&["dpkg-deb", "--root-owner-group", "--build"])
         .arg(tree.path().to_string_lossy())
         .arg(file.to_string_lossy())
+        .variable("SOURCE_DATE_EPOCH", epoch()?)
         .run()?;
     Ok(file)
 }
@@ -96,9 +173,11 @@ fn archive(options: &Options, laid_out: &LaidOut) -> anyhow::Result<PathBuf> {
         "--numeric-owner",
         "--sort=name",
         "--create",
-        "--gzip",
-        "--file",
+        // Without the time of the build.
+        "--use-compress-program=gzip --no-name",
     ])
+    .arg(format!("--mtime=@{}", epoch()?))
+    .arg("--file")
     .arg(file.to_string_lossy())
     .arg("--directory")
     .arg(tree.path().to_string_lossy())

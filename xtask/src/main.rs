@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
+mod ansible_test;
 mod assurance;
 mod bench;
 mod build_ebpf;
@@ -45,10 +46,12 @@ enum Command {
     Test(test::Options),
     /// Boot a Debian with the units twice, and try what must hold under systemd.
     SystemdTest(systemd_test::Options),
-    /// Make a Debian package, an archive, their checksums and a list of what they are made of.
+    /// Make packages for dpkg and rpm, an archive, their checksums and a list of what they are made of.
     Dist(dist::Options),
-    /// Install, upgrade, remove and purge the Debian package, with traffic flowing.
+    /// Install, upgrade and remove the packages for dpkg and rpm, with traffic flowing.
     PackageTest(package_test::Options),
+    /// Install, audit and enforce by the Ansible collection, on a private copy of this host.
+    AnsibleTest(ansible_test::Options),
     /// Protect a namespace, and try from another what the policy permits and what it does not.
     Demo(demo::Options),
     /// Make the pictures of the README again: the report page and `enforcer top`, from real traffic.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::SystemdTest(options) => systemd_test::run(&options),
         Command::Dist(options) => dist::run(&options),
         Command::PackageTest(options) => package_test::run(&options),
+        Command::AnsibleTest(options) => ansible_test::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Pictures(options) => pictures::run(&options),
         Command::Bench(options) => bench::run(&options),

@@ -1,4 +1,4 @@
-//! `cargo xtask package-test`: installs, upgrades, removes and purges the Debian package, with traffic flowing.
+//! `cargo xtask package-test`: installs, upgrades and removes the packages for dpkg and for rpm, with traffic flowing.
 
 use crate::dist;
 use crate::setup;
@@ -11,14 +11,19 @@ pub(crate) struct Options {}
 pub(crate) fn run(_: &Options) -> anyhow::Result<()> {
     setup::run(&setup::Options::default())?;
     setup::programs(setup::Run::PackageTest)?;
-    let old = dist::package(&dist::Options::for_test(1))?;
-    let new = dist::package(&dist::Options::for_test(2))?;
-    // Mounts and interfaces are of its own: what it installs is gone with it.
-    CommandLine::new(&["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "bash"])
-        .arg(workspace::root().join("tests/packages/copy-of-host.sh").to_string_lossy())
-        .arg(workspace::root().join("tests/packages/inside.sh").to_string_lossy())
-        .arg(old.to_string_lossy())
-        .arg(new.to_string_lossy())
-        .needing_root()
-        .run()
+    let old = dist::packages(&dist::Options::for_test(1))?;
+    let new = dist::packages(&dist::Options::for_test(2))?;
+    for (kind, (old, new)) in ["dpkg", "rpm"].into_iter().zip(old.iter().zip(&new)) {
+        println!("\n== {kind}");
+        // Mounts and interfaces are of its own: what it installs is gone with it.
+        CommandLine::new(&["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "bash"])
+            .arg(workspace::root().join("tests/packages/copy-of-host.sh").to_string_lossy())
+            .arg(workspace::root().join("tests/packages/inside.sh").to_string_lossy())
+            .arg(workspace::root().join(format!("tests/packages/{kind}.sh")).to_string_lossy())
+            .arg(old.to_string_lossy())
+            .arg(new.to_string_lossy())
+            .needing_root()
+            .run()?;
+    }
+    Ok(())
 }

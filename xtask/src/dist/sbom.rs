@@ -12,7 +12,8 @@ const VERSION: &str = "0.5.9";
 const NAME: &str = "enforcer.cdx.json";
 
 /// Writes the list of components into a folder, by `cargo cyclonedx`, which is installed where it is not there.
-pub(super) fn write(folder: &Path) -> anyhow::Result<PathBuf> {
+/// `epoch` stands for the time of the build.
+pub(super) fn write(folder: &Path, epoch: &str) -> anyhow::Result<PathBuf> {
     if find("cargo-cyclonedx").is_none() {
         CommandLine::new(&[])
             .arg(cargo())
@@ -27,7 +28,9 @@ pub(super) fn write(folder: &Path) -> anyhow::Result<PathBuf> {
         ["cyclonedx", "--quiet", "--format", "json", "--spec-version", "1.5", "--target", "all", "--manifest-path"]
             .into_iter()
             .fold(line, CommandLine::arg);
-    line.arg(workspace::root().join("enforcer/Cargo.toml").to_string_lossy()).run()?;
+    line.arg(workspace::root().join("enforcer/Cargo.toml").to_string_lossy())
+        .variable("SOURCE_DATE_EPOCH", epoch)
+        .run()?;
     let list = folder.join(NAME);
     for member in fs::read_dir(workspace::root())? {
         let member = member?.path();
@@ -43,7 +46,7 @@ pub(super) fn write(folder: &Path) -> anyhow::Result<PathBuf> {
         if name == "enforcer" {
             let text = fs::read_to_string(&written).with_context(|| format!("cannot read {}", written.display()))?;
             // Where the clone is on this machine is nobody's business.
-            fs::write(&list, text.replace(&*workspace::root().to_string_lossy(), ""))?;
+            fs::write(&list, reproducible(&text.replace(&*workspace::root().to_string_lossy(), ""))?)?;
         }
         fs::remove_file(&written)?;
     }
@@ -51,4 +54,13 @@ pub(super) fn write(folder: &Path) -> anyhow::Result<PathBuf> {
         bail!("`cargo cyclonedx` has not written {NAME}");
     }
     Ok(list)
+}
+
+/// Without the number that each run makes up.
+fn reproducible(text: &str) -> anyhow::Result<String> {
+    let mut list: serde_json::Value = serde_json::from_str(text).context("`cargo cyclonedx` has written no JSON")?;
+    if let Some(fields) = list.as_object_mut() {
+        fields.remove("serialNumber");
+    }
+    Ok(format!("{list:#}\n"))
 }

@@ -49,11 +49,16 @@ const PACKAGING: &[(&str, &str)] = &[("dpkg-deb", "dpkg"), ("strip", "binutils")
 /// What `package-test` runs on a copy of this host.
 const PACKAGE_TEST: &[(&str, &str)] = &[
     ("dpkg", "dpkg"),
+    ("rpm", "rpm"),
     ("unshare", "util-linux"),
     ("ip", "iproute2"),
     ("dnsmasq", "dnsmasq-base"),
     ("ping", "iputils-ping"),
 ];
+
+/// What `ansible-test` runs on a copy of this host.
+const ANSIBLE_TEST: &[(&str, &str)] =
+    &[("ansible-playbook", "ansible-core"), ("unshare", "util-linux"), ("ip", "iproute2")];
 
 /// What `systemd-test` makes a Debian with and boots it with.
 const SYSTEMD_TEST: &[(&str, &str)] =
@@ -62,6 +67,7 @@ const SYSTEMD_TEST: &[(&str, &str)] =
 /// A long run that is asked for by name, and needs more than building and testing does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Run {
+    AnsibleTest,
     Bench,
     Dist,
     Fuzz,
@@ -76,6 +82,7 @@ impl Run {
     /// The name of the subcommand.
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Self::AnsibleTest => "ansible-test",
             Self::Bench => "bench",
             Self::Dist => "dist",
             Self::Fuzz => "fuzz",
@@ -90,6 +97,7 @@ impl Run {
     /// The programs that it needs, with their Debian packages.
     const fn tools(self) -> &'static [(&'static str, &'static str)] {
         match self {
+            Self::AnsibleTest => ANSIBLE_TEST,
             Self::Bench => PEERS,
             Self::Dist => PACKAGING,
             Self::Fuzz => FUZZING,
