@@ -99,7 +99,7 @@ fn the_page_of_estates_has_every_key() {
     assert_eq!(sections["ESTATE"], keys(&schema, "/properties"));
     // What a host may say as `defaults` does is described there.
     let all = keys(&schema, "/definitions/Defaults/properties");
-    let own: std::collections::BTreeSet<String> = keys(&schema, "/definitions/Host/properties")
+    let own: BTreeSet<String> = keys(&schema, "/definitions/Host/properties")
         .into_iter()
         .filter(|key| key == "interfaces" || !all.contains(key))
         .collect();

@@ -140,7 +140,8 @@ fn rsyslog_reads_every_transport_and_finds_every_parameter() {
         stage.inbound(&Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, port), Reason::NoRule);
         stage.protected.run(&["events", "--backlog", "--count", "1", "--to", to]).expect_code(0);
         let messages = rsyslog.messages(index + 1);
-        let message = messages.iter().find(|one| one["$!"]["rfc5424-sd"]["denied@32473"]["port"] == port.to_string());
+        let text = port.to_string();
+        let message = messages.iter().find(|one| one["$!"]["rfc5424-sd"]["denied@32473"]["port"] == text.as_str());
         let message = message.unwrap_or_else(|| panic!("{to}: {messages:#?}"));
         assert_eq!((&message["app-name"], &message["msgid"]), (&"enforcer".into(), &"denied".into()), "{message:#}");
         assert_eq!((&message["syslogfacility"], &message["syslogseverity"]), (&"20".into(), &"4".into()));

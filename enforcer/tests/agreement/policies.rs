@@ -68,7 +68,6 @@ fn host() -> impl Strategy<Value = Host> {
         ephemeral: if guest { EPHEMERAL_OF_GUESTS } else { Host::default().ephemeral },
         listeners: listeners.into_iter().flat_map(|port| [(6, port), (17, port)]).collect(),
         forwards: vec!["192.0.2.0/24".parse().expect("a prefix"), "2001:db8:f::/48".parse().expect("a prefix")],
-        ..Host::default()
     })
 }
 

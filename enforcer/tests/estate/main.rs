@@ -11,9 +11,10 @@ mod rendered;
 
 use std::path::Path;
 
-use enforcer::policy::catalogue::embedded;
+use enforcer::policy::catalogue::{embedded, format_ranges};
 use enforcer::policy::compile::{Compiled, compile};
 use enforcer::policy::estate::{Estate, read, site};
+use enforcer::policy::ruleset::Match;
 use enforcer::policy::site::Site;
 use enforcer::text::diagnostic::Text;
 use jiff::civil::date;
@@ -44,8 +45,8 @@ fn permits(estate: &Estate, host: &str, id: &str) -> Vec<String> {
     let rules = ruleset.rules.iter().filter(|rule| rule.id == id);
     let text = rules.map(|rule| {
         let ports = match &rule.matches {
-            enforcer::policy::ruleset::Match::Ports { ports, .. } => enforcer::policy::catalogue::format_ranges(ports),
-            other => format!("{other:?}"),
+            Match::Ports { ports, .. } => format_ranges(ports),
+            other @ (Match::Protocol(_) | Match::Ethertype(_) | Match::Echo) => format!("{other:?}"),
         };
         let remote = match &rule.prefixes {
             None => "any".to_owned(),
