@@ -22,6 +22,7 @@ use harness::skip::{say, skip};
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "docs/operating.md",
+    "docs/estate.md",
     "docs/policy.md",
     "docs/catalogue.md",
     "docs/how-it-works.md",
@@ -57,6 +58,25 @@ roles: [unity-connection]
 peers:
   cluster: [10.1.1.10, 10.1.1.11]
   phones: [10.20.0.0/16]
+";
+
+/// An estate, of which this host is one.
+const ESTATE: &str = "\
+estate: contact-centre
+outside: {phones: [10.20.0.0/16]}
+hosts:
+  cuc1: {addresses: [10.1.1.10], cluster: cuc, roles: [unity-connection]}
+  cuc2: {addresses: [10.1.1.11], cluster: cuc, roles: [unity-connection]}
+  rtr-a: {addresses: [10.5.1.10], roles: [{role: cce-router, instance: 1, side: a}]}
+  cuic1: {addresses: [10.6.1.10], roles: [cuic]}
+";
+/// The same hosts in a table.
+const INVENTORY: &str = "\
+name,addresses,roles,cluster,instance,side
+cuc1,10.1.1.10,unity-connection,cuc,,
+cuc2,10.1.1.11,unity-connection,cuc,,
+rtr-a,10.5.1.10,cce-router,,1,a
+cuic1,10.6.1.10,cuic,,,
 ";
 
 #[test]
@@ -245,7 +265,15 @@ impl World {
         for name in ["planned.yaml", "b.yaml"] {
             write(files.join(name), &SITE.replace("unity-connection", "finesse"));
         }
-        for name in ["monday.pcapng", "span.pcap"] {
+        for folder in ["old", "new"] {
+            fs::create_dir(files.join(folder)).expect("a folder can be made");
+        }
+        for name in ["estate.yaml", "old/estate.yaml"] {
+            write(files.join(name), ESTATE);
+        }
+        write(files.join("new/estate.yaml"), &ESTATE.replace("10.1.1.11", "10.1.1.12"));
+        write(files.join("hosts.csv"), INVENTORY);
+        for name in ["monday.pcapng", "span.pcap", "mirror.pcapng"] {
             fs::write(files.join(name), capture()).expect("it can be written");
         }
         let mut command = Command::new("unshare");

@@ -30,7 +30,7 @@ begin() {
     cd /tmp/here || exit 1
 }
 # What is in force before each example of `--help`.
-audit() { enforcer apply site.yaml --mode audit --hook tc > /dev/null 2>&1 || echo "cannot apply site.yaml"; }
+audit() { enforcer apply site.yaml --replace --mode audit --hook tc > /dev/null 2>&1 || echo "cannot apply site.yaml"; }
 enforce() { enforcer mode enforce > /dev/null 2>&1 || echo "cannot enforce"; }
 run() { tell "$1" timeout 300 bash -o pipefail -c "$2" < /dev/null; }
 # Without end: told to end when it has had time to say something.
