@@ -135,6 +135,13 @@ mod tests {
     }
 
     #[test]
+    fn what_a_guest_remembers_is_pinned_with_its_port_and_nowhere_else() {
+        let (interface, host) = (InterfacePins::in_folder("tap3"), HostPins::of(1));
+        assert_eq!(HostSlot::new(1, &interface, &host).map("FLOWS4"), interface.map("FLOWS4"));
+        assert_eq!(HostSlot::new(THIS_MACHINE, &interface, &host).map("FLOWS4"), host.map("FLOWS4"));
+    }
+
+    #[test]
     fn one_guest_port_too_many_is_refused_by_a_sentence_with_the_limit() {
         let error = choose(Protects::Guest, None, &mut (1..=255).collect()).unwrap_err();
         assert!(matches!(error, DataplaneError::Refused(_)), "{error}");

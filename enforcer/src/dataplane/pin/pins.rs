@@ -54,7 +54,7 @@ impl InterfacePins {
     }
 
     /// The pins in a folder, of this layout.
-    fn in_folder(name: &str) -> Self {
+    pub(in crate::dataplane) fn in_folder(name: &str) -> Self {
         Self { dir: Path::new(ROOT).join(name), layout: own_layout() }
     }
 
