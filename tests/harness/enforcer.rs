@@ -16,6 +16,10 @@ use crate::netns::{self, Cable, Namespace};
 use crate::packet::Packet;
 use crate::program::{Outcome, Program};
 
+/// A site that enforces and permits TCP 443 alone. `IF` stands for the interface.
+pub const HTTPS_ONLY: &str =
+    "interfaces: [IF]\nmode: enforce\nroles: []\nallow:\n  - {name: https, protocol: tcp, ports: [443]}\n";
+
 /// What a command printed, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Ran {

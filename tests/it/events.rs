@@ -7,7 +7,7 @@ use std::thread;
 use aya::maps::MapData;
 use enforcer_common::layout::{Direct, LAYOUT_VERSION, map, mapped, reason_index};
 use enforcer_common::{Direction, Reason};
-use harness::enforcer::command;
+use harness::enforcer::{HTTPS_ONLY, command};
 use harness::machine::{cpus, stay_on_cpu};
 use harness::packet::Packet;
 use harness::program::{About, Outcome};
@@ -19,17 +19,9 @@ use serde_json::Value;
 
 use crate::stage::Stage;
 
-const SITE: &str = "\
-interfaces: [IF]
-mode: enforce
-roles: []
-allow:
-  - {name: https, protocol: tcp, ports: [443]}
-";
-
 #[test]
 fn a_denied_packet_is_told_in_full() {
-    let stage = Stage::new(SITE, "tc");
+    let stage = Stage::new(HTTPS_ONLY, "tc");
     stage.inbound(&Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, 443), Reason::Rule);
     assert_eq!(stage.tables.events(), [], "what passes is no event");
     let packet = Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, 23);
@@ -56,7 +48,7 @@ fn a_denied_packet_is_told_in_full() {
 #[test]
 fn a_flood_of_spoofed_sources_is_suppressed_and_counted() {
     const FLOOD: u64 = 20_000;
-    let stage = Stage::new(SITE, "native");
+    let stage = Stage::new(HTTPS_ONLY, "native");
     for number in 0..FLOOD {
         let source = format!("10.{}.{}.{}", number >> 16, number >> 8 & 0xff, number & 0xff);
         let frame = Packet::new().ipv4(&source, "198.18.0.1").udp(40_000, 4444).build();
@@ -77,7 +69,7 @@ fn a_flood_of_spoofed_sources_is_suppressed_and_counted() {
 #[test]
 fn floods_on_every_cpu_at_once_are_counted_to_the_packet() {
     const FLOOD: u64 = 20_000;
-    let stage = Stage::new(SITE, "native");
+    let stage = Stage::new(HTTPS_ONLY, "native");
     let frame = Packet::new().ipv4("198.18.0.2", "198.18.0.1").udp(40_000, 4444).build();
     let cpus = cpus();
     thread::scope(|scope| {
@@ -109,7 +101,7 @@ fn floods_on_every_cpu_at_once_are_counted_to_the_packet() {
 
 #[test]
 fn events_are_printed_as_they_come_and_to_one_reader() {
-    let stage = Stage::new(SITE, "tc");
+    let stage = Stage::new(HTTPS_ONLY, "tc");
     let packet = Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, 23);
     stage.inbound(&packet, Reason::NoRule);
     let mut reader =
@@ -141,7 +133,7 @@ fn events_are_printed_as_they_come_and_to_one_reader() {
 
 #[test]
 fn what_was_refused_before_the_command_began_is_left_out() {
-    let stage = Stage::new(SITE, "tc");
+    let stage = Stage::new(HTTPS_ONLY, "tc");
     let refused = |port| Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, port);
     stage.inbound(&refused(23), Reason::NoRule);
     let mut reader = Reader::start(&stage, &["--format", "json", "--direction", "inbound", "--count", "1"]);
@@ -157,7 +149,7 @@ fn what_was_refused_before_the_command_began_is_left_out() {
 #[test]
 fn an_interrupted_reader_ends_well() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let stage = Stage::new(SITE, "tc");
+        let stage = Stage::new(HTTPS_ONLY, "tc");
         stage.inbound(&Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, 23), Reason::NoRule);
         let mut reader = Reader::start(&stage, &["--backlog", "--direction", "inbound"]);
         let mut line = String::new();
@@ -172,7 +164,7 @@ fn an_interrupted_reader_ends_well() {
 #[test]
 fn a_reader_that_does_not_read_holds_nobody_up() {
     const FLOOD: u64 = 40_000;
-    let stage = Stage::new(SITE, "native");
+    let stage = Stage::new(HTTPS_ONLY, "native");
     let frame = Packet::new().ipv4("198.18.0.2", "198.18.0.1").udp(40_000, 4444).build();
     assert_eq!(stage.programs[0].ask(&frame, About::default()), Some(Outcome::Dropped));
     let mut reader = Reader::start(&stage, &["--backlog", "--format", "json", "--direction", "inbound"]);
@@ -205,7 +197,7 @@ fn a_reader_that_does_not_read_holds_nobody_up() {
 
 #[test]
 fn a_reader_ends_when_nothing_is_protected_any_more() {
-    let stage = Stage::new(SITE, "tc");
+    let stage = Stage::new(HTTPS_ONLY, "tc");
     let near = stage.protected.cable.near.interface.clone();
     let reader = Reader::start(&stage, &["--format", "json"]);
     stage.protected.run(&["detach", "--interface", &near]).expect_code(0);

@@ -4,19 +4,11 @@ use std::time::Duration;
 
 use enforcer_common::layout::{DeniedKey, DeniedState, LAYOUT_VERSION};
 use harness::bpf;
-use harness::enforcer::{Protected, Ran, binary, enforcer, enforcer_with_input};
+use harness::enforcer::{HTTPS_ONLY, Protected, Ran, binary, enforcer, enforcer_with_input};
 use harness::machine::patience;
 use harness::netns::{Cable, Namespace};
 use harness::remembered::Tables;
 use harness::skip::say;
-
-const SITE: &str = "\
-interfaces: [IF]
-mode: enforce
-roles: []
-allow:
-  - {name: https, protocol: tcp, ports: [443]}
-";
 
 fn check(protected: &Protected, options: &[&str]) -> Ran {
     protected.run(&[&["check-health", "--no-agent"], options].concat())
@@ -33,7 +25,7 @@ fn says(ran: Ran, code: i32, start: &str) -> String {
 
 #[test]
 fn a_protected_host_is_ok_and_every_state_has_its_own_exit_code() {
-    let protected = Protected::apply_site(Cable::new(), SITE, &["--hook", "tc"]);
+    let protected = Protected::apply_site(Cable::new(), HTTPS_ONLY, &["--hook", "tc"]);
     let name = protected.cable.near.interface.clone();
     let line = says(
         check(&protected, &[]),
@@ -47,7 +39,7 @@ fn a_protected_host_is_ok_and_every_state_has_its_own_exit_code() {
     says(check(&protected, &[]), 1, &format!("ENFORCER WARNING - {name} drops nothing until "));
     says(check(&protected, &["--expect", "enforce"]), 2, &format!("ENFORCER CRITICAL - {name} is not in enforce; "));
     protected.mode("enforce");
-    protected.try_site(SITE, &["--hook", "tc", "--confirm-within", "1h"]).expect_code(0);
+    protected.try_site(HTTPS_ONLY, &["--hook", "tc", "--confirm-within", "1h"]).expect_code(0);
     says(check(&protected, &[]), 1, &format!("ENFORCER WARNING - {name} waits for `enforcer confirm` until "));
     protected.run(&["confirm"]).expect_code(0);
     // Somebody takes the program off its hook.
@@ -118,7 +110,7 @@ fn a_scrape_of_sixty_four_ports_is_quick_and_has_two_thousand_series_at_most() {
 
 #[test]
 fn a_large_table_is_counted_by_a_part_of_it() {
-    let protected = Protected::apply_site(Cable::quiet(), SITE, &["--hook", "tc"]);
+    let protected = Protected::apply_site(Cable::quiet(), HTTPS_ONLY, &["--hook", "tc"]);
     let tables = Tables::of(&protected.cable.host);
     let key = |number: u32| DeniedKey { remote: [0, 0, 0xffff_0000, number.to_be()], ..DeniedKey::default() };
     let counted = || {

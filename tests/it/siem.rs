@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use enforcer_common::Reason;
 use harness::debian::unpacked;
-use harness::enforcer::command;
+use harness::enforcer::{HTTPS_ONLY, command};
 use harness::packet::Packet;
 use harness::skip::skip;
 use nix::sys::signal::{Signal, kill};
@@ -16,9 +16,6 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::stage::Stage;
-
-const SITE: &str =
-    "interfaces: [IF]\nmode: enforce\nroles: []\nallow:\n  - {name: https, protocol: tcp, ports: [443]}\n";
 
 /// A running rsyslog on the loopback interface of a host: UDP and TCP at 5514, TLS at 6514. What it has parsed is a file of JSON lines.
 struct Rsyslog {
@@ -132,7 +129,7 @@ action(type="omfile" file="{folder}/messages" template="parsed")
 
 #[test]
 fn rsyslog_reads_every_transport_and_finds_every_parameter() {
-    let stage = Stage::new(SITE, "tc");
+    let stage = Stage::new(HTTPS_ONLY, "tc");
     let Some(rsyslog) = Rsyslog::start(&stage) else { return };
     let tls = format!("tls://127.0.0.1:6514?ca={}/ca.pem", rsyslog.folder.display());
     for (index, to) in ["udp://127.0.0.1:5514", "tcp://127.0.0.1:5514", &tls].into_iter().enumerate() {
@@ -166,7 +163,7 @@ fn rsyslog_reads_every_transport_and_finds_every_parameter() {
 
 #[test]
 fn a_server_with_another_certificate_is_refused() {
-    let stage = Stage::new(SITE, "tc");
+    let stage = Stage::new(HTTPS_ONLY, "tc");
     let Some(rsyslog) = Rsyslog::start(&stage) else { return };
     stage.inbound(&Packet::new().ipv4("198.18.0.2", "198.18.0.1").tcp(40_000, 23), Reason::NoRule);
     let other = rsyslog.folder.join("other");
@@ -182,11 +179,11 @@ fn a_server_with_another_certificate_is_refused() {
 
 #[test]
 fn an_agent_whose_server_is_gone_keeps_working_and_sends_later_what_happened() {
-    let stage = Stage::new(SITE, "tc");
+    let stage = Stage::new(HTTPS_ONLY, "tc");
     let folder = std::env::temp_dir().join(format!("enforcer-siem-agent-{}", stage.protected.cable.near.interface));
     fs::create_dir_all(&folder).expect("there is room");
     let site = folder.join("site.yaml");
-    fs::write(&site, SITE.replace("IF", &stage.protected.cable.near.interface)).expect("there is room");
+    fs::write(&site, HTTPS_ONLY.replace("IF", &stage.protected.cable.near.interface)).expect("there is room");
     let host = &stage.protected.cable.host;
     let line = ["run", site.to_str().expect("plain"), "--events", "tcp://127.0.0.1:5514", "--hook", "tc"];
     let mut agent = command(host, &line);

@@ -7,19 +7,7 @@ export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/t
 export ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_DEPRECATION_WARNINGS=false ANSIBLE_COLLECTIONS_PATH=/tmp/collections
 cd /tmp || exit 1
 
-holds() {
-    local what=$1
-    shift
-    if ! "$@" > next 2>&1; then
-        echo "FAILED $what: $*"
-        tail -n 40 next output
-        exit 1
-    fi
-    echo "ok $what"
-    [ "$1" = says ] || mv next output
-}
-not() { ! "$@"; }
-says() { grep -Eq -- "$1" output; }
+. ./holds.sh
 play() { ansible-playbook --inventory localhost, --connection local play.yml --extra-vars '{"ansible_python_interpreter": "/usr/bin/python3"}' "$@"; }
 mode() { enforcer status --format json | grep -m 1 '"mode"' | grep -q "$1"; }
 

@@ -5,20 +5,7 @@ unset ENFORCER_STATE_DIR
 export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
 cd /tmp || exit 1
 
-holds() {
-    local what=$1
-    shift
-    if ! "$@" > next 2>&1; then
-        echo "FAILED $what: $*"
-        tail -n 30 next output
-        exit 1
-    fi
-    echo "ok $what"
-    # What is looked through is what was said before.
-    [ "$1" = says ] || mv next output
-}
-not() { ! "$@"; }
-says() { grep -q -- "$1" output; }
+. ./holds.sh
 there() { for path in "$@"; do [ -e "$path" ] || { echo "no $path"; return 1; }; done; }
 # Without what grows with the traffic.
 state() { enforcer status --format json | grep -Ev '"(since|received)"'; }

@@ -13,11 +13,13 @@ pub(crate) fn run(_: &Options) -> anyhow::Result<()> {
     setup::programs(setup::Run::AnsibleTest)?;
     let package = dist::package(&dist::Options::for_test(1))?;
     let root = workspace::root();
-    let [copy, script, collection] =
-        ["tests/packages/copy-of-host.sh", "tests/packages/ansible.sh", "contrib/ansible"].map(|name| root.join(name));
+    let [copy, script, holds, collection] =
+        ["tests/packages/copy-of-host.sh", "tests/packages/ansible.sh", "tests/packages/holds.sh", "contrib/ansible"]
+            .map(|name| root.join(name));
     CommandLine::new(&["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "bash"])
         .arg(copy.to_string_lossy())
         .arg(script.to_string_lossy())
+        .arg(holds.to_string_lossy())
         .arg(collection.to_string_lossy())
         .arg(package.to_string_lossy())
         .needing_root()

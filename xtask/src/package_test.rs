@@ -19,6 +19,7 @@ pub(crate) fn run(_: &Options) -> anyhow::Result<()> {
         CommandLine::new(&["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "bash"])
             .arg(workspace::root().join("tests/packages/copy-of-host.sh").to_string_lossy())
             .arg(workspace::root().join("tests/packages/inside.sh").to_string_lossy())
+            .arg(workspace::root().join("tests/packages/holds.sh").to_string_lossy())
             .arg(workspace::root().join(format!("tests/packages/{kind}.sh")).to_string_lossy())
             .arg(old.to_string_lossy())
             .arg(new.to_string_lossy())

@@ -187,7 +187,6 @@ fn look_after(args: &Args, stream: &mut EventStream, told: &mut Told, sink: &mut
 mod tests {
     use enforcer_common::Reason;
     use expect_test::{Expect, expect};
-    use jiff::Timestamp;
 
     use super::*;
     use crate::dataplane::Asked;
@@ -199,14 +198,14 @@ mod tests {
     fn an_event_is_a_line() {
         check(
             Format::Text,
-            &event(),
+            &DeniedEvent::for_tests("eth0"),
             &expect![[r#"
                 2026-01-02T03:04:05Z eth0 in tcp [2001:db8::2]:40000 -> [2001:db8::1]:23 no-rule, dropped (74 bytes)
             "#]],
         );
         check(
             Format::Json,
-            &event(),
+            &DeniedEvent::for_tests("eth0"),
             &expect![[r#"
                 {"event":"denied","time":"2026-01-02T03:04:05Z","interface":"eth0","direction":"inbound","reason":"no-rule","mode":"enforce","protocol":"tcp","remote":"2001:db8::2","remote_port":40000,"local":"2001:db8::1","local_port":23,"port":23,"icmp_type":null,"ethertype":null,"bytes":74}
             "#]],
@@ -215,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_leaves_is_shown_the_other_way_round() {
-        let mut event = event();
+        let mut event = DeniedEvent::for_tests("eth0");
         event.flow.direction = Direction::Outbound;
         event.flow.mode = Mode::Audit;
         event.flow.reason = Reason::NoConnection;
@@ -230,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_frame_without_addresses_is_a_line_too() {
-        let mut event = event();
+        let mut event = DeniedEvent::for_tests("eth0");
         event.flow =
             DeniedFlow { remote: None, local: None, protocol: None, asked: Asked::Ethertype(0x8892), ..event.flow };
         (event.remote_port, event.local_port) = (None, None);
@@ -241,28 +240,6 @@ mod tests {
                 2026-01-02T03:04:05Z eth0 in ethertype 0x8892 no-rule, dropped (74 bytes)
             "#]],
         );
-    }
-
-    fn event() -> DeniedEvent {
-        let time: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-        DeniedEvent {
-            flow: DeniedFlow {
-                interface: "eth0".to_owned(),
-                direction: Direction::Inbound,
-                reason: Reason::NoRule,
-                mode: Mode::Enforce,
-                protocol: Some(6),
-                remote: Some("2001:db8::2".parse().unwrap()),
-                local: Some("2001:db8::1".parse().unwrap()),
-                asked: Asked::Port(23),
-                packets: 1,
-                bytes: 74,
-                first: time,
-                last: time,
-            },
-            remote_port: Some(40000),
-            local_port: Some(23),
-        }
     }
 
     fn check(format: Format, event: &DeniedEvent, expected: &Expect) {

@@ -10,17 +10,16 @@ use serde::Serialize;
 
 use super::ends::HostError;
 use crate::judge::explain::{Explanation, describe, judge};
-use crate::judge::tuple::Tuple;
+use crate::judge::tuple::{CLIENT_PORT, Tuple};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::compile::compile;
 use crate::policy::estate::{Estate, Host, site};
 use crate::policy::site::{parse_protocol, protocol_name};
 use crate::text::decimal;
-use crate::text::diagnostic::{Diagnostic, Position, Text};
+use crate::text::diagnostic::Diagnostic;
+use crate::text::line::Line;
 use crate::text::nearest::did_you_mean;
 
-/// A port that a client may have.
-const CLIENT_PORT: u16 = 50_000;
 const EXAMPLE: &str = "for example `tcp rtr-a -> cuic1:8443` or `icmp 10.9.0.5 -> cuc1`";
 
 /// A conversation between two names or addresses.
@@ -72,7 +71,7 @@ impl Asked {
     ///
     /// What is wrong, pointing at the part of it that is.
     pub fn parse(text: &str, estate: &Estate) -> Result<Self, Box<Diagnostic>> {
-        let line = Line { original: text, text: Text::new("tuple", text) };
+        let line = Line::new("tuple", text);
         let (head, tail) = text
             .split_once("->")
             .ok_or_else(|| line.error(text, "`->` is missing between the two ends").with_hint(EXAMPLE))?;
@@ -207,20 +206,4 @@ fn addresses(estate: &Estate, word: &str) -> Result<Vec<IpAddr>, (String, String
     let names = estate.hosts.keys().chain(estate.outside.keys()).map(String::as_str);
     let hint = did_you_mean(word, names).unwrap_or_else(|| "a host, a name of `outside:` or an address".to_owned());
     Err((format!("the estate `{}` has no host or name `{word}`", estate.name), hint))
-}
-
-/// The text, to point into.
-struct Line<'t> {
-    original: &'t str,
-    text: Text,
-}
-
-impl Line<'_> {
-    /// An error at a part of the text, which is a slice of it.
-    fn error(&self, part: &str, message: impl Into<String>) -> Diagnostic {
-        let offset = (part.as_ptr() as usize).wrapping_sub(self.original.as_ptr() as usize);
-        let before = self.original.get(..offset).unwrap_or_default();
-        let chars = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-        self.text.error(Position { line: 1, column: chars(before) + 1, length: chars(part).max(1) }, message)
-    }
 }

@@ -9,11 +9,12 @@ use enforcer_common::numbers::{ICMP, ICMPV6, SCTP, TCP, UDP};
 use crate::judge::frame::{self, IPV4, IPV6, OUR_MAC, V4};
 use crate::policy::site::{parse_protocol, protocol_name};
 use crate::text::decimal;
-use crate::text::diagnostic::{Diagnostic, Position, Text};
+use crate::text::diagnostic::Diagnostic;
+use crate::text::line::Line;
 use crate::text::nearest::did_you_mean;
 
 /// Where a port is left out: one that a client may have.
-const CLIENT_PORT: u16 = 50_000;
+pub(crate) const CLIENT_PORT: u16 = 50_000;
 
 /// A packet that starts a conversation: a SYN, a datagram, a ping, or any packet of another protocol.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,7 +38,7 @@ impl Tuple {
     ///
     /// What is wrong, pointing at the part of it that is.
     pub fn parse(text: &str) -> Result<Self, Box<Diagnostic>> {
-        let line = Line { original: text, text: Text::new("tuple", text) };
+        let line = Line::new("tuple", text);
         let (head, tail) = text.split_once("->").ok_or_else(|| {
             let message = "`->` is missing between where the packet comes from and where it goes";
             line.error(text, message).with_hint(EXAMPLE)
@@ -229,22 +230,6 @@ impl<'t> End<'t> {
             },
         };
         Ok(Self { word: Some(word), address, port })
-    }
-}
-
-/// The text, to point into.
-struct Line<'t> {
-    original: &'t str,
-    text: Text,
-}
-
-impl Line<'_> {
-    /// An error at a part of the tuple, which is a slice of it.
-    fn error(&self, part: &str, message: impl Into<String>) -> Diagnostic {
-        let offset = (part.as_ptr() as usize).wrapping_sub(self.original.as_ptr() as usize);
-        let before = self.original.get(..offset).unwrap_or_default();
-        let chars = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-        self.text.error(Position { line: 1, column: chars(before) + 1, length: chars(part).max(1) }, message)
     }
 }
 

@@ -3,5 +3,6 @@
 pub mod decimal;
 pub mod diagnostic;
 pub mod escape;
+pub(crate) mod line;
 pub mod nearest;
 pub mod yaml;

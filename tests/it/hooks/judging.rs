@@ -5,14 +5,11 @@ use std::path::PathBuf;
 use enforcer_common::layout::LAYOUT_VERSION;
 use harness::bpf::{self, Kind};
 use harness::bypass::{Bypass, while_sending};
-use harness::enforcer::Protected;
+use harness::enforcer::{HTTPS_ONLY, Protected};
 use harness::netns::Cable;
 use harness::packet::Packet;
 use harness::raw::RawSocket;
 use serde_json::Value;
-
-const SITE: &str =
-    "interfaces: [IF]\nmode: enforce\nroles: []\nallow:\n  - {name: https, protocol: tcp, ports: [443]}\n";
 
 /// A frame to a port that is not permitted.
 fn frame() -> Vec<u8> {
@@ -31,10 +28,10 @@ fn link(protected: &Protected) -> PathBuf {
 fn a_driver_that_never_runs_the_program_is_told_of_by_apply_and_status() {
     let cable = Cable::quiet();
     let Some(bypass) = Bypass::to(&cable) else { return };
-    let protected = Protected::apply_site(cable, SITE, &["--hook", "native"]);
+    let protected = Protected::apply_site(cable, HTTPS_ONLY, &["--hook", "native"]);
     let json = protected.run(&["status", "--format", "json"]).expect_code(0).json();
     assert_eq!(listed(&json, "judging"), Value::Null, "nothing has come in");
-    let ran = while_sending(|| bypass.send(&frame()), || protected.try_site(SITE, &["--hook", "native"]));
+    let ran = while_sending(|| bypass.send(&frame()), || protected.try_site(HTTPS_ONLY, &["--hook", "native"]));
     let said = ran.expect_code(0).stderr;
     assert!(said.contains("PROBLEM: nothing is judged") && said.contains("--hook tc"), "{said}");
     (0..300).for_each(|_| bypass.send(&frame()));
@@ -49,7 +46,7 @@ fn a_driver_that_never_runs_the_program_is_told_of_by_apply_and_status() {
         text.contains("enforcer_judging{") && text.contains("enforcer_interface_received_packets_total{"),
         "{text}"
     );
-    protected.try_site(SITE, &["--hook", "tc"]).expect_code(0);
+    protected.try_site(HTTPS_ONLY, &["--hook", "tc"]).expect_code(0);
     bypass.send(&frame());
     let json = protected.run(&["status", "--format", "json"]).expect_code(0).json();
     assert_eq!(listed(&json, "judging"), Value::Bool(true), "tc sees it");
@@ -60,7 +57,7 @@ fn a_program_that_was_forgotten_after_a_while_is_told_of_while_packets_come_in()
     let cable = Cable::quiet();
     let Some(bypass) = Bypass::to(&cable) else { return };
     let far = RawSocket::open(&cable.remote, &cable.far.interface);
-    let protected = Protected::apply_site(cable, SITE, &["--hook", "native"]);
+    let protected = Protected::apply_site(cable, HTTPS_ONLY, &["--hook", "native"]);
     far.send(&frame());
     let sent = while_sending(|| far.send(&frame()), || protected.run(&["status", "--format", "json"]));
     assert_eq!(listed(&sent.expect_code(0).json(), "judging"), Value::Bool(true));
@@ -72,7 +69,7 @@ fn a_program_that_was_forgotten_after_a_while_is_told_of_while_packets_come_in()
 
 #[test]
 fn a_program_that_counts_nothing_in_the_place_of_ours_is_noticed_by_the_counts_too() {
-    let protected = Protected::apply_site(Cable::quiet(), SITE, &["--hook", "native"]);
+    let protected = Protected::apply_site(Cable::quiet(), HTTPS_ONLY, &["--hook", "native"]);
     let cable = &protected.cable;
     let far = RawSocket::open(&cable.remote, &cable.far.interface);
     // r0 = 2 (XDP_PASS); exit

@@ -8,19 +8,11 @@ use std::process::Command;
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramInfo, SchedClassifier, TcAttachType};
 use enforcer_common::{Direction, Reason};
-use harness::enforcer::Protected;
+use harness::enforcer::{HTTPS_ONLY, Protected};
 use harness::netns::Cable;
 use harness::packet::Packet;
 
 use crate::stage::{By, Stage};
-
-const SITE: &str = "\
-interfaces: [IF]
-mode: enforce
-roles: []
-allow:
-  - {name: https, protocol: tcp, ports: [443]}
-";
 
 fn tc(cable: &Cable, words: &[&str]) -> String {
     let mut command: Command = cable.host.command("/usr/sbin/tc");
@@ -31,7 +23,7 @@ fn tc(cable: &Cable, words: &[&str]) -> String {
 
 /// A pinned program that belongs to neither the test nor the interface that it is about: it stands for one of others.
 fn of_others() -> (Protected, PathBuf) {
-    let other = Protected::apply_site(Cable::quiet(), &SITE.replace("enforce", "audit"), &["--hook", "tc"]);
+    let other = Protected::apply_site(Cable::quiet(), &HTTPS_ONLY.replace("enforce", "audit"), &["--hook", "tc"]);
     let pin = other.pin().with_file_name("outbound");
     (other, pin)
 }
@@ -55,10 +47,10 @@ fn filters_of_others_on_clsact_stay_through_attach_replace_and_detach() {
         })
     };
     assert_eq!(filters(&cable), [(0, 1); 2]);
-    let stage = Stage::of(Protected::apply_site(cable, SITE, &["--hook", "clsact"]));
+    let stage = Stage::of(Protected::apply_site(cable, HTTPS_ONLY, &["--hook", "clsact"]));
     let cable = &stage.protected.cable;
     assert_eq!(filters(cable), [(1, 1); 2]);
-    stage.protected.try_site(SITE, &["--hook", "clsact"]).expect_code(0);
+    stage.protected.try_site(HTTPS_ONLY, &["--hook", "clsact"]).expect_code(0);
     assert_eq!(filters(cable), [(1, 1); 2], "replaced, not added");
     stage.protected.run(&["detach"]).expect_code(0);
     assert_eq!(filters(cable), [(0, 1); 2]);
@@ -86,11 +78,11 @@ fn a_tcx_program_of_others_stays_behind_ours() {
         programs.iter().map(ProgramInfo::id).collect()
     };
     assert_eq!(chain(&cable), [id]);
-    let stage = Stage::of(Protected::apply_site(cable, SITE, &["--hook", "tc"]));
+    let stage = Stage::of(Protected::apply_site(cable, HTTPS_ONLY, &["--hook", "tc"]));
     let cable = &stage.protected.cable;
     let ours = || ProgramInfo::from_pin(stage.protected.pin()).expect("it is pinned").id();
     assert_eq!(chain(cable), [ours(), id], "ours is first");
-    stage.protected.try_site(SITE, &["--hook", "tc"]).expect_code(0);
+    stage.protected.try_site(HTTPS_ONLY, &["--hook", "tc"]).expect_code(0);
     assert_eq!(chain(cable), [ours(), id], "replaced in its place");
     // What we refuse does not reach theirs; what passes is left to it.
     for (port, reason) in [(443, Reason::Rule), (23, Reason::NoRule)] {
@@ -104,7 +96,7 @@ fn a_tcx_program_of_others_stays_behind_ours() {
 
 #[test]
 fn the_clsact_qdisc_goes_with_us_when_it_was_made_for_us() {
-    let stage = Stage::new(SITE, "clsact");
+    let stage = Stage::new(HTTPS_ONLY, "clsact");
     let cable = &stage.protected.cable;
     let near = cable.near.interface.as_str();
     assert!(tc(cable, &["qdisc", "show", "dev", near]).contains("clsact"));

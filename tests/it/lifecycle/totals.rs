@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use enforcer_common::Reason;
-use harness::enforcer::{Ran, state_folder};
+use harness::enforcer::{HTTPS_ONLY, Ran, state_folder};
 use harness::netns::{forget_filters, host_pins, remove_pins};
 use harness::packet::Packet;
 use serde_json::Value;
@@ -13,13 +13,6 @@ use serde_json::Value;
 use super::pins_of;
 use crate::stage::Stage;
 
-const SITE: &str = "\
-interfaces: [IF]
-mode: enforce
-roles: []
-allow:
-  - {name: https, protocol: tcp, ports: [443]}
-";
 const OTHER: &str = "\
 interfaces: [IF]
 mode: enforce
@@ -67,7 +60,7 @@ fn reboot(stage: &Stage) {
 
 #[test]
 fn totals_go_on_through_save_detach_and_reboot() {
-    let stage = Stage::new(SITE, "tc");
+    let stage = Stage::new(HTTPS_ONLY, "tc");
     send(&stage, 443, Reason::Rule, 3);
     send(&stage, 80, Reason::NoRule, 2);
     let (first, _) = printed(&stage);
@@ -77,14 +70,14 @@ fn totals_go_on_through_save_detach_and_reboot() {
     send(&stage, 443, Reason::Rule, 1);
     stage.protected.run(&["detach", "--interface", &stage.protected.cable.near.interface]).expect_code(0);
 
-    let stage = again(stage, SITE);
+    let stage = again(stage, HTTPS_ONLY);
     assert_eq!(stage.protected.counters().of_name(HTTPS), 4);
     send(&stage, 443, Reason::Rule, 1);
     send(&stage, 80, Reason::NoRule, 1);
     stage.protected.run(&["save"]).expect_code(0);
     reboot(&stage);
 
-    let stage = again(stage, SITE);
+    let stage = again(stage, HTTPS_ONLY);
     let counters = stage.protected.counters();
     assert_eq!([HTTPS, REFUSED].map(|name| counters.of_name(name)), [5, 3], "{counters:?}");
     send(&stage, 443, Reason::Rule, 2);
@@ -102,13 +95,13 @@ fn totals_go_on_through_save_detach_and_reboot() {
 
 #[test]
 fn a_rule_that_comes_back_goes_on() {
-    let stage = Stage::new(SITE, "tc");
+    let stage = Stage::new(HTTPS_ONLY, "tc");
     send(&stage, 443, Reason::Rule, 2);
     let stage = again(stage, OTHER);
     send(&stage, 443, Reason::NoRule, 1);
     // Without a word of ours in between: what the apply has saved is what there is.
     reboot(&stage);
-    let stage = again(stage, SITE);
+    let stage = again(stage, HTTPS_ONLY);
     let counters = stage.protected.counters();
     assert_eq!(counters.of_name(HTTPS), 2, "{counters:?}");
     assert_eq!(counters.of_name("inbound reason rule pass"), 2, "{counters:?}");
@@ -116,10 +109,10 @@ fn a_rule_that_comes_back_goes_on() {
 
 #[test]
 fn a_damaged_file_is_told_put_aside_and_not_counted() {
-    let stage = Stage::new(SITE, "tc");
+    let stage = Stage::new(HTTPS_ONLY, "tc");
     send(&stage, 443, Reason::Rule, 2);
     stage.protected.run(&["detach", "--interface", &stage.protected.cable.near.interface]).expect_code(0);
-    let stage = again(stage, SITE);
+    let stage = again(stage, HTTPS_ONLY);
     send(&stage, 443, Reason::Rule, 1);
     let whole = fs::read(file(&stage)).expect("apply has saved");
     let half = &whole[..whole.len() / 2];
@@ -140,7 +133,7 @@ fn a_damaged_file_is_told_put_aside_and_not_counted() {
 
 #[test]
 fn a_link_in_the_place_of_the_file_is_not_followed() {
-    let stage = Stage::new(SITE, "tc");
+    let stage = Stage::new(HTTPS_ONLY, "tc");
     send(&stage, 443, Reason::Rule, 1);
     let victim = file(&stage).with_extension("victim");
     fs::write(&victim, "not ours").expect("a file");
@@ -159,7 +152,7 @@ fn a_link_in_the_place_of_the_file_is_not_followed() {
 
 #[test]
 fn a_disk_that_takes_nothing_is_an_error_and_keeps_what_was_saved() {
-    let stage = Stage::new(SITE, "tc");
+    let stage = Stage::new(HTTPS_ONLY, "tc");
     let nowhere = [("ENFORCER_STATE_DIR", "/dev/null/x")];
     let ran = harness::enforcer::enforcer_with_environment(&stage.protected.cable.host, &["save"], &nowhere);
     let ran = ran.expect_code(1);

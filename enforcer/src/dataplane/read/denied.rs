@@ -142,6 +142,32 @@ pub struct DeniedEvent {
     pub local_port: Option<u16>,
 }
 
+#[cfg(test)]
+impl DeniedEvent {
+    /// An inbound TCP packet that no rule permits, over IPv6, to port 23.
+    pub(crate) fn for_tests(interface: &str) -> Self {
+        let time: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        Self {
+            flow: DeniedFlow {
+                interface: interface.to_owned(),
+                direction: Direction::Inbound,
+                reason: Reason::NoRule,
+                mode: Mode::Enforce,
+                protocol: Some(6),
+                remote: Some("2001:db8::2".parse().unwrap()),
+                local: Some("2001:db8::1".parse().unwrap()),
+                asked: Asked::Port(23),
+                packets: 1,
+                bytes: 74,
+                first: time,
+                last: time,
+            },
+            remote_port: Some(40_000),
+            local_port: Some(23),
+        }
+    }
+}
+
 /// What a refused packet asked for.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Asked {

@@ -3,7 +3,6 @@ use std::thread;
 use std::time::Instant;
 
 use super::super::destination::Destination;
-use super::super::message::tests::event;
 use super::*;
 
 fn sender(text: &str) -> Sender {
@@ -37,14 +36,14 @@ fn received(stream: &mut TcpStream, number: usize) -> Vec<String> {
 fn a_datagram_is_a_message_and_nobody_needs_to_listen() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut sender = sender(&format!("udp://{}", server.local_addr().unwrap()));
-    sender.event(&event("eth0")).unwrap();
+    sender.event(&DeniedEvent::for_tests("eth0")).unwrap();
     let mut bytes = [0; 2048];
     let length = server.recv(&mut bytes).unwrap();
     let text = std::str::from_utf8(&bytes[..length]).unwrap();
     assert!(text.starts_with("<164>1 ") && text.ends_with("(74 bytes)"), "{text}");
     drop(server);
     for _ in 0..10 {
-        sender.event(&event("eth0")).unwrap();
+        sender.event(&DeniedEvent::for_tests("eth0")).unwrap();
     }
 }
 
@@ -52,14 +51,14 @@ fn a_datagram_is_a_message_and_nobody_needs_to_listen() {
 fn a_stream_goes_on_by_another_connection_and_loses_nothing_that_waited() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut sender = sender(&format!("tcp://{}", server.local_addr().unwrap()));
-    sender.event(&event("eth0")).unwrap();
+    sender.event(&DeniedEvent::for_tests("eth0")).unwrap();
     sender.flush().unwrap();
     let (mut stream, _) = server.accept().unwrap();
     assert!(received(&mut stream, 1)[0].contains(" interface=\"eth0\" "));
     // The server restarts.
     drop(stream);
     for name in ["eth1", "eth2"] {
-        sender.event(&event(name)).unwrap();
+        sender.event(&DeniedEvent::for_tests(name)).unwrap();
     }
     sender.flush().unwrap();
     let (mut stream, _) = server.accept().unwrap();
@@ -75,7 +74,7 @@ fn a_server_that_reads_nothing_costs_bounded_memory_and_time() {
     let mut failed = 0;
     // More than the buffers of both sockets hold.
     while failed < 3 {
-        if sender.event(&event("eth0")).is_err() {
+        if sender.event(&DeniedEvent::for_tests("eth0")).is_err() {
             failed += 1;
         }
         let Receiver::Stream(stream) = &sender.receiver else { panic!("a stream") };
@@ -90,7 +89,7 @@ fn a_server_that_is_not_there_is_an_error_that_names_it() {
     let address = server.local_addr().unwrap();
     drop(server);
     let mut sender = sender(&format!("tcp://{address}"));
-    sender.event(&event("eth0")).unwrap();
+    sender.event(&DeniedEvent::for_tests("eth0")).unwrap();
     let error = sender.flush().unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot send events to tcp://{address}: ")), "{error}");
     // It waited.
@@ -106,15 +105,15 @@ fn the_journal_gets_fields_in_one_datagram() {
     let server = UnixDatagram::bind(&path).unwrap();
     let mut sender = Sender::to_journal_at(&path);
     let mut bytes = [0; 4096];
-    sender.event(&event("a\nb")).unwrap();
+    sender.event(&DeniedEvent::for_tests("a\nb")).unwrap();
     let length = server.recv(&mut bytes).unwrap();
     let text = std::str::from_utf8(&bytes[..length]).unwrap();
     assert!(text.contains("\nENFORCER_INTERFACE=a\\nb\n") && text.contains("\nENFORCER_EVENT=denied\n"), "{text}");
     drop(server);
     std::fs::remove_file(&path).unwrap();
-    assert!(sender.event(&event("eth0")).is_err(), "nobody listens");
+    assert!(sender.event(&DeniedEvent::for_tests("eth0")).is_err(), "nobody listens");
     let server = UnixDatagram::bind(&path).unwrap();
-    sender.event(&event("eth0")).unwrap();
+    sender.event(&DeniedEvent::for_tests("eth0")).unwrap();
     assert!(server.recv(&mut bytes).is_ok());
     std::fs::remove_file(&path).unwrap();
 }
@@ -133,7 +132,7 @@ fn a_server_that_speaks_no_tls_is_refused() {
     let ca = std::env::temp_dir().join(format!("enforcer-ca-{}.pem", std::process::id()));
     std::fs::write(&ca, CA).unwrap();
     let mut sender = sender(&format!("tls://{address}?ca={}", ca.display()));
-    sender.event(&event("eth0")).unwrap();
+    sender.event(&DeniedEvent::for_tests("eth0")).unwrap();
     assert!(sender.flush().is_err());
     answering.join().unwrap();
     std::fs::remove_file(&ca).unwrap();
