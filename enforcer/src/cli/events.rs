@@ -92,12 +92,14 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     if !args.backlog {
         // No more than the ring holds, or a flood would keep this going.
         let old = (0..1 << 14).take_while(|_| stream.next_event().is_some()).count();
-        writeln!(err, "{old} earlier events are left out; --backlog shows what is waiting")?;
+        if old > 0 {
+            writeln!(err, "{old} earlier events are left out; --backlog shows them")?;
+        }
     }
     let mut told = Told { start: stream.suppressed()?, shown: 0, last: (0, 0), at: Instant::now() };
     let mut sink: Box<dyn Sink + '_> = match &args.to {
-        Some(Destination::Server(server)) => Box::new(Sender::to_server(server)?),
-        Some(Destination::Journal) => Box::new(Sender::to_journal()),
+        Some(Destination::Server(server)) => connected(Sender::to_server(server)?)?,
+        Some(Destination::Journal) => connected(Sender::to_journal())?,
         // Line by line would be a system call each; what is there is written at once.
         Some(Destination::File(_)) | None => {
             Box::new(Lines { format: args.format, out: BufWriter::with_capacity(1 << 16, out) })
@@ -112,6 +114,12 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let (suppressed, lost) = told.now(&stream).unwrap_or(told.last);
     writeln!(err, "{} events; {suppressed} refused packets suppressed, {lost} events lost meanwhile", told.shown)?;
     Ok(())
+}
+
+/// The sender, once it has found its receiver.
+fn connected(mut sender: Sender) -> Result<Box<dyn Sink>, Failure> {
+    sender.connect()?;
+    Ok(Box::new(sender))
 }
 
 /// What was told so far.

@@ -21,6 +21,7 @@ use crate::dataplane::pin::pins::HostPins;
 use crate::dataplane::pin::protected::{Protected, all_protected, policy};
 use crate::dataplane::read::drift;
 use crate::dataplane::read::status::detached;
+use crate::dataplane::sys::clock;
 use crate::host::links::{Link, links};
 use crate::policy::modes::Modes;
 use crate::state::last_good::State;
@@ -189,6 +190,7 @@ fn put_back(waiting: &[(Protected, Pending)], links: &[Link]) -> Result<(), Data
         }
         return Err(error);
     }
+    let now = clock::wall_time(clock::since_boot());
     for (one, pending) in waiting {
         let (generation, modes, outcome) = match &pending.before {
             Some(Before { record, modes }) => {
@@ -198,10 +200,10 @@ fn put_back(waiting: &[(Protected, Pending)], links: &[Link]) -> Result<(), Data
                 if let Some(staged) = staged.iter().find(|staged| staged.interface == one.record.interface) {
                     let _ = staged.drop_moved();
                 }
-                (record.generation, *modes, DeadlineOutcome::Restored(Timestamp::now()))
+                (record.generation, *modes, DeadlineOutcome::Restored(now))
             }
             None => {
-                let outcome = DeadlineOutcome::LeftInAudit(Timestamp::now());
+                let outcome = DeadlineOutcome::LeftInAudit(now);
                 (one.record.generation, Modes::both(Mode::Audit), outcome)
             }
         };

@@ -290,7 +290,7 @@ fn judge(pending: &Pending, modes: Modes, problems: &mut Vec<String>, notes: &mu
         }),
         (DeadlineKind::Unconfirmed, None) => {
             let after = if pending.is_dispatched() {
-                "otherwise the kernel judges by the last confirmed policy from then on, whatever has become of our processes"
+                "otherwise the kernel judges by the last confirmed policy from then on, even if every process of enforcer is dead"
             } else {
                 "otherwise it stops enforcing then"
             };

@@ -78,6 +78,27 @@ impl Sender {
         Self { receiver: Receiver::Journal { path: path.to_owned(), socket: None }, patience: PATIENCE }
     }
 
+    /// Connects, so that a wrong name or port is reported before there is an event to send.
+    ///
+    /// # Errors
+    /// The receiver cannot be reached.
+    pub(crate) fn connect(&mut self) -> Result<(), Failure> {
+        let patience = self.patience;
+        match &mut self.receiver {
+            Receiver::Datagrams { server, socket } => {
+                kept(socket, || datagrams_to(server)).map(drop).map_err(|error| failure(error, &server.to_string()))
+            }
+            Receiver::Stream(stream) => {
+                let Stream { server, config, connection, .. } = &mut **stream;
+                let connected = kept(connection, || Connection::to(server, config.as_ref(), patience));
+                connected.map(drop).map_err(|error| failure(error, &server.to_string()))
+            }
+            Receiver::Journal { path, socket } => {
+                kept(socket, || journal_at(path, patience)).map(drop).map_err(|error| failure(error, "the journal"))
+            }
+        }
+    }
+
     fn send(&mut self, message: &Message) -> Result<(), Failure> {
         let patience = self.patience;
         match &mut self.receiver {
@@ -95,13 +116,8 @@ impl Sender {
                 }
             }
             Receiver::Journal { path, socket } => {
-                let connect = || {
-                    let socket = UnixDatagram::unbound()?;
-                    socket.connect(&path)?;
-                    socket.set_write_timeout(Some(patience))?;
-                    Ok(socket)
-                };
-                let result = kept(socket, connect).and_then(|socket| socket.send(message.journal().as_bytes()));
+                let result = kept(socket, || journal_at(path, patience))
+                    .and_then(|socket| socket.send(message.journal().as_bytes()));
                 result.map(drop).map_err(|error| {
                     *socket = None;
                     failure(error, "the journal")
@@ -210,6 +226,13 @@ fn kept<T>(there: &mut Option<T>, make: impl FnOnce() -> io::Result<T>) -> io::R
         Some(there) => Ok(there),
         None => Ok(there.insert(make()?)),
     }
+}
+
+fn journal_at(path: &Path, patience: Duration) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(path)?;
+    socket.set_write_timeout(Some(patience))?;
+    Ok(socket)
 }
 
 fn datagrams_to(server: &Server) -> io::Result<UdpSocket> {

@@ -166,7 +166,8 @@ fn host(
     for address in addresses.iter().filter(|address| address.parse::<std::net::IpAddr>().is_err()) {
         let at = cell("addresses").map(|cell| cell.at).unwrap_or_default();
         findings.push(
-            text.error(at, format!("`{address}` is no address")).with_hint("such as `10.1.1.10` or `2001:db8::10`"),
+            text.error(at, format!("`{address}` is not an address"))
+                .with_hint("write it such as `10.1.1.10` or `2001:db8::10`"),
         );
     }
     Some(Host { name: Cell { text: named(&name.text), at: name.at }, addresses, roles, keys })
@@ -187,7 +188,7 @@ fn words(cell: &Cell) -> Vec<String> {
 
 fn write(hosts: &[Host], catalogue: &Catalogue) -> String {
     let mut out = String::from(
-        "# yaml-language-server: $schema=../schema/estate.schema.json\n\
+        "# yaml-language-server: $schema=/usr/share/enforcer/schema/estate.schema.json\n\
          # A starter estate, made from an inventory. `enforcer check` says what is missing.\n\
          estate: starter\ndefaults: {mode: audit, outbound: role}\n",
     );

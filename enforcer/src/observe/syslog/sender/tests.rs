@@ -48,6 +48,16 @@ fn a_datagram_is_a_message_and_nobody_needs_to_listen() {
 }
 
 #[test]
+fn a_receiver_that_is_not_there_is_reported_before_there_is_an_event() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", server.local_addr().unwrap());
+    sender(&url).connect().unwrap();
+    drop(server);
+    let error = format!("{:#}", sender(&url).connect().unwrap_err());
+    assert!(error.starts_with(&format!("cannot send events to {url}: ")), "{error}");
+}
+
+#[test]
 fn a_stream_goes_on_by_another_connection_and_loses_nothing_that_waited() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut sender = sender(&format!("tcp://{}", server.local_addr().unwrap()));
