@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::panic::resume_unwind;
 use std::thread;
 
 use enforcer_common::Direction;
@@ -72,7 +73,10 @@ impl<'e> Ends<'e> {
                     })
                 })
                 .collect();
-            running.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect::<Vec<_>>()
+            running
+                .into_iter()
+                .flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect::<Vec<_>>()
         });
         let mut ends = Self { estate, catalogue, hosts: BTreeMap::new(), owners: BTreeMap::new() };
         for end in compiled {
