@@ -36,7 +36,7 @@ fn a_protected_host_is_ok_and_every_state_has_its_own_exit_code() {
     says(check(&protected, &["--expect", "enforce"]), 0, "ENFORCER OK");
     says(protected.run(&["check-health"]), 1, "ENFORCER WARNING - no agent runs; ");
     protected.run(&["mode", "audit", "--for", "2h"]).expect_code(0);
-    says(check(&protected, &[]), 1, &format!("ENFORCER WARNING - {name} drops nothing until "));
+    says(check(&protected, &[]), 1, &format!("ENFORCER WARNING - {name} is in a change window until "));
     says(check(&protected, &["--expect", "enforce"]), 2, &format!("ENFORCER CRITICAL - {name} is not in enforce; "));
     protected.mode("enforce");
     protected.try_site(HTTPS_ONLY, &["--hook", "tc", "--confirm-within", "1h"]).expect_code(0);

@@ -194,7 +194,7 @@ impl InterfaceHealth {
                 find(PluginState::Warning, format!("waits for `enforcer confirm` until {at:.0}"));
             }
             Some((DeadlineKind::Window, at)) => {
-                find(PluginState::Warning, format!("drops nothing until {at:.0} (change window)"));
+                find(PluginState::Warning, format!("is in a change window until {at:.0}"));
             }
             None => {}
         }

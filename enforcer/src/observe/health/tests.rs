@@ -92,7 +92,7 @@ fn a_deadline_and_an_unapplied_site_file_are_warnings() {
         "{line}"
     );
     let line = said(|evidence, _| evidence.interfaces[0].deadline = Some((DeadlineKind::Window, at)));
-    assert!(line.contains("eth0 drops nothing until 2026-11-30T12:01:00Z (change window)"), "{line}");
+    assert!(line.contains("eth0 is in a change window until 2026-11-30T12:01:00Z"), "{line}");
     let line = said(|evidence, _| {
         if let AgentHealth::Running { trouble, .. } = &mut evidence.agent {
             *trouble = Some("site.yaml:1: no\nroles".to_owned());
