@@ -1,10 +1,15 @@
 //! The two-ended check: what it finds is true, and in the reference estate all of it is explained.
 
+use std::fmt::Write as _;
+
 use enforcer::estate::attribution::Whose;
 use enforcer::estate::check::{Finding, Kind, check};
 use enforcer::estate::ends::Ends;
+use enforcer::estate::explain::Asked;
 use enforcer::policy::catalogue::embedded;
 use enforcer::policy::estate::Estate;
+use enforcer::policy::ruleset::Match;
+use enforcer_common::{Direction, Verdict};
 use jiff::civil::date;
 use serde::Deserialize;
 
@@ -51,6 +56,41 @@ fn no_finding_about_the_reference_estate_is_unexplained() {
             assert_eq!(about.map(|finding| finding.whose), Some(Whose::Document), "{service}");
         }
     }
+}
+
+/// `tests:` are judged by the rules and not by the tables, so that hundreds of hosts need no tables.
+#[test]
+fn a_test_of_an_estate_holds_where_the_decision_code_says_so() {
+    let reference = reference();
+    let without = reference.split("\ntests:\n").next().unwrap();
+    let whole = estate(&reference);
+    let ends = Ends::new(&whole, embedded().unwrap(), date(2026, 11, 30)).unwrap();
+    let hosts: Vec<&str> = ends.hosts.keys().copied().collect();
+    let mut tests = String::from("\ntests:\n");
+    let mut verdicts = [0; 2];
+    for (number, from) in hosts.iter().enumerate() {
+        for (step, to) in hosts.iter().cycle().skip(number + 1).step_by(11).take(4).enumerate() {
+            // What the other end serves, in turns, and what is nobody's rule: names and time of a host itself always leave.
+            let served = ends.hosts[to].rules.iter().filter_map(|rule| match &rule.matches {
+                Match::Ports { protocol, ports } if rule.direction == Direction::Inbound => {
+                    Some((*protocol, *ports[number % ports.len()].end()))
+                }
+                Match::Ports { .. } | Match::Protocol(_) | Match::Ethertype(_) | Match::Echo => None,
+            });
+            let mut asked: Vec<(u8, u16)> = served.skip(number % 3).step_by(5).take(2).collect();
+            asked.push([(6, 9), (17, 53), (17, 123), (6, 3389)][step]);
+            for (protocol, port) in asked {
+                let name = ["tcp", "udp"][usize::from(protocol == 17)];
+                let one = Asked::parse(&format!("{name} {from} -> {to}:{port}"), &whole).unwrap();
+                let verdict = one.judged(&whole, embedded().unwrap(), date(2026, 11, 30)).unwrap().verdict;
+                verdicts[usize::from(verdict == Verdict::Pass)] += 1;
+                writeln!(tests, "  - {{from: {from}, to: {to}, {name}: {port}, expect: {verdict}}}").unwrap();
+            }
+        }
+    }
+    assert!(verdicts.iter().all(|count| *count > 30), "both verdicts are among them: {verdicts:?}");
+    let with_tests = estate(&format!("{without}{tests}"));
+    assert_eq!(of(&with_tests, Kind::Test), []);
 }
 
 const TWO: &str = "estate: e\ndefaults: {outbound: role}\nhosts:\n  \
