@@ -3,8 +3,11 @@
 //!
 //! By seccomp with a listener (seccomp_unotify(2)): the kernel stops the command at each watched call until we have answered.
 
+use std::ffi::CStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
@@ -59,6 +62,23 @@ impl Call {
             return true;
         }
         self.number == libc::SYS_renameat
+    }
+
+    /// The path of the pin that it opens, read from the memory of the command, which waits for the answer meanwhile.
+    #[must_use]
+    pub fn opened_pin(&self) -> Option<String> {
+        // `enum bpf_cmd`; the path stands first in the part of `union bpf_attr` for it.
+        const OBJ_GET: u64 = 7;
+        if self.number != libc::SYS_bpf || self.arguments[0] != OBJ_GET {
+            return None;
+        }
+        let memory = File::open(format!("/proc/{}/mem", self.thread)).ok()?;
+        let mut pointer = [0; 8];
+        memory.read_exact_at(&mut pointer, self.arguments[1]).ok()?;
+        let mut path = [0; 512];
+        let read = memory.read_at(&mut path, u64::from_ne_bytes(pointer)).ok()?;
+        let path = CStr::from_bytes_until_nul(&path[..read]).ok()?;
+        Some(path.to_string_lossy().into_owned())
     }
 }
 
