@@ -43,12 +43,6 @@ impl Mode {
             Self::Enforce => "enforce",
         }
     }
-
-    /// Back from [`name`](Self::name).
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Audit, Self::Enforce].into_iter().find(|mode| mode.name() == name)
-    }
 }
 
 /// What the policy says of a packet.

@@ -139,24 +139,6 @@ impl<'e> End<'e> {
         }
         without(&merge_ranges(permitted), &merge_ranges(denied))
     }
-
-    /// The rules that permit a port between this host and an address.
-    #[must_use]
-    pub fn rules_for(&self, direction: Direction, protocol: u8, port: Option<u16>, remote: IpAddr) -> Vec<&Rule> {
-        let fits = |rule: &&Rule| {
-            rule.direction == direction
-                && rule.action == Action::Permit
-                && covers(rule, remote)
-                && match (&rule.matches, port) {
-                    (Match::Ports { protocol: of, ports }, Some(port)) => {
-                        *of == protocol && ports.iter().any(|range| range.contains(&port))
-                    }
-                    (Match::Protocol(of), None) => *of == protocol,
-                    (Match::Ports { .. } | Match::Protocol(_) | Match::Ethertype(_) | Match::Echo, _) => false,
-                }
-        };
-        self.rules.iter().filter(fits).collect()
-    }
 }
 
 /// Whether a rule is for an address.

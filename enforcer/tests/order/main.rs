@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod imports;
+mod used;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

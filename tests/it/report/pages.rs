@@ -9,7 +9,7 @@ use enforcer::observe::suggest::AlsoOpens;
 use enforcer::observe::suggest::Suggestions;
 use enforcer::policy::modes::Modes;
 use enforcer::state::history::{DirectionTotals, Entry, Event};
-use enforcer_common::{Direction, Mode};
+use enforcer_common::Direction;
 use jiff::{SignedDuration, Timestamp};
 
 /// When the reports are made.
@@ -22,7 +22,7 @@ fn ago(hours: i64) -> Timestamp {
 }
 
 fn modes(inbound: &str, outbound: &str) -> Modes {
-    let mode = |word| Mode::from_name(word).expect("a mode");
+    let mode = |word: &str| serde_json::from_value(word.into()).expect("a mode");
     Modes { inbound: mode(inbound), outbound: mode(outbound) }
 }
 

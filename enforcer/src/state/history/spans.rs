@@ -213,8 +213,8 @@ mod tests {
             interface: "eth0".to_owned(),
             boot: value("boot=").unwrap_or_else(|| "1".to_owned()),
             modes: modes.split_once('/').map(|(inbound, outbound)| Modes {
-                inbound: Mode::from_name(inbound).unwrap(),
-                outbound: Mode::from_name(outbound).unwrap(),
+                inbound: serde_json::from_value(inbound.into()).unwrap(),
+                outbound: serde_json::from_value(outbound.into()).unwrap(),
             }),
             until: value("until=")
                 .map(|text| Until { at: at(text.trim_end_matches('w').parse().unwrap()), window: text.ends_with('w') }),
