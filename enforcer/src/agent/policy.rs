@@ -2,7 +2,7 @@
 
 use clap::ValueEnum as _;
 use jiff::civil::Date;
-use jiff::{Timestamp, Zoned};
+use jiff::{Timestamp, ZonedDateTime};
 
 use crate::host::trusted::Pipes;
 use crate::policy::compile::{self, Compiled};
@@ -68,7 +68,7 @@ impl Followed {
 }
 
 fn today() -> Date {
-    Zoned::now().date()
+    ZonedDateTime::now().date()
 }
 
 #[cfg(test)]
@@ -88,7 +88,7 @@ mod tests {
     fn followed(text: &str) -> Followed {
         let catalogue = catalogue::embedded().unwrap();
         let site = crate::policy::site::read(Text::new("site.yaml", text), catalogue).unwrap();
-        let day = Zoned::now().date();
+        let day = ZonedDateTime::now().date();
         let Compiled { ruleset, warnings } = compile::compile(&site, catalogue, day).unwrap();
         let source = Source { site: Some("site.yaml".to_owned()), text: Some(text.to_owned()), ..Source::default() };
         let (origin, compiled) = (String::new(), Timestamp::now());

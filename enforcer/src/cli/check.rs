@@ -1,6 +1,6 @@
 //! `enforcer check`: reports errors and warnings of a policy.
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 use serde::Serialize;
 
 use super::outlook::{self, ModeOutlook};
@@ -52,7 +52,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         return super::check_estate::run(&estate, args.format, output);
     }
     let compiled = args.policy.load().and_then(|policy| {
-        let compiled = compile(&policy.site, &policy.catalogue, Zoned::now().date())?;
+        let compiled = compile(&policy.site, &policy.catalogue, ZonedDateTime::now().date())?;
         Ok((policy, compiled))
     });
     let (checked, summary) = match compiled {

@@ -1,6 +1,6 @@
 //! `enforcer check` on an estate: every host compiled, and each conversation seen from both ends.
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 use serde::Serialize;
 
 use crate::cli::args::estate::WholeEstate;
@@ -27,7 +27,7 @@ struct Checked<'a> {
 /// [`Failure::BadInputReported`] if a test does not hold; a host cannot be compiled, or the output cannot be written.
 pub(super) fn run(whole: &WholeEstate, format: Format, output: &mut Output<'_>) -> Result<(), Failure> {
     let WholeEstate { estate, catalogue } = whole;
-    let ends = Ends::new(estate, catalogue, Zoned::now().date())
+    let ends = Ends::new(estate, catalogue, ZonedDateTime::now().date())
         .map_err(|error| Failure::Invalid(vec![Diagnostic::of_file(estate.text.name.clone(), error.to_string())]))?;
     let findings = check(&ends);
     let (errors, warnings): (Vec<&Finding>, Vec<&Finding>) = findings.iter().partition(|finding| finding.is_error());

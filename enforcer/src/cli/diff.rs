@@ -77,7 +77,8 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
 fn load(args: &Args, site: &str) -> Result<Ruleset, Failure> {
     let flags = Flags { catalogue: args.catalogue.clone(), ..Flags::default() };
     let compiled = flags.load(Some(site), args.host.as_deref(), Pipes::Allowed).and_then(|policy| {
-        crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()).map_err(Error::from)
+        crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::ZonedDateTime::now().date())
+            .map_err(Error::from)
     });
     Ok(compiled?.ruleset)
 }

@@ -1,6 +1,6 @@
 //! `enforcer diff` of two estates: conversations between hosts.
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 use serde::Serialize;
 
 use crate::cli::args::estate::WholeEstate;
@@ -64,7 +64,7 @@ pub(super) fn run(
 
 fn ends(whole: &WholeEstate) -> Result<Ends<'_>, Failure> {
     let WholeEstate { estate, catalogue } = whole;
-    Ends::new(estate, catalogue, Zoned::now().date())
+    Ends::new(estate, catalogue, ZonedDateTime::now().date())
         .map_err(|error| Failure::Invalid(vec![Diagnostic::of_file(estate.text.name.clone(), error.to_string())]))
 }
 

@@ -67,10 +67,11 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     };
     let policy = args.policy.load()?;
     // Its warnings are for `check`: here they would bury the answer.
-    let compiled = match crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
-        Ok(compiled) => compiled,
-        Err(error) => return Err(crate::policy::source::Error::from(error).into()),
-    };
+    let compiled =
+        match crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::ZonedDateTime::now().date()) {
+            Ok(compiled) => compiled,
+            Err(error) => return Err(crate::policy::source::Error::from(error).into()),
+        };
     let (found, mode) = match &args.live {
         None => (explain::judge(&compiled.ruleset, &tuple), explain::mode_of(&policy.site, tuple.direction)),
         Some(interface) => ask_the_program(interface, &compiled.ruleset, &tuple, output)?,

@@ -1,6 +1,6 @@
 //! `enforcer explain` on an estate: a conversation at both of its ends.
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 use crate::cli::args::estate::WholeEstate;
 use crate::cli::output::{Format, Output};
@@ -20,7 +20,7 @@ pub(super) fn run(whole: &WholeEstate, text: &str, format: Format, output: &mut 
     let WholeEstate { estate, catalogue } = whole;
     let asked = Asked::parse(text, estate).map_err(|error| Failure::Invalid(vec![*error]))?;
     let both = asked
-        .judged(estate, catalogue, Zoned::now().date())
+        .judged(estate, catalogue, ZonedDateTime::now().date())
         .map_err(|error| Failure::Invalid(vec![Diagnostic::of_file(estate.text.name.clone(), error.to_string())]))?;
     if let Format::Json = format {
         return output.json(&both);

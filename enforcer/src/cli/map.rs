@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 use crate::cli::file::replace;
 use crate::cli::output::Output;
@@ -64,7 +64,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
             )));
         }
     };
-    let ends = Ends::new(&estate, &catalogue, Zoned::now().date())
+    let ends = Ends::new(&estate, &catalogue, ZonedDateTime::now().date())
         .map_err(|error| Failure::Invalid(vec![Diagnostic::of_file(estate.text.name.clone(), error.to_string())]))?;
     let text = map(&ends).context("the map cannot be written as JSON")?;
     let Some(file) = file else { return Ok(verbatim(|| output.out.write_all(text.as_bytes()))?) };

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 use crate::cli::file::replace;
 use crate::cli::output::Output;
@@ -144,7 +144,7 @@ fn file(estate: &Estate, catalogue: &Catalogue, host: &Host) -> Result<(String, 
         By::Iptables => (Target::Iptables, "sh", '#'),
     };
     let site = estate::site(estate, catalogue, host);
-    let compiled = compile(&site, catalogue, Zoned::now().date()).map_err(Error::from)?;
+    let compiled = compile(&site, catalogue, ZonedDateTime::now().date()).map_err(Error::from)?;
     let exported = export(target, &site, &compiled, None).map_err(|error| Failure::BadInput(error.into()))?;
     let whose = format!("{comment} {}\n", sign(estate, host));
     // The line that names the interpreter of a script stays the first.

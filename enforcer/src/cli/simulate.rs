@@ -64,10 +64,11 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
         return super::simulate_estate::run(&args.capture, &args.local, args.format, &whole, output);
     }
     let policy = args.policy.load()?;
-    let compiled = match crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::Zoned::now().date()) {
-        Ok(compiled) => compiled,
-        Err(error) => return Err(crate::policy::source::Error::from(error).into()),
-    };
+    let compiled =
+        match crate::policy::compile::compile(&policy.site, &policy.catalogue, jiff::ZonedDateTime::now().date()) {
+            Ok(compiled) => compiled,
+            Err(error) => return Err(crate::policy::source::Error::from(error).into()),
+        };
     let locals = locals(args, output)?;
     let pipes = if args.local.is_empty() { Pipes::Refused } else { Pipes::Allowed };
     let host = Host::with_addresses(locals.addresses.iter().copied());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 use serde::Serialize;
 
 use crate::cli::args::estate::WholeEstate;
@@ -58,7 +58,7 @@ pub(super) fn run(
     read(capture, Pipes::Refused, "looking for hosts", output, |packet| {
         seen.extend(ends_of(packet).into_iter().flatten().filter(|address| known.contains(address)));
     })?;
-    let today = Zoned::now().date();
+    let today = ZonedDateTime::now().date();
     let mut concerned = Vec::new();
     for host in estate.hosts_with(&seen).into_iter().filter(|host| estate.has_policy(host)) {
         let site = site(estate, catalogue, host);

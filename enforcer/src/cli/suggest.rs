@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use enforcer_common::Direction;
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 use crate::cli::args::in_force::{CompiledPolicy, chosen};
 use crate::cli::args::interfaces::InterfaceArgs;
@@ -90,7 +90,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
             dataplane::denied(&protected)?.flows.iter().filter(|flow| !is_none(flow)).filter_map(Denied::of).collect()
         }
     };
-    let base = Base::new(&whole.site, &whole.tree, &whole.catalogue, &whole.ruleset, Zoned::now().date());
+    let base = Base::new(&whole.site, &whole.tree, &whole.catalogue, &whole.ruleset, ZonedDateTime::now().date());
     let found = suggest(&base, &denied, Options { narrow: args.narrow });
     match args.format {
         SuggestFormat::Json => output.json(&found),

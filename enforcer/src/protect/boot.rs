@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use clap::ValueEnum as _;
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 use crate::dataplane::{
     self, Applied, BpfLog, Caller, DataplaneError, Ending, HookChoice, Plan, PlannedInterface, Protects, Said, here,
@@ -145,7 +145,7 @@ fn protect_together(source: &Source, group: &[LastGood], done: &mut Done) {
 fn apply(source: &Source, group: &[LastGood], done: &mut Done) -> Result<Vec<Applied>, String> {
     let Policy { site, catalogue } = Policy::of_source(source).map_err(|error| format!("{error:#}"))?;
     let Compiled { ruleset, .. } =
-        compile::compile(&site, &catalogue, Zoned::now().date()).map_err(|error| format!("{error:#}"))?;
+        compile::compile(&site, &catalogue, ZonedDateTime::now().date()).map_err(|error| format!("{error:#}"))?;
     let plan = Plan {
         ruleset: &ruleset,
         origin: source.site.clone().unwrap_or_else(|| "command line".to_owned()),

@@ -2,7 +2,7 @@
 
 use enforcer_common::Mode;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::{Timestamp, ZonedDateTime};
 
 use super::in_force::{CompiledPolicy, chosen, interfaces, names_a_policy};
 use super::interfaces::InterfaceArgs;
@@ -70,7 +70,8 @@ impl Evidence {
         let facts = protected.iter().map(look).collect::<Result<Vec<_>, _>>()?;
         let denied = denied(&protected)?;
         let suggestions = {
-            let base = Base::new(&whole.site, &whole.tree, &whole.catalogue, &whole.ruleset, Zoned::now().date());
+            let base =
+                Base::new(&whole.site, &whole.tree, &whole.catalogue, &whole.ruleset, ZonedDateTime::now().date());
             let flows: Vec<Denied> = denied.flows.iter().filter_map(Denied::of).collect();
             suggest(&base, &flows, Options::default())
         };

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 use super::interfaces::InterfaceArgs;
 use crate::cli::args::policy::{PolicyArgs, PolicyFlags};
@@ -87,7 +87,7 @@ impl CompiledPolicy {
             let findings = |findings| site::Error::from(Findings(findings));
             parse(&site.text, Limits::SITE).map_err(findings)?
         };
-        let ruleset = compile(&site, &catalogue, Zoned::now().date())?.ruleset;
+        let ruleset = compile(&site, &catalogue, ZonedDateTime::now().date())?.ruleset;
         Ok(Self { site, tree, catalogue, ruleset })
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 use crate::cli::completions;
 use crate::cli::output::Output;
@@ -87,7 +87,8 @@ impl PolicyArgs {
     /// [`Failure::Invalid`], with everything that is wrong.
     pub fn compile(&self, output: &mut Output<'_>) -> Result<(Policy, Compiled), Failure> {
         let policy = self.load()?;
-        let compiled = compile::compile(&policy.site, &policy.catalogue, Zoned::now().date()).map_err(Error::from)?;
+        let compiled =
+            compile::compile(&policy.site, &policy.catalogue, ZonedDateTime::now().date()).map_err(Error::from)?;
         if !compiled.warnings.is_empty() {
             let warnings = count(compiled.warnings.len(), "warning");
             writeln!(output.err, "{}: {warnings}; `enforcer check` shows them", line(&policy.site.text.name))?;

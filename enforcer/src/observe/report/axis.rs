@@ -61,7 +61,8 @@ pub(super) fn grid(from: f64, to: f64, step: i64, zone: &TimeZone) -> Vec<f64> {
 /// A label: the time of day or, at midnight and where steps are days, the date.
 pub(super) fn label(seconds: f64, step: i64, zone: &TimeZone) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "times of day, far from the ends of what fits")]
-    let time = Timestamp::from_second(seconds.round() as i64).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone());
+    let time =
+        Timestamp::from_second(seconds.round() as i64).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned_datetime(zone.clone());
     let is_midnight = (time.hour(), time.minute()) == (0, 0);
     let format = match step / DAY {
         30.. => "%Y-%m-%d",
@@ -74,7 +75,7 @@ pub(super) fn label(seconds: f64, step: i64, zone: &TimeZone) -> String {
 
 /// A time as people on this host read it.
 pub(super) fn time(time: Timestamp, zone: &TimeZone) -> String {
-    time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string()
+    time.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ impl Page<'_> {
 
     /// The day of a time.
     fn day(&self, time: &Timestamp) -> String {
-        time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d").to_string()
+        time.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%d").to_string()
     }
 
     /// From when to when; one time, where both are the same for people.

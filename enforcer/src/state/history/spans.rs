@@ -168,7 +168,7 @@ fn add_days(span: &Span, zone: &TimeZone, days: &mut [SignedDuration; 7]) {
         if from >= span.to {
             break;
         }
-        let day = from.to_zoned(zone.clone());
+        let day = from.to_zoned_datetime(zone.clone());
         let midnight = day.start_of_day().and_then(|start| start.checked_add(1.day())).map(|next| next.timestamp());
         let to = midnight.unwrap_or(span.to).min(span.to);
         let weekday = usize::try_from(day.weekday().to_monday_zero_offset()).unwrap_or(0);
