@@ -1,13 +1,14 @@
 //! `cargo xtask dist`: packages for dpkg and rpm, an archive of the same files, what they are made of, their checksums and a signature.
 
 mod check;
+mod release;
 mod rpm;
 mod sbom;
 mod tree;
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
@@ -21,9 +22,8 @@ use crate::workspace;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask dist\n  cargo xtask dist --target aarch64-unknown-linux-gnu\n  \
                   cargo xtask dist --sign ~/.ssh/release --check\n\n\
-                  The time in the files is that of the last commit, or SOURCE_DATE_EPOCH. Who has the public key in a file of allowed \
-                  signers checks a release with `ssh-keygen -Y verify -f FILE -I NAME -n file -s SHA256SUMS.sig < SHA256SUMS`, then \
-                  `sha256sum --check SHA256SUMS`.")]
+                  The time in the files is that of the last commit, or SOURCE_DATE_EPOCH. docs/operating.md says how operators verify \
+                  a release: \"Verify a release\".")]
 pub(crate) struct Options {
     /// Build quickly, for a test: what is published is not built like this.
     #[arg(long)]
@@ -37,7 +37,7 @@ pub(crate) struct Options {
     /// Sign the checksums with this private key of OpenSSH (an SSHSIG signature, namespace `file`).
     #[arg(long, value_name = "KEY")]
     sign: Option<PathBuf>,
-    /// Build a second time, below target/dist-check, and fail with a list of what differs.
+    /// Validate the list of components, build a second time, below target/dist-check, and fail with a list of what differs.
     #[arg(long)]
     check: bool,
 }
@@ -65,18 +65,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let files = [debian(options, &laid_out)?, rpm, archive, sbom::write(&folder, &epoch)?];
     let names: Vec<String> =
         files.iter().filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned())).collect();
-    let line = CommandLine::new(&["sha256sum"]);
-    let line = names.iter().fold(line, CommandLine::arg);
-    let output = line.command().current_dir(&folder).output().context("cannot start sha256sum")?;
-    if !output.status.success() {
-        bail!("`{line}` failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    fs::write(folder.join("SHA256SUMS"), output.stdout)?;
-    let signature = options.sign.as_deref().map(|key| sign(&folder, key)).transpose()?;
-    for name in names.iter().map(String::as_str).chain(["SHA256SUMS"]).chain(signature) {
+    let mut made = release::checksums(&folder, &names)?;
+    made.extend(options.sign.as_deref().map(|key| release::sign(&folder, key)).transpose()?);
+    for name in names.iter().map(String::as_str).chain(made) {
         println!("{}", folder.join(name).display());
     }
-    if options.check { build_again(options, &names) } else { Ok(()) }
+    if options.check { check(options, &names) } else { Ok(()) }
 }
 
 /// Makes the packages: for dpkg and for rpm.
@@ -106,19 +100,9 @@ fn epoch() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Signs the checksums, and returns the name of the signature.
-fn sign(folder: &Path, key: &Path) -> anyhow::Result<&'static str> {
-    const NAME: &str = "SHA256SUMS.sig";
-    let _ = fs::remove_file(folder.join(NAME));
-    CommandLine::new(&["ssh-keygen", "-Y", "sign", "-n", "file", "-f"])
-        .arg(key.to_string_lossy())
-        .arg(folder.join("SHA256SUMS").to_string_lossy())
-        .run()?;
-    Ok(NAME)
-}
-
-/// Builds everything in another target folder, from nothing, and compares these files.
-fn build_again(options: &Options, names: &[String]) -> anyhow::Result<()> {
+/// Has the list of components validated, builds everything in another target folder, from nothing, and compares these files.
+fn check(options: &Options, names: &[String]) -> anyhow::Result<()> {
+    sbom::validate(&options.folder())?;
     let target = workspace::target_dir().join("dist-check");
     if target.exists() {
         fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;

@@ -17,6 +17,8 @@ const TOOLS: &[(&str, &str)] = &[
     // What exports are written for: their own tools read them, and nftables judges the same packets as the programs.
     ("nft", "nftables"),
     ("iptables", "iptables"),
+    // Signatures of releases.
+    ("ssh-keygen", "openssh-client"),
     // A linker and a C library for every Rust program.
     ("cc", "gcc"),
 ];
@@ -44,7 +46,11 @@ const FUZZING: &[(&str, &str)] = &[("c++", "g++")];
 const SOURCES: &[(&str, &str)] = &[("dpkg-source", "dpkg-dev")];
 
 /// What packages are made with.
-const PACKAGING: &[(&str, &str)] = &[("dpkg-deb", "dpkg"), ("strip", "binutils"), ("gzip", "gzip")];
+const PACKAGING: &[(&str, &str)] =
+    &[("dpkg-deb", "dpkg"), ("strip", "binutils"), ("gzip", "gzip"), ("rpmbuild", "rpm")];
+
+/// What `dist --check` unpacks packages and installs a validator with.
+const PACKAGING_CHECK: &[(&str, &str)] = &[("cpio", "cpio"), ("rpm2cpio", "rpm2cpio"), ("pip3", "python3-pip")];
 
 /// What `package-test` runs on a copy of this host.
 const PACKAGE_TEST: &[(&str, &str)] = &[
@@ -70,6 +76,7 @@ pub(crate) enum Run {
     AnsibleTest,
     Bench,
     Dist,
+    DistCheck,
     Fuzz,
     PackageTest,
     Pictures,
@@ -85,6 +92,7 @@ impl Run {
             Self::AnsibleTest => "ansible-test",
             Self::Bench => "bench",
             Self::Dist => "dist",
+            Self::DistCheck => "dist --check",
             Self::Fuzz => "fuzz",
             Self::PackageTest => "package-test",
             Self::Pictures => "pictures",
@@ -100,6 +108,7 @@ impl Run {
             Self::AnsibleTest => ANSIBLE_TEST,
             Self::Bench => PEERS,
             Self::Dist => PACKAGING,
+            Self::DistCheck => PACKAGING_CHECK,
             Self::Fuzz => FUZZING,
             Self::PackageTest => PACKAGE_TEST,
             Self::Pictures => BROWSER,
