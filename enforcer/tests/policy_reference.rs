@@ -52,9 +52,10 @@ fn every_key_is_there_and_says_what_it_may_be() {
 fn defaults_of_the_flow_table_are_those_of_the_schema() {
     let schema: Value = serde_json::from_str(&schema::site()).unwrap();
     for Entry { key, words, .. } in entries().into_iter().filter(|entry| entry.section == "Flows") {
+        let property = schema.pointer(&format!("/definitions/Flows/properties/{key}")).unwrap();
         let said =
-            schema.pointer(&format!("/definitions/Flows/properties/{key}/description")).unwrap().as_str().unwrap();
-        let default = said.split(['(', ')']).nth(1).unwrap();
+            property["description"].as_str().unwrap().split(['.', ',']).find_map(|part| part.split_once("Left out: "));
+        let default = property.get("default").map_or_else(|| said.unwrap().1, |value| value.as_str().unwrap());
         assert!(words.contains(&format!("Default: {default}")), "{key}: {words}");
     }
 }

@@ -8,113 +8,169 @@ use serde::Deserialize;
 use super::site::{Echo, Ephemeral, Flows, Interface, Limit, Mode, Modes, Outbound, Role, RuleDirection, Scope};
 use super::{OneOrMore, Scalar};
 
-/// An estate: the hosts of a contact centre, their roles and addresses, and the remote devices that they talk to.
+/// Estate file of enforcer: the hosts of a contact centre, their roles and addresses, and the remote devices that they talk to.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Estate file of enforcer")]
 pub struct EstateFile {
-    /// Its name.
+    /// Name of the estate. Rendered site files and applied policies carry this name.
+    #[schemars(title = "Name of the estate")]
+    #[schemars(extend("examples" = ["production"]))]
     #[schemars(regex(pattern = "^[A-Za-z][A-Za-z0-9._-]{0,63}$"))]
     pub estate: String,
-    /// Release of the products; `check` warns when a role is described for another.
+    /// Release of the products, in quotes. `enforcer check` warns if a role is described for another release.
+    #[schemars(title = "Product release")]
+    #[schemars(extend("examples" = ["12.6(2)"]))]
     pub release: Option<String>,
-    /// What holds for hosts that say nothing else.
+    /// Settings for every host that does not set the same key.
+    #[schemars(title = "Defaults for all hosts")]
     pub defaults: Option<Defaults>,
-    /// Remote devices that are no hosts of the estate: addresses, prefixes, hosts and other names.
+    /// Addresses of remote devices that are not hosts of the estate: addresses, prefixes, hosts and other names of `outside`.
+    #[schemars(title = "Remote devices")]
+    #[schemars(extend("examples" = [{"phones": ["10.20.0.0/16"], "domain-controllers": ["10.2.0.10"]}]))]
     #[serde(default)]
     pub outside: BTreeMap<String, Option<OneOrMore<String>>>,
-    /// The hosts by name.
+    /// The hosts, by name. A host cannot have the name of a peer, a role or an entry of `outside`.
+    #[schemars(title = "Hosts")]
     pub hosts: BTreeMap<String, Host>,
-    /// Services that the document leaves open, narrowed on every host that has them.
+    /// Services that the document leaves open, narrowed on every host that has them: only the sources in `from` reach them.
+    #[schemars(title = "Narrowed services")]
     #[serde(default)]
     pub limit: Vec<Limit>,
-    /// What is permitted beside the roles.
+    /// Entries that permit traffic in addition to the roles, with the `hosts` that have each entry.
+    #[schemars(title = "Additional permissions")]
     #[serde(default)]
     pub allow: Vec<Rule>,
-    /// What is refused, whatever permits it.
+    /// Entries that refuse traffic even if another rule permits it, with the `hosts` that have each entry.
+    #[schemars(title = "Refusals")]
     #[serde(default)]
     pub deny: Vec<Rule>,
-    /// What must hold; `check` fails where it does not.
+    /// Conversations that must pass or must be refused. `enforcer check` fails if one does not.
+    #[schemars(title = "Tests")]
     #[serde(default)]
     pub tests: Vec<Test>,
 }
 
-/// What a host may say of itself, for all hosts that do not.
+/// Settings for every host that does not set the same key.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Defaults for all hosts")]
 pub struct Defaults {
-    /// Release of the products.
+    /// Release of the products, in quotes. `enforcer check` warns if a role is described for another release.
+    #[schemars(title = "Product release")]
+    #[schemars(extend("examples" = ["12.6(2)"]))]
     pub release: Option<String>,
-    /// Interfaces to protect. Default: all but the loopback.
+    /// Interfaces to protect: names, patterns such as `eth*`, or mappings with settings. Left out: all but the loopback.
+    #[schemars(title = "Protected interfaces")]
+    #[schemars(extend("examples" = [["eth0"]]))]
     pub interfaces: Option<OneOrMore<Interface>>,
-    /// Whether what is refused is dropped (`enforce`) or counted (`audit`).
+    /// What happens to refused packets: `audit` counts them, `enforce` drops them. A mapping sets each direction.
+    #[schemars(title = "Audit or enforce")]
     pub mode: Option<Modes>,
-    /// Whether what leaves is judged by the roles' connections (`role`) or not at all (`open`).
+    /// Which packets may leave: `open` permits all of them, `role` permits the connections of the roles and the entries with
+    /// `direction: out`.
+    #[schemars(title = "Judging outbound packets")]
     pub outbound: Option<Outbound>,
-    /// Whether the operating system's ephemeral range is met by flow tracking (`tracked`) or opened.
+    /// For document rows that only describe the ephemeral port range of the operating system: `tracked` permits replies by flow
+    /// tracking, `open` opens the range.
+    #[schemars(title = "Ephemeral port range")]
     pub ephemeral: Option<Ephemeral>,
-    /// Who may ping.
+    /// Who may ping: `any`, `peers` (every address of every peer) or `none`.
+    #[schemars(title = "Who may ping")]
     pub icmp_echo: Option<Echo>,
-    /// Whose packets are judged.
+    /// Which packets are judged: `all` that arrive, or only those addressed to the `host`. A host that forwards must set it.
+    #[schemars(title = "Judged packets")]
     pub scope: Option<Scope>,
-    /// Flow table: size and timeouts.
+    /// Size and timeouts of the flow table. Durations are seconds, or written as `180s` or `2h`.
+    #[schemars(title = "Flow table")]
     pub flows: Option<Flows>,
 }
 
-/// A host.
+/// A host of the estate.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Host")]
 pub struct Host {
-    /// Its addresses.
+    /// Addresses of the host. Two hosts cannot have one address, unless both list it under `shared`.
+    #[schemars(title = "Addresses")]
+    #[schemars(extend("examples" = [["10.1.1.10"], ["10.1.1.10", "2001:db8::10"]]))]
     pub addresses: OneOrMore<String>,
-    /// Those of its addresses that another host has, too.
+    /// Addresses of the host that another host has, too, such as the virtual address of a pair.
+    #[schemars(title = "Shared addresses")]
     pub shared: Option<OneOrMore<String>>,
-    /// The cluster that it is a node of.
+    /// The cluster of which the host is a node. The peer `cluster` means the other nodes.
+    #[schemars(title = "Cluster")]
+    #[schemars(extend("examples" = ["cuc"]))]
     pub cluster: Option<String>,
-    /// The HTTPS network that it is in.
+    /// The HTTPS network of the host. The peer `https-networking` means the other hosts in this network.
+    #[schemars(title = "HTTPS network")]
     pub network: Option<String>,
-    /// The machines on which it runs as a guest: it is protected there.
+    /// The machines on which the host runs as a guest, each with the port of the guest. The host is protected on that port.
+    #[schemars(title = "Machines of a guest")]
     pub behind: Option<OneOrMore<Behind>>,
-    /// What protects it.
+    /// What protects the host: `enforcer`, or the firewall for which `enforcer render` writes a file. Left out: `enforcer`.
+    #[schemars(title = "What protects the host")]
+    #[schemars(extend("default" = "enforcer"))]
     pub by: Option<By>,
-    /// Its roles.
+    /// Roles of the host: names, or mappings with parameters. A host without roles only carries guests.
+    #[schemars(title = "Roles")]
+    #[schemars(extend("examples" = [["unity-connection"]]))]
     pub roles: Option<OneOrMore<Role>>,
-    /// Interfaces to protect. Default: all but the loopback.
+    /// Interfaces to protect: names, patterns such as `eth*`, or mappings with settings. Left out: those of `defaults`, or all but the loopback.
+    #[schemars(title = "Protected interfaces")]
+    #[schemars(extend("examples" = [["eth0"]]))]
     pub interfaces: Option<OneOrMore<Interface>>,
-    /// Mode of this host.
+    /// What happens to refused packets: `audit` counts them, `enforce` drops them. A mapping sets each direction.
+    #[schemars(title = "Audit or enforce")]
     pub mode: Option<Modes>,
-    /// Whether what leaves is judged.
+    /// Which packets may leave: `open` permits all of them, `role` permits the connections of the roles and the entries with
+    /// `direction: out`.
+    #[schemars(title = "Judging outbound packets")]
     pub outbound: Option<Outbound>,
-    /// The operating system's ephemeral range.
+    /// For document rows that only describe the ephemeral port range of the operating system: `tracked` permits replies by flow
+    /// tracking, `open` opens the range.
+    #[schemars(title = "Ephemeral port range")]
     pub ephemeral: Option<Ephemeral>,
-    /// Who may ping.
+    /// Who may ping: `any`, `peers` (every address of every peer) or `none`.
+    #[schemars(title = "Who may ping")]
     pub icmp_echo: Option<Echo>,
-    /// Whose packets are judged.
+    /// Which packets are judged: `all` that arrive, or only those addressed to the `host`. A host that forwards must set it.
+    #[schemars(title = "Judged packets")]
     pub scope: Option<Scope>,
-    /// Flow table: size and timeouts.
+    /// Size and timeouts of the flow table. Durations are seconds, or written as `180s` or `2h`.
+    #[schemars(title = "Flow table")]
     pub flows: Option<Flows>,
-    /// Release of the products on this host.
+    /// Release of the products on this host, in quotes. `enforcer check` warns if a role is described for another release.
+    #[schemars(title = "Product release")]
+    #[schemars(extend("examples" = ["12.6(2)"]))]
     pub release: Option<String>,
 }
 
-/// A machine by name, or with the port of the guest.
+/// A machine by name, or a mapping with the port of the guest.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Behind {
-    /// Its name.
+    /// Name of the machine.
     Name(String),
-    /// Its name, and how the guest is found there.
+    /// Name of the machine, and the port of the guest there.
     Port(BehindPort),
 }
 
-/// A machine, and how the guest is found there.
+/// A machine, and the port of the guest there.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Machine with the port of the guest")]
 pub struct BehindPort {
-    /// The machine, which is a host of the estate.
+    /// The machine on which the guest runs: a host of the estate.
+    #[schemars(title = "Machine")]
     pub host: String,
-    /// The port of the guest, such as `vnet3`.
+    /// The port of the guest on that machine, such as `vnet3`.
+    #[schemars(title = "Port of the guest")]
+    #[schemars(extend("examples" = ["vnet3"]))]
     pub interface: Option<String>,
-    /// The link address of the guest.
+    /// The link address of the guest. It is recorded and not used.
+    #[schemars(title = "Link address")]
+    #[schemars(extend("examples" = ["52:54:00:12:34:56"]))]
     pub mac: Option<String>,
 }
 
@@ -122,74 +178,106 @@ pub struct BehindPort {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
-    /// This program.
+    /// `enforcer` on the host itself, or on the machine that carries it.
     Enforcer,
-    /// Windows Firewall.
+    /// Windows Firewall, by a PowerShell script.
     Windows,
     /// An access list of a router.
     Ios,
-    /// nftables.
+    /// nftables, by a rule set.
     Nft,
-    /// iptables.
+    /// iptables and ip6tables, by files for their restore commands.
     Iptables,
 }
 
-/// An entry of `allow` or `deny`, and the hosts that have it.
+/// An entry of `allow` or `deny`, and the hosts that have this entry.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Entry of allow or deny")]
 pub struct Rule {
-    /// Unique among `allow` and `deny`: the rule is `site/NAME`.
+    /// Name of the entry, unique among `allow` and `deny`. Its counter is called `site/NAME`.
+    #[schemars(title = "Name of the entry")]
     #[schemars(regex(pattern = "^[A-Za-z][A-Za-z0-9._-]{0,63}$"))]
     pub name: String,
-    /// Hosts, roles and clusters. Default: every host with a role.
+    /// Hosts, roles and clusters that have this entry. A role also means the roles that include it. Left out: every host with a role.
+    #[schemars(title = "Hosts with this entry")]
+    #[schemars(extend("examples" = [["finesse"]]))]
     pub hosts: Option<OneOrMore<String>>,
-    /// `in` (the default) or `out`, seen from these hosts.
+    /// Direction of the conversation, seen from these hosts: `in` or `out`. Left out: `in`.
+    #[schemars(title = "Direction")]
+    #[schemars(extend("default" = "in"))]
     pub direction: Option<RuleDirection>,
-    /// Name or number of an IP protocol.
+    /// Name or number of an IP protocol. `tcp`, `udp` and `sctp` need `ports`; other protocols take none.
+    #[schemars(title = "IP protocol")]
+    #[schemars(extend("examples" = ["tcp", "udp"]))]
     pub protocol: Option<Scalar>,
-    /// Ports and ranges, or `any`.
+    /// Port, range such as `5060-5199`, list of both, or `any`.
+    #[schemars(title = "Ports")]
+    #[schemars(extend("examples" = [8443, "5060-5199", "any"]))]
     pub ports: Option<OneOrMore<Scalar>>,
-    /// Instead of a protocol: what is not IP, such as `0x8892`.
+    /// Ethertype for frames that are not IP, such as `0x8892`; takes the place of `protocol`.
+    #[schemars(title = "Ethertype")]
+    #[schemars(extend("examples" = ["0x8892"]))]
     pub ethertype: Option<Scalar>,
-    /// Who connects: hosts, peers, addresses, prefixes; `any` is the default.
+    /// Hosts, peers, addresses and prefixes that may connect to these hosts; only for direction `in`. Left out: `any`.
+    #[schemars(title = "Sources")]
+    #[schemars(extend("examples" = [["10.9.0.5", "10.30.0.0/16"]]))]
     pub from: Option<OneOrMore<String>>,
-    /// Where these hosts connect (`direction: out`).
+    /// Hosts, peers, addresses and prefixes that these hosts may connect to; only for direction `out`. Left out: `any`.
+    #[schemars(title = "Destinations")]
+    #[schemars(extend("examples" = [["10.8.0.4"]]))]
     pub to: Option<OneOrMore<String>>,
-    /// In audit, what this entry refuses is counted, while the rest of the host enforces.
+    /// With `audit`, packets that this entry refuses are counted and pass while the rest of the host enforces. Left out: the mode
+    /// of the host.
+    #[schemars(title = "Mode of this entry")]
     pub mode: Option<Mode>,
-    /// Why it is there.
+    /// A sentence that says why the entry exists, for later readers.
+    #[schemars(title = "Reason")]
     pub reason: Option<String>,
-    /// The last day on which it holds.
+    /// The last day on which the entry applies, as YEAR-MONTH-DAY. `enforcer check` warns before and after that day.
+    #[schemars(title = "Last day")]
+    #[schemars(extend("examples" = ["2027-06-30"]))]
     #[schemars(regex(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))]
     pub expires: Option<String>,
 }
 
-/// What must hold: one protocol and port, from one end to the other.
+/// A conversation that must pass or must be refused: one protocol and port, from one end to the other.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Test")]
 pub struct Test {
-    /// A host, a name of `outside`, an address or a prefix.
+    /// Where the conversation starts: a host, a name of `outside`, an address or a prefix. One of `from` and `to` must be a host.
+    #[schemars(title = "Source")]
     pub from: String,
-    /// The same. One of both is a host.
+    /// Where the conversation leads: a host, a name of `outside`, an address or a prefix. One of `from` and `to` must be a host.
+    #[schemars(title = "Destination")]
     pub to: String,
-    /// TCP port.
+    /// TCP port at the destination.
+    #[schemars(title = "TCP port")]
+    #[schemars(extend("examples" = [8443]))]
     pub tcp: Option<u16>,
-    /// UDP port.
+    /// UDP port at the destination.
+    #[schemars(title = "UDP port")]
+    #[schemars(extend("examples" = [5060]))]
     pub udp: Option<u16>,
-    /// SCTP port.
+    /// SCTP port at the destination.
+    #[schemars(title = "SCTP port")]
     pub sctp: Option<u16>,
-    /// A protocol without ports; `icmp` is ping.
+    /// Name or number of a protocol without ports, instead of a port. `icmp` is ping.
+    #[schemars(title = "Protocol without ports")]
+    #[schemars(extend("examples" = ["icmp"]))]
     pub protocol: Option<Scalar>,
-    /// Whether it passes both ends, or is refused at one.
+    /// `pass` if the conversation must pass at both ends, `drop` if one end must refuse it.
+    #[schemars(title = "Expected verdict")]
     pub expect: Expected,
 }
 
-/// The verdict that is expected.
+/// The expected verdict.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Expected {
-    /// It passes.
+    /// The conversation passes at both ends.
     Pass,
-    /// It is refused.
+    /// One end refuses the conversation.
     Drop,
 }

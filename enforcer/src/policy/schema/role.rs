@@ -7,53 +7,72 @@ use serde::Deserialize;
 
 use super::Scalar;
 
-/// A role: what a host of this kind listens on and connects to, with the rows of the vendor's documents that say so.
+/// Role file of enforcer: the ports on which a host of this kind listens, its connections, and the document rows that print them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Role file of enforcer")]
 pub struct RoleFile {
     /// Name of the role, equal to the file name without `.yaml`.
+    #[schemars(title = "Name of the role")]
     #[schemars(regex(pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"))]
     pub role: String,
-    /// Product that an operator knows.
+    /// Name of the product, as operators know it.
+    #[schemars(title = "Product")]
     pub product: String,
-    /// Release of the product.
+    /// Release of the product, in quotes.
+    #[schemars(title = "Product release")]
+    #[schemars(extend("examples" = ["12.6(2)"]))]
     pub release: String,
-    /// Key of `documents.yaml`: default document of every source.
+    /// Key of the document in `documents.yaml`, for every source that names no other document.
+    #[schemars(title = "Document")]
     pub document: String,
-    /// What a host with this role does.
+    /// A sentence that says what a host with this role does.
+    #[schemars(title = "Summary")]
     pub summary: String,
-    /// Roles that always come with this one.
+    /// Other roles that are always part of this role.
+    #[schemars(title = "Included roles")]
     #[serde(default)]
     pub includes: Vec<String>,
-    /// What an operator sets. A role also has the parameters of the roles it includes.
+    /// Values that an operator sets, by name. A role also has the parameters of the roles that it includes.
+    #[schemars(title = "Parameters")]
     #[serde(default)]
     pub parameters: BTreeMap<String, Parameter>,
-    /// What the role listens on.
+    /// Services that the role offers: its listening ports.
+    #[schemars(title = "Services")]
     #[serde(default)]
     pub services: Vec<Service>,
-    /// What the role connects to.
+    /// Connections that the role opens to remote devices.
+    #[schemars(title = "Connections")]
     #[serde(default)]
     pub connections: Vec<Connection>,
 }
 
-/// A parameter. It has a default or is required.
+/// A value that an operator sets. It has a default or is required.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Parameter")]
 pub struct Parameter {
-    /// What may be set.
+    /// Type of the values: a number, a word, a port, or ports.
+    #[schemars(title = "Type")]
     #[serde(rename = "type")]
     pub kind: ParameterType,
-    /// What it means.
+    /// A sentence that says what the parameter means.
+    #[schemars(title = "Summary")]
     pub summary: String,
-    /// Least number.
+    /// Smallest value of an integer.
+    #[schemars(title = "Smallest value")]
     pub minimum: Option<i64>,
-    /// Greatest number.
+    /// Largest value of an integer.
+    #[schemars(title = "Largest value")]
     pub maximum: Option<i64>,
-    /// Words of a choice.
+    /// Words that a choice can have.
+    #[schemars(title = "Words of a choice")]
     pub values: Option<Vec<Scalar>>,
-    /// What holds if nothing is set: what the document prints.
+    /// Value if the operator sets none: the value that the document prints.
+    #[schemars(title = "Default")]
     pub default: Option<Scalar>,
-    /// The document gives no default.
+    /// `true` if the document prints no default, so that the operator must set the parameter.
+    #[schemars(title = "Required")]
     #[serde(default)]
     pub required: bool,
 }
@@ -72,77 +91,108 @@ pub enum ParameterType {
     Ports,
 }
 
-/// Ports that the role listens on.
+/// A service of the role: listening ports, and who may connect.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Service")]
 pub struct Service {
-    /// Unique among services and connections of the role.
+    /// Name, unique among the services and connections of the role.
+    #[schemars(title = "Name of the service")]
     #[schemars(regex(pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"))]
     pub name: String,
-    /// What it is for, in a sentence of our own.
+    /// A sentence that says what the service is for, in your own words.
+    #[schemars(title = "Summary")]
     pub summary: String,
-    /// Remote devices, as named in `peers.yaml`.
+    /// Names of remote devices, from `peers.yaml`.
+    #[schemars(title = "Remote devices")]
     #[serde(default)]
     pub peers: Vec<String>,
-    /// Who may connect. Left out: `internal` for direction `local`, else `open`.
+    /// Who may connect to the service. Left out: `internal` for direction `local`, otherwise `open`.
+    #[schemars(title = "Who may connect")]
     pub exposure: Option<Exposure>,
-    /// Direction as printed.
+    /// Direction, as the document prints it.
+    #[schemars(title = "Printed direction")]
     pub direction: Direction,
-    /// The row.
+    /// Row of the document that prints this service.
+    #[schemars(title = "Document row")]
+    #[schemars(extend("examples" = [{"table": "20", "row": 1}]))]
     pub source: Source,
-    /// Only where these parameters have these values.
+    /// The entry exists only if these parameters have these values.
+    #[schemars(title = "Condition")]
     #[serde(default)]
     pub when: BTreeMap<String, Scalar>,
-    /// Program, where the document prints one.
+    /// Program, if the document prints one.
+    #[schemars(title = "Program")]
     pub executable: Option<String>,
-    /// Account, where the document prints one.
+    /// Account, if the document prints one.
+    #[schemars(title = "Account")]
     pub account: Option<String>,
-    /// Listening ports.
+    /// Ports of this host on which the service listens.
+    #[schemars(title = "Listening ports")]
     pub ports: Vec<Port>,
-    /// Remote ports printed beside them. A word is the client's source port and permits nothing.
+    /// Remote ports that the same row prints. A word such as `random` is the source port of the client and permits nothing.
+    #[schemars(title = "Printed remote ports")]
     #[serde(default)]
     pub remote: Vec<Port>,
-    /// What is doubtful in the source.
+    /// A sentence that says what is unclear in the source.
+    #[schemars(title = "Doubt")]
     pub doubt: Option<String>,
-    /// What further ports the service negotiates.
+    /// A sentence about further ports that the service negotiates and the document does not print.
+    #[schemars(title = "Negotiated ports")]
     pub dynamic: Option<String>,
-    /// The row only describes the operating system's ephemeral range.
+    /// `true` if the row only describes the ephemeral port range of the operating system.
+    #[schemars(title = "Ephemeral range only")]
     #[serde(default)]
     pub ephemeral: bool,
 }
 
-/// Ports that the role connects to.
+/// A connection of the role: remote ports, and where they are.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Connection")]
 pub struct Connection {
-    /// Unique among services and connections of the role.
+    /// Name, unique among the services and connections of the role.
+    #[schemars(title = "Name of the connection")]
     #[schemars(regex(pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"))]
     pub name: String,
-    /// What it is for, in a sentence of our own.
+    /// A sentence that says what the connection is for, in your own words.
+    #[schemars(title = "Summary")]
     pub summary: String,
-    /// Remote devices, as named in `peers.yaml`.
+    /// Names of remote devices, from `peers.yaml`.
+    #[schemars(title = "Remote devices")]
     #[serde(default)]
     pub peers: Vec<String>,
-    /// Who is connected to. Left out: `internal` for direction `local`, else `open`.
+    /// Where the connection leads. Left out: `internal` for direction `local`, otherwise `open`.
+    #[schemars(title = "Where it leads")]
     pub exposure: Option<Exposure>,
-    /// Direction as printed.
+    /// Direction, as the document prints it.
+    #[schemars(title = "Printed direction")]
     pub direction: Direction,
-    /// The row.
+    /// Row of the document that prints this connection.
+    #[schemars(title = "Document row")]
+    #[schemars(extend("examples" = [{"table": "20", "row": 1}]))]
     pub source: Source,
-    /// Only where these parameters have these values.
+    /// The entry exists only if these parameters have these values.
+    #[schemars(title = "Condition")]
     #[serde(default)]
     pub when: BTreeMap<String, Scalar>,
-    /// Program, where the document prints one.
+    /// Program, if the document prints one.
+    #[schemars(title = "Program")]
     pub executable: Option<String>,
-    /// Account, where the document prints one.
+    /// Account, if the document prints one.
+    #[schemars(title = "Account")]
     pub account: Option<String>,
-    /// Remote ports.
+    /// Ports of the remote device.
+    #[schemars(title = "Remote ports")]
     pub ports: Vec<Port>,
-    /// What is doubtful in the source.
+    /// A sentence that says what is unclear in the source.
+    #[schemars(title = "Doubt")]
     pub doubt: Option<String>,
-    /// What further ports the connection negotiates.
+    /// A sentence about further ports that the connection negotiates and the document does not print.
+    #[schemars(title = "Negotiated ports")]
     pub dynamic: Option<String>,
-    /// The server answers from another port, as TFTP does.
+    /// `any` if the server answers from another port, as TFTP servers do.
+    #[schemars(title = "Port of replies")]
     pub answer_port: Option<AnswerPort>,
 }
 
@@ -150,82 +200,95 @@ pub struct Connection {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exposure {
-    /// Any bound peer.
+    /// Every bound peer, or every source if no peer is bound.
     Open,
-    /// Cluster members only.
+    /// Only members of the host's own cluster.
     Cluster,
-    /// HTTPS-networking servers only.
+    /// Only HTTPS-networking servers.
     HttpsNetworking,
-    /// The host itself: never from the wire.
+    /// Only the host itself, never the network.
     Internal,
 }
 
-/// Direction as printed.
+/// Direction, as the document prints it.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// Bidirectional.
+    /// The document prints "bidirectional".
     Both,
-    /// Incoming.
+    /// The document prints an incoming connection.
     In,
-    /// Outgoing.
+    /// The document prints an outgoing connection.
     Out,
-    /// Local.
+    /// The document prints a local connection.
     Local,
-    /// Nothing is printed.
+    /// The document prints no direction.
     None,
 }
 
 /// A row of a vendor's document.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Document row")]
 pub struct Source {
-    /// Another document than the file's.
+    /// Key of the document in `documents.yaml`. Left out: the document of the role.
+    #[schemars(title = "Document")]
     pub document: Option<String>,
-    /// Table as numbered in print.
+    /// Number of the table as printed, in quotes.
+    #[schemars(title = "Table")]
     pub table: String,
-    /// Logical row, from 1.
+    /// Logical row of the table, numbered from 1 in print order.
+    #[schemars(title = "Row")]
     pub row: u32,
 }
 
-/// A printed port.
+/// A port or range, as the document prints it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Printed port")]
 pub struct Port {
-    /// Protocol as printed.
+    /// Protocol, as the document prints it.
+    #[schemars(title = "Printed protocol")]
     pub protocol: Protocol,
-    /// `N`, `A-B`, `N + K * instance`, `N + instance`, `parameter + instance`, `parameter + K * instance`, or the printed
-    /// word `random`, `any`, `dynamic`, `ephemeral`.
+    /// Port `N`, range `A-B`, formula such as `N + K * instance`, or the printed word `random`, `any`, `dynamic` or `ephemeral`. A
+    /// parameter can stand in the place of `N`.
+    #[schemars(title = "Printed port")]
+    #[schemars(extend("examples" = [8443, "5060-5061", "41004 + 40 * instance"]))]
     pub port: Scalar,
-    /// A range whose start is a formula ends so many ports further.
+    /// For a range that starts with a formula: the last port is this many ports after the first.
+    #[schemars(title = "Length of a range")]
     pub length: Option<u16>,
-    /// The parameter that replaces what is printed.
+    /// The parameter that replaces the printed port.
+    #[schemars(title = "Replacing parameter")]
     pub parameter: Option<String>,
-    /// Another row than the service's.
+    /// Document row of this port, if it is not the row of the service.
+    #[schemars(title = "Document row")]
     pub source: Option<Source>,
-    /// Only where these parameters have these values.
+    /// The port exists only if these parameters have these values.
+    #[schemars(title = "Condition")]
     #[serde(default)]
     pub when: BTreeMap<String, Scalar>,
-    /// What is doubtful in the source.
+    /// A sentence that says what is unclear about this port.
+    #[schemars(title = "Doubt")]
     pub doubt: Option<String>,
 }
 
-/// Protocol as printed.
+/// Protocol, as the document prints it.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// TCP.
+    /// The document prints TCP.
     Tcp,
-    /// UDP.
+    /// The document prints UDP.
     Udp,
-    /// None is printed: compiles to TCP, and needs a doubt.
+    /// The document prints no protocol. Compiles to TCP, and needs a `doubt`.
     Unspecified,
 }
 
-/// From which port a server answers.
+/// The port from which a server answers.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AnswerPort {
-    /// Any.
+    /// From any port.
     Any,
 }

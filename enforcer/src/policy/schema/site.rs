@@ -9,121 +9,166 @@ use serde::Deserialize;
 use super::{OneOrMore, Scalar};
 use crate::policy::modes::Protects;
 
-/// A site: which roles a host has, on which interfaces, with which parameters and peers, and what its operator adds.
+/// Site file of enforcer: the roles of a host, the interfaces to protect, parameters, peers, and what the operator adds.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Site file of enforcer")]
 pub struct SiteFile {
-    /// The estate that this file is rendered from.
+    /// Name of the estate that this file is rendered from. `enforcer render` writes it, together with `host`.
+    #[schemars(title = "Name of the estate")]
     pub estate: Option<String>,
-    /// The host of the estate that this file is for.
+    /// Name of the host in the estate. `enforcer apply` refuses to replace the policy of another host.
+    #[schemars(title = "Name of this host")]
     pub host: Option<String>,
-    /// Interfaces to protect, by name or by patterns such as `eth*`.
+    /// Interfaces to protect: names, patterns such as `eth*`, or mappings with settings. `lo` cannot be protected.
+    #[schemars(title = "Protected interfaces")]
+    #[schemars(extend("examples" = [["eth0"], ["eth0", "tap*"]]))]
     pub interfaces: OneOrMore<Interface>,
-    /// Whether what is refused is dropped (`enforce`) or counted (`audit`).
+    /// What happens to refused packets: `audit` counts them, `enforce` drops them. A mapping sets each direction. Left out: the mode in
+    /// force stays, and a new interface is in `audit`.
+    #[schemars(title = "Audit or enforce")]
     pub mode: Option<Modes>,
-    /// Roles of this host.
+    /// Roles of this host: names, or mappings with parameters. `enforcer roles` lists all of them.
+    #[schemars(title = "Roles of this host")]
+    #[schemars(extend("examples" = [["unity-connection"]]))]
     pub roles: Option<OneOrMore<Role>>,
-    /// Addresses behind the names of remote devices: addresses, prefixes and names of other peers; `none` where there are none.
+    /// Addresses behind the names of remote devices: addresses, prefixes and names of other peers. `none` says that there is no such
+    /// device. A peer without addresses counts as left out.
+    #[schemars(title = "Addresses of peers")]
+    #[schemars(extend("examples" = [{"cluster": ["10.1.1.10", "10.1.1.11"], "phones": ["10.20.0.0/16"]}]))]
     #[serde(default)]
     pub peers: BTreeMap<String, Option<OneOrMore<String>>>,
-    /// Whether what leaves is judged by the roles' connections (`role`) or not at all (`open`, the default).
+    /// Which packets may leave: `open` permits all of them, `role` permits the connections of the roles and the entries with
+    /// `direction: out`. Left out: `open`.
+    #[schemars(title = "Judging outbound packets")]
+    #[schemars(extend("default" = "open"))]
     pub outbound: Option<Outbound>,
-    /// Whether the operating system's ephemeral range is met by flow tracking (`tracked`, the default) or opened.
+    /// For document rows that only describe the ephemeral port range of the operating system: `tracked` permits replies by flow
+    /// tracking, `open` opens the range. Left out: `tracked`.
+    #[schemars(title = "Ephemeral port range")]
+    #[schemars(extend("default" = "tracked"))]
     pub ephemeral: Option<Ephemeral>,
-    /// Who may ping: `any` (the default), every address of every peer, or nobody.
+    /// Who may ping this host: `any`, `peers` (every address of every peer) or `none`. Left out: `any`.
+    #[schemars(title = "Who may ping")]
+    #[schemars(extend("default" = "any"))]
     pub icmp_echo: Option<Echo>,
-    /// Whose packets are judged: `all` (the default), or only those addressed to this `host`, on machines that forward.
+    /// Which packets are judged: `all` that arrive, or only those addressed to this `host`. A host that forwards must set it. Left
+    /// out: `all`.
+    #[schemars(title = "Judged packets")]
     pub scope: Option<Scope>,
-    /// Flow table: size and timeouts.
+    /// Size and timeouts of the flow table. Durations are seconds, or written as `180s` or `2h`.
+    #[schemars(title = "Flow table")]
     pub flows: Option<Flows>,
-    /// Release of the products on this host; `check` warns when a role is described for another.
+    /// Release of the products on this host, in quotes. `enforcer check` warns if a role is described for another release.
+    #[schemars(title = "Product release")]
+    #[schemars(extend("examples" = ["12.6(2)"]))]
     pub release: Option<String>,
-    /// Hosts with other roles that this host connects to, with the parameters that decide on which ports they listen.
+    /// Hosts that this host connects to, with the parameters of their roles. The parameters decide on which ports these hosts listen.
+    #[schemars(title = "Hosts with other roles")]
     #[serde(default)]
     pub remote: Vec<RemoteHost>,
-    /// What the operator permits beside the roles.
+    /// Entries that permit traffic in addition to the roles.
+    #[schemars(title = "Additional permissions")]
     #[serde(default)]
     pub allow: Vec<Rule>,
-    /// What the operator refuses, whatever permits it.
+    /// Entries that refuse traffic even if another rule permits it. Replies to conversations that this host opened still pass.
+    #[schemars(title = "Refusals")]
     #[serde(default)]
     pub deny: Vec<Rule>,
-    /// Services that the document leaves open, narrowed: nobody else reaches them.
+    /// Services that the document leaves open and that this site narrows: only the sources in `from` reach them.
+    #[schemars(title = "Narrowed services")]
     #[serde(default)]
     pub limit: Vec<Limit>,
 }
 
-/// An interface by name, or with settings of its own.
+/// An interface by name, or a mapping with settings.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Interface {
-    /// Its name.
+    /// Name of the interface.
     Name(String),
-    /// Its name and settings.
+    /// Name and settings of the interface.
     Settings(InterfaceSettings),
 }
 
 /// An interface with settings of its own.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Interface with settings")]
 pub struct InterfaceSettings {
-    /// Name, as the kernel has it, or a pattern such as `tap*`.
+    /// Name of the interface in the kernel, or a pattern such as `tap*`.
+    #[schemars(title = "Interface name")]
+    #[schemars(extend("examples" = ["eth0"]))]
     pub name: String,
-    /// `guest` when the role runs behind this port.
+    /// Where the roles run: on this `host`, or on the `guest` behind this tap, veth or bridge port. Left out: `host`.
+    #[schemars(title = "Host or guest")]
+    #[schemars(extend("default" = "host"))]
     pub protects: Option<Protects>,
-    /// Mode, over that of the host.
+    /// Mode of this interface: `audit`, `enforce`, or a mapping for each direction. Left out: the mode of the site.
+    #[schemars(title = "Mode of this interface")]
     pub mode: Option<Modes>,
-    /// Scope, over that of the host.
+    /// Which packets are judged on this interface: `all`, or only those addressed to this `host`. Left out: the scope of the site.
+    #[schemars(title = "Judged packets")]
     pub scope: Option<Scope>,
 }
 
-/// One mode for both directions, or one for each.
+/// One mode for both directions, or a mapping with a mode for each.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Modes {
-    /// For both.
+    /// One mode for both directions.
     Both(Mode),
-    /// For each.
+    /// A mode for each direction.
     Each(ModeByDirection),
 }
 
 /// A mode for each direction.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Mode by direction")]
 pub struct ModeByDirection {
-    /// Towards the host.
+    /// Mode for packets to the host. Left out: the mode in force, or `audit` on a new interface.
+    #[schemars(title = "Inbound mode")]
     pub inbound: Option<Mode>,
-    /// From the host.
+    /// Mode for packets from the host. Left out: the mode in force, or `audit` on a new interface.
+    #[schemars(title = "Outbound mode")]
     pub outbound: Option<Mode>,
 }
 
-/// What happens to what is refused.
+/// What happens to refused packets.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// It is counted and passes.
+    /// Refused packets are counted and pass.
     Audit,
-    /// It is dropped.
+    /// Refused packets are dropped.
     Enforce,
 }
 
-/// A role by name, or with parameters.
+/// A role by name, or a mapping with parameters.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Role {
-    /// Its name.
+    /// Name of the role.
     Name(RoleName),
-    /// Its name, mode and parameters.
+    /// Name, mode and parameters of the role.
     Settings(RoleSettings),
 }
 
-/// A role with parameters; `enforcer role show ROLE` lists them.
+/// A role with parameters. `enforcer role show ROLE` lists the parameters of a role.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(title = "Role with parameters")]
 pub struct RoleSettings {
-    /// Its name.
+    /// Name of the role. `enforcer roles` lists all of them.
+    #[schemars(title = "Role")]
     pub role: RoleName,
-    /// In audit, what this role would refuse is counted, while the rest of the host enforces.
+    /// With `audit`, packets that this role refuses are counted and pass while the rest of the host enforces. Left out: the mode of
+    /// the host.
+    #[schemars(title = "Mode of this role")]
     pub mode: Option<Mode>,
-    /// Services that this host has on other ports than the document's, by `ROLE/SERVICE`.
+    /// Services of this role on other ports than the document prints: from `ROLE/SERVICE` to ports.
+    #[schemars(title = "Moved services")]
+    #[schemars(extend("examples" = [{"cce-pg/mds-private-1": [44004, 44005]}]))]
     #[serde(default)]
     pub moved: BTreeMap<String, OneOrMore<Scalar>>,
     /// Its parameters.
@@ -144,109 +189,146 @@ impl JsonSchema for RoleName {
         let names: Vec<&String> =
             crate::policy::catalogue::embedded().map(|c| c.roles.keys().collect()).unwrap_or_default();
         json_schema!({
-            "description": "Name of a role; `enforcer roles` lists them.",
+            "description": "Name of a role. `enforcer roles` lists all of them.",
             "anyOf": [{"enum": names}, {"type": "string"}],
         })
     }
 }
 
-/// Whether what leaves is judged.
+/// Whether outbound packets are judged.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outbound {
-    /// Not judged.
+    /// Every packet may leave; conversations are tracked, so that replies pass.
     Open,
-    /// By the roles' connections.
+    /// Only connections of the roles and entries with `direction: out` may leave.
     Role,
 }
 
-/// What is done about rows that only describe the operating system's ephemeral range.
+/// What happens with document rows that only describe the ephemeral port range of the operating system.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ephemeral {
-    /// Flow tracking lets the answers in.
+    /// Flow tracking lets replies pass; the range stays closed.
     Tracked,
-    /// The range is opened.
+    /// The range is open as the document prints it.
     Open,
 }
 
-/// Who may ping.
+/// Who may ping this host.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Echo {
-    /// Anybody.
+    /// Every source.
     Any,
     /// Every address of every peer.
     Peers,
-    /// Nobody.
+    /// No source.
     None,
 }
 
-/// Whose packets are judged.
+/// Which packets are judged.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// All that pass.
+    /// Every packet that arrives at the interface.
     All,
-    /// Only those addressed to this host.
+    /// Only packets addressed to this host, for machines that forward or bridge.
     Host,
 }
 
 /// Size and timeouts of the flow table. Durations are seconds, or written as `180s` or `2h`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Flow table")]
 pub struct Flows {
-    /// Conversations at most, for each of IPv4 and IPv6 (131072; of a guest 4096 and 1024).
+    /// Maximum number of flows, for IPv4 and for IPv6 each. Left out: 131072, and 4096 and 1024 on the port of a guest.
+    #[schemars(title = "Maximum number of flows")]
     #[schemars(range(min = 1024, max = 16_777_216))]
     pub entries: Option<u32>,
-    /// Idle TCP conversations (7500s).
+    /// Time after which an idle TCP flow expires.
+    #[schemars(title = "Idle TCP timeout")]
+    #[schemars(extend("default" = "7500s"))]
     pub tcp: Option<Scalar>,
-    /// TCP conversations that are closing (30s).
+    /// Time after which a TCP flow expires that both sides have closed.
+    #[schemars(title = "Closing TCP timeout")]
+    #[schemars(extend("default" = "30s"))]
     pub tcp_closing: Option<Scalar>,
-    /// UDP and SCTP (180s).
+    /// Time after which an idle UDP or SCTP flow expires.
+    #[schemars(title = "Idle UDP and SCTP timeout")]
+    #[schemars(extend("default" = "180s"))]
     pub udp: Option<Scalar>,
-    /// UDP and SCTP: for how long after the last packet from this host, packets to it prolong a flow (1h).
+    /// Time after the last outbound packet of a UDP or SCTP flow during which inbound packets prolong the flow.
+    #[schemars(title = "One-way UDP and SCTP timeout")]
+    #[schemars(extend("default" = "1h"))]
     pub one_way: Option<Scalar>,
-    /// Ping (30s).
+    /// Time within which a ping of this host may be answered.
+    #[schemars(title = "Ping timeout")]
+    #[schemars(extend("default" = "30s"))]
     pub icmp: Option<Scalar>,
 }
 
-/// An entry of `allow` or `deny`: a protocol (with ports, where it has them) or an ethertype, and a remote side.
+/// An entry of `allow` or `deny`: a protocol with its ports, or an ethertype, and a remote side.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Entry of allow or deny")]
 pub struct Rule {
-    /// Unique among `allow` and `deny`: the rule is `site/NAME`.
+    /// Name of the entry, unique among `allow` and `deny`. Its counter is called `site/NAME`.
+    #[schemars(title = "Name of the entry")]
     #[schemars(regex(pattern = "^[A-Za-z][A-Za-z0-9._-]{0,63}$"))]
     pub name: String,
-    /// `in` (the default) or `out`, seen from this host.
+    /// Direction of the conversation, seen from this host: `in` or `out`. Left out: `in`.
+    #[schemars(title = "Direction")]
+    #[schemars(extend("default" = "in"))]
     pub direction: Option<RuleDirection>,
-    /// Name or number of an IP protocol.
+    /// Name or number of an IP protocol. `tcp`, `udp` and `sctp` need `ports`; other protocols take none.
+    #[schemars(title = "IP protocol")]
+    #[schemars(extend("examples" = ["tcp", "udp"]))]
     pub protocol: Option<Scalar>,
-    /// Ports and ranges, or `any`.
+    /// Port, range such as `5060-5199`, list of both, or `any`.
+    #[schemars(title = "Ports")]
+    #[schemars(extend("examples" = [8443, "5060-5199", "any"]))]
     pub ports: Option<OneOrMore<Scalar>>,
-    /// Instead of a protocol: what is not IP, such as `0x8892`.
+    /// Ethertype for frames that are not IP, such as `0x8892`; takes the place of `protocol`.
+    #[schemars(title = "Ethertype")]
+    #[schemars(extend("examples" = ["0x8892"]))]
     pub ethertype: Option<Scalar>,
-    /// Who connects: peers, addresses, prefixes; `any` is the default.
+    /// Peers, addresses and prefixes that may connect to this host; only for direction `in`. Left out: `any`.
+    #[schemars(title = "Sources")]
+    #[schemars(extend("examples" = [["10.9.0.5", "10.30.0.0/16"]]))]
     pub from: Option<OneOrMore<String>>,
-    /// Where this host connects (`direction: out`).
+    /// Peers, addresses and prefixes that this host may connect to; only for direction `out`. Left out: `any`.
+    #[schemars(title = "Destinations")]
+    #[schemars(extend("examples" = [["10.8.0.4"]]))]
     pub to: Option<OneOrMore<String>>,
-    /// In audit, what this entry refuses is counted, while the rest of the host enforces.
+    /// With `audit`, packets that this entry refuses are counted and pass while the rest of the host enforces. Left out: the mode
+    /// of the host.
+    #[schemars(title = "Mode of this entry")]
     pub mode: Option<Mode>,
-    /// Why it is there.
+    /// A sentence that says why the entry exists, for later readers.
+    #[schemars(title = "Reason")]
     pub reason: Option<String>,
-    /// The last day on which it holds.
+    /// The last day on which the entry applies, as YEAR-MONTH-DAY. `enforcer check` warns before and after that day.
+    #[schemars(title = "Last day")]
+    #[schemars(extend("examples" = ["2027-06-30"]))]
     #[schemars(regex(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))]
     pub expires: Option<String>,
 }
 
-/// Hosts with another role; `enforcer role show ROLE` lists its parameters.
+/// Hosts with another role, and its parameters there. `enforcer role show ROLE` lists the parameters of a role.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(title = "Hosts with another role")]
 pub struct RemoteHost {
-    /// The role that these hosts have.
+    /// Role of these hosts. `enforcer roles` lists all of them.
+    #[schemars(title = "Role of these hosts")]
     pub role: RoleName,
-    /// Their addresses: addresses, prefixes and names of peers.
+    /// Addresses of these hosts: addresses, prefixes and names of peers.
+    #[schemars(title = "Addresses of these hosts")]
+    #[schemars(extend("examples" = [["10.5.1.10"]]))]
     pub addresses: OneOrMore<String>,
-    /// Services that these hosts have on other ports than the document's, by `ROLE/SERVICE`.
+    /// Services of these hosts on other ports than the document prints: from `ROLE/SERVICE` to ports.
+    #[schemars(title = "Moved services")]
+    #[schemars(extend("examples" = [{"cce-pg/mds-private-1": [44004, 44005]}]))]
     #[serde(default)]
     pub moved: BTreeMap<String, OneOrMore<Scalar>>,
     /// Parameters of the role on these hosts.
@@ -257,22 +339,28 @@ pub struct RemoteHost {
 /// A service that the document leaves open, and who may use it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Narrowed service")]
 pub struct Limit {
-    /// The service as `ROLE/SERVICE`; `enforcer role show ROLE` lists them.
+    /// The service as `ROLE/SERVICE`. `enforcer role show ROLE` lists the services of a role.
+    #[schemars(title = "Service")]
+    #[schemars(extend("examples" = ["finesse/https"]))]
     #[schemars(regex(pattern = "^[a-z0-9-]+/[a-z0-9-]+$"))]
     pub service: String,
-    /// Who may use it, of those that the service permits: peers, addresses, prefixes.
+    /// Peers, addresses and prefixes that may use the service, if the service permits them.
+    #[schemars(title = "Sources")]
+    #[schemars(extend("examples" = [["10.30.0.0/16"]]))]
     pub from: OneOrMore<String>,
-    /// Why it is there.
+    /// A sentence that says why the entry exists, for later readers.
+    #[schemars(title = "Reason")]
     pub reason: Option<String>,
 }
 
-/// Direction of an entry.
+/// Direction of an entry, seen from this host.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleDirection {
-    /// Towards the host.
+    /// Connections to the host.
     In,
-    /// From the host.
+    /// Connections from the host.
     Out,
 }
