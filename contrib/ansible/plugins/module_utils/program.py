@@ -26,3 +26,8 @@ def interfaces(module):
 def enforces(one):
     """Whether an interface enforces inbound."""
     return one["inbound"]["mode"] == "enforce"
+
+
+def modes(one):
+    """The modes of an interface, inbound and outbound."""
+    return (one["inbound"]["mode"], one["outbound"]["mode"])

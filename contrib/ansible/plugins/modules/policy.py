@@ -2,14 +2,15 @@
 """Applies a site file of enforcer, or ends protection."""
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.enforcer.host.plugins.module_utils.program import interfaces, listing, run
+from ansible_collections.enforcer.host.plugins.module_utils.program import interfaces, listing, modes, run
 
 DOCUMENTATION = r"""
 module: policy
 short_description: Apply a site file of enforcer, or end protection
 description:
-  - Compares the hash of the policy that the site file compiles to with the active one on every protected interface, and applies the file
-    if they differ.
+  - Applies the site file if the policy that it compiles to is not the active one on a protected interface, if the file names an interface of
+    this host that is not protected yet, or if applying the file would change the mode of an interface.
+  - A file that would end enforcement fails the task, because C(enforcer apply) refuses it.
 options:
   site:
     description: Path of the site file on the host. Required for O(state=present).
@@ -46,6 +47,16 @@ interfaces:
 """
 
 
+def differs(before, policy_hash, wanted):
+    """Whether applying would change something: another policy, an interface that is not protected yet, or another mode."""
+    protected = {one["interface"]: modes(one) for one in before}
+    if not before or any(one["policy_hash"] != policy_hash for one in before):
+        return True
+    # A pattern, or an interface that is not here, has no modes.
+    here = [one for one in wanted if one["inbound"] and one["outbound"]]
+    return any(protected.get(one["interface"]) != (one["inbound"], one["outbound"]) for one in here)
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -65,7 +76,7 @@ def main():
         module.exit_json(**result)
     site = module.params["site"]
     result["policy_hash"] = listing(module, ["compile", site])[1]["policy_hash"]
-    result["changed"] = not before or any(one["policy_hash"] != result["policy_hash"] for one in before)
+    result["changed"] = differs(before, result["policy_hash"], listing(module, ["check", site])[1]["modes"])
     if result["changed"] and not module.check_mode:
         run(module, ["apply", site])
     module.exit_json(**result)
