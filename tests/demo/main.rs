@@ -1,10 +1,12 @@
-//! The demo: a host with the role Unity Connection, and clients that try permitted and refused ports.
+//! The demo: a host with the role Unity Connection, and clients that try permitted and refused ports. With `--estate`: every host of
+//! the reference estate, and each tries the others.
 //!
 //! Only the network is simulated: the binary, the programs in the kernel and the sockets on both sides are real. Two namespaces
 //! joined by a cable stand for the host and for its clients. The demo always removes both, even when it fails or is interrupted.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to the person who started it")]
 
+mod estate;
 mod report;
 
 use std::process::ExitCode;
@@ -19,7 +21,8 @@ use crate::report::Report;
 
 fn main() -> ExitCode {
     interrupt::listen();
-    match std::panic::catch_unwind(run) {
+    let chosen = if std::env::args().any(|word| word == "--estate") { estate::run } else { run };
+    match std::panic::catch_unwind(chosen) {
         Ok(wrong) if wrong.is_empty() => {
             println!("\nEvery outcome matches the policy. Nothing is left behind.");
             ExitCode::SUCCESS

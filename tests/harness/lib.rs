@@ -10,6 +10,7 @@ pub mod calls;
 pub mod cards;
 pub mod debian;
 pub mod enforcer;
+pub mod estate;
 pub mod foreign;
 pub mod interrupt;
 pub mod machine;

@@ -22,6 +22,8 @@ mod denied;
 mod documents;
 /// Names that others have chosen, on a terminal and in a log.
 mod escapes;
+/// Hosts of the reference estate, each tried by the others.
+mod estate;
 /// Denied packets, told one by one and summed up, both bounded.
 mod events;
 /// Policies for other firewalls: what their own tools say of them.
