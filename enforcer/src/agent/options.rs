@@ -26,6 +26,8 @@ pub struct Options {
     pub check: Duration,
     /// Detach all interfaces when the agent stops.
     pub detach_on_exit: bool,
+    /// Replace the policy of another host of an estate.
+    pub replace: bool,
     /// Apply even if this cuts the SSH session from which the agent was started.
     pub force: bool,
 }

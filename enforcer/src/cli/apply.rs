@@ -12,7 +12,7 @@ use crate::cli::output::Output;
 use crate::cli::print::note::note;
 use crate::cli::print::usage::Usage;
 use crate::dataplane::{
-    self, Applied, BpfLog, Caller, Ending, HookChoice, Plan, PlannedInterface, Replaced, Resulting, refuse_bridge_ports,
+    self, Applied, BpfLog, Caller, Ending, HookChoice, Plan, PlannedInterface, Resulting, refuse_bridge_ports,
 };
 use crate::failure::Failure;
 use crate::host::links::{children, links};
@@ -23,6 +23,7 @@ use crate::protect::interfaces::{Planned, planned, refuse_unscoped_forwarding};
 use crate::protect::judging::{Found, after_apply};
 use crate::protect::live::moment::Moment;
 use crate::protect::preflight::refusal_for_children;
+use crate::protect::replaced::refuse_other_host;
 use crate::protect::say::{ended, sentences};
 use crate::state::history::Event;
 
@@ -115,7 +116,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     }
     let resulting = resulting(&plan)?;
     let replaced = dataplane::replaced(&plan, &links)?;
-    refuse_other_host(args, &replaced)?;
+    refuse_other_host(&replaced, args.replace)?;
     let plan = Plan { ending: settle_ending(args, &resulting, output)?, ..plan };
     settle_live_connections(args, &plan, output)?;
     if args.dry_run {
@@ -157,25 +158,6 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let rules: BTreeSet<_> = ruleset.rules.iter().map(|rule| (rule.direction, &rule.id)).collect();
     writeln!(output.err, "policy {}: {} rules active", ruleset.hash, rules.len())?;
     Ok(())
-}
-
-/// A policy that was made for another host of an estate is applied by mistake more often than on purpose.
-fn refuse_other_host(args: &Args, replaced: &[Replaced]) -> Result<(), Failure> {
-    let Some((interface, [before, now])) = replaced.iter().find_map(|one| Some((&one.interface, one.other_host()?)))
-    else {
-        return Ok(());
-    };
-    if args.replace {
-        return Ok(());
-    }
-    Err(Failure::Refused(anyhow::anyhow!(
-        "{interface}: the active policy is that of the host `{}` (estate `{}`), and this one is for the host `{}` (estate `{}`); \
-         nothing was changed. If this machine is now that host, add `--replace`",
-        before.host,
-        before.estate,
-        now.host,
-        now.estate
-    )))
 }
 
 /// The modes that each interface would get that is there.

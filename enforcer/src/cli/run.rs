@@ -23,7 +23,8 @@ use crate::policy::source::Error;
                   appears later is protected when it appears. A mode set with `enforcer mode` stays until the site \
                   file changes its mode; but a site file never ends enforcement by itself (`mode held`). An \
                   interface detached with `enforcer detach` stays detached until the next reload. A renamed \
-                  interface stays protected; the policy applies to the new name if the site file matches it.\n\n\
+                  interface stays protected; the policy applies to the new name if the site file matches it. A site \
+                  file of another host of the estate than the active policy is not applied without `--replace`.\n\n\
                   SIGHUP makes the agent read everything again. SIGTERM ends the agent; the policy stays active, \
                   as it does if the agent is killed. A second agent in the same network namespace is refused with \
                   exit code 4.\n\n\
@@ -62,6 +63,9 @@ pub struct Args {
     /// Use this only for diagnosis, because each line costs time.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = BpfLog::Off)]
     bpf_log: BpfLog,
+    /// Replace the policy of another host of an estate.
+    #[arg(long)]
+    replace: bool,
     /// Continue even if this cuts the SSH session that started the agent.
     #[arg(long)]
     force: bool,
@@ -73,7 +77,7 @@ pub struct Args {
 /// When the agent cannot start.
 pub fn run(args: &Args) -> Result<(), Failure> {
     require_root()?;
-    let Args { policy, hook, confirm_within, events, metrics, check, detach_on_exit, bpf_log, force } = args;
+    let Args { policy, hook, confirm_within, events, metrics, check, detach_on_exit, bpf_log, replace, force } = args;
     let mut named = policy.named();
     if let Some(whole) = whole_estate(policy)? {
         // The estate and the addresses may change while the agent runs: it stays the agent of this host.
@@ -89,6 +93,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         metrics: *metrics,
         check: *check,
         detach_on_exit: *detach_on_exit,
+        replace: *replace,
         force: *force,
     };
     agent::run(&options)

@@ -6,4 +6,5 @@ pub mod journal;
 pub mod judging;
 pub mod live;
 pub mod preflight;
+pub(crate) mod replaced;
 pub mod say;

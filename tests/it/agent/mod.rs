@@ -1,6 +1,7 @@
 //! `enforcer run`, in a namespace with a state folder of its own.
 
 mod clients;
+mod estate;
 mod file;
 mod guard;
 mod hand;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use harness::enforcer::{Ran, binary, enforcer_with};
-use harness::netns::{Cable, another_interface, forget_filters};
+use harness::netns::{Cable, another_interface, entries, forget_filters};
 use harness::sockets::{Reply, tcp};
 use serde_json::Value;
 
@@ -124,6 +124,30 @@ fn the_policy_and_the_mode_that_was_set_last_survive_a_reboot() {
     let since = after[0]["applied"].clone();
     assert!(machine.run(&["boot"]).expect_code(0).stderr.contains("already protected"));
     assert_eq!(machine.interfaces()[0]["applied"], since);
+}
+
+#[test]
+fn the_policy_in_force_stays_whichever_host_of_an_estate_the_saved_one_is_for() {
+    let machine = Machine::new();
+    let of = |host: &str| format!("estate: reference\nhost: {host}\n{SITE}");
+    machine.apply(&of("cuc1"), &[]);
+    let saved = machine.folder.join("saved");
+    let copy = |from: &Path, to: &Path| {
+        fs::create_dir_all(to).expect("the folder can be made");
+        for path in entries(from).into_iter().filter(|path| path.is_file()) {
+            fs::copy(&path, to.join(path.file_name().expect("a file has a name"))).expect("it can be copied");
+        }
+    };
+    copy(&machine.folder, &saved);
+    machine.apply(&of("cuc2"), &["--replace"]);
+    copy(&saved, &machine.folder);
+    let ran = machine.run(&["boot"]).expect_code(0);
+    assert!(ran.stderr.contains("already protected"), "{}", ran.stderr);
+    assert_eq!(machine.interfaces()[0]["host"], "cuc2");
+    // Where nothing is in force, the saved policy is, and it says whose it is.
+    machine.reboot();
+    machine.run(&["boot"]).expect_code(0);
+    assert_eq!(machine.interfaces()[0]["host"], "cuc1");
 }
 
 #[test]

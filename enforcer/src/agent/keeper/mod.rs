@@ -20,9 +20,11 @@ use crate::dataplane::{
     modes_after_apply, modes_in_force, pending, protected,
 };
 use crate::failure::Failure;
+use crate::host::links::links;
 use crate::protect::interfaces::refuse_unscoped_forwarding;
 use crate::protect::journal;
 use crate::protect::live::moment::Moment;
+use crate::protect::replaced::refuse_other_host;
 use crate::protect::say::{ended, modes_text, sentences};
 use crate::state::history::Event;
 
@@ -168,7 +170,7 @@ impl<'a> Keeper<'a> {
         let confirm_within = self.options.confirm_within.filter(|_| is_change && !wanted.is_empty());
         if !wanted.is_empty() {
             let plan = Plan { confirm_within, ..self.plan(&next, wanted) };
-            refuse_unscoped_forwarding(&plan)?;
+            self.refuse(&plan)?;
             self.look_at_live_connections(&plan)?;
             let applied = dataplane::apply(&plan)?;
             self.note_applied(&applied);
@@ -318,6 +320,12 @@ impl<'a> Keeper<'a> {
             bpf_log: self.options.bpf_log,
             caller: Caller::Keeper,
         }
+    }
+
+    /// Refuses what `apply` refuses too.
+    fn refuse(&self, plan: &Plan<'_>) -> Result<(), Failure> {
+        refuse_unscoped_forwarding(plan)?;
+        refuse_other_host(&dataplane::replaced(plan, &links()?)?, self.options.replace)
     }
 
     /// Logs the connections that are cut, because no operator can be asked. Refuses to cut the session that started the agent.

@@ -7,7 +7,6 @@ use crate::agent::targets::{Look, Target, survey};
 use crate::dataplane::{self, DeadlineKind, Pending, PlannedInterface, here, pending, protected};
 use crate::failure::Failure;
 use crate::host::links::links;
-use crate::protect::interfaces::refuse_unscoped_forwarding;
 use crate::state::last_good::kept;
 
 /// The state of an interface after a check.
@@ -131,7 +130,7 @@ impl Keeper<'_> {
         let name = planned.name.clone();
         // A repair must not make an unconfirmed policy permanent.
         let plan = self.plan(self.previous.as_ref().unwrap_or(followed), vec![planned]);
-        let result = refuse_unscoped_forwarding(&plan).and_then(|()| Ok(dataplane::apply(&plan)?));
+        let result = self.refuse(&plan).and_then(|()| Ok(dataplane::apply(&plan)?));
         match result {
             Ok(applied) => {
                 self.told.remove(&name);
