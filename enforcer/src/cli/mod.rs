@@ -28,6 +28,7 @@ pub mod help;
 pub mod man;
 pub mod map;
 pub mod mode;
+mod order;
 pub mod outlook;
 pub mod output;
 pub mod preflight;
@@ -119,7 +120,7 @@ pub fn main() -> ExitCode {
     completions::answer();
     let terminal = Terminal::detect();
     let mut errors = Guard::new(io::stderr(), terminal.color_err);
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(order::in_order(std::env::args_os(), Cli::command())) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
             if check_health::is_meant(std::env::args_os()) {

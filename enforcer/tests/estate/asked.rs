@@ -179,6 +179,8 @@ fn commands_take_an_estate_where_they_take_a_site() {
     assert!(code == Some(0) && out.starts_with("rtr-a -> rtr-b: pass\n"), "{out}");
     let (code, out, _) = run(&["explain", path, "in tcp 10.10.2.11:5000 -> :41044", "--host", "rtr-b"]);
     assert!(code == Some(0) && out.starts_with("pass: rule\n"), "{out}");
+    let between = run(&["explain", path, "--host", "rtr-b", "in tcp 10.10.2.11:5000 -> :41044"]);
+    assert_eq!((between.0, between.1), (code, out), "an option may stand anywhere");
     let (code, out, _) = run(&["diff", path, path]);
     assert!(code == Some(0) && out.contains("permit and refuse the same traffic"), "{out}");
 }
