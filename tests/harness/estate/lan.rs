@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::{fs, thread};
 
 use crate::enforcer::{enforcer, state_folder};
@@ -88,7 +88,7 @@ impl Lan {
             namespace.batch(&lines);
             let _ = writeln!(known, "fdb replace {mac} dev p{number} master static");
         }
-        batch_of_bridge(&bridge, &known);
+        feed(bridge.command("bridge").args(["-batch", "-"]), &known);
         for station in &stations {
             wait_for_carrier(&station.namespace, &station.interface);
         }
@@ -152,17 +152,13 @@ fn for_each(stations: &[Station], work: &(impl Fn(&Station) + Sync)) {
     });
 }
 
-/// Runs lines of `bridge -batch` where the bridge is.
+/// Runs a command with this on its standard input.
 #[track_caller]
-fn batch_of_bridge(namespace: &Namespace, lines: &str) {
-    let mut command = namespace.command("bridge");
-    let mut child = command
-        .args(["-batch", "-"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("iproute2 has bridge");
-    child.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("it reads");
+pub(super) fn feed(command: &mut Command, text: &str) {
+    let line = format!("{command:?}");
+    let mut child =
+        command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+    child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("it reads");
     let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "bridge: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
 }

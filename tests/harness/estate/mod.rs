@@ -19,19 +19,23 @@ use enforcer::judge::host::Host;
 use enforcer::policy::catalogue::{Catalogue, embedded};
 use enforcer::policy::compile::compile;
 use enforcer::policy::estate::{self, By, Estate, render, site};
+use enforcer::policy::export::{Target, export};
 use enforcer::policy::modes::{Protects, SaidModes};
 use enforcer::policy::ruleset::Ruleset;
 use enforcer::policy::site::Interface;
 use enforcer::text::diagnostic::Text;
 use enforcer_common::{Direction, Mode};
+use jiff::civil::{Date, date};
 
 use self::attempts::{Attempt, Tried, attempts, client_port};
 use self::expected::{Counted, Expected, Fate};
-use self::lan::{Lan, Station};
+use self::lan::{Lan, Station, feed};
 use self::wire::{Seen, Wire};
 use crate::enforcer::{Counters, enforcer, enforcer_with_input};
 use crate::interrupt;
 
+/// No rule of the reference estate expires.
+const TODAY: Date = date(2026, 11, 30);
 /// Attempts that are on their way at the same time: fewer than the queues between two namespaces hold.
 const AT_ONCE: usize = 64;
 /// Differences that are told; of more, their number.
@@ -89,10 +93,9 @@ impl Laid {
             host.own.interfaces =
                 vec![Interface { name: station.interface.clone(), protects, mode: SaidModes::default(), scope: None }];
         }
-        let today = jiff::Zoned::now().date();
         let ruleset = |station: &Station| {
             let host = &estate.hosts[&station.name];
-            let compiled = || compile(&site(&estate, catalogue(), host), catalogue(), today);
+            let compiled = || compile(&site(&estate, catalogue(), host), catalogue(), TODAY);
             estate.has_policy(host).then(|| compiled().unwrap_or_else(|error| panic!("{}: {error}", host.name)).ruleset)
         };
         let rulesets: Vec<_> = lan.stations.iter().map(ruleset).collect();
@@ -145,18 +148,57 @@ impl Laid {
         Wire::open(&self.lan.stations, &self.tried)
     }
 
-    /// Makes every attempt once, in a mode that all hosts are in, and compares. Each round has a number of its own, so that its
-    /// conversations are new. `tell` hears how many attempts have been made.
+    /// Lets nftables filter for a host, by the export of its policy. The programs are not to be attached.
+    ///
+    /// # Panics
+    /// When nft does not take it, or there is no such host.
+    #[track_caller]
+    pub fn load_nft(&self, name: &str, mode: Mode) {
+        let station = self.lan.stations.iter().find(|station| station.name == name).expect("it is one of the hosts");
+        let site = site(&self.estate, catalogue(), &self.estate.hosts[name]);
+        let compiled = compile(&site, catalogue(), TODAY).expect("it has been compiled before");
+        let text = export(Target::Nft, &site, &compiled, Some(mode)).expect("it can be written").text;
+        feed(station.namespace.command("nft").args(["-f", "-"]), &text);
+    }
+
+    /// Makes every attempt once, in a mode that all hosts are in, and compares what arrives and every counter. Each round has a
+    /// number of its own, so that its conversations are new. `tell` hears how many attempts have been made.
     ///
     /// # Panics
     /// When counters cannot be read.
-    pub fn round(&self, wire: &mut Wire, mode: Mode, number: u16, mut tell: impl FnMut(usize, usize)) -> Outcome {
+    pub fn round(&self, wire: &mut Wire, mode: Mode, number: u16, tell: impl FnMut(usize, usize)) -> Outcome {
+        let before = self.counters();
+        let (mut outcome, expected) = self.make(wire, mode, number, tell);
+        let after = self.counters();
+        for (station, (expected, (before, after))) in
+            self.lan.stations.iter().zip(expected.iter().zip(before.iter().zip(after)))
+        {
+            let found = asked(after.since(before));
+            outcome.packets +=
+                found.iter().filter(|(name, _)| name.contains(" verdict ")).map(|(_, count)| count).sum::<u64>();
+            outcome.wrong.extend(compared(&station.name, expected, &found));
+        }
+        outcome.shortened()
+    }
+
+    /// The same, where another firewall filters: what arrives is compared, and counters are not.
+    pub fn arrivals(&self, wire: &mut Wire, mode: Mode, number: u16, tell: impl FnMut(usize, usize)) -> Outcome {
+        self.make(wire, mode, number, tell).0.shortened()
+    }
+
+    /// Makes every attempt once. The outcome, without counters, and what should have been counted.
+    fn make(
+        &self,
+        wire: &mut Wire,
+        mode: Mode,
+        number: u16,
+        mut tell: impl FnMut(usize, usize),
+    ) -> (Outcome, Vec<Counted>) {
         let stations = &self.lan.stations;
         let port = client_port(&self.tried) + number;
         wire.send_from(stations, port);
         let all = attempts(stations, &self.tried);
         let mut expected = Expected::new(&self.rulesets, &self.hosts, mode, port);
-        let before = self.counters();
         let mut fates = Vec::new();
         let mut seen = vec![Seen::default(); all.len()];
         let mut done = 0;
@@ -173,21 +215,7 @@ impl Laid {
         wire.hear_rest(&all, &fates, &mut seen);
         let mut outcome = Outcome::of(&all, &fates, &seen);
         outcome.wrong = self.differences(&all, &fates, &seen);
-        let mut packets = 0;
-        for (station, (expected, (before, after))) in
-            stations.iter().zip(expected.counted().iter().zip(before.iter().zip(self.counters())))
-        {
-            let found = asked(after.since(before));
-            packets += found.iter().filter(|(name, _)| name.contains(" verdict ")).map(|(_, count)| count).sum::<u64>();
-            outcome.wrong.extend(compared(&station.name, expected, &found));
-        }
-        outcome.packets = packets;
-        if outcome.wrong.len() > TOLD {
-            let more = outcome.wrong.len() - TOLD;
-            outcome.wrong.truncate(TOLD);
-            outcome.wrong.push(format!("and {more} more"));
-        }
-        outcome
+        (outcome, expected.counted())
     }
 
     fn counters(&self) -> Vec<Counters> {
@@ -234,6 +262,15 @@ impl Outcome {
             packets: 0,
             wrong: Vec::new(),
         }
+    }
+
+    fn shortened(mut self) -> Self {
+        if self.wrong.len() > TOLD {
+            let more = self.wrong.len() - TOLD;
+            self.wrong.truncate(TOLD);
+            self.wrong.push(format!("and {more} more"));
+        }
+        self
     }
 }
 

@@ -6,6 +6,7 @@
 //! two differ, [`differences`] says why, or the test fails.
 
 mod differences;
+mod estate;
 mod packets;
 mod worlds;
 
