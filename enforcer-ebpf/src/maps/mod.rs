@@ -82,9 +82,16 @@ fn bounded(index: u32) -> u32 {
     if index >= PORTS { index } else { masked::<{ PORTS - 1 }>(index) }
 }
 
+/// The same number of a local port, of which the verifier may know nothing else.
+#[inline(always)]
+fn bounded_port(bit: u32) -> u32 {
+    const { assert!(layout::PORT_BYTES.is_power_of_two() && layout::PORT_BITMAP_WORDS * 64 == layout::PORT_BYTES) };
+    masked::<{ layout::PORT_BYTES - 1 }>(bit)
+}
+
 #[inline(always)]
 fn has_bit<const NUMBER: u32, const LENGTH: u32>(array: &DirectArray<u64, NUMBER, LENGTH>, bit: u32) -> bool {
-    array.load(bounded(bit) >> 6) >> (bit & 63) & 1 != 0
+    array.load(bounded_port(bit) >> 6) >> (bit & 63) & 1 != 0
 }
 
 macro_rules! lookup {
@@ -185,13 +192,13 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn flow_uses_port(&self, bit: u32) -> bool {
-        FLOW_PORTS.load(bounded(bit)) != 0
+        FLOW_PORTS.load(bounded_port(bit)) != 0
     }
 
     #[inline(always)]
     fn note_flow_port(&self, bit: u32) {
         // SAFETY: the element is there as long as the program runs. Volatile: other CPUs read and write it, always the same.
-        unsafe { write_volatile(FLOW_PORTS.at(bounded(bit)), 1) };
+        unsafe { write_volatile(FLOW_PORTS.at(bounded_port(bit)), 1) };
     }
 
     #[inline(always)]
