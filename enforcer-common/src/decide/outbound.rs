@@ -4,7 +4,6 @@
 use super::entries::{judge_link, look_up, permit_or_refuse, refuse};
 use super::flows;
 use super::fragments::{judge_later_fragment, remember_first_fragment};
-use super::see::blur_conversation;
 use crate::frame::Frame;
 use crate::layout::Config;
 use crate::numbers::{DHCP_CLIENT, DHCP_SERVER, DHCPV6_CLIENT, DHCPV6_SERVER, DNS, NTP};
@@ -104,9 +103,7 @@ fn judge_network<A: Address, F: Frame, T: Tables>(
         && (outcome.passes() || !judged && !outcome.is(Reason::Denied))
         && !is_forged(frame, tables, network.source.mapped())
     {
-        let mut seen = Seen::of(frame, network, OUT, segment);
-        blur_conversation(frame, &mut seen);
-        flows::track(tables, &seen);
+        flows::track(tables, &Seen::of(frame, network, OUT, segment));
     }
     Ok(outcome)
 }

@@ -41,24 +41,16 @@ fn see_network<A: Address, F: Frame>(frame: &F, network: &Network<A>, direction:
     *seen = Seen::of(frame, network, direction, segment);
 }
 
-/// All ways to a conversation meet before this: what the verifier has learnt of its ports on one of them, by comparing them, would have
-/// it follow each. See [`Frame::blur`].
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "each number goes back to where it came from")]
-pub(super) fn blur_conversation(frame: &impl Frame, seen: &mut Seen) {
-    seen.protocol = frame.blur(u32::from(seen.protocol)) as u8;
-    seen.remote_port = frame.blur(u32::from(seen.remote_port)) as u16;
-    seen.local_port = frame.blur(u32::from(seen.local_port)) as u16;
-    seen.flags = frame.blur(seen.flags);
-}
-
 /// All paths through [`see`] meet before this. See [`Frame::blur`].
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "each number goes back to where it came from")]
 fn blur(frame: &impl Frame, seen: &mut Seen) {
     seen.family = frame.blur(u32::from(seen.family)) as u8;
+    seen.protocol = frame.blur(u32::from(seen.protocol)) as u8;
     seen.asked = frame.blur(u32::from(seen.asked)) as u16;
-    blur_conversation(frame, seen);
+    seen.remote_port = frame.blur(u32::from(seen.remote_port)) as u16;
+    seen.local_port = frame.blur(u32::from(seen.local_port)) as u16;
+    seen.flags = frame.blur(seen.flags);
     // Written out: a loop over the words would not be unrolled.
     seen.remote = blur_words(frame, seen.remote);
     seen.local = blur_words(frame, seen.local);
