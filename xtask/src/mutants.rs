@@ -17,11 +17,12 @@ use crate::{assurance, workspace};
 
 const LIST: &str = "tests/mutants.txt";
 /// Asked in this order until one fails; the quickest first.
-const TESTS: [&[&str]; 7] = [
+const TESTS: [&[&str]; 8] = [
     &["test", "--quiet", "--package", "enforcer-common"],
     &["test", "--quiet", "--package", "enforcer", "--test", "agreement"],
     &["test", "--quiet", "--package", "enforcer", "--test", "compile"],
     &["test", "--quiet", "--package", "enforcer", "--test", "remote", "--test", "limit"],
+    &["test", "--quiet", "--package", "enforcer", "--lib", "host::sockets::"],
     // Of the data plane, what needs neither the object nor the kernel.
     &["test", "--quiet", "--package", "enforcer", "--lib", "dataplane::pin::"],
     &["test", "--quiet", "--package", "enforcer", "--lib", "dataplane::read::"],

@@ -85,6 +85,34 @@ fn what_comes_in_does_not_prolong_a_connection() {
     }
 }
 
+/// Random packets hardly ever tell it: what the host sends has to come late enough to be no answer for sure, and what it asks has to be
+/// answered later still.
+#[test]
+fn what_a_rule_in_audit_refuses_stays_in_doubt_on_a_host_that_enforces() {
+    let ruleset = compiled(&format!("{SITE}  - {{name: probing, protocol: udp, ports: [4000], mode: audit}}\n"));
+    let host = Host::with_addresses([HOST.into(), HOST6.into()]);
+    let (tables, mut reference) = (HostTables::new(&ruleset, &host), Reference::new(&ruleset, &host));
+    let datagram = |from: Ipv4Addr, to: Ipv4Addr, ports: (u16, u16)| {
+        ethernet(OUR_MAC, &[], IPV4, &V4::new(from, to, 17).build(&frame::udp(ports.0, ports.1, b"hello")))
+    };
+    let theirs = datagram(STRANGER, HOST, (9000, 4000));
+    let ours = datagram(HOST, STRANGER, (4000, 9000));
+    tables.set_mode(Direction::Inbound, Mode::Enforce);
+    reference.set_mode(Direction::Inbound, Mode::Enforce);
+    for (milliseconds, direction, bytes, reason) in [
+        (1_000_000, Direction::Inbound, &theirs, Reason::Denied),
+        (1_000_400, Direction::Outbound, &ours, Reason::Open),
+        (1_000_500, Direction::Inbound, &theirs, Reason::Flow),
+        (1_004_000, Direction::Inbound, &theirs, Reason::Denied),
+    ] {
+        tables.set_time(milliseconds);
+        reference.set_time(milliseconds);
+        let frame = Bytes::new(bytes);
+        assert_eq!(tables.judge(direction, &frame).outcome.reason(), reason, "decided at {milliseconds}");
+        assert_eq!(reference.judge(direction, frame).reason, reason, "read at {milliseconds}");
+    }
+}
+
 /// Random packets tell it once in some millions.
 #[test]
 fn a_spoofed_fragment_does_not_stop_the_datagram_of_this_host() {
