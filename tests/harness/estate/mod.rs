@@ -7,6 +7,7 @@
 pub mod attempts;
 pub mod expected;
 pub mod lan;
+pub mod large;
 pub mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
