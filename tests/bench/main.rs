@@ -8,6 +8,7 @@
 mod against;
 mod apply;
 mod classes;
+mod estate;
 mod floods;
 mod growth;
 mod guests;
@@ -77,6 +78,9 @@ enum Part {
     /// Guests behind many ports.
     #[value(alias = "f")]
     Guests,
+    /// Commands on an estate of 300 hosts.
+    #[value(alias = "g")]
+    Estate,
 }
 
 /// How much time may be spent.
@@ -194,6 +198,7 @@ fn measure(options: &Options) -> anyhow::Result<(Value, Vec<Section>)> {
             Part::Apply => apply::section(effort),
             Part::Growth => growth::section(effort),
             Part::Guests => guests::section(effort),
+            Part::Estate => estate::section(effort),
         };
         println!("\n{}", section.text());
         sections.push(section);

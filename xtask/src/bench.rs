@@ -19,7 +19,7 @@ const PAGE: &str = "docs/performance.md";
     cargo xtask bench --only packets,floods    only these parts\n  \
     cargo xtask bench --against HEAD~5         this tree and a revision in turns")]
 pub(crate) struct Options {
-    /// Only these parts, by name: packets, floods, streams, apply, growth, guests.
+    /// Only these parts, by name: packets, floods, streams, apply, growth, guests, estate.
     #[arg(long, value_name = "PART[,PART]")]
     only: Option<String>,
     /// Do not install what is missing for the comparison with other firewalls, and do not measure it.
