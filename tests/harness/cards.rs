@@ -53,11 +53,15 @@ pub fn set_up(cable: &Cable) {
     }
     let end = Instant::now() + Duration::from_secs(5) * patience();
     for (namespace, end_of_cable) in [(host, near), (remote, far)] {
-        let carrier = format!("/sys/class/net/{}/carrier", end_of_cable.interface);
-        let show =
-            || namespace.command("ip").args(["-oneline", "link", "show", "dev", &end_of_cable.interface]).output();
-        while !show().is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(" state UP ")) {
-            assert!(Instant::now() < end, "{carrier}: no carrier");
+        loop {
+            let output =
+                namespace.command("ip").args(["-oneline", "link", "show", "dev", &end_of_cable.interface]).output();
+            let shown = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+            // Not every driver says when it is up.
+            if [" state UP ", " state UNKNOWN "].iter().any(|state| shown.contains(state)) {
+                break;
+            }
+            assert!(Instant::now() < end, "{}: no carrier: {shown}", end_of_cable.interface);
             thread::sleep(Duration::from_millis(20));
         }
     }
