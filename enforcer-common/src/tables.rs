@@ -71,6 +71,12 @@ pub trait Tables {
         self.is_own(hardware(address))
     }
 
+    /// What the table of claims says of an address (IPv4 mapped); 0: nothing. See [`layout::claim`](crate::layout::claim).
+    fn claim(&self, address: [u32; 4]) -> u32;
+
+    /// Who is known to have an address (IPv4 mapped): a slot, or one of [`layout::holder`](crate::layout::holder); 0: nobody.
+    fn holder(&self, address: [u32; 4]) -> u32;
+
     /// Whether the kernel would forward a packet between these addresses (IPv4 mapped; family 4 or 6); asked, under scope `host`,
     /// only for destinations that are not ours.
     fn would_forward(&self, family: u8, source: [u32; 4], destination: [u32; 4]) -> bool;

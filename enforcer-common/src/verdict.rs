@@ -149,6 +149,7 @@ reasons! {
     NoConnection = 26, Drop, "no-connection", "No connection of a role or of the site permits it to leave.";
     Loopback = 27, Pass, "loopback", "This machine sent it to itself: it was never on the wire.";
     Decrypted = 28, Pass, "decrypted", "This machine decrypted it, and IPsec from that peer is permitted.";
+    Spoofed = 29, Drop, "spoofed", "The guest claims an address or a part in the network that is not its own.";
 }
 
 /// How many reasons there are: the length of a row of the reason counters.
@@ -160,7 +161,7 @@ mod tests {
 
     /// Every reason there has ever been. Rows are added, never changed or removed.
     #[rustfmt::skip]
-    const EVER: [(u8, Verdict, &str); 29] = [
+    const EVER: [(u8, Verdict, &str); 30] = [
         (0, Verdict::Pass, "rule"),
         (1, Verdict::Pass, "flow"),
         (2, Verdict::Pass, "fragment"),
@@ -190,6 +191,7 @@ mod tests {
         (26, Verdict::Drop, "no-connection"),
         (27, Verdict::Pass, "loopback"),
         (28, Verdict::Pass, "decrypted"),
+        (29, Verdict::Drop, "spoofed"),
     ];
 
     #[test]

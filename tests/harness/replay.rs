@@ -14,6 +14,7 @@ use enforcer::judge::capture::{self, End, LinkType};
 use enforcer::judge::host::Host;
 use enforcer::judge::reference::Reference;
 use enforcer::policy::catalogue::embedded;
+use enforcer::policy::claims::Claims;
 use enforcer::policy::compile::compile;
 use enforcer::policy::ruleset::{FlowSettings, Ruleset};
 use enforcer::policy::site;
@@ -98,6 +99,7 @@ pub fn replay(folder: &Path, hook: HookChoice) -> Report {
             name: near.interface.clone(),
             protects: Protects::Host,
             scope: None,
+            claims: Claims::default(),
             said: Said { asked: enforcer::policy::modes::SaidModes::both(Some(Mode::Enforce)), ..Said::default() },
         };
         let plan = Plan {

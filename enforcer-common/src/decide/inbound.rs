@@ -2,6 +2,7 @@
 
 use core::hint::cold_path;
 
+use super::claims::{self, defends_an_address};
 use super::entries::{judge_link, look_up, permit_or_refuse, refuse};
 use super::flows;
 use super::fragments::{judge_later_fragment, remember_first_fragment};
@@ -23,6 +24,10 @@ pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T) -> Result<Outcom
     if frame.is_looped() && !tables.has(Config::GUEST) {
         cold_path();
         return Ok(Outcome::new(Reason::Loopback));
+    }
+    if tables.has(Config::CLAIMS) && claims::is_returned(&frame.afresh(), tables) {
+        cold_path();
+        return Err(Outcome::new(Reason::Martian));
     }
     let is_bridged = tables.has(Config::SCOPE_HOST) && tables.has(Config::BRIDGE_PORT) && is_bridged(frame, tables);
     // What a bridge passes to another station may be as broken as it likes.
@@ -77,19 +82,6 @@ fn pass_on<A: Address, F: Frame, T: Tables>(
         || source.is_multicast()
         || tables.is_own(source.mapped()) && !defends_an_address(frame, network);
     Err(Outcome::new(if is_martian { Reason::Martian } else { Reason::Forwarded }))
-}
-
-/// Whether a packet is a neighbour advertisement from the link itself: who defends an address that this host also has answers from
-/// that address (RFC 4862, section 5.4.4; RFC 4861, section 7.1.2).
-#[inline(always)]
-fn defends_an_address<A: Address, F: Frame>(frame: &F, network: &Network<A>) -> bool {
-    use crate::frame::Header;
-    const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
-    A::FAMILY == 6
-        && network.end > network.header + 40
-        && frame.header::<41>(network.header).is_some_and(|header| {
-            header.u8::<6>() == ICMPV6 && header.u8::<7>() == 255 && header.u8::<40>() == NEIGHBOUR_ADVERTISEMENT
-        })
 }
 
 /// A source that is our own address, loopback, multicast or broadcast is none. The unspecified address is judged by what it is used

@@ -3,6 +3,7 @@
 //! [`inbound`] and [`outbound`] read, decide, count and remember, and say whether the packet goes on. What the policy says
 //! ([`Judgement::outcome`]) does not depend on the mode; whether it is carried out does.
 
+mod claims;
 mod denials;
 mod entries;
 mod flows;
@@ -96,7 +97,11 @@ pub fn outbound<F: Frame, T: Tables>(frame: &F, tables: &T, segments: u32) -> Ju
         if tells {
             tables.report(Direction::Outbound, enforced != 0, outcome, &seen, size);
         }
-        if enforced == 0 && seen.has(Seen::CONVERSATION) && !outbound::is_forged(frame, tables, seen.local) {
+        if enforced == 0
+            && seen.has(Seen::CONVERSATION)
+            && !outbound::is_forged(frame, tables, seen.local)
+            && !(tables.has(Config::GUEST) && outcome.is(Reason::Spoofed))
+        {
             flows::track(tables, &seen);
         }
     }

@@ -1,6 +1,7 @@
 //! Outbound: judged by the connections of the roles (`outbound: role`), or not judged (`open`). Always read, because what
 //! leaves the host makes the flows that its answers come back by.
 
+use super::claims;
 use super::entries::{judge_link, look_up, permit_or_refuse, refuse};
 use super::flows;
 use super::fragments::{judge_later_fragment, remember_first_fragment};
@@ -21,8 +22,12 @@ const OUT: Direction = Direction::Outbound;
 #[inline(always)]
 pub(super) fn judge<F: Frame, T: Tables>(frame: &F, tables: &T) -> Result<Outcome, Outcome> {
     // What leaves a guest comes in here, and so does what this machine sent to itself on that interface.
-    if tables.has(Config::GUEST) && frame.is_looped() {
-        return Ok(Outcome::new(Reason::Loopback));
+    if tables.has(Config::GUEST) {
+        if frame.is_looped() {
+            return Ok(Outcome::new(Reason::Loopback));
+        }
+        // Refused whether or not anything else is judged.
+        claims::check(&frame.afresh(), tables).map_err(|outcome| outcome.map(|word| frame.blur(word)))?;
     }
     let (Ok(outcome) | Err(outcome)) = judge_frame(frame, tables);
     // Where nothing is refused the verifier sees a constant, and removes all that follows a refusal.

@@ -32,6 +32,29 @@ pub const fn hardware(address: u64) -> [u32; 4] {
     [u32::MAX, u32::MAX - 1, address as u32, (address >> 32) as u32]
 }
 
+/// What the table of claims says of an address that the guest may claim.
+pub mod claim {
+    /// It is the guest's own.
+    pub const OWN: u32 = 1;
+    /// Several hosts may claim it.
+    pub const SHARED: u32 = 2;
+    /// It is within a prefix of the guest, and its own unless somebody else is known to have it.
+    pub const WITHIN: u32 = 3;
+}
+
+/// Who is known to have an address: the slot of a guest, or one of these.
+pub mod holder {
+    /// This machine.
+    pub const MACHINE: u32 = 1 << 16;
+    /// A router of this machine.
+    pub const ROUTER: u32 = 2 << 16;
+    /// Several guests.
+    pub const SHARED: u32 = 3 << 16;
+}
+
+/// Entries of the table of known addresses. They take memory only when they are there.
+pub const HOLDER_ENTRIES: u32 = 65_536;
+
 /// A range of remote IPv4 addresses up to the next one, or to the last address of all.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]

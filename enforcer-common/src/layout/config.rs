@@ -53,6 +53,14 @@ pub struct Config {
     pub one_way: u32,
     /// Slot of the protected host; 0: this machine.
     pub slot: u32,
+    /// An IPv4 address of the guest as it stands in the packet, mostly its only one; 0: none is known.
+    pub address4: u32,
+    /// The same of IPv6.
+    pub address6: [u32; 4],
+    /// The first four bytes of the guest's hardware address, as they stand in the frame.
+    pub mac_start: u32,
+    /// The last two bytes of it.
+    pub mac_end: u32,
 }
 
 impl Config {
@@ -83,6 +91,20 @@ impl Config {
     pub const RULES_IN_AUDIT: u32 = 1 << 10;
     /// The kernel gives XDP programs frames of several buffers (Linux 5.18).
     pub const FRAGS: u32 = 1 << 11;
+    /// The guest has a table of addresses that it may claim.
+    pub const CLAIMS: u32 = 1 << 12;
+    /// All of its addresses are in that table.
+    pub const CLAIMS_COMPLETE: u32 = 1 << 13;
+    /// What the guest claims may be an address of somebody else who is known.
+    pub const CLAIMS_OF_OTHERS: u32 = 1 << 14;
+    /// The hardware address of the guest is known.
+    pub const CLAIMS_MAC: u32 = 1 << 15;
+    /// The guest is a router or a switch.
+    pub const ROUTER: u32 = 1 << 16;
+    /// The guest is a DHCP server.
+    pub const DHCP_SERVER: u32 = 1 << 17;
+    /// How many words [`Config::to_words`] makes.
+    pub const WORDS: usize = 21;
 
     /// Whether any of these features is on. Read as volatile: the value is written into the object at load.
     #[must_use]
@@ -93,20 +115,46 @@ impl Config {
 
     /// The whole of it as numbers, for a record.
     #[must_use]
-    pub fn to_words(&self) -> [u64; 14] {
-        let Self { features, interface, columns_in, columns_out, hz, one_way, slot, .. } = *self;
+    pub fn to_words(&self) -> [u64; Self::WORDS] {
+        let Self {
+            features, interface, columns_in, columns_out, hz, one_way, slot, address4, mac_start, mac_end, ..
+        } = *self;
         let timeouts = [self.timeout_tcp, self.timeout_tcp_closing, self.timeout_udp, self.timeout_icmp];
         let [tcp, closing, udp, icmp] = timeouts.map(u64::from);
         let [features, interface, columns_in, columns_out, hz, one_way, slot] =
             [features, interface, columns_in, columns_out, hz, one_way, slot].map(u64::from);
+        let [address4, mac_start, mac_end] = [address4, mac_start, mac_end].map(u64::from);
+        let [a, b, c, d] = self.address6.map(u64::from);
         let [first, last, events] = [self.ephemeral_first, self.ephemeral_last, self.events_per_second].map(u64::from);
-        [features, interface, columns_in, columns_out, hz, tcp, closing, udp, icmp, first, last, events, one_way, slot]
+        [
+            features,
+            interface,
+            columns_in,
+            columns_out,
+            hz,
+            tcp,
+            closing,
+            udp,
+            icmp,
+            first,
+            last,
+            events,
+            one_way,
+            slot,
+            address4,
+            a,
+            b,
+            c,
+            d,
+            mac_start,
+            mac_end,
+        ]
     }
 
     /// Back from [`Self::to_words`].
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "each number goes back to where it came from")]
-    pub fn from_words(words: [u64; 14]) -> Self {
+    pub fn from_words(words: [u64; Self::WORDS]) -> Self {
         let [
             features,
             interface,
@@ -122,6 +170,13 @@ impl Config {
             events,
             one_way,
             slot,
+            address4,
+            a,
+            b,
+            c,
+            d,
+            mac_start,
+            mac_end,
         ] = words.map(|number| number as u32);
         Self {
             features,
@@ -138,6 +193,10 @@ impl Config {
             events_per_second: events,
             one_way,
             slot,
+            address4,
+            address6: [a, b, c, d],
+            mac_start,
+            mac_end,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A new map is a row here and a static in the programs. From the row follow its name, where it is pinned, its size, which part of the
 //! memory it is counted under, and its line in docs/how-it-works.md; tests compare the rows with the object and with the document.
 
-use super::address::{OWN_ENTRIES, OWN_FILTER_BYTES, Range4};
+use super::address::{HOLDER_ENTRIES, OWN_ENTRIES, OWN_FILTER_BYTES, Range4};
 use super::config::Control;
 use super::count::{Counter, REASON_SLOTS, RULE_SLOTS, STATISTICS};
 use super::flow::{FLOWS, GUEST_FLOWS4, GUEST_FLOWS6, HOT_FLOWS, PORT_BITMAP_WORDS, PORT_BYTES};
@@ -31,10 +31,14 @@ pub struct MapRow {
 
 impl MapRow {
     /// Whether copies of the programs, which are only asked for their judgement, look into the same map: it is the policy's, the
-    /// slot's or the namespace's, and the programs do not write it.
+    /// slot's or the namespace's, and the programs do not write it. Of what a policy on one interface has, the modes are not shared.
     #[must_use]
     pub const fn is_shared_with_copies(&self) -> bool {
-        matches!((self.owner, self.writer), (MapOwner::Policy | MapOwner::Slot | MapOwner::Host, Writer::Loader))
+        match self.owner {
+            MapOwner::Policy | MapOwner::Slot | MapOwner::Host => matches!(self.writer, Writer::Loader),
+            MapOwner::Modes => matches!(self.purpose, Purpose::Policy),
+            MapOwner::Interface => false,
+        }
     }
 }
 
@@ -121,6 +125,8 @@ pub enum Room {
     Matrix(Direction),
     /// Entries for the IPv6 prefixes of the policy.
     Prefixes6,
+    /// Entries for the addresses that a guest may claim.
+    Claims,
 }
 
 macro_rules! maps {
@@ -225,6 +231,10 @@ maps! {
             "The decision for each class of inbound services and remote addresses.";
         MATRIX_OUT, Policy, Policy, Loader, Room::Matrix(Direction::Outbound),
             "The same for outbound services.";
+        CLAIMS, Modes, Policy, Loader, Room::Claims,
+            "Addresses that the guest may claim.";
+        HOLDERS, Host, Host, Loader, Room::Entries { host: HOLDER_ENTRIES, guest: HOLDER_ENTRIES },
+            "Addresses of this machine, of its routers and of its guests, for guests whose own are not known.";
         RULES, Interface, Counters, Programs, Room::Program(RULE_SLOTS),
             "Packets, bytes and last match for each rule and CPU.";
         FLOWS4, Slot, Flows, Programs, Room::Flows { host: FLOWS, guest: GUEST_FLOWS4 },

@@ -13,7 +13,7 @@ mod flow;
 mod maps;
 mod report;
 
-pub use address::{OWN_ENTRIES, OWN_FILTER_BYTES, Range4, hardware, mapped, own_slot};
+pub use address::{HOLDER_ENTRIES, OWN_ENTRIES, OWN_FILTER_BYTES, Range4, claim, hardware, holder, mapped, own_slot};
 pub use config::{Config, Control, load};
 pub use count::{Counter, OUTCOMES, REASON_SLOTS, RULE_SLOTS, RuleCounter, STATISTICS, Statistic, reason_index};
 pub use denial::{DenialKey4, DenialKey6, DenialState};
@@ -28,7 +28,7 @@ pub use report::{Bucket, DeniedKey, DeniedState, Event};
 pub const LAYOUT_VERSION: u32 = 7;
 /// Digest of the text of this module. Its test fails when the text changes, and prints the new digest.
 #[cfg(test)]
-const LAYOUT_DIGEST: u64 = 0x777a_e9ff_90e9_e4af;
+const LAYOUT_DIGEST: u64 = 0xa62e_1dac_a186_696b;
 
 macro_rules! plain {
     ($($type:ty: $size:literal),* $(,)?) => {
@@ -45,7 +45,7 @@ plain! {
     FlowKey4: 16, FlowKey6: 24, FlowState: 24, FlowState6: 40, HotFlow4: 32, HotFlow6: 64,
     FragmentKey4: 16, FragmentKey6: 40, FragmentState: 16, Control: 48,
     DenialKey4: 12, DenialKey6: 24, DenialState: 16,
-    Counter: 16, RuleCounter: 24, Bucket: 64, DeniedKey: 28, DeniedState: 48, Event: 64, Config: 56,
+    Counter: 16, RuleCounter: 24, Bucket: 64, DeniedKey: 28, DeniedState: 48, Event: 64, Config: 84,
 }
 
 // SAFETY: `repr(transparent)` over u32.

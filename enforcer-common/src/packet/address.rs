@@ -2,7 +2,7 @@
 
 use crate::Direction;
 use crate::frame::{Frame, Header};
-use crate::layout::{FragmentKey4, FragmentKey6, FragmentState, mapped};
+use crate::layout::{Config, FragmentKey4, FragmentKey6, FragmentState, load, mapped};
 use crate::tables::Tables;
 
 /// An address as it stands in the packet.
@@ -18,6 +18,10 @@ pub trait Address: Copy + Eq {
     fn mapped(self) -> [u32; 4];
     /// `0.0.0.0`, `::`.
     fn is_unspecified(self) -> bool;
+    /// `fe80::/10`; no address of IPv4.
+    fn is_link_local(self) -> bool;
+    /// Whether it is the address of the guest that the programs know by heart.
+    fn is_known_by_heart(self, config: &Config) -> bool;
     /// `127.0.0.0/8`, `::1`.
     fn is_loopback(self) -> bool;
     /// `224.0.0.0/4`, `ff00::/8`; and the limited broadcast `255.255.255.255`.
@@ -61,6 +65,16 @@ impl Address for u32 {
     #[inline(always)]
     fn is_unspecified(self) -> bool {
         self == 0
+    }
+
+    #[inline(always)]
+    fn is_link_local(self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn is_known_by_heart(self, config: &Config) -> bool {
+        self == load(&config.address4)
     }
 
     #[inline(always)]
@@ -125,6 +139,19 @@ impl Address for [u32; 4] {
     #[inline(always)]
     fn is_unspecified(self) -> bool {
         self[0] | self[1] | self[2] | self[3] == 0
+    }
+
+    #[inline(always)]
+    fn is_link_local(self) -> bool {
+        let [first, second, ..] = self[0].to_ne_bytes();
+        first == 0xfe && second & 0xc0 == 0x80
+    }
+
+    #[inline(always)]
+    fn is_known_by_heart(self, config: &Config) -> bool {
+        // Word by word: an array would be copied byte by byte.
+        let differs = |word: usize| self[word] ^ load(&config.address6[word]);
+        differs(0) | differs(1) | differs(2) | differs(3) == 0
     }
 
     #[inline(always)]

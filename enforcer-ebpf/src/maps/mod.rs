@@ -3,6 +3,7 @@
 mod clock;
 mod count;
 mod flow;
+mod ports;
 mod report;
 mod route;
 mod statics;
@@ -21,16 +22,16 @@ use enforcer_common::seen::Seen;
 use enforcer_common::tables::Tables;
 use enforcer_common::{Direction, Entry, ServiceIndex, SourceClass, ranges, way_back};
 
+use crate::direct::masked;
 pub(crate) use clock::{now, tell_time};
-pub(crate) use statics::CONFIG;
-
-use crate::direct::{DirectArray, masked};
 use count::add;
 use flow::FlowPointer;
+use ports::{bounded, bounded_port, has_bit};
+pub(crate) use statics::CONFIG;
 use statics::{
-    CONTROL, DENIALS4, DENIALS6, FLOW_PORTS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, HOT_FLOWS4, HOT_FLOWS6, LISTENERS,
-    MATRIX_IN, MATRIX_OUT, OWN, OWN_FILTER, PREFIXES6, RANGE_INDEX4, RANGES4, REASONS, RULES, SERVICES_IN,
-    SERVICES_OUT, STATISTICS,
+    CLAIMS, CONTROL, DENIALS4, DENIALS6, FLOW_PORTS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, HOLDERS, HOT_FLOWS4,
+    HOT_FLOWS6, LISTENERS, MATRIX_IN, MATRIX_OUT, OWN, OWN_FILTER, PREFIXES6, RANGE_INDEX4, RANGES4, REASONS, RULES,
+    SERVICES_IN, SERVICES_OUT, STATISTICS,
 };
 
 /// The maps of this program, and the context that some helpers want.
@@ -72,26 +73,6 @@ fn word<T: Copy + Default>(found: Option<*mut T>) -> T {
         Some(value) => unsafe { read_volatile(value) },
         None => T::default(),
     }
-}
-
-/// The same index, where it is that of a port or an ethertype, in a way that the verifier can follow: that of Linux 6.1 knows
-/// nothing of a number whose bytes were swapped. The compiler knows which of the two it is.
-#[inline(always)]
-fn bounded(index: u32) -> u32 {
-    const PORTS: u32 = 4 * 65536;
-    if index >= PORTS { index } else { masked::<{ PORTS - 1 }>(index) }
-}
-
-/// The same number of a local port, of which the verifier may know nothing else.
-#[inline(always)]
-fn bounded_port(bit: u32) -> u32 {
-    const { assert!(layout::PORT_BYTES.is_power_of_two() && layout::PORT_BITMAP_WORDS * 64 == layout::PORT_BYTES) };
-    masked::<{ layout::PORT_BYTES - 1 }>(bit)
-}
-
-#[inline(always)]
-fn has_bit<const NUMBER: u32, const LENGTH: u32>(array: &DirectArray<u64, NUMBER, LENGTH>, bit: u32) -> bool {
-    array.load(bounded_port(bit) >> 6) >> (bit & 63) & 1 != 0
 }
 
 macro_rules! lookup {
@@ -151,10 +132,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn column6(&self, direction: Direction, remote: [u32; 4]) -> u32 {
-        match PREFIXES6.get(&Key::new(128, remote)) {
-            Some(class) => SourceClass(*class).column(direction),
-            None => 0,
-        }
+        PREFIXES6.get(&Key::new(128, remote)).map_or(0, |class| SourceClass(*class).column(direction))
     }
 
     #[inline(always)]
@@ -167,6 +145,16 @@ impl Tables for Maps {
                 word(MATRIX_OUT.get_ptr_mut(u32::from(row) * layout::load(&CONFIG.columns_out) + column))
             }
         })
+    }
+
+    #[inline(always)]
+    fn claim(&self, address: [u32; 4]) -> u32 {
+        CLAIMS.get(&Key::new(128, address)).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn holder(&self, address: [u32; 4]) -> u32 {
+        HOLDERS.get(&Key::new(128, address)).copied().unwrap_or(0)
     }
 
     #[inline(always)]

@@ -31,6 +31,10 @@ pub(crate) static CONFIG: Config = Config {
     events_per_second: 0,
     one_way: 0,
     slot: 0,
+    address4: 0,
+    address6: [0; 4],
+    mac_start: 0,
+    mac_end: 0,
 };
 
 // --- the policy: made anew for each ruleset, never edited live; arrays are filled through a mapping ---
@@ -47,6 +51,9 @@ pub(super) static PREFIXES6: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(
 pub(super) static MATRIX_IN: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 pub(super) static MATRIX_OUT: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map]
+pub(super) static CLAIMS: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 
 // --- of the interface: survive a change of policy ---
 pub(super) static CONTROL: DirectArray<Control, { Direct::Control as u32 }, 1> = DirectArray::new();
@@ -80,6 +87,8 @@ pub(super) static OWN_FILTER: DirectArray<u8, { Direct::OwnFilter as u32 }, { la
     DirectArray::new();
 #[map]
 pub(super) static OWN: HashMap<[u32; 4], u32> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+#[map]
+pub(super) static HOLDERS: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 pub(super) static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]

@@ -1,7 +1,7 @@
 //! `enforcer explain`: prints the verdict on one packet and its reason.
 
 use clap_complete::engine::ArgValueCompleter;
-use enforcer_common::Mode;
+use enforcer_common::{Direction, Mode};
 
 use super::completions;
 use crate::cli::args::estate::whole_estate;
@@ -14,6 +14,7 @@ use crate::estate::explain::is_conversation;
 use crate::failure::Failure;
 use crate::judge::explain::{self, Found};
 use crate::judge::tuple::Tuple;
+use crate::policy::claims::Mac;
 use crate::policy::ruleset::Ruleset;
 
 /// Explain the verdict on one packet.
@@ -107,7 +108,11 @@ fn ask_the_program(
             protected.interface
         )?;
     }
-    let answer = ask(protected, tuple.direction, &tuple.frame())?;
+    let mut frame = tuple.frame();
+    if let (Direction::Outbound, Some(Mac(mac))) = (tuple.direction, protected.record.claims.mac) {
+        frame[6..12].copy_from_slice(&mac);
+    }
+    let answer = ask(protected, tuple.direction, &frame)?;
     let named = answer
         .rule
         .and_then(|id| ruleset.rules.iter().position(|rule| rule.id == id && rule.direction == tuple.direction));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::claims::Claims;
 use crate::policy::modes::{Protects, SaidModes};
 use crate::policy::ruleset::{Ruleset, Scope};
 use crate::policy::source::{HookChoice, Source};
@@ -17,6 +18,8 @@ pub struct PlannedInterface {
     pub protects: Protects,
     /// Whether packets for other hosts are judged; `None`: as the ruleset says.
     pub scope: Option<Scope>,
+    /// What a guest behind it may claim to be.
+    pub claims: Claims,
     /// The modes that the operator and the site file name for it.
     pub said: Said,
 }

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
+use crate::policy::claims::Claims;
+
 /// The protected host and the interface that is judged for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Host {
@@ -17,6 +19,10 @@ pub struct Host {
     pub bridge_port: bool,
     /// Whether the protected host is behind the interface.
     pub guest: bool,
+    /// What it may then claim to be.
+    pub claims: Claims,
+    /// Who is known to have addresses, as the programs are told it.
+    pub holders: Vec<(IpNet, u32)>,
     /// Local ports of the host's own connections (`net.ipv4.ip_local_port_range`).
     pub ephemeral: RangeInclusive<u16>,
     /// Local ports that have a listener, by IP protocol.
@@ -26,6 +32,9 @@ pub struct Host {
 }
 
 impl Host {
+    /// The slot of a guest in memory.
+    pub const SLOT_OF_GUEST: u32 = 1;
+
     /// A host with these addresses, the usual ephemeral range and nothing else.
     #[must_use]
     pub fn with_addresses(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
@@ -51,6 +60,8 @@ impl Default for Host {
             macs: Vec::new(),
             bridge_port: false,
             guest: false,
+            claims: Claims::default(),
+            holders: Vec::new(),
             ephemeral: 32768..=60999,
             listeners: BTreeSet::new(),
             forwards: Vec::new(),

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod chosen;
+pub mod claims;
 pub mod compile;
 pub mod diff;
 pub mod estate;

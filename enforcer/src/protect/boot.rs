@@ -14,6 +14,7 @@ use crate::dataplane::{
 };
 use crate::host::links::{LinksError, links};
 use crate::host::netns::NetnsError;
+use crate::policy::claims::Claims;
 use crate::policy::compile::{self, Compiled};
 use crate::policy::modes::SaidModes;
 use crate::policy::site::Site;
@@ -175,6 +176,7 @@ fn planned(site: &Site, good: &LastGood) -> PlannedInterface {
             name: good.interface.clone(),
             protects: Protects::Host,
             scope: site.scope,
+            claims: Claims::default(),
             said: Said::default(),
         },
     };

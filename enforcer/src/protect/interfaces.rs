@@ -44,6 +44,7 @@ pub fn planned_as(site: &Site, interface: &Interface, name: &str, mode: Option<M
         name: name.to_owned(),
         protects: interface.protects,
         scope: site.scope_of(interface),
+        claims: interface.claims.clone(),
         said: Said { asked: SaidModes::both(mode), site: site.modes_of(interface), settled: None },
     }
 }

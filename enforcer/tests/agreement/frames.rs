@@ -11,7 +11,8 @@ use proptest::sample::select;
 
 use super::policies::PORTS;
 
-const OURS: &[&str] = &["10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.255", "255.255.255.255", "224.0.0.5", "192.0.2.9"];
+const OURS: &[&str] =
+    &["10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.255", "10.0.0.7", "255.255.255.255", "224.0.0.5", "192.0.2.9"];
 const THEIRS: &[&str] = &[
     "10.1.1.5",
     "10.1.1.5",
@@ -24,7 +25,8 @@ const THEIRS: &[&str] = &[
     "127.0.0.1",
     "224.0.0.1",
 ];
-const OURS6: &[&str] = &["2001:db8::1", "2001:db8::1", "2001:db8::1", "fe80::1", "ff02::1", "2001:db8:f::9"];
+const OURS6: &[&str] =
+    &["2001:db8::1", "2001:db8::1", "2001:db8::1", "2001:db8::7", "fe80::1", "::", "ff02::1", "2001:db8:f::9"];
 const THEIRS6: &[&str] = &[
     "2001:db8:1::5",
     "2001:db8:1::5",
@@ -67,11 +69,33 @@ enum Network {
 /// What is above IP; the remote side first.
 #[derive(Clone, Debug)]
 enum Upper {
-    Tcp { theirs: u16, ours: u16, flags: u8 },
-    Udp { theirs: u16, ours: u16 },
-    Sctp { theirs: u16, ours: u16 },
-    Icmp { kind: u8, identifier: u16 },
-    Raw { protocol: u8, length: usize },
+    Tcp {
+        theirs: u16,
+        ours: u16,
+        flags: u8,
+    },
+    Udp {
+        theirs: u16,
+        ours: u16,
+    },
+    Sctp {
+        theirs: u16,
+        ours: u16,
+    },
+    Icmp {
+        kind: u8,
+        identifier: u16,
+    },
+    Raw {
+        protocol: u8,
+        length: usize,
+    },
+    /// Neighbour discovery: a target, and options of eight bytes times their second byte.
+    Neighbour {
+        kind: u8,
+        target: Ipv6Addr,
+        options: Vec<u8>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +127,15 @@ impl Packet {
                 (if matches!(self.network, Network::V6 { .. }) { 58 } else { 1 }, frame::icmp(kind, identifier))
             }
             Upper::Raw { protocol, length } => (protocol, vec![0x5a; length]),
+            Upper::Neighbour { kind, target, ref options } => {
+                let fixed = match kind {
+                    133 => vec![],
+                    134 => vec![0; 8],
+                    137 => vec![0; 32],
+                    _ => target.octets().to_vec(),
+                };
+                (58, [frame::icmp(kind, 0), fixed, options.clone()].concat())
+            }
         };
         let (ethertype, payload) = match &self.network {
             Network::V4 { theirs, ours, options, fragment } => {
@@ -163,7 +196,7 @@ impl Packet {
                     other => other,
                 }
             }
-            Upper::Raw { .. } => {}
+            Upper::Raw { .. } | Upper::Neighbour { .. } => {}
         }
         answer
     }
@@ -217,7 +250,8 @@ pub(crate) fn flags() -> impl Strategy<Value = u8> {
 
 pub(crate) fn packet() -> impl Strategy<Value = Packet> {
     let direction = prop_oneof![Just(Direction::Inbound), Just(Direction::Outbound)];
-    let mac = prop_oneof![8 => Just(OUR_MAC), 1 => Just([0xff; 6]), 1 => Just([2, 0, 0, 0, 0, 9])];
+    let bridges = select(&[[1, 0x80, 0xc2, 0, 0, 0], [1, 0, 0x0c, 0xcc, 0xcc, 0xcd]][..]);
+    let mac = prop_oneof![16 => Just(OUR_MAC), 2 => Just([0xff; 6]), 2 => Just([2, 0, 0, 0, 0, 9]), 1 => bridges];
     let tags = prop_oneof![6 => Just(Vec::new()), 1 => vec(select(&[0x8100_u16, 0x88a8][..]), 0..4)];
     let bent = prop_oneof![5 => Just(Vec::new()), 2 => vec(bend(), 1..3)];
     let rarely = || prop::bool::weighted(0.05);
@@ -270,7 +304,8 @@ fn network() -> impl Strategy<Value = Network> {
         Just(vec![0xaa, 0xaa, 3]),
     ];
     let other = (ethertype, payload).prop_map(|(ethertype, payload)| Network::Other { ethertype, payload });
-    prop_oneof![8 => v4, 8 => v6, 2 => other]
+    let arp = arp().prop_map(|payload| Network::Other { ethertype: 0x0806, payload });
+    prop_oneof![16 => v4, 16 => v6, 4 => other, 1 => arp]
 }
 
 fn address(of: &'static [&'static str]) -> impl Strategy<Value = IpAddr> {
@@ -304,7 +339,31 @@ fn upper() -> impl Strategy<Value = Upper> {
         2 => (icmp6, 1..3_u16).prop_map(|(kind, identifier)| Upper::Icmp { kind, identifier }),
         2 => (select(&[1_u8, 2, 6, 17, 47, 50, 51, 58, 59, 112, 132][..]), 0..30_usize)
             .prop_map(|(protocol, length)| Upper::Raw { protocol, length }),
+        2 => (133..=137_u8, select(OURS6), vec(option(), 0..3)).prop_map(|(kind, target, options)| Upper::Neighbour {
+            kind,
+            target: target.parse().expect("an address"),
+            options: options.concat(),
+        }),
     ]
+}
+
+/// An option of neighbour discovery, with the sender's hardware address or another one.
+fn option() -> impl Strategy<Value = Vec<u8>> {
+    let kind = select(&[1_u8, 1, 2, 2, 5][..]);
+    let length = prop_oneof![8 => Just(1_u8), 1 => Just(0), 1 => Just(2), 1 => Just(30)];
+    let last = prop_oneof![4 => Just(2_u8), 1 => Just(9)];
+    (kind, length, last).prop_map(|(kind, length, last)| vec![kind, length, 2, 0, 0, 0, 0, last])
+}
+
+/// A message of ARP: the senders are known to the tests of claims.
+fn arp() -> impl Strategy<Value = Vec<u8>> {
+    let address =
+        || select(&[[10, 0, 0, 1], [10, 0, 0, 255], [192, 0, 2, 9], [0; 4], [10, 1, 1, 5], [127, 0, 0, 1]][..]);
+    let kind = prop_oneof![8 => Just([0, 1, 8, 0, 6, 4]), 1 => Just([0, 6, 8, 0, 6, 4]), 1 => Just([0, 1, 8, 0, 6, 5])];
+    let last = prop_oneof![4 => Just(2_u8), 1 => Just(9)];
+    (kind, last, address(), address()).prop_map(|(kind, last, sender, target)| {
+        [&kind[..], &[0, 1, 2, 0, 0, 0, 0, last], &sender, &[0; 6], &target].concat()
+    })
 }
 
 fn bend() -> impl Strategy<Value = Bend> {

@@ -2,8 +2,10 @@
 
 use enforcer::host::sockets::EPHEMERAL_OF_GUESTS;
 use enforcer::judge::host::Host;
+use enforcer::policy::claims::{Claims, Mac};
 use enforcer::policy::compile::assemble;
 use enforcer::policy::ruleset::{Action, FlowSettings, Match, Rule, Ruleset, Scope, Settings};
+use enforcer_common::layout::holder;
 use enforcer_common::{Direction, Mode};
 use ipnet::IpNet;
 use proptest::collection::vec;
@@ -57,7 +59,8 @@ fn settings() -> impl Strategy<Value = Settings> {
 
 fn host() -> impl Strategy<Value = Host> {
     let listeners = subsequence(PORTS, 0..4);
-    (listeners, prop::bool::weighted(0.2), prop::bool::weighted(0.2)).prop_map(|(listeners, bridge_port, guest)| Host {
+    let kind = (prop::bool::weighted(0.2), prop::bool::weighted(0.3), claims(), subsequence(HOLDERS, 0..5));
+    (listeners, kind).prop_map(|(listeners, (bridge_port, guest, claims, holders))| Host {
         addresses: ["10.0.0.1", "10.0.0.255", "2001:db8::1", "fe80::1"]
             .iter()
             .map(|address| address.parse().expect("an address"))
@@ -65,10 +68,42 @@ fn host() -> impl Strategy<Value = Host> {
         macs: vec![enforcer::judge::frame::OUR_MAC],
         bridge_port,
         guest,
+        claims,
+        holders: holders.into_iter().map(|(net, holder)| (net.parse().expect("a prefix"), holder)).collect(),
         ephemeral: if guest { EPHEMERAL_OF_GUESTS } else { Host::default().ephemeral },
         listeners: listeners.into_iter().flat_map(|port| [(6, port), (17, port)]).collect(),
         forwards: vec!["192.0.2.0/24".parse().expect("a prefix"), "2001:db8:f::/48".parse().expect("a prefix")],
     })
+}
+
+/// Whose addresses are whose. Slot 1 is the guest's.
+const HOLDERS: &[(&str, u32)] = &[
+    ("10.0.0.0/24", 1),
+    ("10.0.0.1/32", holder::MACHINE),
+    ("192.0.2.9/32", 2),
+    ("10.0.0.0/28", holder::SHARED),
+    ("2001:db8::/64", 1),
+    ("2001:db8::1/128", holder::ROUTER),
+    ("2001:db8::7/128", 3),
+];
+
+/// What a guest may claim: addresses that it has in these tests, and others.
+fn claims() -> impl Strategy<Value = Claims> {
+    const ADDRESSES: &[&str] =
+        &["10.0.0.1/32", "10.0.0.0/24", "192.0.2.9/32", "2001:db8::1/128", "2001:db8::/64", "10.0.0.7/32"];
+    const SHARED: &[&str] = &["10.0.0.255/32", "2001:db8::7/128", "10.0.0.0/30", "10.0.0.7/32"];
+    let nets = |texts: Vec<&str>| texts.into_iter().map(|text| text.parse().expect("a prefix")).collect();
+    let mac = prop_oneof![2 => Just(None), 2 => Just(Some(Mac([2, 0, 0, 0, 0, 2]))), 1 => Just(Some(Mac([2, 0, 0, 0, 9, 2])))];
+    let addresses = prop_oneof![1 => Just(vec![]), 3 => subsequence(ADDRESSES, 1..5)];
+    (addresses, subsequence(SHARED, 0..3), mac, any::<bool>(), any::<bool>()).prop_map(
+        move |(addresses, shared, mac, router, dhcp_server)| Claims {
+            addresses: nets(addresses),
+            shared: nets(shared),
+            mac,
+            router,
+            dhcp_server,
+        },
+    )
 }
 
 fn rule() -> impl Strategy<Value = Rule> {

@@ -56,7 +56,7 @@ fn hosts_that_cannot_be() {
             e:9:34: expected `enforcer`, `windows`, `ios`, `nft` or `iptables`, found `window` (did you mean `windows`?)
             e:9:61: the interface `eth0` stands twice
             e:9:77: 10.0.0.9 is not among the addresses of `e` (`shared` repeats an address that another host has, too)
-            e:10:55: expected a link address such as `52:54:00:0a:00:01`, found `1`
+            e:10:55: expected a hardware address such as `52:54:00:0a:00:01`, found `1`
             e:10:72: `f` is protected where it runs, so it has no `interfaces` of its own (`interfaces` is for hosts that protect themselves; remove one of the two)
         "#]],
     );

@@ -18,7 +18,9 @@ fn a_site_file_says_where_each_binding_comes_from() {
         "estate: small\nrelease: \"11.5(1)\"\ndefaults: {mode: audit, outbound: role}\n\
          outside: {phones: [10.20.0.0/16], dns-servers: [domain-controllers], domain-controllers: [10.9.0.53]}\nhosts:\n  \
          hv1: {addresses: [10.0.0.250]}\n  \
-         rtr-a: {addresses: [10.0.0.1], behind: [{host: hv1, interface: vnet3}], roles: [{role: cce-router, instance: 1, side: a}]}\n  \
+         hv2: {addresses: [10.0.0.251]}\n  \
+         rtr-a: {addresses: [10.0.0.1], \
+         behind: [{host: hv1, interface: vnet3, mac: \"52:54:00:0A:00:01\"}, {host: hv2, interface: vnet5}], roles: [{role: cce-router, instance: 1, side: a}]}\n  \
          rtr-b: {addresses: [10.0.0.2, \"2001:db8::2\"], roles: [{role: cce-router, instance: 1, side: b}]}\n\
          limit:\n  - {service: windows-authentication/rpc, from: [rtr-b, 10.9.0.0/24], reason: only these}\n",
     );
@@ -28,7 +30,7 @@ fn a_site_file_says_where_each_binding_comes_from() {
         estate: small
         host: rtr-a
         release: "11.5(1)"
-        interfaces: [{name: vnet3, protects: guest}]  # behind hv1
+        interfaces: [{name: vnet3, protects: guest, addresses: [10.0.0.1], mac: "52:54:00:0a:00:01"}, {name: vnet5, protects: guest, addresses: [10.0.0.1]}]  # behind hv1, hv2
         mode: audit
         outbound: role
         roles:
@@ -56,6 +58,9 @@ fn a_site_file_says_where_each_binding_comes_from() {
           - {service: windows-authentication/rpc, from: [rtr-b, 10.9.0.0/24], reason: "only these"}
     "##]]
     .assert_eq(&render(&estate, embedded().unwrap(), &estate.hosts["rtr-a"]));
+    // Both ports are the same guest's.
+    let text = render(&estate, embedded().unwrap(), &estate.hosts["rtr-a"]);
+    enforcer::policy::site::read(Text::new("rendered", text), embedded().unwrap()).expect("it can be read");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use enforcer::judge::host::Host;
 use enforcer::policy::catalogue::{Catalogue, embedded};
+use enforcer::policy::claims::Claims;
 use enforcer::policy::compile::compile;
 use enforcer::policy::estate::{self, By, Estate, render, site};
 use enforcer::policy::export::{Target, export};
@@ -90,9 +91,13 @@ impl Laid {
             // Here each host protects itself, on its own interface.
             let Some(host) = estate.hosts.get_mut(&station.name) else { continue };
             (host.by, host.behind) = (By::Enforcer, Vec::new());
-            let protects = Protects::Host;
-            host.own.interfaces =
-                vec![Interface { name: station.interface.clone(), protects, mode: SaidModes::default(), scope: None }];
+            host.own.interfaces = vec![Interface {
+                name: station.interface.clone(),
+                protects: Protects::Host,
+                mode: SaidModes::default(),
+                scope: None,
+                claims: Claims::default(),
+            }];
         }
         let ruleset = |station: &Station| {
             let host = &estate.hosts[&station.name];

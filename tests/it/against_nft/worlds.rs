@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use enforcer::dataplane::{self, BpfLog, Caller, Ending, HookChoice, Plan, PlannedInterface, Protects, Said};
 use enforcer::judge::host::Host;
+use enforcer::policy::claims::Claims;
 use enforcer::policy::ruleset::Ruleset;
 use enforcer::policy::source::Source;
 use enforcer::state::FOLDER_VARIABLE;
@@ -98,6 +99,7 @@ impl World {
                 name: self.cable.near.interface.clone(),
                 protects: Protects::Host,
                 scope: None,
+                claims: Claims::default(),
                 said: Said { asked: enforcer::policy::modes::SaidModes::both(Some(Mode::Enforce)), ..Said::default() },
             };
             let plan = Plan {

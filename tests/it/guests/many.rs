@@ -54,8 +54,10 @@ fn a_change_of_one_guest_reads_neither_policies_nor_counters_of_the_others() {
     assert!(opened[ports[0].as_str()].iter().any(|pin| pin.contains("/g") && !pin.ends_with("/CONTROL")));
     for port in &ports[1..] {
         let opened = &opened[port.as_str()];
-        let of_policies: Vec<&String> =
-            opened.iter().filter(|pin| pin.contains("/g") && !pin.ends_with("/CONTROL")).collect();
+        // Those of the policy on the port are opened once, too, for the memory that they take.
+        let of_port = ["/CONTROL", "/CLAIMS"];
+        let is_of_port = |pin: &String| of_port.iter().any(|name| pin.ends_with(name));
+        let of_policies: Vec<&String> = opened.iter().filter(|pin| pin.contains("/g") && !is_of_port(pin)).collect();
         assert!(of_policies.is_empty(), "{port}: {of_policies:?}");
         let mut often: BTreeMap<&String, usize> = BTreeMap::new();
         opened.iter().for_each(|pin| *often.entry(pin).or_default() += 1);

@@ -1,5 +1,6 @@
 //! Two guests behind ports of a bridge, and the machine itself on the bridge. Whoever is behind a port may send whatever frames he likes.
 
+mod claims;
 mod detach;
 mod isolation;
 mod listings;

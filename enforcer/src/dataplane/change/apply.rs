@@ -73,6 +73,12 @@ pub fn apply(plan: &Plan<'_>) -> Result<Vec<Applied>, DataplaneError> {
     }
     let mut applied = result.map_err(on_old_kernels)?;
     // The policy is active. Later problems are reported, but they are not errors.
+    if plan.interfaces.iter().any(|one| one.protects == Protects::Guest)
+        && let Err(error) = write_addresses(&host)
+        && let Some(first) = applied.first_mut()
+    {
+        first.warnings.push(format!("{:#}", anyhow::Error::from(error)));
+    }
     match all_protected() {
         Ok(protected) => said.extend(totals::save_each(protected.iter().filter(|one| is_planned(one)))),
         Err(error) => {

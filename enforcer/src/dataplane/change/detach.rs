@@ -5,6 +5,7 @@ use std::path::Path;
 
 use enforcer_common::Direction;
 
+use super::refresh::write_addresses;
 use super::takeover;
 use crate::dataplane::error::{Context as _, DataplaneError};
 use crate::dataplane::hook::attach::{MADE_CLSACT, remove_clsact, remove_pins, take_off};
@@ -75,6 +76,10 @@ pub fn detach(only: &[String]) -> Result<Vec<Removed>, DataplaneError> {
         && all_protected().is_ok_and(|left| left.iter().all(|one| one.record.slot() != THIS_MACHINE))
     {
         host.remove_slot_of_this_machine()?;
+    }
+    if !removed.is_empty() {
+        // The addresses of guests that are gone are nobody's.
+        write_addresses(&host)?;
     }
     Ok(removed)
 }

@@ -7,6 +7,7 @@ pub(super) mod confirm_within;
 pub(super) mod counting;
 pub(super) mod deadline;
 pub(super) mod detach;
+mod dispatchers;
 pub(super) mod gone;
 pub(super) mod leave_native;
 pub(super) mod outlook;

@@ -4,10 +4,11 @@ use aya::maps::{Map, MapData};
 use enforcer_common::layout::map;
 
 use crate::dataplane::error::{Context as _, DataplaneError};
+use crate::dataplane::load::holders::write_holders;
 use crate::dataplane::load::own::{Own, context_own, write_listeners, write_own, write_own_filter};
 use crate::dataplane::pin::lock::lock;
 use crate::dataplane::pin::pins::HostPins;
-use crate::dataplane::pin::protected::interfaces_of_this_machine;
+use crate::dataplane::pin::protected::{all_protected, of_this_machine};
 use crate::host::netns;
 use crate::host::snapshot::LiveError;
 use crate::host::sockets::Sockets;
@@ -24,13 +25,18 @@ pub fn refresh_addresses() -> Result<(), DataplaneError> {
 
 /// Writes the own addresses that belong to the interfaces protected now. The caller holds the lock.
 pub(super) fn write_addresses(host: &HostPins) -> Result<(), DataplaneError> {
+    if !host.map(map::OWN).exists() && !host.map(map::HOLDERS).exists() {
+        return Ok(());
+    }
+    let protected = all_protected()?;
+    let own = Own::read(&of_this_machine(&protected))?;
+    write_holders(host, &own, &protected)?;
     if !host.map(map::OWN).exists() {
         return Ok(());
     }
+    let now = own.keys()?;
     let own = MapData::from_pin(host.map(map::OWN)).with_context(context_own)?;
     let filter = MapData::from_pin(host.map(map::OWN_FILTER)).with_context(context_own)?;
-    let protected = interfaces_of_this_machine()?;
-    let now = Own::read(&protected)?.keys()?;
     write_own(Map::from_map_data(own).and_then(TryInto::try_into).with_context(context_own)?, &now)?;
     write_own_filter(&filter, &now)
 }

@@ -9,8 +9,9 @@ use enforcer_common::layout::{Config, Direct};
 use jiff::Timestamp;
 
 use crate::dataplane::change::applied::{Applied, AtDeadline};
-use crate::dataplane::change::confirm_within::{Deadline, after_switch, at_deadline, before_switch, last_good};
+use crate::dataplane::change::confirm_within::{Deadline, after_switch, at_deadline, before_switch};
 use crate::dataplane::change::counting::{begin_at_zero_elsewhere, in_force};
+use crate::dataplane::change::dispatchers::load_ways;
 use crate::dataplane::change::seed::seed;
 use crate::dataplane::change::switch::{ORDER, Old, Staged, direction_record, publish, sweep};
 use crate::dataplane::change::takeover::Predecessor;
@@ -19,10 +20,11 @@ use crate::dataplane::hook::aside::finish_interrupted;
 use crate::dataplane::hook::attach;
 use crate::dataplane::hook::choose::choose_outbound;
 use crate::dataplane::hook::found::judged_again;
-use crate::dataplane::hook::programs::{TC_BESIDE, Wanted, load_all, load_dispatchers};
+use crate::dataplane::hook::programs::{TC_BESIDE, Wanted, load_all};
 use crate::dataplane::kinds::{AttachMode, Attached, Hook, hook_of};
-use crate::dataplane::load::fill::fill;
-use crate::dataplane::load::object::{self, Load, Loader, Object};
+use crate::dataplane::load::fill::{fill, fill_claims};
+use crate::dataplane::load::holders::add_holders;
+use crate::dataplane::load::object::{self, Load, Loader};
 use crate::dataplane::load::own;
 use crate::dataplane::mode::control;
 use crate::dataplane::mode::pending::{DeadlineKind, Pending};
@@ -32,7 +34,7 @@ use crate::dataplane::pin::document::write_record;
 use crate::dataplane::pin::folder::make_dir;
 use crate::dataplane::pin::host_slot::{self, HostSlot};
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
-use crate::dataplane::pin::protected::{all_protected, interfaces_of_this_machine};
+use crate::dataplane::pin::protected::{all_protected, of_this_machine};
 use crate::dataplane::pin::record::{InterfaceRecord, PolicyRecord, RecordedRule};
 use crate::dataplane::pin::slots;
 use crate::dataplane::plan::{Plan, PlannedInterface};
@@ -43,6 +45,7 @@ use crate::dataplane::sys::clock::Clock;
 use crate::host::links::{Link, bridge_of};
 use crate::host::netns;
 use crate::host::snapshot::Snapshot;
+use crate::policy::claims::Claims;
 use crate::policy::modes::{Modes, Protects};
 use crate::policy::ruleset::Scope;
 use crate::state::last_good::{LastGood, State};
@@ -67,6 +70,8 @@ pub(super) struct Upcoming {
     modes: Modes,
     resulting: Resulting,
     config: Config,
+    /// What the guest behind it may claim to be.
+    claims: Claims,
     /// A change window is open and stays open; these are the modes that it returns to.
     window: Option<Modes>,
     /// What is subtracted from its counters.
@@ -88,7 +93,8 @@ pub(super) fn stage_and_switch<'a>(
     let configs: Vec<OnceCell<Config>> = targets.iter().map(|_| OnceCell::new()).collect();
     let mut loader = Loader::new();
     // Both clocks tick alike until the next boot, at which nothing of this is left.
-    let clock = match all_protected()?.first() {
+    let protected = all_protected()?;
+    let clock = match protected.first() {
         Some(one) => one.record.clock,
         None => Clock::read(&mut loader.bare()?)?,
     };
@@ -97,9 +103,9 @@ pub(super) fn stage_and_switch<'a>(
     let assignment = slots::assign(host, &plan.ruleset.rules, || in_force(plan), now)?;
     begin_at_zero_elsewhere(plan, &assignment)?;
     make_dir(&host.generation(generation))?;
-    let mut interfaces = interfaces_of_this_machine()?;
+    let mut interfaces = of_this_machine(&protected);
     interfaces.extend(targets.iter().filter(|one| one.planned.protects == Protects::Host).map(|one| one.link.index));
-    let (mut taken, mut untold) = (HostSlot::taken()?, Some((interfaces, snapshot()?.sockets)));
+    let (mut taken, mut untold) = (HostSlot::taken(&protected), Some((interfaces.clone(), snapshot()?.sockets)));
     let mut objects = Vec::new();
     for (position, (target, config)) in targets.into_iter().zip(&configs).enumerate() {
         let (load, wanted) = stage(plan, links, target, host, netns, generation, clock.hz, &mut taken, staged)?;
@@ -111,7 +117,10 @@ pub(super) fn stage_and_switch<'a>(
         if position == 0 {
             fill(&object, plan.ruleset, &assignment.slots)?;
         }
-        // The addresses and listeners of guests are not known.
+        if load.slot.is_guest() {
+            fill_claims(&object, load.claims)?;
+        }
+        // The listeners of guests are not known.
         if let Some((interfaces, sockets)) = untold.take_if(|_| !load.slot.is_guest()) {
             own::write_own_addresses(&mut object, &interfaces)?;
             own::write_listeners(object.direct.map(Direct::Listeners), &sockets)?;
@@ -124,7 +133,7 @@ pub(super) fn stage_and_switch<'a>(
         // An object has some thirty maps open.
         if objects.len() == OBJECTS_AT_ONCE {
             load_all(&mut objects)?;
-            load_ways(&mut objects, staged);
+            load_ways(&mut objects, staged.iter_mut().map(|one| &mut one.staged));
             objects.clear();
         }
     }
@@ -137,7 +146,7 @@ pub(super) fn stage_and_switch<'a>(
     loaded
         .unwrap_or_else(|_| Err(DataplaneError::NotAllowed("the thread that loads programs has failed".to_owned())))?;
     kept?;
-    load_ways(&mut objects, staged);
+    load_ways(&mut objects, staged.iter_mut().map(|one| &mut one.staged));
     let record = PolicyRecord {
         policy_hash: plan.ruleset.hash.clone(),
         origin: plan.origin.clone(),
@@ -158,6 +167,9 @@ pub(super) fn stage_and_switch<'a>(
         take_over(&mut one.bases, &one.staged.pins, &assignment.taken_over)?;
         one.bases.write(&one.staged.pins, generation)?;
     }
+    let guests = staged.iter().filter(|one| one.staged.protects == Protects::Guest);
+    let guests: Vec<(u32, &Claims)> = guests.map(|one| (one.config.slot, &one.claims)).collect();
+    add_holders(host, &interfaces, &guests)?;
     // From here on, hook by hook, packets are judged by the new policy.
     let ends_for = plan.ruleset.settings.flows.udp;
     for one in staged.iter_mut() {
@@ -177,7 +189,7 @@ pub(super) fn stage_and_switch<'a>(
     for one in staged.iter() {
         let is_for_good = deadline.is_none() && one.window.is_none();
         after_switch(&one.staged, is_for_good, &clock, ends_for)?;
-        let Upcoming { staged: one, modes, config, resulting, left_native, .. } = one;
+        let Upcoming { staged: one, modes, config, claims, resulting, left_native, .. } = one;
         let mut record = InterfaceRecord {
             interface: one.interface.clone(),
             netns,
@@ -191,6 +203,7 @@ pub(super) fn stage_and_switch<'a>(
             applied: now,
             clock,
             config: config.to_words(),
+            claims: claims.clone(),
             bpf_log: plan.bpf_log,
             site_modes: Some(resulting.site),
             settled_modes: Some(resulting.settled),
@@ -256,22 +269,6 @@ pub(super) fn keep_for_later(plan: &Plan<'_>, one: &mut Upcoming) -> Result<(), 
     let context = || "nothing was changed".to_owned();
     staged.kept = Some(state.before().with_context(context)?);
     state.stage(&next).with_context(context)
-}
-
-/// Loads the dispatchers of these objects. Where the kernel does not take one, audit remains.
-fn load_ways(objects: &mut [(Object, Vec<Wanted>)], staged: &mut [Upcoming]) {
-    // The last ones: those before them are loaded already.
-    let first = staged.len() - objects.len();
-    for ((object, _), one) in objects.iter_mut().zip(&mut staged[first..]) {
-        let Staged { pins, generation, inbound, outbound, old, at_deadline, .. } = &mut one.staged;
-        let AtDeadline::Confirmed { .. } = at_deadline else { continue };
-        let Some(before) = old.as_ref().and_then(last_good) else { continue };
-        let (folder, confirmed) = (pins.generation(*generation), pins.generation(before.record.generation));
-        let hooks = [hook_of(inbound.attach_mode), hook_of(outbound.attach_mode)];
-        if let Err(error) = load_dispatchers(object, &folder, &confirmed, hooks) {
-            *at_deadline = AtDeadline::Audit(format!("{:#}", anyhow::Error::from(error)));
-        }
-    }
 }
 
 /// Prepares the pins of one interface, and returns the programs to load.
@@ -356,7 +353,16 @@ pub(super) fn stage<'a>(
     }
     next.fallback = fallback;
     let is_new = next.old.is_none();
-    staged.push(Upcoming { staged: next, modes, resulting, config: Config::default(), window, bases, left_native });
+    staged.push(Upcoming {
+        staged: next,
+        modes,
+        resulting,
+        config: Config::default(),
+        claims: planned.claims.clone(),
+        window,
+        bases,
+        left_native,
+    });
     make_dir(&pins.state())?;
     if is_new {
         pins.write_owner(&link.name, netns, link.index)?;
@@ -376,6 +382,7 @@ pub(super) fn stage<'a>(
         ruleset: plan.ruleset,
         link,
         is_bridge_port: bridge_of(link, links).is_some(),
+        claims: &planned.claims,
         scope: planned.scope.or(plan.ruleset.settings.scope).unwrap_or(Scope::All),
         slot: HostSlot::new(number, &pins, host),
         interface: pins,

@@ -7,6 +7,7 @@ use std::fmt::{self, Display, Formatter};
 use enforcer_common::{Direction, Mode};
 use jiff::Timestamp;
 
+use super::refresh::write_addresses;
 use super::straighten::{finish_confirmation, is_crooked};
 use super::switch::{ORDER, Old, Staged, publish, sweep};
 use crate::dataplane::error::{Context as _, DataplaneError};
@@ -159,7 +160,10 @@ pub(in crate::dataplane) fn finish(is_meant: impl Fn(&Pending) -> bool) -> Resul
         found.push(WayBack { interface: one.interface.clone(), deadline: pending.at(), end, modes });
     }
     // What cannot be removed is tried again by the next command.
-    let _ = sweep(&HostPins::of(netns));
+    let host = HostPins::of(netns);
+    let _ = sweep(&host);
+    // The guests have the addresses again that they had before.
+    let _ = write_addresses(&host);
     Ok(found)
 }
 

@@ -13,6 +13,8 @@ use crate::dataplane::load::object::Object;
 use crate::dataplane::pin::record::Slot;
 use crate::dataplane::sys::batch::write_entries;
 use crate::dataplane::sys::mapped::with_memory;
+use crate::dataplane::sys::words::mapped_words;
+use crate::policy::claims::Claims;
 use crate::policy::ranges::Ranges4;
 use crate::policy::ruleset::{Ruleset, Table};
 
@@ -28,6 +30,19 @@ pub(in crate::dataplane) fn fill(object: &Object, ruleset: &Ruleset, slots: &[Sl
     }
     write_ranges(object, &ruleset.ranges)?;
     fill_prefixes6(&object.ebpf, ruleset)
+}
+
+/// Writes the addresses that a guest may claim.
+pub(in crate::dataplane) fn fill_claims(object: &Object, claims: &Claims) -> Result<(), DataplaneError> {
+    let entries: Vec<([u32; 5], u32)> = claims.table().into_iter().map(|(net, said)| (key_of(net), said)).collect();
+    write_entries(trie(&object.ebpf, map::CLAIMS)?, &entries)
+        .with_context(|| "cannot write the addresses of a guest".to_owned())
+}
+
+/// The key of a prefix in a table that has both families: its length, and its words, of which those of IPv4 are mapped.
+pub(in crate::dataplane) fn key_of(net: IpNet) -> [u32; 5] {
+    let [a, b, c, d] = mapped_words(net.network());
+    [u32::from(net.prefix_len()) + if net.addr().is_ipv4() { 96 } else { 0 }, a, b, c, d]
 }
 
 /// Writes a whole array.
@@ -106,7 +121,7 @@ fn fill_prefixes6(object: &Ebpf, ruleset: &Ruleset) -> Result<(), DataplaneError
 }
 
 /// The map data of a trie of the object.
-fn trie<'a>(object: &'a Ebpf, name: &str) -> Result<&'a MapData, DataplaneError> {
+pub(in crate::dataplane) fn trie<'a>(object: &'a Ebpf, name: &str) -> Result<&'a MapData, DataplaneError> {
     match object.map(name) {
         Some(Map::LpmTrie(data)) => Ok(data),
         _ => Err(DataplaneError::NotAllowed(format!("the BPF object has no trie {name}"))),

@@ -2,6 +2,7 @@
 
 pub(super) mod direct;
 pub(super) mod fill;
+pub(super) mod holders;
 #[cfg(test)]
 pub(super) mod loops;
 pub(super) mod object;

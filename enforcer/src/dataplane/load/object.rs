@@ -20,6 +20,7 @@ use crate::dataplane::sys::kernel::{allow_memory, takes_frags, tells_decrypted};
 use crate::dataplane::sys::open::open_map;
 use crate::host::links::Link;
 use crate::host::sockets::{EPHEMERAL_OF_GUESTS, ephemeral_ports};
+use crate::policy::claims::Claims;
 use crate::policy::ruleset::{Ruleset, Scope};
 
 pub(in crate::dataplane) static OBJECT: &[u8] =
@@ -34,6 +35,7 @@ pub(in crate::dataplane) struct Load<'a> {
     pub(in crate::dataplane) link: &'a Link,
     pub(in crate::dataplane) is_bridge_port: bool,
     pub(in crate::dataplane) scope: Scope,
+    pub(in crate::dataplane) claims: &'a Claims,
     pub(in crate::dataplane) interface: InterfacePins,
     pub(in crate::dataplane) slot: HostSlot,
     pub(in crate::dataplane) host: &'a HostPins,
@@ -108,7 +110,7 @@ pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, Datapl
     for row in MAPS {
         match row.room {
             Room::Direct(_) | Room::Program(_) | Room::Bytes(_) => {}
-            Room::Entries { .. } | Room::Flows { .. } | Room::Matrix(_) | Room::Prefixes6
+            Room::Entries { .. } | Room::Flows { .. } | Room::Matrix(_) | Room::Prefixes6 | Room::Claims
                 if row.is_shared_with_copies() =>
             {
                 let path = pinned(row);
@@ -116,7 +118,7 @@ pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, Datapl
                     open_map(&path)?.info().with_context(|| format!("cannot look at the map {}", path.display()))?;
                 loader.map_max_entries(row.name, info.max_entries()).map_pin_path(row.name, path);
             }
-            Room::Entries { .. } | Room::Flows { .. } | Room::Matrix(_) | Room::Prefixes6 => {
+            Room::Entries { .. } | Room::Flows { .. } | Room::Matrix(_) | Room::Prefixes6 | Room::Claims => {
                 // LRU maps with few entries have no free entries on some CPUs.
                 loader.map_max_entries(row.name, 1024);
             }
@@ -148,7 +150,7 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
     let pinned = |row: &MapRow| pin_of(row, &load.interface, &load.slot, load.host, load.generation);
     loader.override_global(map::CONFIG, config, true).override_global(aya_log::LEVEL, load.log.level(), true);
     for row in MAPS {
-        let Some(entries) = entries(row.room, load.ruleset, load.slot.is_guest()) else { continue };
+        let Some(entries) = entries(row.room, load) else { continue };
         let path = pinned(row);
         loader.map_max_entries(row.name, reused(&path, entries)?).map_pin_path(row.name, path);
     }
@@ -159,7 +161,8 @@ fn object<'a>(loader: &mut EbpfLoader<'a>, load: &Load<'_>, config: &'a Config) 
 }
 
 /// The number of entries with which aya creates a map for this policy; `None`: aya does not create this map.
-fn entries(room: Room, ruleset: &Ruleset, is_guest: bool) -> Option<u32> {
+fn entries(room: Room, load: &Load<'_>) -> Option<u32> {
+    let (ruleset, is_guest) = (load.ruleset, load.slot.is_guest());
     match room {
         Room::Direct(_) => None,
         Room::Program(entries) | Room::Bytes(entries) => Some(entries),
@@ -168,6 +171,7 @@ fn entries(room: Room, ruleset: &Ruleset, is_guest: bool) -> Option<u32> {
             Some(ruleset.settings.flows.entries.unwrap_or(if is_guest { guest } else { host }))
         }
         Room::Matrix(direction) => at_least_one(ruleset.table(direction).matrix.len()),
+        Room::Claims => at_least_one(load.claims.table().len()),
         Room::Prefixes6 => at_least_one(ruleset.prefixes.keys().filter(|net| net.addr().is_ipv6()).count()),
     }
 }
@@ -228,7 +232,7 @@ pub(in crate::dataplane) fn config(load: &Load<'_>) -> Config {
     let features = features & !decrypts;
     let ephemeral = if is_guest { EPHEMERAL_OF_GUESTS } else { ephemeral_ports() };
     let jiffies = |seconds: u32| seconds.saturating_mul(load.hz);
-    Config {
+    let mut config = Config {
         features,
         interface: load.link.index,
         columns_in: table(Direction::Inbound).columns.max(1),
@@ -243,7 +247,12 @@ pub(in crate::dataplane) fn config(load: &Load<'_>) -> Config {
         events_per_second: EVENTS_PER_SECOND,
         one_way: jiffies(settings.flows.one_way),
         slot: load.slot.number,
+        ..Config::default()
+    };
+    if is_guest {
+        load.claims.tell(&mut config);
     }
+    config
 }
 
 #[cfg(test)]

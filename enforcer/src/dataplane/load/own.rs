@@ -54,6 +54,11 @@ impl Own {
         Ok(Self { addresses, tentative, hardware: delivered_by_bridges(&links) })
     }
 
+    /// Addresses and broadcast addresses.
+    pub(in crate::dataplane) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().copied()
+    }
+
     /// The keys of the table. Hardware addresses are left out if there is no room: what a bridge delivers is also found by its IP address.
     ///
     /// # Errors

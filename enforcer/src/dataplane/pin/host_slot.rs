@@ -8,7 +8,7 @@ use enforcer_common::layout::{Config, MapOwner, MapRow};
 
 use crate::dataplane::error::DataplaneError;
 use crate::dataplane::pin::pins::{HostPins, InterfacePins};
-use crate::dataplane::pin::protected::{Protected, all_protected};
+use crate::dataplane::pin::protected::Protected;
 use crate::dataplane::pin::record::InterfaceRecord;
 use crate::policy::modes::Protects;
 
@@ -48,9 +48,9 @@ impl HostSlot {
         slots.filter(|(slot, _)| found.insert(slot.clone())).collect()
     }
 
-    /// The numbers that interfaces of this network namespace have.
-    pub(in crate::dataplane) fn taken() -> Result<BTreeSet<u32>, DataplaneError> {
-        Ok(all_protected()?.iter().map(|one| one.record.slot()).collect())
+    /// The numbers that these interfaces have.
+    pub(in crate::dataplane) fn taken(protected: &[Protected]) -> BTreeSet<u32> {
+        protected.iter().map(|one| one.record.slot()).collect()
     }
 
     /// Whether it belongs to a guest.

@@ -79,8 +79,12 @@ pub(in crate::dataplane) fn all_protected() -> Result<Vec<Protected>, DataplaneE
 /// # Errors
 /// When the pins cannot be read.
 pub(in crate::dataplane) fn interfaces_of_this_machine() -> Result<BTreeSet<u32>, DataplaneError> {
-    let of_this_machine = all_protected()?.into_iter().filter(|one| one.record.protects == Protects::Host);
-    Ok(of_this_machine.map(|one| one.record.index).collect())
+    Ok(of_this_machine(&all_protected()?))
+}
+
+/// Those of them that protect this machine, by index.
+pub(in crate::dataplane) fn of_this_machine(protected: &[Protected]) -> BTreeSet<u32> {
+    protected.iter().filter(|one| one.record.protects == Protects::Host).map(|one| one.record.index).collect()
 }
 
 /// The recorded policy of an interface.

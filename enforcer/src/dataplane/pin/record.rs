@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use enforcer_common::layout::Config;
 use enforcer_common::{Direction, Mode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::dataplane::kinds::DirectionRecord;
 use crate::dataplane::plan::BpfLog;
 use crate::dataplane::sys::clock::Clock;
+use crate::policy::claims::Claims;
 use crate::policy::modes::{Protects, SaidModes};
 use crate::policy::ruleset::{Action, Rule, Settings, SourceRow};
 use crate::policy::site::OfEstate;
@@ -39,8 +41,11 @@ pub struct InterfaceRecord {
     pub applied: Timestamp,
     /// The clock of the programs, to convert jiffies into time.
     pub clock: Clock,
-    /// The constants of the programs, as [`Config::to_words`](enforcer_common::layout::Config::to_words) gives them.
-    pub config: [u64; 14],
+    /// The constants of the programs, as [`Config::to_words`] gives them.
+    pub config: [u64; Config::WORDS],
+    /// What the guest behind it may claim to be.
+    #[serde(default)]
+    pub claims: Claims,
     /// Which packets the programs log.
     #[serde(default)]
     pub bpf_log: BpfLog,

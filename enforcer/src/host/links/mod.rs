@@ -16,11 +16,13 @@ use crate::failure::Failure;
 mod children;
 mod filters;
 mod neighbours;
+mod routers;
 mod stack;
 
 pub use children::{Child, children};
 pub use filters::{Filter, filters};
 pub use neighbours::probe_neighbours;
+pub use routers::routers;
 pub use stack::{bridge_of, delivered_by_bridges, with_those_above};
 
 /// Netlink did not answer.

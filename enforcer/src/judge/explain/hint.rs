@@ -62,6 +62,9 @@ pub fn hint(known: &Known<'_>, tuple: &Tuple, found: Found, rule: Option<&Rule>)
             side(tuple.direction)
         )),
         Reason::Martian => Some("no policy permits this source address from the wire".into()),
+        Reason::Spoofed => Some(
+            "the entry of this port under `interfaces` says what the guest may claim: `addresses`, `shared`, `mac`, `router`, `dhcp-server`".into(),
+        ),
         Reason::Flow
         | Reason::FragmentPass
         | Reason::LinkControl

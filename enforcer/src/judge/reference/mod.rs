@@ -3,6 +3,7 @@
 //! It parses packets by itself, reads the rules instead of the tables, and keeps its own memory: with the decision code it
 //! shares the names of directions, modes, verdicts and reasons, and nothing else. It is not fast and need not be.
 
+mod claims;
 mod finding;
 mod look;
 mod memory;
@@ -22,7 +23,7 @@ use packet::{Fragment, Ip, Link, Rest, Upper};
 use crate::judge::host::Host;
 use crate::judge::reference::finding::Finding;
 use crate::judge::reference::read::{
-    Extent, Read, conversation_of, is_dhcp_answer, is_multicast, logical_link_control, may_be_unspecified, read,
+    Extent, Read, conversation_of, is_dhcp_answer, is_ip, is_multicast, logical_link_control, may_be_unspecified, read,
 };
 use crate::policy::ruleset::{Ruleset, Scope};
 
@@ -121,13 +122,15 @@ impl<'a> Reference<'a> {
     fn inbound(&mut self, frame: Bytes<'_>, read: &mut Extent) -> Finding {
         let is_bridged = self.is_bridged(frame.bytes);
         let (link, ip) = match self::read(frame) {
-            _ if is_bridged && !Self::is_ip(frame) => return Reason::Forwarded.into(),
+            _ if is_bridged && !is_ip(frame) => return Reason::Forwarded.into(),
             Ok(read) => read,
             Err(reason) => return reason.into(),
         };
         let Some(ip) = ip else { return self.ethertype(Direction::Inbound, &link, frame.bytes.len()) };
         let is_martian = self.is_martian(&ip);
-        if self.is_for_somebody_else(ip.source, ip.destination, is_bridged) {
+        // Of a guest that is asked before anything else, and of this machine before it forwards.
+        let is_returned = claims::is_returned(self.host, &ip);
+        if is_returned || self.is_for_somebody_else(ip.source, ip.destination, is_bridged) {
             if !is_martian {
                 return Reason::Forwarded.into();
             }
@@ -188,6 +191,9 @@ impl<'a> Reference<'a> {
     }
 
     fn outbound(&mut self, frame: Bytes<'_>, read: &mut Extent) -> Finding {
+        if let Some(reason) = claims::refusal(self.host, frame) {
+            return reason.into();
+        }
         let finding = self.outbound_finding(frame, read);
         let is_judged = self.ruleset.settings.outbound_judged;
         if is_judged || matches!(finding.reason, Reason::Denied | Reason::Forwarded) {
@@ -247,11 +253,6 @@ impl<'a> Reference<'a> {
         self.host.addresses.contains(&address.to_canonical())
     }
 
-    /// Whether a frame has an IP header that can be read.
-    fn is_ip(frame: Bytes<'_>) -> bool {
-        matches!(read(frame), Ok((_, Some(_))))
-    }
-
     fn is_for_somebody_else(&self, source: IpAddr, destination: IpAddr, is_bridged: bool) -> bool {
         self.scope_is_host()
             && !self.is_own(destination)
@@ -262,7 +263,7 @@ impl<'a> Reference<'a> {
         let source = ip.source;
         // Who defends an address that we also have answers from it.
         let is_ours = !self.host.guest && self.is_own(source) && !ip.is_advertisement;
-        source.is_loopback() || is_multicast(source) || is_ours
+        source.is_loopback() || is_multicast(source) || is_ours || claims::is_returned(self.host, ip)
     }
 
     fn ethertype(&self, direction: Direction, link: &Link<'_>, frame: usize) -> Finding {

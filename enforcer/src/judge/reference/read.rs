@@ -40,6 +40,11 @@ pub(super) fn read(frame: Bytes<'_>) -> Result<(Link<'_>, Option<Ip<'_>>), Reaso
     Ok((link, ip))
 }
 
+/// Whether a frame has an IP header that can be read.
+pub(super) fn is_ip(frame: Bytes<'_>) -> bool {
+    matches!(read(frame), Ok((_, Some(_))))
+}
+
 /// What an inbound packet is read as where nothing has been judged of it.
 pub(super) fn conversation_of(ip: &Ip<'_>, is_super_packet: bool) -> Option<Read> {
     let rest = ip.rest.as_ref().ok().filter(|rest| !matches!(rest.fragment, Fragment::Later { .. }))?;

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
 use enforcer_common::decide::{self, Judgement};
 use enforcer_common::frame::Frame;
@@ -19,6 +19,7 @@ use ipnet::{IpNet, Ipv6Net};
 use crate::judge::host::Host;
 use crate::policy::ruleset::{Action, Match, Ruleset, Scope};
 use least_recent::Recent;
+use words::{address6, canonical, longest, mac_word};
 
 /// Jiffies a second: the clock of these tables counts milliseconds.
 const HZ: u32 = 1000;
@@ -32,6 +33,7 @@ pub struct HostTables<'a> {
     ruleset: &'a Ruleset,
     host: &'a Host,
     config: Config,
+    claims: BTreeMap<IpNet, u32>,
     /// Lengths of IPv6 prefixes that occur, longest first: a lookup need not try the others.
     lengths: Vec<u8>,
     now: Cell<u64>,
@@ -56,7 +58,7 @@ impl<'a> HostTables<'a> {
         let mut lengths: Vec<u8> = of_ipv6.map(IpNet::prefix_len).collect();
         lengths.sort_unstable_by(|a, b| b.cmp(a));
         lengths.dedup();
-        let config = Config {
+        let mut config = Config {
             features: ruleset.features() & if host.guest { !Config::DECRYPTS } else { u32::MAX }
                 | if ruleset.settings.scope == Some(Scope::Host) && !host.guest { Config::SCOPE_HOST } else { 0 }
                 | if host.bridge_port { Config::BRIDGE_PORT } else { 0 }
@@ -73,12 +75,17 @@ impl<'a> HostTables<'a> {
             ephemeral_last: u32::from(*host.ephemeral.end()),
             events_per_second: 0,
             one_way: flows.one_way.saturating_mul(HZ),
-            slot: 0,
+            slot: if host.guest { Host::SLOT_OF_GUEST } else { 0 },
+            ..Config::default()
         };
+        if host.guest {
+            host.claims.tell(&mut config);
+        }
         Self {
             ruleset,
             host,
             config,
+            claims: host.claims.table(),
             lengths,
             now: Cell::new(0),
             modes: [Cell::new(Mode::Audit), Cell::new(Mode::Audit)],
@@ -159,11 +166,6 @@ impl<'a> HostTables<'a> {
     #[must_use]
     pub fn flows(&self) -> usize {
         self.flows.borrow().len()
-    }
-
-    /// The host's own view of an address: IPv4 in IPv6 is IPv4.
-    fn canonical(address: [u32; 4]) -> IpAddr {
-        IpAddr::V6(address6(address)).to_canonical()
     }
 }
 
@@ -258,8 +260,16 @@ impl<'t> Tables for &'t HostTables<'_> {
         table.matrix.get(index).copied().unwrap_or(Entry::NONE)
     }
 
+    fn claim(&self, address: [u32; 4]) -> u32 {
+        longest(self.claims.iter(), address)
+    }
+
+    fn holder(&self, address: [u32; 4]) -> u32 {
+        longest(self.host.holders.iter().map(|(net, holder)| (net, holder)), address)
+    }
+
     fn is_own(&self, address: [u32; 4]) -> bool {
-        self.host.addresses.contains(&HostTables::canonical(address))
+        self.host.addresses.contains(&canonical(address))
     }
 
     fn is_own_hardware(&self, address: u64) -> bool {
@@ -268,7 +278,7 @@ impl<'t> Tables for &'t HostTables<'_> {
 
     fn would_forward(&self, family: u8, source: [u32; 4], destination: [u32; 4]) -> bool {
         if family == 4 {
-            return self.host.would_forward(HostTables::canonical(source), HostTables::canonical(destination));
+            return self.host.would_forward(canonical(source), canonical(destination));
         }
         self.host.would_forward(address6(source).into(), address6(destination).into())
     }
@@ -371,17 +381,5 @@ const fn add(counter: &mut Counter, size: Counter) {
     counter.bytes += size.bytes;
 }
 
-/// A hardware address as the decision code has it: the six bytes in the low 48 bits, as they stand in the frame.
-fn mac_word(mac: &[u8; 6]) -> u64 {
-    let [a, b, c, d, e, f] = *mac;
-    u64::from(u32::from_ne_bytes([a, b, c, d])) | u64::from(u16::from_ne_bytes([e, f])) << 32
-}
-
-fn address6(words: [u32; 4]) -> Ipv6Addr {
-    let mut octets = [0; 16];
-    for (bytes, word) in octets.chunks_exact_mut(4).zip(words) {
-        bytes.copy_from_slice(&word.to_ne_bytes());
-    }
-    Ipv6Addr::from_octets(octets)
-}
 pub(in crate::judge::tables) mod least_recent;
+mod words;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Behind, By, Host};
-use crate::policy::site::{read_interfaces, read_name};
+use crate::policy::site::{read_interfaces, read_mac, read_name};
 use crate::text::nearest::did_you_mean;
 use crate::text::yaml::{Node, Reader, Value};
 
@@ -35,29 +35,11 @@ fn entry(reader: &Reader<'_>, node: &Node) -> Option<Behind> {
         let found = read_interfaces(reader, node).into_iter().next()?;
         Some(found.name)
     });
-    let mac = fields.optional("mac").and_then(|node| {
-        let text = reader.string(node, MAC)?;
-        if is_mac(text) {
-            return Some(text.to_ascii_lowercase());
-        }
-        reader.expected(node, MAC);
-        None
-    });
+    let mac = fields.optional("mac").and_then(|node| read_mac(reader, node));
     fields.finish();
     let host_node = host_node?;
     let host = read_name(reader, host_node, "the name of a host")?.to_owned();
     Some(Behind { host, interface, mac, at: host_node.at })
-}
-
-const MAC: &str = "a link address such as `52:54:00:0a:00:01`";
-
-/// Six pairs of hexadecimal digits, of a single device.
-fn is_mac(text: &str) -> bool {
-    let pairs: Vec<&str> = text.split(':').collect();
-    let byte = |pair: &str| u8::from_str_radix(pair, 16).ok().filter(|_| pair.len() == 2 && !pair.starts_with('+'));
-    pairs.len() == 6
-        && pairs.iter().all(|pair| byte(pair).is_some())
-        && byte(pairs[0]).is_some_and(|first| first & 1 == 0)
 }
 
 /// Notes machines that do not exist, that cannot carry a guest, and guests that would carry themselves.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::bound::{Bound, Neighbours, Told};
-use super::{By, Defaults, Estate, EstateRule, Host};
+use super::{Behind, By, Defaults, Estate, EstateRule, Host};
 use crate::policy::catalogue::Catalogue;
+use crate::policy::claims::Claims;
 use crate::policy::modes::{Protects, SaidModes};
-use crate::policy::site::{Echo, HostKeys, Interface, Limit, OfEstate, RemoteHost, Site, aggregated};
+use crate::policy::site::{Echo, HostKeys, Interface, Limit, OfEstate, RemoteHost, Site, aggregated, host as single};
 
 /// What the site of a host is made from: also what its file is written from.
 pub(super) struct Draft<'e> {
@@ -40,7 +41,7 @@ impl Interfaces {
     pub(super) fn list(&self) -> Vec<Interface> {
         match self {
             Self::Said(list) | Self::Ports(list) => list.clone(),
-            Self::All => vec![interface("*", Protects::Host)],
+            Self::All => vec![interface("*")],
             Self::Exported => Vec::new(),
         }
     }
@@ -81,6 +82,7 @@ pub fn site(estate: &Estate, catalogue: &Catalogue, host: &Host) -> Site {
         text: Arc::clone(&estate.text),
         estate: Some(OfEstate { estate: estate.name.clone(), host: host.name.clone() }),
         interfaces: draft.interfaces.list(),
+        interface_places: BTreeMap::new(),
         mode: keys.mode,
         roles: host.roles.clone(),
         peers: nets.into_iter().map(|(name, nets)| (name, aggregated(&nets))).collect(),
@@ -119,8 +121,14 @@ impl<'e> Draft<'e> {
 
 fn interfaces(estate: &Estate, host: &Host) -> Interfaces {
     if !host.behind.is_empty() {
-        let names: BTreeSet<&str> = host.behind.iter().filter_map(|behind| behind.interface.as_deref()).collect();
-        return Interfaces::Ports(names.into_iter().map(|name| interface(name, Protects::Guest)).collect());
+        let ports: BTreeMap<&str, &Behind> =
+            host.behind.iter().rev().filter_map(|behind| Some((behind.interface.as_deref()?, behind))).collect();
+        let port = |(name, behind): (&&str, &&Behind)| Interface {
+            protects: Protects::Guest,
+            claims: claims(host, behind),
+            ..interface(name)
+        };
+        return Interfaces::Ports(ports.iter().map(port).collect());
     }
     let said = [&host.own.interfaces, &estate.defaults.interfaces].into_iter().find(|list| !list.is_empty());
     match (said, host.by) {
@@ -130,8 +138,25 @@ fn interfaces(estate: &Estate, host: &Host) -> Interfaces {
     }
 }
 
-fn interface(name: &str, protects: Protects) -> Interface {
-    Interface { name: name.to_owned(), protects, mode: SaidModes::default(), scope: None }
+fn interface(name: &str) -> Interface {
+    Interface {
+        name: name.to_owned(),
+        protects: Protects::Host,
+        mode: SaidModes::default(),
+        scope: None,
+        claims: Claims::default(),
+    }
+}
+
+/// What a host may claim to be behind the port of a machine: what the estate says of it.
+fn claims(host: &Host, behind: &Behind) -> Claims {
+    let own = host.addresses.iter().filter(|address| !host.shared.contains(address));
+    Claims {
+        addresses: own.copied().map(single).collect(),
+        shared: host.shared.iter().copied().map(single).collect(),
+        mac: behind.mac,
+        ..Claims::default()
+    }
 }
 
 /// What a host says, else what holds for all.

@@ -27,6 +27,7 @@ pub use derive::site;
 pub use load::{Input, is_estate, load, read};
 pub use render::render;
 
+use crate::policy::claims::Mac;
 use crate::policy::site::{HostKeys, Interface, Limit, RoleUse, SiteRule};
 use crate::text::diagnostic::{Position, Text};
 
@@ -104,7 +105,7 @@ pub struct Behind {
     /// The port of the guest there.
     pub interface: Option<String>,
     /// The link address of the guest.
-    pub mac: Option<String>,
+    pub mac: Option<Mac>,
     /// Where the entry stands.
     pub at: Position,
 }

@@ -11,6 +11,7 @@ use super::bound::{Bound, Told};
 use super::derive::{Draft, Interfaces};
 use super::{Estate, Host};
 use crate::policy::catalogue::{Catalogue, Settings, format_ranges};
+use crate::policy::claims::Claims;
 use crate::policy::modes::{Protects, SaidModes};
 use crate::policy::ruleset::{FlowSettings, Scope};
 use crate::policy::site::{Echo, Interface, Limit, Moved, RoleUse};
@@ -134,6 +135,7 @@ fn interface(interface: &Interface) -> String {
     if interface.protects == Protects::Guest {
         more.push_str(", protects: guest");
     }
+    more.push_str(&claims(&interface.claims));
     if let Some(mode) = modes(interface.mode) {
         let _ = write!(more, ", mode: {mode}");
     }
@@ -141,6 +143,25 @@ fn interface(interface: &Interface) -> String {
         let _ = write!(more, ", scope: {}", scope_word(scope));
     }
     if more.is_empty() { name } else { format!("{{name: {name}{more}}}") }
+}
+
+fn claims(claims: &Claims) -> String {
+    let mut more = String::new();
+    for (key, nets) in [("addresses", &claims.addresses), ("shared", &claims.shared)] {
+        if !nets.is_empty() {
+            let nets: Vec<String> = nets.iter().map(address).collect();
+            let _ = write!(more, ", {key}: [{}]", nets.join(", "));
+        }
+    }
+    if let Some(mac) = claims.mac {
+        let _ = write!(more, ", mac: \"{mac}\"");
+    }
+    for (key, is_said) in [("router", claims.router), ("dhcp-server", claims.dhcp_server)] {
+        if is_said {
+            let _ = write!(more, ", {key}: true");
+        }
+    }
+    more
 }
 
 fn modes(said: SaidModes) -> Option<String> {

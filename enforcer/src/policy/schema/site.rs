@@ -110,6 +110,22 @@ pub struct InterfaceSettings {
     /// Which packets are judged on this interface: `all`, or only those addressed to this `host`. Left out: the scope of the site.
     #[schemars(title = "Judged packets")]
     pub scope: Option<Scope>,
+    /// Addresses and prefixes of the guest behind this port: no others may leave it. Left out: they are not known.
+    #[schemars(title = "Addresses of the guest")]
+    pub addresses: Option<OneOrMore<String>>,
+    /// Addresses that the guest may claim and other guests as well, such as that of a cluster. Left out: none.
+    #[schemars(title = "Shared addresses")]
+    pub shared: Option<OneOrMore<String>>,
+    /// Hardware address of the guest: its frames must carry it. Left out: it is not checked.
+    #[schemars(title = "Hardware address of the guest")]
+    pub mac: Option<String>,
+    /// Whether the guest may send what only routers and switches send. Left out: `false`.
+    #[schemars(title = "Router or switch")]
+    pub router: Option<bool>,
+    /// Whether the guest may answer as a DHCP server. Left out: `false`.
+    #[schemars(title = "DHCP server")]
+    #[serde(rename = "dhcp-server")]
+    pub dhcp_server: Option<bool>,
 }
 
 /// One mode for both directions, or a mapping with a mode for each.

@@ -4,6 +4,7 @@
 //! catalogue: its roles exist, their parameters are complete and within range, its peers are addresses.
 
 mod binding;
+mod claims;
 mod limit;
 mod load;
 mod moved;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
 pub(in crate::policy) use binding::role as read_role;
+pub(in crate::policy) use claims::mac as read_mac;
 pub(in crate::policy) use limit::{Known as KnownForLimits, limits as read_limits};
 pub use load::{Error, load, read};
 pub(in crate::policy) use load::{decode, named_bytes};
@@ -39,6 +41,7 @@ pub(in crate::policy) use values::{Written, name as read_name, written as read_w
 pub use values::{parse_ethertype, parse_protocol, protocol_name};
 
 use crate::policy::catalogue::Settings;
+use crate::policy::claims::Claims;
 use crate::policy::modes::{Protects, SaidModes};
 use crate::policy::ruleset::{FlowSettings, Match, Scope};
 use crate::text::diagnostic::{Position, Text};
@@ -52,6 +55,8 @@ pub struct Site {
     pub estate: Option<OfEstate>,
     /// Protected interfaces; empty where the command line named none.
     pub interfaces: Vec<Interface>,
+    /// Where the site names them.
+    pub interface_places: BTreeMap<String, Position>,
     /// Modes of the whole host, where the site says something.
     pub mode: SaidModes,
     /// Roles, in the order of the file.
@@ -133,6 +138,8 @@ pub struct Interface {
     pub mode: SaidModes,
     /// Scope of this interface, over that of the host.
     pub scope: Option<Scope>,
+    /// What a guest behind it may claim to be.
+    pub claims: Claims,
 }
 
 /// Who may ping this host.

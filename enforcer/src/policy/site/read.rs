@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::claims::{Said, claims, refuse_claims_of_others};
 use super::peers::{Peers, peers};
 use super::values::{name, seconds};
 use super::{Echo, Interface, OfEstate, Site, binding, limit, remote, rules};
 use crate::policy::catalogue::Catalogue;
+use crate::policy::claims::Claims;
 use crate::policy::modes::{Protects, SaidModes};
 use crate::policy::ruleset::{FlowSettings, Scope};
 use crate::policy::site::values::modes_words;
@@ -49,7 +51,8 @@ fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_requ
     } else {
         fields.optional("interfaces")
     };
-    let interfaces = interfaces.map(|node| self::interfaces(reader, node)).unwrap_or_default();
+    let interfaces = interfaces.map(|node| placed_interfaces(reader, node, estate.is_some())).unwrap_or_default();
+    let interface_places = interfaces.iter().map(|(one, at)| (one.name.clone(), *at)).collect();
     let role_nodes = fields.optional("roles").map(|node| reader.one_or_more(node, "a list of roles"));
     let roles = reader.each(role_nodes.unwrap_or_default());
     let roles: Vec<_> = roles.filter_map(|node| binding::role(reader, node, catalogue)).collect();
@@ -74,7 +77,8 @@ fn site(reader: &Reader<'_>, root: &Node, catalogue: &Catalogue, interfaces_requ
     fields.finish();
     Some(Site {
         text: Arc::default(),
-        interfaces,
+        interfaces: interfaces.into_iter().map(|(one, _)| one).collect(),
+        interface_places,
         mode: keys.mode,
         estate,
         roles,
@@ -145,36 +149,48 @@ pub(in crate::policy) fn host_keys(reader: &Reader<'_>, fields: &mut Fields<'_, 
 
 /// Reads `interfaces:`.
 pub(in crate::policy) fn interfaces(reader: &Reader<'_>, node: &Node) -> Vec<Interface> {
+    placed_interfaces(reader, node, false).into_iter().map(|(one, _)| one).collect()
+}
+
+/// Reads `interfaces:`, with the places of the names. All of them may lead to one guest, which is not always behind the same port.
+fn placed_interfaces(reader: &Reader<'_>, node: &Node, lead_to_one: bool) -> Vec<(Interface, Position)> {
     let nodes = reader.one_or_more(node, "a list of interfaces");
     if nodes.is_empty() && matches!(node.value, Value::Sequence(_)) {
         reader.error(node, "the list of interfaces is empty");
     }
-    let mut interfaces: Vec<Interface> = Vec::new();
-    let mut names = BTreeSet::new();
+    let mut interfaces = Vec::new();
+    let (mut names, mut said) = (BTreeSet::new(), Vec::new());
     for node in reader.each(nodes) {
-        let Some((interface, name)) = interface(reader, node) else { continue };
+        let Some((interface, name, of_guest)) = interface(reader, node) else { continue };
+        said.extend(of_guest);
         if !names.insert(interface.name.clone()) {
             reader.error(name, format!("the interface `{}` stands twice", interface.name));
         }
-        interfaces.push(interface);
+        interfaces.push((interface, name.at));
+    }
+    if !lead_to_one {
+        refuse_claims_of_others(reader, &said);
     }
     interfaces
 }
 
-fn interface<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<(Interface, &'n Node)> {
+/// Reads an interface. Returns the node of its name, and where the claims of the guest behind it stand.
+fn interface<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<(Interface, &'n Node, Option<Said<'n>>)> {
     let what = "the name of an interface";
-    let (name, protects, mode, scope) = match &node.value {
+    let (name, protects, mode, scope, said) = match &node.value {
         Value::Mapping(_) => {
             let mut fields = reader.fields(node, "an interface")?;
             let name = fields.required("name");
             let protects = [Protects::Host, Protects::Guest].map(|protects| (protects.name(), protects));
-            let protects = fields.optional("protects").and_then(|node| reader.word(node, &protects));
+            let protects =
+                fields.optional("protects").and_then(|node| reader.word(node, &protects)).unwrap_or(Protects::Host);
             let mode = fields.optional("mode").map(|node| modes(reader, node)).unwrap_or_default();
             let scope = fields.optional("scope").and_then(|node| reader.word(node, &SCOPES));
+            let said = claims(reader, &mut fields, name, protects);
             fields.finish();
-            (name?, protects.unwrap_or(Protects::Host), mode, scope)
+            (name?, protects, mode, scope, said)
         }
-        Value::Scalar { .. } | Value::Sequence(_) => (node, Protects::Host, SaidModes::default(), None),
+        Value::Scalar { .. } | Value::Sequence(_) => (node, Protects::Host, SaidModes::default(), None, None),
     };
     let text = reader.string(name, what)?;
     // What the kernel itself accepts (dev_valid_name), without what would need quoting in a pin path.
@@ -191,7 +207,8 @@ fn interface<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<(Interface, &'n 
         reader.note(reader.text.error(name.at, "`lo` cannot be protected").with_hint(hint));
         return None;
     }
-    Some((Interface { name: text.to_owned(), protects, mode, scope }, name))
+    let claims = said.as_ref().map_or_else(Claims::default, |said| said.claims.clone());
+    Some((Interface { name: text.to_owned(), protects, mode, scope, claims }, name, said))
 }
 
 fn modes(reader: &Reader<'_>, node: &Node) -> SaidModes {

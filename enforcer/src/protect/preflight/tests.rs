@@ -4,6 +4,7 @@ use rtnetlink::packet_route::link::InfoKind;
 
 use super::*;
 use crate::dataplane::{OnFilter, Refusal};
+use crate::policy::claims::Claims;
 use crate::policy::ranges::Ranges4;
 use crate::policy::ruleset::{FlowSettings, Ruleset, Settings};
 
@@ -54,6 +55,7 @@ fn all(scope: Option<Scope>, facts: &Facts, about: &InterfaceFacts) -> Vec<Findi
         name: "eth0".to_owned(),
         protects: Protects::Host,
         scope: None,
+        claims: Claims::default(),
         said: crate::dataplane::Said::default(),
     };
     let plan = Plan {

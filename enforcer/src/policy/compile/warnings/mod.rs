@@ -1,5 +1,6 @@
 //! What compiles but may not be meant: the lints of `enforcer check`.
 
+mod claims;
 mod limits;
 mod peers;
 mod ports;
@@ -26,6 +27,7 @@ pub(super) fn warnings(
     out: &mut Vec<Diagnostic>,
 ) {
     let lint = Lint { site, catalogue, services: services(site, catalogue) };
+    lint.claims(out);
     lint.unbound_groups(out);
     lint.peers_left_out(out);
     lint.unused_peers(rules, out);
