@@ -3,6 +3,7 @@
 use std::env::consts::ARCH;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, bail};
 
@@ -54,13 +55,24 @@ impl Target {
         if self.is_own() {
             return Ok(());
         }
-        if shell::find("rustup").is_some() {
-            CommandLine::new(&["rustup", "target", "add", self.triple]).run()?;
+        if !self.has_library() {
+            let line = CommandLine::new(&["rustup", "target", "add", self.triple]);
+            if shell::find("rustup").is_none() {
+                bail!("this Rust has no library for {}, and there is no rustup; with rustup: {line}", self.triple);
+            }
+            line.run()?;
         }
         if shell::find(&self.linker()).is_none() {
             setup::packages(self.packages)?;
         }
         Ok(())
+    }
+
+    /// Whether the compiler beside our cargo has the library of Rust for it.
+    fn has_library(self) -> bool {
+        let rustc = Path::new(&cargo()).with_file_name("rustc");
+        let output = Command::new(rustc).args(["--print", "target-libdir", "--target", self.triple]).output();
+        output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
     }
 
     /// A tool of its compiler, such as `strip`.
@@ -142,6 +154,13 @@ mod tests {
     fn the_newest_symbol_says_which_c_library_is_needed() {
         assert_eq!(newest_glibc(b"\0GLIBC_2.17\0GLIBC_2.2.5\0GLIBC_2.34\0GLIBC_PRIVATE\0"), Some((2, 34)));
         assert_eq!(newest_glibc(b"static"), None);
+    }
+
+    #[test]
+    fn the_library_for_this_machine_is_there() {
+        let own = [ARM64, AMD64].into_iter().find(|target| target.is_own());
+        assert!(own.is_none_or(Target::has_library));
+        assert!(!Target { triple: "no-such-target", ..ARM64 }.has_library());
     }
 
     #[test]
