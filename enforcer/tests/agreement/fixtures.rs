@@ -7,6 +7,7 @@ use enforcer::judge::frame::{self, IPV4, OUR_MAC, V4, ethernet};
 use enforcer::judge::host::Host;
 use enforcer::judge::reference::Reference;
 use enforcer::judge::tables::HostTables;
+use enforcer::policy::claims::Claims;
 use enforcer::policy::ruleset::{FlowSettings, Ruleset};
 use enforcer_common::frame::{Bytes, Outer};
 use enforcer_common::{Direction, Mode, Reason};
@@ -162,6 +163,30 @@ fn what_never_came_from_the_wire_is_not_judged_on_its_way_to_this_host() {
         let (tables, mut reference) = (HostTables::new(&ruleset, &host), Reference::new(&ruleset, &host));
         assert_eq!(tables.judge(Direction::Inbound, &frame).outcome.reason(), reason, "decided: {rules}{guest}");
         assert_eq!(reference.judge(Direction::Inbound, frame).reason, reason, "read: {rules}{guest}");
+    }
+}
+
+#[test]
+fn a_guest_that_is_no_switch_sends_nothing_to_all_bridges() {
+    let ruleset = ruleset();
+    let (bridges, bridges_of_cisco) = ([1, 0x80, 0xc2, 0, 0, 0], [1, 0, 0x0c, 0xcc, 0xcc, 0xcd]);
+    let llc = |to, header: &[u8]| ethernet(to, &[], 38, &[header, &[0; 38][..]].concat());
+    let per_vlan = [0xaa, 0xaa, 3, 0, 0, 0x0c, 1, 0x0b];
+    for (frame, is_switch, reason) in [
+        (llc(bridges, &[0x42, 0x42, 3]), false, Reason::Spoofed),
+        (llc(bridges, &[0x10, 0x10, 3]), false, Reason::Spoofed),
+        (llc(bridges_of_cisco, &per_vlan), false, Reason::Spoofed),
+        (llc(OUR_MAC, &[0x42, 0x42, 3]), false, Reason::Spoofed),
+        (llc(OUR_MAC, &[0x10, 0x10, 3]), false, Reason::Open),
+        (llc(bridges_of_cisco, &per_vlan), true, Reason::Open),
+        (llc(bridges, &[0x42, 0x42, 3]), true, Reason::Open),
+    ] {
+        let claims = Claims { router: is_switch, ..Claims::default() };
+        let host = Host { guest: true, claims, ..Host::default() };
+        let (tables, mut reference) = (HostTables::new(&ruleset, &host), Reference::new(&ruleset, &host));
+        let frame = Bytes::new(&frame);
+        assert_eq!(tables.judge(Direction::Outbound, &frame).outcome.reason(), reason, "decided: {frame:02x?}");
+        assert_eq!(reference.judge(Direction::Outbound, frame).reason, reason, "read: {frame:02x?}");
     }
 }
 
