@@ -217,6 +217,12 @@ pub(super) fn planned_interfaces(
     output: &mut Output<'_>,
 ) -> Result<Vec<PlannedInterface>, Failure> {
     let wrong = |text: String| Err(Failure::BadInput(anyhow::Error::msg(text)));
+    if let Some(of) = site.estate.as_ref().filter(|_| site.interfaces.is_empty()) {
+        return wrong(format!(
+            "no port of this machine is known to lead to the guest `{}`; start the guest, or name its port as `interface` under `behind`",
+            of.host
+        ));
+    }
     if site.interfaces.is_empty() {
         return wrong(
             "the policy names no interface; add `interfaces: [eth0]` to the site file, or `--interface eth0`"

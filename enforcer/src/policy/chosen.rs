@@ -2,7 +2,7 @@
 
 use crate::host::links;
 use crate::policy::catalogue::Catalogue;
-use crate::policy::estate::{self, Estate, Host};
+use crate::policy::estate::{self, Behind, Estate, Host};
 use crate::policy::site::{self, Site};
 use crate::text::diagnostic::{Diagnostic, Findings, Text};
 use crate::text::nearest::did_you_mean;
@@ -33,6 +33,37 @@ pub fn chosen<'e>(estate: &'e Estate, name: Option<&str>) -> Result<&'e Host, Fi
             format!("choose one with `--host`: {}", listed(several.iter().map(|host| host.name.as_str()))),
         )),
     }
+}
+
+/// The host as it is on this machine, if it runs here: only the ports here are its own, and one that the estate does not name is found by the link
+/// address of the guest. Elsewhere it is as the estate says.
+#[must_use]
+pub fn placed(estate: &Estate, host: &Host) -> Host {
+    let mut placed = host.clone();
+    let own = links::addresses().map(|addresses| addresses.own).unwrap_or_default();
+    let machines = estate.hosts_with(&own);
+    placed.behind.retain(|behind| machines.iter().any(|machine| machine.name == behind.host));
+    if placed.behind.is_empty() {
+        return host.clone();
+    }
+    let mut found = Vec::new();
+    for behind in placed.behind {
+        match (&behind.interface, behind.mac) {
+            (None, Some(mac)) => {
+                // Where nobody can be asked, nothing is found, and that is said by who needs a port.
+                let ports = links::ports_of_guest(mac.0).unwrap_or_default();
+                let known = ports.into_iter().map(|port| Behind { interface: Some(port), ..behind.clone() });
+                let before = found.len();
+                found.extend(known);
+                if found.len() == before {
+                    found.push(behind);
+                }
+            }
+            (Some(_), _) | (None, None) => found.push(behind),
+        }
+    }
+    placed.behind = found;
+    placed
 }
 
 /// The site of a host, read from its rendered file, so that what is said of it can be found there.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::host::trusted::Pipes;
 use crate::policy::catalogue::{self, Catalogue};
-use crate::policy::chosen::{chosen, site_of_host};
+use crate::policy::chosen::{chosen, placed, site_of_host};
 use crate::policy::compile;
 use crate::policy::estate::{self, Input};
 use crate::policy::site::{self, OfEstate, Site};
@@ -127,7 +127,7 @@ impl Flags {
             Some(path) => match estate::load(path, &catalogue, pipes)? {
                 Input::Estate(estate) => {
                     let host = chosen(&estate, host).map_err(Error::Host)?;
-                    site_of_host(&estate, &catalogue, host).map_err(Error::Host)?
+                    site_of_host(&estate, &catalogue, &placed(&estate, host)).map_err(Error::Host)?
                 }
                 Input::Site(_) if host.is_some() => return Err(Error::NoEstate),
                 Input::Site(text) => site::read(text, &catalogue).map_err(site::Error::from)?,

@@ -1,7 +1,9 @@
 //! Policies of an estate: the host finds itself, and another host's policy is not replaced by mistake.
 
 use harness::enforcer::Protected;
-use harness::netns::Cable;
+use harness::netns::{Cable, another_interface};
+use harness::packet::{self, Packet};
+use harness::raw::RawSocket;
 
 use super::status;
 
@@ -57,4 +59,37 @@ fn a_machine_finds_itself_in_an_estate_by_its_addresses() {
     protected.try_site(&estate("192.0.2.1"), &["--host", "cuc1"]).expect_code(0);
     protected.try_site(&estate("192.0.2.1"), &["--host", "cuc2"]).expect_code(4);
     expect_host(&protected, "cuc1");
+}
+
+#[test]
+fn a_machine_finds_its_guest_by_the_link_address() {
+    let cable = Cable::new();
+    let (near, bridge) = (&cable.near.interface, another_interface());
+    cable.host.batch(&format!(
+        "link add {bridge} type bridge stp_state 0 forward_delay 0\nlink set {bridge} addrgenmode none up\n\
+         addr flush dev {near}\nlink set {near} master {bridge}\naddr add 198.18.0.1/24 dev {bridge}\n"
+    ));
+    // The second machine has another port for it, which is none of this one.
+    let estate = "estate: reference\ndefaults: {mode: audit}\nhosts:\n  \
+                  hv1: {addresses: [198.18.0.1]}\n  hv2: {addresses: [192.0.2.2]}\n  \
+                  guest: {addresses: [198.18.0.7], behind: [{host: hv1, mac: \"52:54:00:0a:00:01\"}, {host: hv2, interface: lo9}], \
+                  roles: [unity-connection]}\n";
+    let protected = Protected { cable };
+    let ran = protected.try_site(estate, &["--host", "guest"]).expect_code(2);
+    assert!(ran.stderr.contains("known to lead to the guest `guest`"), "{}", ran.stderr);
+    let far = RawSocket::open(&protected.cable.remote, &protected.cable.far.interface);
+    let mac = [0x52, 0x54, 0, 0x0a, 0, 1];
+    let frame = Packet::new().mac(mac, [0xff; 6]).ethertype(packet::ARP).payload(&[0; 46]).build();
+    // The port learns as soon as it forwards, which is a moment after it was added.
+    let mut ran = ran;
+    for _ in 0..200 {
+        far.send(&frame);
+        ran = protected.try_site(estate, &["--host", "guest"]);
+        if ran.code == Some(0) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    ran.expect_code(0);
+    expect_host(&protected, "guest");
 }

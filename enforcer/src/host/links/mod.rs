@@ -16,12 +16,14 @@ use crate::failure::Failure;
 mod children;
 mod filters;
 mod neighbours;
+mod ports;
 mod routers;
 mod stack;
 
 pub use children::{Child, children};
 pub use filters::{Filter, filters};
 pub use neighbours::probe_neighbours;
+pub use ports::ports_of_guest;
 pub use routers::routers;
 pub use stack::{bridge_of, delivered_by_bridges, with_those_above};
 
