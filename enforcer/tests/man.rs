@@ -199,7 +199,7 @@ fn tagged(page: &str) -> BTreeMap<String, BTreeSet<String>> {
         } else if line == ".TP" {
             let tag = lines.next().unwrap();
             if let Some(key) = tag.strip_prefix(r"\fB").and_then(|tag| tag.strip_suffix(r"\fR")) {
-                sections.entry(section.clone()).or_default().insert(key.to_owned());
+                sections.entry(section.clone()).or_default().insert(key.replace(r"\-", "-"));
             }
         }
     }

@@ -2,12 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-use enforcer::fixtures::{HOST, HOST6, SITE, STRANGER, ugly};
-use enforcer::judge::frame::{self, IPV4, OUR_MAC, V4, ethernet};
+use enforcer::fixtures::{HOST, HOST6, SITE, STRANGER, STRANGER6, ugly};
+use enforcer::judge::frame::{self, IPV4, IPV6, OUR_MAC, V4, ethernet};
 use enforcer::judge::host::Host;
 use enforcer::judge::reference::Reference;
 use enforcer::judge::tables::HostTables;
-use enforcer::policy::claims::Claims;
+use enforcer::policy::claims::{Claims, Mac};
 use enforcer::policy::ruleset::{FlowSettings, Ruleset};
 use enforcer_common::frame::{Bytes, Outer};
 use enforcer_common::{Direction, Mode, Reason};
@@ -183,6 +183,30 @@ fn a_guest_that_is_no_switch_sends_nothing_to_all_bridges() {
     ] {
         let claims = Claims { router: is_switch, ..Claims::default() };
         let host = Host { guest: true, claims, ..Host::default() };
+        let (tables, mut reference) = (HostTables::new(&ruleset, &host), Reference::new(&ruleset, &host));
+        let frame = Bytes::new(&frame);
+        assert_eq!(tables.judge(Direction::Outbound, &frame).outcome.reason(), reason, "decided: {frame:02x?}");
+        assert_eq!(reference.judge(Direction::Outbound, frame).reason, reason, "read: {frame:02x?}");
+    }
+}
+
+/// Random packets have a second option of the right kind once in some thousands.
+#[test]
+fn a_link_layer_address_that_is_not_the_guests_is_found_behind_one_that_is() {
+    let ruleset = ruleset();
+    let option = |last| [2, 1, 2, 0, 0, 0, 0, last];
+    let advertisement = |options: &[[u8; 8]]| {
+        let body = [frame::icmp(136, 0), HOST6.octets().to_vec(), options.concat()].concat();
+        ethernet(OUR_MAC, &[], IPV6, &frame::ipv6(HOST6, STRANGER6, 255, &[], 58, &body))
+    };
+    let claims = Claims { mac: Mac::parse("02:00:00:00:00:02"), ..Claims::default() };
+    let host = Host { guest: true, claims, ..Host::default() };
+    for (frame, reason) in [
+        (advertisement(&[]), Reason::Open),
+        (advertisement(&[option(2), option(2)]), Reason::Open),
+        (advertisement(&[option(9)]), Reason::Spoofed),
+        (advertisement(&[option(2), option(9)]), Reason::Spoofed),
+    ] {
         let (tables, mut reference) = (HostTables::new(&ruleset, &host), Reference::new(&ruleset, &host));
         let frame = Bytes::new(&frame);
         assert_eq!(tables.judge(Direction::Outbound, &frame).outcome.reason(), reason, "decided: {frame:02x?}");
