@@ -192,7 +192,7 @@ fn a_confirmed_change_is_on_the_hook_itself_and_nothing_is_left_of_the_dispatche
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
             .collect();
         left.sort();
-        assert_eq!(left, ["CONTROL", "inbound", "outbound"], "{hook}");
+        assert_eq!(left, ["CLAIMS", "CONTROL", "inbound", "outbound"], "{hook}");
         assert!(!folder(&protected, "g1").exists(), "{hook}: nothing goes back any more");
         let (code, json) = status(&protected);
         assert_eq!((code, &json["judges"], &json["at_deadline"]), (Some(0), &"applied".into(), &Value::Null), "{json}");
