@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use aya::maps::MapData;
 use enforcer_common::layout::{Direct, LAYOUT_VERSION, map, mapped, reason_index};
@@ -144,6 +145,26 @@ fn what_was_refused_before_the_command_began_is_left_out() {
     stage.inbound(&refused(24), Reason::NoRule);
     assert_eq!(reader.line()["port"], 24);
     assert_eq!(reader.child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn a_receiver_that_is_not_there_is_told_before_there_is_an_event() {
+    let stage = Stage::new(HTTPS_ONLY, "tc");
+    let mut sending = command(&stage.protected.cable.host, &["events", "--to", "tcp://127.0.0.1:9"]);
+    let mut sending = sending.stderr(Stdio::piped()).spawn().expect("it starts");
+    let end = Instant::now() + Duration::from_secs(60);
+    let code = loop {
+        if let Some(status) = sending.try_wait().expect("it is our child") {
+            break status.code();
+        }
+        if Instant::now() > end {
+            sending.kill().expect("it is our child");
+        }
+        thread::sleep(Duration::from_millis(50));
+    };
+    let mut errors = String::new();
+    sending.stderr.take().expect("piped").read_to_string(&mut errors).expect("text");
+    assert_eq!((code, errors.contains("cannot send events to tcp://127.0.0.1:9: ")), (Some(1), true), "{errors}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub struct Control {
 
 /// What a program is told once, at load. The verifier sees constants and removes what a policy does not use.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(serde::Deserialize, serde::Serialize))]
 #[repr(C)]
 pub struct Config {
     /// [`Config::SCOPED_IN`] and so on.
@@ -103,101 +104,12 @@ impl Config {
     pub const ROUTER: u32 = 1 << 16;
     /// The guest is a DHCP server.
     pub const DHCP_SERVER: u32 = 1 << 17;
-    /// How many words [`Config::to_words`] makes.
-    pub const WORDS: usize = 21;
 
     /// Whether any of these features is on. Read as volatile: the value is written into the object at load.
     #[must_use]
     #[inline(always)]
     pub fn has(&self, feature: u32) -> bool {
         load(&self.features) & feature != 0
-    }
-
-    /// The whole of it as numbers, for a record.
-    #[must_use]
-    pub fn to_words(&self) -> [u64; Self::WORDS] {
-        let Self {
-            features, interface, columns_in, columns_out, hz, one_way, slot, address4, mac_start, mac_end, ..
-        } = *self;
-        let timeouts = [self.timeout_tcp, self.timeout_tcp_closing, self.timeout_udp, self.timeout_icmp];
-        let [tcp, closing, udp, icmp] = timeouts.map(u64::from);
-        let [features, interface, columns_in, columns_out, hz, one_way, slot] =
-            [features, interface, columns_in, columns_out, hz, one_way, slot].map(u64::from);
-        let [address4, mac_start, mac_end] = [address4, mac_start, mac_end].map(u64::from);
-        let [a, b, c, d] = self.address6.map(u64::from);
-        let [first, last, events] = [self.ephemeral_first, self.ephemeral_last, self.events_per_second].map(u64::from);
-        [
-            features,
-            interface,
-            columns_in,
-            columns_out,
-            hz,
-            tcp,
-            closing,
-            udp,
-            icmp,
-            first,
-            last,
-            events,
-            one_way,
-            slot,
-            address4,
-            a,
-            b,
-            c,
-            d,
-            mac_start,
-            mac_end,
-        ]
-    }
-
-    /// Back from [`Self::to_words`].
-    #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "each number goes back to where it came from")]
-    pub fn from_words(words: [u64; Self::WORDS]) -> Self {
-        let [
-            features,
-            interface,
-            columns_in,
-            columns_out,
-            hz,
-            tcp,
-            closing,
-            udp,
-            icmp,
-            first,
-            last,
-            events,
-            one_way,
-            slot,
-            address4,
-            a,
-            b,
-            c,
-            d,
-            mac_start,
-            mac_end,
-        ] = words.map(|number| number as u32);
-        Self {
-            features,
-            interface,
-            columns_in,
-            columns_out,
-            hz,
-            timeout_tcp: tcp,
-            timeout_tcp_closing: closing,
-            timeout_udp: udp,
-            timeout_icmp: icmp,
-            ephemeral_first: first,
-            ephemeral_last: last,
-            events_per_second: events,
-            one_way,
-            slot,
-            address4,
-            address6: [a, b, c, d],
-            mac_start,
-            mac_end,
-        }
     }
 }
 

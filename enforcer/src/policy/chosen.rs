@@ -35,7 +35,7 @@ pub fn chosen<'e>(estate: &'e Estate, name: Option<&str>) -> Result<&'e Host, Fi
     }
 }
 
-/// The host as it is on this machine, if it runs here: only the ports here are its own, and one that the estate does not name is found by the link
+/// The host as it is on this machine, if it runs here: only the ports here are its own, and one that the estate does not name is found by the hardware
 /// address of the guest. Elsewhere it is as the estate says.
 #[must_use]
 pub fn placed(estate: &Estate, host: &Host) -> Host {
@@ -46,24 +46,19 @@ pub fn placed(estate: &Estate, host: &Host) -> Host {
     if placed.behind.is_empty() {
         return host.clone();
     }
-    let mut found = Vec::new();
-    for behind in placed.behind {
-        match (&behind.interface, behind.mac) {
-            (None, Some(mac)) => {
-                // Where nobody can be asked, nothing is found, and that is said by who needs a port.
-                let ports = links::ports_of_guest(mac.0).unwrap_or_default();
-                let known = ports.into_iter().map(|port| Behind { interface: Some(port), ..behind.clone() });
-                let before = found.len();
-                found.extend(known);
-                if found.len() == before {
-                    found.push(behind);
-                }
-            }
-            (Some(_), _) | (None, None) => found.push(behind),
-        }
-    }
-    placed.behind = found;
+    placed.behind = placed.behind.into_iter().flat_map(with_port).collect();
     placed
+}
+
+/// The ports behind which a guest is: the one that is named, or those that are found by the guest's hardware address.
+fn with_port(behind: Behind) -> Vec<Behind> {
+    let (None, Some(mac)) = (&behind.interface, behind.mac) else { return vec![behind] };
+    // Where nobody can be asked, nothing is found, and that is said by who needs a port.
+    let ports = links::ports_of_guest(mac.0).unwrap_or_default();
+    if ports.is_empty() {
+        return vec![behind];
+    }
+    ports.into_iter().map(|port| Behind { interface: Some(port), ..behind.clone() }).collect()
 }
 
 /// The site of a host, read from its rendered file, so that what is said of it can be found there.

@@ -127,7 +127,12 @@ proptest! {
         let (before, after) = (files(&old), files(&new));
         let changed: BTreeSet<String> =
             before.iter().filter(|(name, text)| after[*name] != **text).map(|(name, _)| name.clone()).collect();
-        prop_assert_eq!(changed, talk_to(&old, host), "{}", host);
+        let mut expected = talk_to(&old, host);
+        if !old.hosts[host].behind.is_empty() {
+            // What is in front of a guest checks that it claims these addresses.
+            expected.insert(host.clone());
+        }
+        prop_assert_eq!(changed, expected, "{}", host);
     }
 }
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use harness::netns::another_interface;
+use harness::netns::{another_interface, pins_of};
+use harness::packet::Packet;
+use harness::program::{Outcome, Program};
 use harness::sockets::Reply;
 
 use super::{ENFORCING, Host, SITE, wait_for_value};
@@ -243,6 +245,29 @@ fn a_change_that_waits_to_be_confirmed_is_not_confirmed_by_the_agent() {
     host.run(&["confirm"]).expect_code(0);
     wait_for_value(&true, || host.status("/policy_hash") != hash);
     assert_eq!(host.status("/inbound/mode"), "enforce");
+}
+
+#[test]
+fn another_address_of_a_guest_is_a_change_though_the_policy_is_the_same() {
+    let guest = |claims: &str| {
+        format!("interfaces: [{{name: IF, protects: guest{claims}}}]\nroles: [finesse]\nmode: enforce\n")
+    };
+    let host = Host::with_site(&guest(""));
+    let agent = host.start(&["--check", "1s"]);
+    let program = || Program::pinned(&pins_of(&host.cable.near.interface).join("outbound"));
+    let stranger = Packet::new().ipv4("198.18.50.1", "198.18.0.9").udp(5060, 40_000).build();
+    assert_eq!(program().judge(&stranger), Outcome::Passed);
+    let hash = host.status("/policy_hash");
+    host.write(&guest(", addresses: [198.18.50.2]"));
+    wait_for_value(&Outcome::Dropped, || program().judge(&stranger));
+    assert_eq!(host.status("/policy_hash"), hash);
+    assert!(agent.stop());
+    // Also where it changed while nobody looked.
+    host.write(&guest(", addresses: [198.18.50.1]"));
+    let agent = host.start(&[]);
+    assert_eq!(program().judge(&stranger), Outcome::Passed);
+    assert_eq!(host.status("/policy_hash"), hash);
+    assert!(agent.stop());
 }
 
 #[test]

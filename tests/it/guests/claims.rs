@@ -1,7 +1,8 @@
 //! What a guest claims to be, by raw frames: other guests' addresses, this machine's, and parts in the network that it does not play.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use enforcer_common::packet::UDP;
 use enforcer_common::{Direction, Reason};
@@ -41,10 +42,17 @@ impl World {
     /// Applies a site file for a guest with these claims.
     #[track_caller]
     fn claims(&self, guest: usize, claims: &str, more: &str) -> Ran {
+        self.claims_with(guest, claims, more, &[])
+    }
+
+    /// Likewise, with these options.
+    #[track_caller]
+    fn claims_with(&self, guest: usize, claims: &str, more: &str, options: &[&str]) -> Ran {
         let separator = if claims.is_empty() { "" } else { ", " };
         let port = format!("{{name: {}, protects: guest{separator}{claims}}}", self.ports[guest]);
         let mode = if more.contains("mode:") { "" } else { "mode: enforce\n" };
-        enforcer_with_input(&self.host, &["apply", "-", "--yes"], &format!("interfaces: [{port}]\n{ALLOW}{mode}{more}"))
+        let line = [&["apply", "-", "--yes"], options].concat();
+        enforcer_with_input(&self.host, &line, &format!("interfaces: [{port}]\n{ALLOW}{mode}{more}"))
     }
 
     /// Asks the outbound program of guest A about each of these frames.
@@ -321,6 +329,15 @@ fn a_guest_whose_addresses_are_not_known_claims_nothing_that_is_known_to_be_anot
         of("B's new address", spoofed, from("198.18.7.21")),
         of("B's old address", None, from(B[0])),
     ]);
+    // Nobody confirms that B has another one: it has the one before again.
+    world.claims_with(1, "addresses: [198.18.7.22]", "", &["--confirm-within", "2s"]).expect_code(0);
+    let program = Program::pinned(&pins_of(&world.ports[0]).join("outbound"));
+    let end = Instant::now() + Duration::from_secs(60);
+    while program.judge(&from("198.18.7.21").build()) != Outcome::Dropped {
+        assert!(Instant::now() < end, "B's confirmed address is nobody's");
+        thread::sleep(Duration::from_millis(100));
+    }
+    world.ask(&[of("what B did not get", None, from("198.18.7.22"))]);
     // A prefix is the guest's, but for what somebody else is known to have in it.
     world.claims(0, "addresses: [198.18.7.0/24]", "").expect_code(0);
     world.ask(&[
@@ -351,13 +368,16 @@ fn in_audit_a_forged_frame_is_counted_passes_and_makes_no_flow() {
     let would_drop = &json["interfaces"][0]["verdicts"]["outbound"]["would_drop"]["packets"];
     assert_eq!(would_drop, 2, "{json}");
     // A change of the claims alone is a change: the file is applied, and the programs know of it.
-    world.claims(0, r#"addresses: [198.18.7.20]"#, "mode: enforce\n").expect_code(0);
+    world.claims(0, r#"addresses: [198.18.7.20], mac: "02:00:00:00:00:10""#, "mode: enforce\n").expect_code(0);
     let program = Program::pinned(&pins_of(&world.ports[0]).join("outbound"));
-    assert_eq!(program.judge(&question(B[0], OUTSIDE[0]).build()), Outcome::Passed);
-    assert_eq!(program.judge(&question(A[0], OUTSIDE[0]).build()), Outcome::Dropped);
+    let from = |address: &str| question(address, OUTSIDE[0]).mac(A_MAC, BRIDGE_MAC).build();
+    assert_eq!(program.judge(&from(B[0])), Outcome::Passed);
+    assert_eq!(program.judge(&from(A[0])), Outcome::Dropped);
     let site = format!("interfaces: [{{name: {}, protects: guest}}]\n{ALLOW}", world.ports[0]);
     let live = format!("--live={}", world.ports[0]);
-    let tuple = "out udp 198.18.7.10:5060 -> 198.18.7.2:40000";
-    let explained = enforcer_with_input(&world.host, &["explain", "-", tuple, &live, "--format", "json"], &site);
-    assert_eq!(explained.expect_code(0).json()["reason"], "spoofed");
+    for (address, reason) in [(A[0], "spoofed"), (B[0], "open")] {
+        let tuple = format!("out udp {address}:5060 -> 198.18.7.2:40000");
+        let explained = enforcer_with_input(&world.host, &["explain", "-", &tuple, &live, "--format", "json"], &site);
+        assert_eq!(explained.expect_code(0).json()["reason"], reason);
+    }
 }

@@ -202,7 +202,7 @@ pub(super) fn stage_and_switch<'a>(
             since: one.old.as_ref().map_or(now, |old| old.record.since),
             applied: now,
             clock,
-            config: config.to_words(),
+            config: *config,
             claims: claims.clone(),
             bpf_log: plan.bpf_log,
             site_modes: Some(resulting.site),

@@ -96,7 +96,7 @@ impl<'a> Loader<'a> {
 /// of their own, so that test runs leave no trace.
 pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, DataplaneError> {
     allow_memory();
-    let config = Config::from_words(protected.record.config);
+    let config = protected.record.config;
     let host = HostPins::of(protected.record.netns);
     let of_policy = host.generation(protected.record.generation);
     let ranges = room_for_ranges(&of_policy.join(map::RANGES4))?;
@@ -130,7 +130,7 @@ pub(in crate::dataplane) fn copy(protected: &Protected) -> Result<Object, Datapl
 /// Copies of the programs of a protected interface that use all maps of the active ones, so that a copy can replace one of them.
 pub(in crate::dataplane) fn again(protected: &Protected) -> Result<Object, DataplaneError> {
     let Protected { pins, record, .. } = protected;
-    let config = Config::from_words(record.config);
+    let config = record.config;
     let host = HostPins::of(record.netns);
     let ranges = room_for_ranges(&host.generation(record.generation).join(map::RANGES4))?;
     let slot = HostSlot::of(protected);

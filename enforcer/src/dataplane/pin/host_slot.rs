@@ -68,7 +68,7 @@ impl InterfaceRecord {
     /// The slot of the protected host; 0: this machine.
     #[must_use]
     pub fn slot(&self) -> u32 {
-        Config::from_words(self.config).slot
+        self.config.slot
     }
 }
 

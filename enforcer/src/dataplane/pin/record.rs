@@ -41,8 +41,8 @@ pub struct InterfaceRecord {
     pub applied: Timestamp,
     /// The clock of the programs, to convert jiffies into time.
     pub clock: Clock,
-    /// The constants of the programs, as [`Config::to_words`] gives them.
-    pub config: [u64; Config::WORDS],
+    /// The constants of the programs.
+    pub config: Config,
     /// What the guest behind it may claim to be.
     #[serde(default)]
     pub claims: Claims,

@@ -9,7 +9,7 @@ use aya::Pod;
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
 use enforcer_common::layout::{
-    Config, DenialKey4, DenialKey6, DenialState, FlowKey4, FlowKey6, FlowState, FlowState6, HotFlow4, HotFlow6, map,
+    DenialKey4, DenialKey6, DenialState, FlowKey4, FlowKey6, FlowState, FlowState6, HotFlow4, HotFlow6, map,
 };
 use enforcer_common::packet::{SCTP, TCP, UDP};
 use jiff::Timestamp;
@@ -120,7 +120,7 @@ pub fn flows(protected: &[Protected]) -> Result<Vec<Flow>, DataplaneError> {
 /// Reads the flows of a slot; `first` is one of its interfaces.
 fn flows_of(slot: &HostSlot, first: &Protected) -> Result<Vec<Flow>, DataplaneError> {
     let clock = &first.record.clock;
-    let one_way = Config::from_words(first.record.config).one_way;
+    let one_way = first.record.config.one_way;
     let context = || "cannot read the flow table".to_owned();
     let v4: Vec<(FlowKey4, FlowState)> = hash_entries(&open_map(&slot.map(map::FLOWS4))?).with_context(context)?;
     let v6: Vec<(FlowKey6, FlowState6)> = hash_entries(&open_map(&slot.map(map::FLOWS6))?).with_context(context)?;
@@ -182,7 +182,7 @@ pub fn end_flows(protected: &[Protected], flows: &[Flow]) -> Result<usize, Datap
         let Clock { hz, .. } = first.record.clock;
         // A packet that is just being judged must not recreate the flow.
         for one in protected.iter().filter(|one| HostSlot::of(one) == slot) {
-            let seconds = Config::from_words(one.record.config).timeout_udp / hz.max(1);
+            let seconds = one.record.config.timeout_udp / hz.max(1);
             control::look_at_memory_for(&one.pins, one.record.generation, &one.record.clock, seconds)?;
         }
         ended += end_flows_of(&slot, &its, &first.record.clock)?;

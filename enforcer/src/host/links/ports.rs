@@ -1,4 +1,4 @@
-//! The ports of this machine behind which a guest is, by its link address.
+//! The ports of this machine behind which a guest is, by its hardware address.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use rtnetlink::packet_route::neighbour::NeighbourAttribute;
 
 use super::{Link, LinksError, ask, links};
 
-/// First byte of the link address that libvirt gives the port of a guest; the other bytes are those of the guest's own.
+/// First byte of the hardware address that libvirt gives the port of a guest; the other bytes are those of the guest's own.
 const LIBVIRT: u8 = 0xfe;
 
-/// The interfaces that lead to a guest with this link address, by name: ports that are made for one guest, by their own address or because a
+/// The interfaces that lead to a guest with this hardware address, by name: ports that are made for one guest, by their own address or because a
 /// bridge has learned the guest's there. A bridge also learns where guests of other machines are, but behind a card.
 ///
 /// # Errors

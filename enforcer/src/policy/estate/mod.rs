@@ -104,7 +104,7 @@ pub struct Behind {
     pub host: String,
     /// The port of the guest there.
     pub interface: Option<String>,
-    /// The link address of the guest.
+    /// The hardware address of the guest.
     pub mac: Option<Mac>,
     /// Where the entry stands.
     pub at: Position,

@@ -168,8 +168,8 @@ pub struct BehindPort {
     #[schemars(title = "Port of the guest")]
     #[schemars(extend("examples" = ["vnet3"]))]
     pub interface: Option<String>,
-    /// The link address of the guest. Its port is found by it where `interface` is left out.
-    #[schemars(title = "Link address")]
+    /// The hardware address of the guest. Its port is found by it where `interface` is left out.
+    #[schemars(title = "Hardware address")]
     #[schemars(extend("examples" = ["52:54:00:12:34:56"]))]
     pub mac: Option<String>,
 }
