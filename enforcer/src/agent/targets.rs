@@ -50,7 +50,6 @@ impl Target {
             && in_force.record.index == self.link.index
             && in_force.record.policy_hash == followed.ruleset.hash
             && in_force.record.protects == self.planned.protects
-            && in_force.record.claims == self.planned.claims
             && status(in_force).is_ok_and(|status| !status.drift)
     }
 
