@@ -44,7 +44,7 @@ pub(crate) struct Options {
     /// Only those whose sentence contains this.
     #[arg(long, value_name = "WORDS")]
     only: Option<String>,
-    /// Begin with the one of this number: a run that was broken off goes on.
+    /// Start with the mutant of this number, to continue a run that was stopped.
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "only")]
     from: usize,
     /// Only say what there is, and that each still fits the code.

@@ -168,7 +168,7 @@ pub struct BehindPort {
     #[schemars(title = "Port of the guest")]
     #[schemars(extend("examples" = ["vnet3"]))]
     pub interface: Option<String>,
-    /// The hardware address of the guest. Its port is found by it where `interface` is left out.
+    /// The hardware address of the guest. If `interface` is left out, the machine finds the port by this address.
     #[schemars(title = "Hardware address")]
     #[schemars(extend("examples" = ["52:54:00:12:34:56"]))]
     pub mac: Option<String>,

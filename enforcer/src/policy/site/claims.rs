@@ -146,7 +146,7 @@ fn nobodys(net: &IpNet) -> Option<&'static str> {
     }
     let both = [net.network(), net.broadcast()];
     if both[0].is_unspecified() {
-        return Some("who has no address yet may always ask for one");
+        return Some("a guest that has no address yet may always ask for one");
     }
     if both.iter().any(|address| address.is_loopback() || address.is_multicast() || is_broadcast(*address)) {
         return Some("it is a loopback, multicast or broadcast address");
