@@ -277,6 +277,10 @@ fn known(flow: &Listed<'_>) -> String {
     if let Some(rule) = flow.rule {
         return rule.to_owned();
     }
+    // No rule says why: the address does that was claimed.
+    if let (true, Some(claimed)) = (flow.reason == Reason::Spoofed, flow.local) {
+        return format!("from {claimed}");
+    }
     let shown: Vec<String> = flow
         .known
         .iter()

@@ -295,6 +295,8 @@ fn a_guest_claims_nothing_that_is_not_its_own() {
     let denied =
         world.run(&["denied", "--reason", "spoofed", "--interface", &world.ports[0], "--format", "json"]).json();
     assert!(denied.as_array().is_some_and(|list| !list.is_empty()), "{denied}");
+    let denied = world.run(&["denied", "--reason", "spoofed", "--interface", &world.ports[0]]).expect_code(0).stdout;
+    assert!(denied.contains(&format!("from {}\n", B[0])), "{denied}");
     // A router may speak as one, and a DHCP server; addresses are checked all the same.
     world.claims(0, &format!("{KNOWN}, router: true, dhcp-server: true"), "").expect_code(0);
     let mut frames = parts(None);
